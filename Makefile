@@ -1,0 +1,50 @@
+# make demo     the main job on a real clip: a farm on this machine, one encode, what came out
+# make test     all tests
+# make verify   what CI runs: formatting, lints, all tests; changes nothing
+# make fix      formats, applies what clippy can
+# make bench    every benchmark; tables here, rows in target/bench
+# make soak     the long tests: 1,000 kills, many seeds
+# make audit    licences, bans, advisories (needs cargo-deny)
+
+INPUT ?= tests/media/bigbuckbunny.mp4
+OUT ?= out
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export RUSHES_COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+
+.PHONY: demo build test verify fix bench soak audit packages test-packages
+
+demo: packages
+	cargo build --release --bins --quiet
+	scripts/demo.sh "$(INPUT)" "$(OUT)" target/release
+
+build: packages
+	cargo build --release --bins
+
+test: test-packages
+	scripts/test.sh
+
+verify: test-packages
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --quiet -- -D warnings
+	scripts/test.sh
+
+fix:
+	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged --quiet
+	cargo fmt --all
+
+bench: test-packages
+	cargo build --release --bins --quiet
+	cargo bench -p rushes-tests
+
+soak: test-packages
+	RUSHES_SOAK=1 KILLS=1000 POWERCUT_IMAGES=2000 NEXTEST_PROFILE=soak scripts/test.sh
+
+audit:
+	cargo deny check bans licenses sources
+	cargo deny check advisories || echo "audit: advisories could not be checked or were found; see above"
+
+packages:
+	@scripts/packages.sh
+
+test-packages:
+	@scripts/packages.sh tests

@@ -1,0 +1,276 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use rushes_shared::encode::SpeedPreset;
+use rushes_shared::job::JobState;
+use rushes_shared::request::BitRate;
+
+/// Encodes media on a Rushes farm: submits jobs, follows them, fetches what they make.
+#[derive(Debug, Parser)]
+#[command(name = "rushes", version, long_version = rushes_shared::build::long_version(), after_help = TOP, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) farm: FarmArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const TOP: &str = "\
+Examples:
+  rushes encode film.mov -o out/          encode a file; without RUSHES_URL on a farm of its own
+  rushes job submit job.toml --wait       submit a job file and follow it to its end
+  rushes job list --state running
+  rushes job show last
+  rushes status
+
+Exit codes:
+  0 done   1 a job failed   2 wrong usage or an invalid job   3 refused by the farm
+  4 farm not reachable   5 a job was canceled   6 something failed on this machine   130 interrupted";
+
+/// Which farm, and how results look.
+#[derive(Debug, Args)]
+pub(crate) struct FarmArgs {
+    /// The coordinator's address, such as http://127.0.0.1:7320 or unix:/path/admin.sock.
+    #[arg(long, global = true, env = "RUSHES_URL", value_name = "URL", help_heading = "Farm")]
+    pub(crate) url: Option<String>,
+    /// The API token [env: RUSHES_TOKEN]. Prefer a file or the environment: arguments can be seen by other users.
+    #[arg(long, global = true, value_name = "TOKEN", conflicts_with = "token_file", help_heading = "Farm")]
+    pub(crate) token: Option<String>,
+    /// A file that holds the API token [env: RUSHES_TOKEN_FILE].
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Farm")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// A PEM file with the certificates to trust for https, instead of the public ones.
+    #[arg(long, global = true, env = "RUSHES_CA_FILE", value_name = "FILE", help_heading = "Farm")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// How results are printed: for people, or as JSON for scripts.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORM", help_heading = "Output")]
+    pub(crate) output: Output,
+    /// Shows no progress.
+    #[arg(long, short, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Text,
+    /// For scripts.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Encodes files to MP4 (H.264, AAC) and puts the results into a directory.
+    #[command(after_help = ENCODE)]
+    Encode(EncodeArgs),
+    /// Submits, shows and cancels jobs.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Lists, drains and resumes workers.
+    #[command(subcommand)]
+    Worker(WorkerCommand),
+    /// Shows the farm at a glance.
+    Status,
+    /// Prints a completion script for a shell.
+    #[command(
+        after_help = "Example:\n  rushes completions bash > ~/.local/share/bash-completion/completions/rushes"
+    )]
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+    /// Prints the version and facts of the build.
+    Version,
+    /// Runs a program that ends when this process' parent does.
+    #[command(name = "own-child", hide = true)]
+    OwnChild {
+        /// The parent's process id.
+        parent: i32,
+        /// The signal that ends the program: term or kill.
+        signal: String,
+        /// The program and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        program: Vec<std::ffi::OsString>,
+    },
+}
+
+const ENCODE: &str = "\
+With RUSHES_URL (or --url) the inputs are uploaded to that farm and the results fetched from it. Without, a farm of its
+own is started on this machine for as long as it takes: a coordinator and a worker on loopback, with their state in
+$XDG_STATE_HOME/rushes/own (~/.local/state/rushes/own). Ctrl-C cancels the jobs and stops everything.
+
+Examples:
+  rushes encode film.mov -o out/
+  rushes encode *.mov -o out/ --crf 20 --preset slow --max-height 720
+  rushes encode talk.mkv -o out/ --audio-bitrate 96k --output json";
+
+/// `rushes encode`.
+#[derive(Debug, Args)]
+pub(crate) struct EncodeArgs {
+    /// The files to encode.
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The directory for the results; made if it is missing. Each is named like its input, ending in .mp4.
+    #[arg(long, short = 'o', value_name = "DIR")]
+    pub(crate) out_dir: PathBuf,
+    /// Replaces results that are there already.
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Constant rate factor: 0 is lossless, 51 worst.
+    #[arg(long, default_value_t = 23, value_parser = clap::value_parser!(i64).range(0..=51), value_name = "N", help_heading = "Settings")]
+    pub(crate) crf: i64,
+    /// How much time the encoder takes: ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow.
+    #[arg(long, default_value = "medium", value_parser = preset, value_name = "PRESET", help_heading = "Settings")]
+    pub(crate) preset: SpeedPreset,
+    /// Scales the picture down to fit this width in pixels.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(16..=16_384), value_name = "PIXELS", help_heading = "Settings")]
+    pub(crate) max_width: Option<i64>,
+    /// Scales the picture down to fit this height in pixels.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(16..=16_384), value_name = "PIXELS", help_heading = "Settings")]
+    pub(crate) max_height: Option<i64>,
+    /// Bit rate of the audio, 16k to 512k.
+    #[arg(long, default_value = "128k", value_parser = bit_rate, value_name = "RATE", help_heading = "Settings")]
+    pub(crate) audio_bitrate: BitRate,
+    /// Leaves audio out.
+    #[arg(long, conflicts_with = "audio_bitrate", help_heading = "Settings")]
+    pub(crate) no_audio: bool,
+    /// 0 to 100; higher is sooner.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(0..=100), value_name = "N", help_heading = "Settings")]
+    pub(crate) priority: i64,
+    /// A label for filters, KEY=VALUE; may be repeated.
+    #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE", help_heading = "Settings")]
+    pub(crate) labels: Vec<(String, String)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Submits a job file (TOML or JSON).
+    #[command(
+        after_help = "Examples:\n  rushes job submit job.toml\n  rushes job submit job.toml --wait --set priority=80 --set outputs.0.video.crf=20\n  echo 'kind = \"noop\"' | rushes job submit -\n\n'rushes job schema' prints what a job file may hold."
+    )]
+    Submit {
+        /// The job file; `-` reads standard input.
+        file: PathBuf,
+        /// Follows the job to its end; the exit code says how it ended.
+        #[arg(long)]
+        wait: bool,
+        /// Sets a field of the job, such as priority=80 or outputs.0.video.crf=20; may be repeated.
+        #[arg(long = "set", value_parser = pair, value_name = "FIELD=VALUE")]
+        set: Vec<(String, String)>,
+        /// Makes a repeated submit the same submit. Default: a random key, which covers retries of this command.
+        #[arg(long, value_name = "KEY")]
+        idempotency_key: Option<String>,
+    },
+    /// Lists jobs, newest first.
+    #[command(
+        after_help = "Examples:\n  rushes job list --state failed\n  rushes job list --label project=x --limit 200 --output json"
+    )]
+    List {
+        /// Only jobs in this state: queued, running, succeeded, failed or canceled.
+        #[arg(long, value_parser = state, value_name = "STATE")]
+        state: Option<JobState>,
+        /// Only jobs with this label, KEY=VALUE; may be repeated.
+        #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
+        labels: Vec<(String, String)>,
+        /// Only jobs with this name.
+        #[arg(long)]
+        name: Option<String>,
+        /// How many.
+        #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+        limit: usize,
+    },
+    /// Shows a job with its tasks and outputs.
+    Show {
+        /// The job's id, or `last` for the newest.
+        job: String,
+    },
+    /// Follows jobs to their ends; the exit code says how they ended.
+    Wait {
+        /// Job ids, or `last` for the newest.
+        #[arg(required = true)]
+        jobs: Vec<String>,
+        /// Gives up after this many seconds, with exit code 130; the jobs go on.
+        #[arg(long, value_name = "SECONDS")]
+        timeout: Option<u64>,
+    },
+    /// Cancels jobs.
+    Cancel {
+        /// Job ids, or `last` for the newest.
+        #[arg(required = true)]
+        jobs: Vec<String>,
+    },
+    /// Prints news as it happens, of one job or of all.
+    #[command(
+        after_help = "Examples:\n  rushes job events last\n  rushes job events --output json | jq -r .type"
+    )]
+    Events {
+        /// The job's id, or `last` for the newest; all jobs without one.
+        job: Option<String>,
+    },
+    /// Prints the JSON Schema of a job file.
+    Schema,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkerCommand {
+    /// Lists workers.
+    List,
+    /// Gives a worker no new tasks; what runs there ends in peace.
+    Drain {
+        /// The worker's id or name.
+        worker: String,
+    },
+    /// Gives a drained worker tasks again.
+    Resume {
+        /// The worker's id or name.
+        worker: String,
+    },
+}
+
+fn preset(text: &str) -> Result<SpeedPreset, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
+        "use ultrafast, superfast, veryfast, faster, fast, medium, slow, slower or veryslow".to_owned()
+    })
+}
+
+fn state(text: &str) -> Result<JobState, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| "use queued, running, succeeded, failed or canceled".to_owned())
+}
+
+fn bit_rate(text: &str) -> Result<BitRate, String> {
+    let rate: BitRate = text.parse()?;
+    if (16_000..=512_000).contains(&rate.0) { Ok(rate) } else { Err("should be 16k to 512k".to_owned()) }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_say_what_is_right() {
+        let error = |line: &[&str]| Cli::try_parse_from(line).expect_err("it is wrong").to_string();
+        assert!(error(&["rushes", "encode", "a", "-o", "b", "--crf", "60"]).contains("0..=51"));
+        assert!(
+            error(&["rushes", "encode", "a", "-o", "b", "--audio-bitrate", "8k"]).contains("16k to 512k")
+        );
+        assert!(error(&["rushes", "job", "list", "--state", "done"]).contains("use queued"));
+        assert!(error(&["rushes", "job", "submit", "f", "--set", "x"]).contains("KEY=VALUE"));
+    }
+}

@@ -1,0 +1,90 @@
+//! `rushes worker …`.
+
+use rushes_shared::view::WorkerView;
+
+use super::{client, print};
+use crate::args::{FarmArgs, WorkerCommand};
+use crate::client::Client;
+use crate::fault::{Ending, Fault};
+use crate::table::{Cell, Tone, colours, table};
+use crate::words;
+
+pub(super) fn run(farm: &FarmArgs, command: &WorkerCommand) -> Result<Ending, Fault> {
+    let client = client(farm)?;
+    match command {
+        WorkerCommand::List => {
+            let list = client.workers()?;
+            print(farm, &list, || listed(&list.items));
+        }
+        WorkerCommand::Drain { worker } => set_draining(farm, &client, worker, true)?,
+        WorkerCommand::Resume { worker } => set_draining(farm, &client, worker, false)?,
+    }
+    Ok(Ending::Ok)
+}
+
+fn set_draining(farm: &FarmArgs, client: &Client, selector: &str, draining: bool) -> Result<(), Fault> {
+    let worker = find(client, selector)?;
+    let worker = client.set_draining(&worker, draining)?;
+    print(farm, &worker, || {
+        if draining {
+            format!("{} gets no new tasks; {} still run there\n", worker.name, worker.running.len())
+        } else {
+            format!("{} gets tasks again\n", worker.name)
+        }
+    });
+    Ok(())
+}
+
+/// A worker's id, from its id or its name.
+fn find(client: &Client, selector: &str) -> Result<String, Fault> {
+    if selector.starts_with("wrk_") {
+        return Ok(selector.to_owned());
+    }
+    let workers = client.workers()?.items;
+    let named: Vec<&WorkerView> = workers.iter().filter(|worker| worker.name == selector).collect();
+    match named.as_slice() {
+        [worker] => Ok(worker.id.to_string()),
+        [] => Err(Fault::Usage(format!(
+            "no worker has the name or id '{selector}'; 'rushes worker list' shows them"
+        ))),
+        several => {
+            let ids: Vec<String> = several.iter().map(|worker| worker.id.to_string()).collect();
+            Err(Fault::Usage(format!(
+                "several workers have the name '{selector}'; use an id: {}",
+                ids.join(", ")
+            )))
+        }
+    }
+}
+
+fn listed(workers: &[WorkerView]) -> String {
+    if workers.is_empty() {
+        return "no worker has connected yet; 'rushes-worker join' adds one\n".to_owned();
+    }
+    let rows: Vec<Vec<Cell>> = workers
+        .iter()
+        .map(|w| {
+            let (state, tone) = match (w.presence.as_str(), w.draining) {
+                ("connected", false) => ("connected".to_owned(), Tone::Good),
+                ("connected", true) => ("draining".to_owned(), Tone::Busy),
+                ("silent", _) => ("silent".to_owned(), Tone::Bad),
+                (other, _) => (other.to_owned(), Tone::Faint),
+            };
+            let cores = |millicores: u32| format!("{:.1}", f64::from(millicores) / 1000.0);
+            let encoders: Vec<&str> =
+                w.encoders.iter().filter(|e| e.works).map(|e| e.element.as_str()).collect();
+            vec![
+                w.id.to_string().into(),
+                w.name.as_str().into(),
+                Cell(state, tone),
+                w.running.len().to_string().into(),
+                format!("{}/{}", cores(w.cpu_used_millicores), cores(w.cpu_millicores)).into(),
+                format!("{}/{}", words::size(w.memory_used_bytes), words::size(w.memory_bytes)).into(),
+                words::time(&w.since).into(),
+                encoders.join(" ").into(),
+            ]
+        })
+        .collect();
+    let head = ["ID", "NAME", "STATE", "TASKS", "CORES", "MEMORY", "SINCE (UTC)", "ENCODERS"];
+    table(&head, &rows, colours())
+}

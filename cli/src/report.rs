@@ -1,0 +1,92 @@
+//! What a job came to, for people.
+
+use rushes_shared::job::JobState;
+use rushes_shared::task::TaskKind;
+use rushes_shared::view::{FailureView, JobView, OutputState, OutputView};
+
+use crate::fault::Ending;
+use crate::table::{Cell, Tone, table, toned};
+use crate::words;
+
+/// The tone of a state.
+pub(crate) fn tone(state: JobState) -> Tone {
+    match state {
+        JobState::Queued => Tone::Plain,
+        JobState::Running => Tone::Busy,
+        JobState::Succeeded => Tone::Good,
+        JobState::Failed => Tone::Bad,
+        JobState::Canceled => Tone::Faint,
+    }
+}
+
+/// How the program ends after these jobs: the worst counts.
+pub(crate) fn ending(jobs: &[JobView]) -> Ending {
+    let any = |state| jobs.iter().any(|job| job.state == state);
+    if any(JobState::Failed) {
+        Ending::JobFailed
+    } else if any(JobState::Canceled) {
+        Ending::Canceled
+    } else {
+        Ending::Ok
+    }
+}
+
+/// A failure with what to do about it.
+pub(crate) fn failure(failure: &FailureView) -> String {
+    let mut text = format!("{} ({})", failure.message, failure.code.as_str());
+    if !failure.advice.is_empty() {
+        text.push_str(&format!("\n  {}", failure.advice));
+    }
+    for line in failure.detail.lines() {
+        text.push_str(&format!("\n  | {line}"));
+    }
+    text
+}
+
+/// One output: file, size, duration, bit rate, encode speed, time in queue.
+pub(crate) fn output(output: &OutputView, place: &str, job: &JobView) -> Vec<Cell> {
+    let known = |value: Option<String>| Cell::from(value.unwrap_or_else(|| "-".to_owned()));
+    let queue = job
+        .tasks
+        .iter()
+        .find(|task| task.kind == TaskKind::Encode && task.output.as_deref() == Some(&output.name))
+        .and_then(|task| task.queue_ms);
+    vec![
+        Cell::from(place),
+        known(output.size_bytes.map(words::size)),
+        known(output.duration_ms.map(words::duration)),
+        known(output.bitrate_bps.map(words::bitrate)),
+        known(output.encode_speed.map(words::speed)),
+        known(output.encode_ms.map(words::duration)),
+        known(queue.map(words::duration)),
+    ]
+}
+
+/// The head of [`output`]'s columns.
+pub(crate) const OUTPUT_HEAD: &[&str] =
+    &["FILE", "SIZE", "DURATION", "BITRATE", "SPEED", "ENCODE TIME", "IN QUEUE"];
+
+/// How a job ended, with its outputs or its failure.
+pub(crate) fn end(job: &JobView, colours: bool) -> String {
+    let state = toned(job.state.as_str(), tone(job.state), colours);
+    let name = if job.name.is_empty() { String::new() } else { format!(" {}", job.name) };
+    let mut text = format!(
+        "{}{name} {state}  queued {}, ran {}\n",
+        job.id,
+        words::duration(job.queue_ms),
+        words::duration(job.run_ms)
+    );
+    if let Some(why) = &job.failure {
+        text.push_str(&format!("{}\n", failure(why)));
+    }
+    let rows: Vec<_> = job
+        .outputs
+        .iter()
+        .filter(|o| o.state == OutputState::Published)
+        .map(|o| output(o, o.download.as_ref().map_or(&o.url, |_| &o.name), job))
+        .collect();
+    if !rows.is_empty() {
+        text.push_str(&table(OUTPUT_HEAD, &rows, colours));
+    }
+    text
+}

@@ -1,0 +1,72 @@
+//! Quantities as people read them.
+
+use rushes_shared::units::Bytes;
+
+/// A duration: `0.35 s`, `12.3 s`, `4:05`, `1:02:03`.
+pub(crate) fn duration(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0..10 => format!("{}.{:02} s", s, ms % 1000 / 10),
+        10..60 => format!("{}.{} s", s, ms % 1000 / 100),
+        60..3600 => format!("{}:{:02}", s / 60, s % 60),
+        _ => format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60),
+    }
+}
+
+/// A time to come: `0:12`, `1:02:03`.
+pub(crate) fn eta(ms: u64) -> String {
+    let s = ms.div_ceil(1000);
+    if s < 3600 { format!("{}:{:02}", s / 60, s % 60) } else { duration(s * 1000) }
+}
+
+/// A bit rate: `950 kbit/s`, `4.21 Mbit/s`.
+pub(crate) fn bitrate(bps: u64) -> String {
+    if bps < 1_000_000 {
+        format!("{} kbit/s", bps / 1000)
+    } else {
+        format!("{}.{:02} Mbit/s", bps / 1_000_000, bps % 1_000_000 / 10_000)
+    }
+}
+
+/// A size: `12.3 MiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    Bytes(bytes).to_string()
+}
+
+/// Media time per wall time: `1.85x`, `12.3x`.
+pub(crate) fn speed(times: f64) -> String {
+    if times < 10.0 { format!("{times:.2}x") } else { format!("{times:.1}x") }
+}
+
+/// A time in UTC to the second, as lists show it; the text itself where it is none.
+pub(crate) fn time(rfc3339: &str) -> String {
+    rfc3339.split_once('.').map_or(rfc3339, |(seconds, _)| seconds).replace('T', " ")
+}
+
+/// `text`, at most `width` characters wide, with an ellipsis where it was cut.
+pub(crate) fn clipped(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
+    short.push('…');
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantities_read_well_at_every_size() {
+        assert_eq!(
+            [350, 12_345, 59_999, 245_000, 3_723_000].map(duration),
+            ["0.35 s", "12.3 s", "59.9 s", "4:05", "1:02:03"]
+        );
+        assert_eq!([0, 11_001, 3_600_000].map(eta), ["0:00", "0:12", "1:00:00"]);
+        assert_eq!([950_000, 4_213_000].map(bitrate), ["950 kbit/s", "4.21 Mbit/s"]);
+        assert_eq!([speed(1.854), speed(12.34)], ["1.85x", "12.3x"]);
+        assert_eq!(time("2026-11-21T01:02:03.456Z"), "2026-11-21 01:02:03");
+        assert_eq!(clipped("abcdef", 4), "abc…");
+    }
+}

@@ -1,0 +1,73 @@
+//! What the command says and how it ends when there is nothing to talk to.
+
+use std::process::{Command, Output};
+
+fn rushes(arguments: &[&str], variables: &[(&str, &str)]) -> Output {
+    let home = tempfile::tempdir().expect("a temporary directory");
+    Command::new(env!("CARGO_BIN_EXE_rushes"))
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home.path())
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the program starts")
+}
+
+fn check(arguments: &[&str], variables: &[(&str, &str)], code: i32, expected: &str) {
+    let output = rushes(arguments, variables);
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
+    assert!(text.contains(expected), "{arguments:?}: {text}");
+}
+
+#[test]
+fn exit_codes_tell_usage_from_an_absent_farm() {
+    check(&["job", "list"], &[], 2, "set RUSHES_URL");
+    check(&["job", "list"], &[("RUSHES_URL", "ftp://x")], 2, "is no farm's address");
+    check(&["job", "show", "7"], &[("RUSHES_URL", "http://127.0.0.1:1")], 2, "is not a job id");
+    check(
+        &["status"],
+        &[("RUSHES_URL", "http://127.0.0.1:1")],
+        4,
+        "cannot reach the farm at http://127.0.0.1:1",
+    );
+    check(&["status"], &[("RUSHES_URL", "unix:/nowhere/admin.sock")], 4, "cannot reach the farm at unix:");
+    check(&["status", "--token-file", "/nowhere"], &[("RUSHES_URL", "http://127.0.0.1:1")], 6, "/nowhere");
+    check(&["nonsense"], &[], 2, "unrecognized subcommand");
+}
+
+#[test]
+fn encode_looks_at_its_files_before_it_starts_anything() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let encode = |inputs: &[&str], code, expected: &str| {
+        let out = path("out");
+        let mut line = vec!["encode", "-o", &out];
+        line.extend(inputs);
+        check(&line, &[], code, expected);
+    };
+    for name in ["a.mov", "a.mkv"] {
+        std::fs::write(dir.path().join(name), "x").expect("a file");
+    }
+    encode(&[&path("absent.mov")], 6, "cannot read");
+    encode(&[&path("")], 2, "is not a file");
+    encode(&[&path("a.mov"), &path("a.mkv")], 2, "would both become");
+    std::fs::write(dir.path().join("out/a.mp4"), "x").expect("a file");
+    encode(&[&path("a.mov")], 2, "use --force to replace it");
+}
+
+#[test]
+fn what_needs_no_farm_works_without_one() {
+    let schema = rushes(&["job", "schema"], &[]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).expect("JSON");
+    assert!(schema["properties"]["outputs"].is_object());
+    let version = rushes(&["version", "--output", "json"], &[]);
+    let version: serde_json::Value = serde_json::from_slice(&version.stdout).expect("JSON");
+    assert_eq!(version["version"], env!("CARGO_PKG_VERSION"));
+    let script = rushes(&["completions", "bash"], &[]);
+    assert!(String::from_utf8_lossy(&script.stdout).contains("rushes__subcmd__encode"));
+    for command in [&["--help"][..], &["encode", "--help"], &["job", "submit", "--help"]] {
+        let help = rushes(command, &[]);
+        assert!(String::from_utf8_lossy(&help.stdout).contains("Example"), "{command:?}");
+    }
+}

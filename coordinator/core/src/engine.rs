@@ -1,0 +1,260 @@
+//! The engine: a synchronous, infallible, deterministic state machine. `handle(now, event)` decides, emits records
+//! (which [`State::apply`] alone turns into state) and commands for the shell.
+//!
+//! ```text
+//! handle ─┬─ intake     submits, cancels, ends of jobs
+//!         ├─ progress   advance(job): plan, publish, end
+//!         ├─ attempts   outcomes of attempts, retries
+//!         ├─ workers    joins, leases, losses, re-attachment
+//!         └─ dispatch   which ready task goes where
+//! ```
+//!
+//! **Invariant:** durable state changes only in [`State::apply`]; everything else here is rebuilt after a restart.
+//! **Invariant:** a command leaves only after the records that it follows from are on disk ([`Gated`]).
+
+mod attempts;
+mod dispatch;
+mod intake;
+mod progress;
+mod query;
+mod workers;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rushes_shared::id::{AttemptId, Epoch, JobId, Seq, TaskId, TenantId, WorkerId};
+use rushes_shared::units::{MonoMs, Now};
+
+use crate::event::{Command, Effects, Event, FarmEvent, FarmNews, Gated, ReplyTo};
+use crate::fleet::Fleet;
+use crate::job::LiveTask;
+use crate::policy::Policy;
+use crate::queue::ReadyQueue;
+use crate::record::Record;
+use crate::state::State;
+
+/// Something that the engine wants to look at when its time comes. Checked against the state then, never removed early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    /// A worker's lease may have run out.
+    Lease(WorkerId),
+    /// A task's backoff ends.
+    Retry(TaskId),
+    /// A publish is to be tried again.
+    Publish(JobId, u32),
+    /// The window to re-attach closes.
+    Reattach,
+    /// Old idempotency keys go.
+    ForgetKeys,
+}
+
+/// What is known of a live job only in memory.
+#[derive(Debug, Default)]
+struct JobRun {
+    /// Tasks that have not succeeded.
+    open: u32,
+    /// Tasks whose dependencies have not all succeeded.
+    blocked: Vec<u32>,
+    /// Live attempts by task index.
+    live: BTreeMap<u32, Vec<LiveTask>>,
+    /// Publishes under way or waiting: tries so far, by output.
+    publishing: BTreeMap<u32, u32>,
+    /// Outputs that the depot has been asked to publish and has not answered for.
+    publishes_in_flight: BTreeSet<u32>,
+    /// Those who want the job canceled and wait until the depot has answered: what it publishes now is published.
+    cancels: Vec<ReplyTo>,
+    /// Whether it is among [`Engine::jobs_started`].
+    is_started: bool,
+    /// Workers that have read the input and may still have it.
+    input_on: BTreeSet<WorkerId>,
+}
+
+/// The scheduling state machine.
+#[derive(Debug)]
+pub struct Engine {
+    policy: Policy,
+    state: State,
+    runs: BTreeMap<JobId, JobRun>,
+    tenants: BTreeMap<TenantId, u64>,
+    fleet: Fleet,
+    queue: ReadyQueue,
+    timers: BTreeSet<(MonoMs, Timer)>,
+    attempts: u64,
+    /// Jobs of which a task has been started; kept, because gauges ask often and there may be a million jobs.
+    jobs_started: u64,
+    /// Tasks of the reign before that wait for their workers, and those workers; `None` once the window is closed.
+    reattach: Option<Reattach>,
+}
+
+#[derive(Debug)]
+struct Reattach {
+    tasks: BTreeSet<TaskId>,
+    workers: BTreeSet<WorkerId>,
+}
+
+/// One call of `handle`: its time and what it led to so far.
+struct Turn {
+    now: Now,
+    fx: Effects,
+}
+
+impl Engine {
+    /// Begins a reign on a state that was just rebuilt from the journal.
+    ///
+    /// # Panics
+    /// When `epoch` is not higher than the state's; the store hands out a higher one at each start.
+    #[must_use]
+    pub fn recover(state: State, policy: Policy, epoch: Epoch, now: Now) -> (Self, Effects) {
+        let mut engine = Self {
+            policy,
+            state,
+            runs: BTreeMap::new(),
+            tenants: BTreeMap::new(),
+            fleet: Fleet::new(),
+            queue: ReadyQueue::default(),
+            timers: BTreeSet::new(),
+            attempts: 0,
+            jobs_started: 0,
+            reattach: None,
+        };
+        let mut turn = Turn { now, fx: Effects::default() };
+        engine.emit(&mut turn, Record::EpochBegan { epoch, at: now.wall });
+        engine.open_reattach_window(now);
+        for job in engine.state.jobs.keys().copied().collect::<Vec<_>>() {
+            engine.adopt_job(&mut turn, job);
+        }
+        if !engine.state.keys.is_empty() {
+            engine.wake_to_forget_keys(now);
+        }
+        (engine, turn.fx)
+    }
+
+    /// Takes in what happened and says what is to be done.
+    pub fn handle(&mut self, now: Now, event: Event) -> Effects {
+        let mut turn = Turn { now, fx: Effects::default() };
+        let may_start_tasks = self.may_start_tasks(now, &event);
+        self.react(&mut turn, event);
+        if may_start_tasks {
+            self.dispatch(&mut turn);
+        }
+        turn.fx
+    }
+
+    /// Whether the event can add a ready task or free capacity. The frequent ones cannot, and a large farm would look
+    /// through all of its nodes for each of them.
+    fn may_start_tasks(&self, now: Now, event: &Event) -> bool {
+        match event {
+            Event::TaskStarted { .. } | Event::TaskProgressed { .. } => false,
+            Event::HeartbeatCame { worker, .. } => {
+                self.fleet.get(worker).is_some_and(|node| node.lease_until <= now.mono)
+            }
+            _ => true,
+        }
+    }
+
+    /// When the engine wants [`Event::TimeCame`], by the monotonic clock. `None`: when something else happens.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<MonoMs> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// The durable state.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The settings that it runs with.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    fn react(&mut self, turn: &mut Turn, event: Event) {
+        match event {
+            Event::JobSubmitted { reply, job, tenant, submitter, spec, key, space_left } => {
+                let submit = intake::Submit { reply, job, tenant, submitter, spec: *spec, key, space_left };
+                self.submitted(turn, submit);
+            }
+            Event::CancelAsked { reply, job } => self.cancel_asked(turn, reply, job),
+            Event::DrainAsked { reply, worker, draining } => self.drain_asked(turn, reply, worker, draining),
+            Event::WorkerJoined { worker, link, instance, facts, held } => {
+                self.worker_joined(turn, worker, link, workers::Hello { instance, facts: *facts, held });
+            }
+            Event::HeartbeatCame { worker, link } => self.renew_lease(turn.now, worker, link),
+            Event::FactsChanged { worker, link, facts } => {
+                self.renew_lease(turn.now, worker, link);
+                if let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) {
+                    node.facts = *facts;
+                }
+            }
+            Event::WorkerLeaving { worker, link } => self.worker_leaving(turn, worker, link),
+            Event::LinkLost { worker, link } => self.link_lost(turn, worker, link),
+            Event::TaskStarted { worker, task, attempt } => {
+                if let Some(live) = self.live_mut(worker, task, attempt) {
+                    live.started = true;
+                }
+            }
+            Event::TaskProgressed { worker, task, attempt, progress } => {
+                self.task_progressed(turn, worker, task, attempt, progress);
+            }
+            Event::TaskEnded { worker, task, attempt, outcome } => {
+                self.task_ended(turn, worker, task, attempt, *outcome);
+            }
+            Event::TaskRefused { worker, task, attempt, failure } => {
+                self.task_refused(turn, worker, task, attempt, failure);
+            }
+            Event::PublishEnded { job, output, result } => self.publish_ended(turn, job, output, result),
+            Event::TimeCame => self.time_came(turn),
+        }
+    }
+
+    fn time_came(&mut self, turn: &mut Turn) {
+        while let Some((at, timer)) = self.timers.first().copied() {
+            if at > turn.now.mono {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Lease(worker) => self.lease_due(turn, worker),
+                Timer::Retry(task) => self.make_ready(turn.now, task),
+                Timer::Publish(job, output) => self.publish(turn, job, output),
+                Timer::Reattach => self.close_reattach_window(turn),
+                Timer::ForgetKeys => self.forget_keys(turn),
+            }
+        }
+    }
+
+    fn wake_at(&mut self, at: MonoMs, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    /// Records an outcome: the only way in which durable state changes.
+    fn emit(&mut self, turn: &mut Turn, record: Record) {
+        let ended = self.state.apply(&record).expect("the engine emits only records that fit its own state");
+        turn.fx.archive.extend(ended);
+        turn.fx.records.push(record);
+    }
+
+    /// Wants something done once all that has been decided so far is on disk.
+    fn command(&self, turn: &mut Turn, command: Command) {
+        turn.fx.commands.push(Gated { after: self.state.seq, command });
+    }
+
+    /// Tells those who watch, once all that has been decided so far is on disk.
+    fn notify(&self, turn: &mut Turn, job: Option<JobId>, what: FarmNews) {
+        let tenant = job.and_then(|id| self.state.jobs.get(&id)).map(|j| j.tenant.clone());
+        self.notify_for(turn, tenant, job, what);
+    }
+
+    fn notify_for(&self, turn: &mut Turn, tenant: Option<TenantId>, job: Option<JobId>, what: FarmNews) {
+        let event = FarmEvent { at: turn.now.wall, tenant, job, what };
+        let after =
+            if matches!(event.what, FarmNews::TaskProgressed { .. }) { Seq(0) } else { self.state.seq };
+        turn.fx.commands.push(Gated { after, command: Command::Notify(event) });
+    }
+
+    fn live_mut(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId) -> Option<&mut LiveTask> {
+        let live = self.runs.get_mut(&task.job)?.live.get_mut(&task.index)?;
+        live.iter_mut().find(|l| l.attempt == attempt && l.worker == worker)
+    }
+}

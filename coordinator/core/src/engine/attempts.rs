@@ -1,0 +1,247 @@
+//! Outcomes of attempts. A message counts only if its attempt is in the task's live set.
+
+use rushes_shared::artifact::Location;
+use rushes_shared::failure::{Failure, FailureClass, FailureCode};
+use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
+use rushes_shared::job::JobState;
+use rushes_shared::task::{Progress, TaskKind, TaskOutcome, TaskValue, Usage};
+
+use super::{Engine, Timer, Turn};
+use crate::event::{Command, FarmNews};
+use crate::job::{Job, LiveTask, Step};
+use crate::record::{Record, Verdict};
+use crate::state::brings_down_node;
+
+impl Engine {
+    pub(super) fn task_progressed(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: AttemptId,
+        progress: Progress,
+    ) {
+        let Some(live) = self.live_mut(worker, task, attempt) else { return };
+        live.started = true;
+        live.progress = progress;
+        let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
+        self.notify(turn, Some(task.job), FarmNews::TaskProgressed { task, kind, progress });
+    }
+
+    pub(super) fn task_ended(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: AttemptId,
+        outcome: TaskOutcome,
+    ) {
+        let held = self.fleet.get_mut(&worker).and_then(|n| n.release(attempt));
+        let Some(live) = self.take_live(worker, task, attempt) else {
+            self.command(turn, Command::CollectOutcome { worker, attempt });
+            // Even one that was stopped may have staged its file in the meantime.
+            if held.is_none_or(|h| h.kind == TaskKind::Encode) {
+                self.drop_unless_winner(turn, &[(task, attempt)]);
+            }
+            return;
+        };
+        let kind = held.map_or(TaskKind::Noop, |h| h.kind);
+        match outcome {
+            TaskOutcome::Succeeded { value, usage } => {
+                match unfit(&self.state.jobs[&task.job], task, attempt, &value) {
+                    None => self.task_succeeded(turn, task, &live, value, usage),
+                    Some(failure) => self.attempt_failed(turn, task, &live, failure, usage),
+                }
+            }
+            TaskOutcome::Failed { failure, usage } => self.attempt_failed(turn, task, &live, failure, usage),
+            TaskOutcome::Cancelled => {
+                // Nobody here asked for it: the worker is shutting down. The task goes elsewhere, uncounted.
+                if kind == TaskKind::Encode {
+                    self.command(turn, Command::DropStaged { attempts: vec![attempt] });
+                }
+                // One that does not say that it leaves would get it back at once, again and again.
+                if self.fleet.get(&worker).is_some_and(|n| n.leaving) {
+                    self.make_ready(turn.now, task);
+                } else {
+                    self.wake_at(turn.now.mono.plus(self.policy.retry_base_ms), Timer::Retry(task));
+                }
+            }
+        }
+        self.command(turn, Command::CollectOutcome { worker, attempt });
+    }
+
+    pub(super) fn task_refused(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: AttemptId,
+        failure: Failure,
+    ) {
+        if let Some(node) = self.fleet.get_mut(&worker) {
+            node.release(attempt);
+        }
+        if let Some(live) = self.take_live(worker, task, attempt) {
+            self.attempt_failed(turn, task, &live, failure, Usage::default());
+        }
+    }
+
+    fn task_succeeded(
+        &mut self,
+        turn: &mut Turn,
+        task: TaskId,
+        live: &LiveTask,
+        value: TaskValue,
+        usage: Usage,
+    ) {
+        let (attempt, worker, queued_ms, at) = (live.attempt, live.worker, live.queued_ms, turn.now.wall);
+        let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
+        self.emit(turn, Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, at });
+        self.count_started(task.job);
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        run.open -= 1;
+        if kind != TaskKind::Noop {
+            run.input_on.insert(worker);
+        }
+        for twin in run.live.remove(&task.index).unwrap_or_default() {
+            self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
+            self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
+        }
+        let run_ms = at.0.saturating_sub(live.since.0);
+        self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
+        self.unblock(turn.now, task.job);
+        self.advance(turn, task.job);
+    }
+
+    /// Counts a failed attempt that was live until now, and decides what follows.
+    pub(super) fn attempt_failed(
+        &mut self,
+        turn: &mut Turn,
+        task: TaskId,
+        live: &LiveTask,
+        failure: Failure,
+        usage: Usage,
+    ) {
+        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
+        let kind = entry.plan.step.kind();
+        let failures = entry.failures + 1;
+        let died_on = entry.died_on.len() + usize::from(!entry.died_on.contains(&live.worker));
+        let is_poison = brings_down_node(failure.code) && died_on >= self.policy.poison_nodes as usize;
+        // A check that fails again has not failed by chance.
+        let fails_again = failure.code == FailureCode::CheckFailed
+            && entry.last_failure.as_ref().is_some_and(|last| last.failure.code == failure.code);
+        let gives_up = failure.class == FailureClass::Permanent
+            || failures >= self.policy.max_attempts
+            || is_poison
+            || fails_again;
+        let twin_runs = self.runs.get(&task.job).is_some_and(|r| r.live.contains_key(&task.index));
+        let salt = u64::from(task.index) ^ live.attempt.counter.rotate_left(32) ^ live.attempt.epoch.0;
+        let verdict = if gives_up && !twin_runs {
+            Verdict::GiveUp
+        } else {
+            Verdict::Retry { delay_ms: self.policy.retry_delay_ms(failures, salt) }
+        };
+        let (attempt, worker, at) = (live.attempt, live.worker, turn.now.wall);
+        let cause = failure.clone();
+        self.emit(turn, Record::AttemptFailed { task, attempt, worker, failure, usage, verdict, at });
+        self.count_started(task.job);
+        if kind == TaskKind::Encode {
+            self.command(turn, Command::DropStaged { attempts: vec![attempt] });
+        }
+        let retry_ms = match verdict {
+            Verdict::Retry { delay_ms } => Some(delay_ms),
+            Verdict::GiveUp => None,
+        };
+        let news = FarmNews::AttemptFailed { task, kind, worker, failure: cause, retry_ms };
+        self.notify(turn, Some(task.job), news);
+        match retry_ms {
+            Some(_) if twin_runs => {}
+            Some(delay) => self.wake_at(turn.now.mono.plus(delay), Timer::Retry(task)),
+            None => self.end_given_up(turn, task.job),
+        }
+    }
+
+    /// Ends a job of which a task was given up, with that task's last failure as the cause. Read from the state alone:
+    /// a crash may have kept the failure and lost the end.
+    pub(super) fn end_given_up(&mut self, turn: &mut Turn, id: JobId) {
+        let job = self.state.jobs.get(&id);
+        let Some(task) = job.and_then(|j| j.tasks.iter().find(|t| t.given_up)) else { return };
+        let Some(last) = &task.last_failure else { return };
+        let (cause, died_on) = (last.failure.clone(), task.died_on.len());
+        let is_poison = brings_down_node(cause.code) && died_on >= self.policy.poison_nodes as usize;
+        let cause = if is_poison { poison(cause, died_on) } else { counted(cause, task.failures) };
+        self.end_job(turn, id, JobState::Failed, Some(cause));
+    }
+
+    /// Has the depot drop what these attempts may have staged, except a file that was made for good.
+    pub(super) fn drop_unless_winner(&mut self, turn: &mut Turn, attempts: &[(TaskId, AttemptId)]) {
+        let may_be_staged = |task: &TaskId| {
+            let job = self.state.jobs.get(&task.job);
+            let entry = job.and_then(|j| j.tasks.get(task.index as usize));
+            entry.is_none_or(|t| t.plan.step.kind() == TaskKind::Encode)
+        };
+        let is_unwanted =
+            |(task, attempt): &&(TaskId, AttemptId)| may_be_staged(task) && !self.is_winner(*task, *attempt);
+        let unwanted: Vec<AttemptId> = attempts.iter().filter(is_unwanted).map(|(_, a)| *a).collect();
+        if !unwanted.is_empty() {
+            self.command(turn, Command::DropStaged { attempts: unwanted });
+        }
+    }
+
+    /// Takes an attempt out of its task's live set.
+    pub(super) fn take_live(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: AttemptId,
+    ) -> Option<LiveTask> {
+        let run = self.runs.get_mut(&task.job)?;
+        let live = run.live.get_mut(&task.index)?;
+        let at = live.iter().position(|l| l.attempt == attempt && l.worker == worker)?;
+        let taken = live.swap_remove(at);
+        if live.is_empty() {
+            run.live.remove(&task.index);
+        }
+        self.count_started(task.job);
+        Some(taken)
+    }
+
+    fn is_winner(&self, task: TaskId, attempt: AttemptId) -> bool {
+        let entry = self.state.jobs.get(&task.job).and_then(|j| j.tasks.get(task.index as usize));
+        entry.and_then(|t| t.success.as_ref()).is_some_and(|s| s.attempt == attempt)
+    }
+}
+
+/// Why a result cannot be this task's: another kind of value, or a file that is not staged under the attempt.
+fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Option<Failure> {
+    let step = job.tasks[task.index as usize].plan.step;
+    let fits = match (step, value) {
+        (Step::Noop, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => true,
+        (Step::Encode { .. }, TaskValue::Encoded(encoded)) => {
+            let is_ours = matches!(&encoded.artifact.location, Location::Staged(by, _) if *by == attempt);
+            is_ours && encoded.artifact.hash.is_some() && encoded.check.problems.is_empty()
+        }
+        _ => false,
+    };
+    (!fits).then(|| {
+        Failure::new(
+            FailureCode::NodeUnfit,
+            format!("the worker's result for {task} is not one of a {} task", step.kind().as_str()),
+            "update the worker to the coordinator's version",
+        )
+    })
+}
+
+fn poison(cause: Failure, nodes: usize) -> Failure {
+    let message =
+        format!("the task brought down {nodes} different nodes and is not tried again: {}", cause.message);
+    Failure { class: FailureClass::Permanent, message, ..cause }
+}
+
+fn counted(cause: Failure, failures: u32) -> Failure {
+    if failures == 1 {
+        return cause;
+    }
+    let message = format!("{} (given up after {failures} attempts)", cause.message);
+    Failure { message, ..cause }
+}

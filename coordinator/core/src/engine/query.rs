@@ -1,0 +1,104 @@
+//! Read-only answers from the live state.
+
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::job::JobState;
+use rushes_shared::task::TaskKind;
+
+use super::Engine;
+use crate::fleet::Node;
+use crate::job::{Job, JobDoc};
+use crate::summary::{FarmDoc, Presence, WorkerDoc};
+
+impl Engine {
+    /// A live job.
+    #[must_use]
+    pub fn job(&self, id: JobId) -> Option<JobDoc> {
+        let job = self.state.jobs.get(&id)?;
+        let run = self.runs.get(&id)?;
+        let indices = (0_u32..).take(job.tasks.len());
+        let live = indices.map(|i| run.live.get(&i).and_then(|l| l.first()).cloned()).collect();
+        Some(JobDoc { job: job.clone(), live })
+    }
+
+    /// Live jobs before `before`, newest first, of one tenant or of all.
+    pub fn jobs_before<'a>(
+        &'a self,
+        before: Option<JobId>,
+        tenant: Option<&'a TenantId>,
+    ) -> impl Iterator<Item = JobDoc> + 'a {
+        let end = before.unwrap_or(JobId(u128::MAX));
+        let jobs = self.state.jobs.range(..end).rev();
+        jobs.filter(move |(_, job)| tenant.is_none_or(|t| job.tenant == *t))
+            .filter_map(|(id, _)| self.job(*id))
+    }
+
+    /// All workers that are known.
+    #[must_use]
+    pub fn workers(&self) -> Vec<WorkerDoc> {
+        let docs = self.state.workers.values().map(|known| {
+            let node = self.fleet.get(&known.id);
+            let presence = match node {
+                None => Presence::Gone,
+                Some(n) if n.link.is_some() => Presence::Connected,
+                Some(_) => Presence::Silent,
+            };
+            let used = node.map(Node::used).unwrap_or_default();
+            let holdings = node.into_iter().flat_map(|n| &n.holdings);
+            WorkerDoc {
+                id: known.id,
+                name: known.name.clone(),
+                presence,
+                draining: known.draining,
+                leaving: node.is_some_and(|n| n.leaving),
+                since: known.at,
+                facts: node.map(|n| n.facts.clone()),
+                cpu_used: used.cpu,
+                memory_used: used.memory,
+                running: holdings.map(|(attempt, h)| (h.task, *attempt, h.kind)).collect(),
+            }
+        });
+        docs.collect()
+    }
+
+    /// Counts over the farm.
+    #[must_use]
+    pub fn status(&self) -> FarmDoc {
+        let running = |kind: TaskKind| {
+            let holdings = self.fleet.values().flat_map(|n| n.holdings.values());
+            holdings.filter(|h| h.kind == kind).count() as u64
+        };
+        FarmDoc {
+            jobs_queued: self.state.jobs.len() as u64 - self.jobs_started,
+            jobs_running: self.jobs_started,
+            tasks_ready: TaskKind::ALL.iter().map(|k| (*k, self.queue.count(*k))).collect(),
+            tasks_running: TaskKind::ALL.iter().map(|k| (*k, running(*k))).collect(),
+            workers_connected: self.fleet.values().filter(|n| n.link.is_some()).count() as u64,
+            workers_silent: self.fleet.values().filter(|n| n.link.is_none()).count() as u64,
+            reattaching: self.reattach.is_some(),
+        }
+    }
+
+    /// The state of a live job without copying it.
+    #[must_use]
+    pub fn job_state(&self, id: JobId) -> Option<JobState> {
+        let job = self.state.jobs.get(&id)?;
+        Some(if self.is_started(job) { JobState::Running } else { JobState::Queued })
+    }
+
+    /// Counts the job anew after one of its tasks was started, ended or taken back.
+    pub(super) fn count_started(&mut self, id: JobId) {
+        let is_started = self.state.jobs.get(&id).is_some_and(|job| self.is_started(job));
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        match (run.is_started, is_started) {
+            (false, true) => self.jobs_started += 1,
+            (true, false) => self.jobs_started -= 1,
+            (true, true) | (false, false) => {}
+        }
+        run.is_started = is_started;
+    }
+
+    fn is_started(&self, job: &Job) -> bool {
+        let is_live = self.runs.get(&job.id).is_some_and(|r| !r.live.is_empty());
+        is_live || job.tasks.iter().any(|t| t.success.is_some() || t.failures > 0)
+    }
+}

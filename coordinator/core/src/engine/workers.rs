@@ -1,0 +1,298 @@
+//! Workers come, fall silent, come back, go. Leases run on monotonic time; "worker lost" is decided here and nowhere else.
+
+use std::collections::BTreeSet;
+
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::id::{AttemptId, TaskId, WorkerId};
+use rushes_shared::node::NodeFacts;
+use rushes_shared::task::{Progress, Usage};
+use rushes_shared::units::Now;
+use rushes_shared::wire::HeldAttempt;
+
+use super::{Engine, Reattach, Timer, Turn};
+use crate::event::{Command, FarmNews, LinkId, Refusal, Reply, ReplyTo};
+use crate::fleet::Node;
+use crate::job::LiveTask;
+use crate::record::Record;
+
+/// What a worker says when it connects.
+pub(super) struct Hello {
+    pub(super) instance: u64,
+    pub(super) facts: NodeFacts,
+    pub(super) held: Vec<HeldAttempt>,
+}
+
+impl Engine {
+    pub(super) fn worker_joined(&mut self, turn: &mut Turn, worker: WorkerId, link: LinkId, hello: Hello) {
+        if self.fleet.get(&worker).is_some_and(|node| node.newest_link > link) {
+            // Connections are served side by side: this one was overtaken by the one that replaced it.
+            return self.command(turn, Command::CloseLink { worker, link });
+        }
+        let Hello { instance, facts, held } = hello;
+        let name = facts.name.clone();
+        let known = self.state.workers.get(&worker);
+        if known.is_none_or(|k| !k.expected || k.name != name) {
+            let at = turn.now.wall;
+            self.emit(turn, Record::WorkerSeen { worker, name: name.clone(), at });
+        }
+        let restarted = self.reconnect(turn.now, worker, link, instance, facts);
+        self.drop_what_is_not_held(turn, worker, &held, restarted);
+        let (kept, unwanted) = self.sort_held(turn.now, worker, held);
+        let give_up = unwanted.iter().map(|(_, attempt)| *attempt).collect();
+        let draining = self.state.workers.get(&worker).is_some_and(|k| k.draining);
+        self.command(turn, Command::Welcome { worker, link, give_up, draining });
+        self.drop_unless_winner(turn, &unwanted);
+        self.notify(turn, None, FarmNews::WorkerJoined { worker, name });
+        for HeldAttempt { task, attempt, .. } in kept {
+            self.command(turn, Command::AttachTask { worker, link, task, attempt });
+            let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
+            self.notify(turn, Some(task.job), FarmNews::TaskAdopted { task, kind, attempt, worker });
+        }
+        if let Some(window) = &mut self.reattach {
+            window.workers.remove(&worker);
+            if window.workers.is_empty() {
+                self.close_reattach_window(turn);
+            }
+        }
+        self.look_again_at_leases(turn.now);
+    }
+
+    /// Leases that ran out while most workers were away are looked at again once others are here, a whole lease later:
+    /// after a fault on this side, workers come back one by one.
+    fn look_again_at_leases(&mut self, now: Now) {
+        let is_due = |node: &Node| node.lease_until <= now.mono;
+        let due: Vec<WorkerId> = self.fleet.iter().filter(|(_, n)| is_due(n)).map(|(id, _)| *id).collect();
+        for worker in due {
+            self.wake_at(now.mono.plus(self.policy.lease_ms), Timer::Lease(worker));
+        }
+    }
+
+    /// Enters the connection; says whether the worker's process is another than before.
+    fn reconnect(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        link: LinkId,
+        instance: u64,
+        facts: NodeFacts,
+    ) -> bool {
+        let lease_until = now.mono.plus(self.policy.lease_ms);
+        self.wake_at(lease_until, Timer::Lease(worker));
+        match self.fleet.entry(worker) {
+            std::collections::btree_map::Entry::Vacant(entry) => {
+                entry.insert(Node::new(link, instance, facts, lease_until));
+                true
+            }
+            std::collections::btree_map::Entry::Occupied(mut entry) => {
+                let node = entry.get_mut();
+                let restarted = node.instance != instance;
+                node.link = Some(link);
+                node.newest_link = link;
+                node.instance = instance;
+                node.name.clone_from(&facts.name);
+                node.facts = facts;
+                node.lease_until = lease_until;
+                node.silent_since = None;
+                node.leaving = false;
+                restarted
+            }
+        }
+    }
+
+    /// Attempts that were dispatched to the worker and that it does not have.
+    fn drop_what_is_not_held(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        held: &[HeldAttempt],
+        restarted: bool,
+    ) {
+        let has: BTreeSet<AttemptId> = held.iter().map(|h| h.attempt).collect();
+        let node = self.fleet.get_mut(&worker).expect("the worker has just been entered");
+        let gone: Vec<AttemptId> = node.holdings.keys().copied().filter(|a| !has.contains(a)).collect();
+        for attempt in gone {
+            let node = self.fleet.get_mut(&worker).expect("the worker has just been entered");
+            let Some(holding) = node.release(attempt) else { continue };
+            let Some(live) = self.take_live(worker, holding.task, attempt) else { continue };
+            if restarted || live.started {
+                let what = if restarted {
+                    "its worker was restarted"
+                } else {
+                    "its worker does not know it any more"
+                };
+                self.lose(turn, holding.task, &live, what);
+            } else {
+                // The order went into a connection that was already dead: nothing has been tried.
+                self.make_ready(turn.now, holding.task);
+            }
+        }
+    }
+
+    /// Parts what a worker holds into attempts that count and attempts to give up. An attempt that it names twice counts
+    /// as it was named first.
+    fn sort_held(
+        &mut self,
+        now: Now,
+        worker: WorkerId,
+        held: Vec<HeldAttempt>,
+    ) -> (Vec<HeldAttempt>, Vec<(TaskId, AttemptId)>) {
+        let (mut kept, mut unwanted) = (Vec::new(), Vec::new());
+        let mut named = BTreeSet::new();
+        for item in held.into_iter().filter(|item| named.insert(item.attempt)) {
+            let known = self.live_mut(worker, item.task, item.attempt).is_some();
+            if known || self.adopt_attempt(now, worker, &item) {
+                kept.push(item);
+            } else {
+                self.fleet.get_mut(&worker).expect("the worker has just been entered").release(item.attempt);
+                unwanted.push((item.task, item.attempt));
+            }
+        }
+        (kept, unwanted)
+    }
+
+    /// Takes up an attempt of a reign before, if its task still wants one.
+    fn adopt_attempt(&mut self, now: Now, worker: WorkerId, held: &HeldAttempt) -> bool {
+        let HeldAttempt { task, attempt, .. } = *held;
+        let Some(job) = self.state.jobs.get(&task.job) else { return false };
+        let Some(entry) = job.tasks.get(task.index as usize) else { return false };
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let is_older = attempt.epoch < self.state.epoch;
+        // Attempts at a task are made in order, so one up to the last that failed was given up before it, if it did not
+        // fail itself; its staged file is dropped.
+        let was_given_up = entry.last_failure.as_ref().is_some_and(|f| f.attempt >= attempt);
+        let is_held = self.fleet.get(&worker).is_some_and(|n| n.holdings.contains_key(&attempt));
+        let is_live = run.live.contains_key(&task.index);
+        if !is_older || entry.is_over() || was_given_up || is_held || is_live {
+            return false;
+        }
+        let kind = entry.plan.step.kind();
+        self.queue.remove(crate::queue::OrderKey::of(job, task.index), kind);
+        if let Some(window) = &mut self.reattach {
+            window.tasks.remove(&task);
+        }
+        let node = self.fleet.get_mut(&worker).expect("the worker has just been entered");
+        node.hold(attempt, task, kind, entry.plan.demand);
+        let live = LiveTask {
+            attempt,
+            worker,
+            worker_name: node.name.clone(),
+            since: now.wall,
+            queued_ms: 0,
+            started: true,
+            progress: Progress::default(),
+        };
+        run.live.entry(task.index).or_default().push(live);
+        self.count_started(task.job);
+        true
+    }
+
+    pub(super) fn renew_lease(&mut self, now: Now, worker: WorkerId, link: LinkId) {
+        let until = now.mono.plus(self.policy.lease_ms);
+        if let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) {
+            node.lease_until = until;
+        }
+    }
+
+    pub(super) fn worker_leaving(&mut self, turn: &mut Turn, worker: WorkerId, link: LinkId) {
+        self.renew_lease(turn.now, worker, link);
+        if let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) {
+            node.leaving = true;
+        }
+    }
+
+    pub(super) fn link_lost(&mut self, turn: &mut Turn, worker: WorkerId, link: LinkId) {
+        let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) else { return };
+        node.link = None;
+        node.silent_since = Some(turn.now.mono);
+        if node.leaving && node.holdings.is_empty() {
+            self.worker_gone(turn, worker);
+        } else {
+            self.notify(turn, None, FarmNews::WorkerSilent { worker });
+        }
+    }
+
+    pub(super) fn lease_due(&mut self, turn: &mut Turn, worker: WorkerId) {
+        let Some(node) = self.fleet.get(&worker) else { return };
+        if node.lease_until > turn.now.mono {
+            let again = node.lease_until;
+            return self.wake_at(again, Timer::Lease(worker));
+        }
+        if let Some(until) = self.held_back_until(turn.now) {
+            return self.wake_at(until, Timer::Lease(worker));
+        }
+        self.worker_gone(turn, worker);
+    }
+
+    /// When most workers are silent at once, the fault is more likely here than there (a network, or this process stood
+    /// still): leases wait, within a bound.
+    fn held_back_until(&self, now: Now) -> Option<rushes_shared::units::MonoMs> {
+        let is_silent = |n: &&Node| n.link.is_none() || n.lease_until <= now.mono;
+        let silent: Vec<&Node> = self.fleet.values().filter(is_silent).collect();
+        let oldest = silent.iter().map(|n| n.silent_since.unwrap_or(n.lease_until)).min()?;
+        let until = oldest.plus(self.policy.mass_loss_hold_ms);
+        (silent.len() * 2 > self.fleet.len() && until > now.mono).then_some(until)
+    }
+
+    /// The worker is not there any more: what it held goes elsewhere.
+    fn worker_gone(&mut self, turn: &mut Turn, worker: WorkerId) {
+        let Some(node) = self.fleet.remove(&worker) else { return };
+        if let Some(link) = node.link {
+            self.command(turn, Command::CloseLink { worker, link });
+        }
+        let at = turn.now.wall;
+        self.emit(turn, Record::WorkerGone { worker, at });
+        let lost = !node.holdings.is_empty();
+        self.notify(turn, None, FarmNews::WorkerGone { worker, lost });
+        for (attempt, holding) in &node.holdings {
+            if let Some(live) = self.take_live(worker, holding.task, *attempt) {
+                self.lose(turn, holding.task, &live, "its worker was silent for longer than its lease");
+            }
+        }
+    }
+
+    fn lose(&mut self, turn: &mut Turn, task: TaskId, live: &LiveTask, what: &str) {
+        let failure = Failure::new(
+            FailureCode::WorkerLost,
+            format!("worker {} was lost: {what}", live.worker_name),
+            "look at the worker's log; the task runs elsewhere",
+        );
+        self.attempt_failed(turn, task, live, failure, Usage::default());
+    }
+
+    pub(super) fn drain_asked(&mut self, turn: &mut Turn, reply: ReplyTo, worker: WorkerId, draining: bool) {
+        let answer = match self.state.workers.get(&worker) {
+            None => Reply::Refused(Refusal::NoWorker(worker)),
+            Some(known) => {
+                if known.draining != draining {
+                    self.emit(turn, Record::WorkerDrained { worker, draining });
+                    self.notify(turn, None, FarmNews::WorkerDrained { worker, draining });
+                }
+                if let Some(link) = self.fleet.get(&worker).and_then(|n| n.link) {
+                    self.command(turn, Command::TellDraining { worker, link, draining });
+                }
+                Reply::Drained { worker, draining }
+            }
+        };
+        self.command(turn, Command::Answer { to: reply, reply: answer });
+    }
+
+    pub(super) fn open_reattach_window(&mut self, now: Now) {
+        let workers: BTreeSet<WorkerId> =
+            self.state.workers.values().filter(|w| w.expected).map(|w| w.id).collect();
+        if !workers.is_empty() {
+            self.reattach = Some(Reattach { tasks: BTreeSet::new(), workers });
+            self.wake_at(now.mono.plus(self.policy.reattach_ms), Timer::Reattach);
+        }
+    }
+
+    /// Whoever has not come back by now is not waited for; tasks that nobody claimed are queued.
+    pub(super) fn close_reattach_window(&mut self, turn: &mut Turn) {
+        let Some(window) = self.reattach.take() else { return };
+        for worker in window.workers {
+            let at = turn.now.wall;
+            self.emit(turn, Record::WorkerGone { worker, at });
+            self.notify(turn, None, FarmNews::WorkerGone { worker, lost: false });
+        }
+        window.tasks.into_iter().for_each(|task| self.make_ready(turn.now, task));
+    }
+}

@@ -1,0 +1,21 @@
+//! The pure heart of the coordinator. No clock, thread, file or socket: time, randomness and ids come in as arguments.
+//!
+//! ```text
+//!             Event, now                               Effects
+//! shell ------------------>  engine  ------------->  records  (to the journal, first)
+//!                              |                     commands (released when their records are on disk)
+//!                              | emits Record
+//!                              v
+//!                            state::apply            the only place that changes durable state; replay is the same fold
+//! ```
+
+pub mod engine;
+pub mod event;
+pub mod fleet;
+pub mod job;
+pub mod planner;
+pub mod policy;
+pub mod queue;
+pub mod record;
+pub mod state;
+pub mod summary;

@@ -1,0 +1,126 @@
+//! Turns a job and what is known so far into the tasks that are now known. Incremental: called again after each result.
+
+use rushes_shared::encode::{EncodeSettings, SpeedPreset};
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::job::Work;
+use rushes_shared::media::{MediaFacts, VideoFacts};
+use rushes_shared::task::Demand;
+use rushes_shared::units::{Bytes, Millicores};
+
+use crate::job::{Job, PlannedTask, Prediction, Step};
+
+const MIB: u64 = 1 << 20;
+
+/// The tasks that the job needs next and does not have yet. Empty when it has all that can be known now.
+///
+/// # Errors
+/// A permanent failure where the probe shows that the job cannot be done.
+pub fn next_tasks(job: &Job) -> Result<Vec<PlannedTask>, Failure> {
+    match &job.spec.work {
+        Work::Noop { tasks } if job.tasks.is_empty() => {
+            let noop = PlannedTask {
+                step: Step::Noop,
+                after: Vec::new(),
+                demand: Demand::default(),
+                prediction: Prediction::default(),
+            };
+            Ok(vec![noop; *tasks as usize])
+        }
+        Work::Probe { .. } | Work::Encode { .. } if job.tasks.is_empty() => Ok(vec![probe()]),
+        Work::Encode { outputs, .. } if job.tasks.len() == 1 => match job.probed() {
+            None => Ok(Vec::new()),
+            Some((_, facts)) => {
+                let video = facts.video.first().ok_or_else(|| no_video(facts))?;
+                let encodes =
+                    outputs.iter().zip(0..).map(|(output, i)| encode(i, &output.settings, facts, video));
+                Ok(encodes.collect())
+            }
+        },
+        Work::Noop { .. } | Work::Probe { .. } | Work::Encode { .. } => Ok(Vec::new()),
+    }
+}
+
+fn no_video(facts: &MediaFacts) -> Failure {
+    let has = if facts.audio.is_empty() { "no video and no audio" } else { "audio only" };
+    Failure::new(
+        FailureCode::StreamMissing,
+        format!("the input ({}) has {has}, but the job asks for a video", facts.container),
+        "name a file with a video stream",
+    )
+}
+
+fn probe() -> PlannedTask {
+    PlannedTask {
+        step: Step::Probe,
+        after: Vec::new(),
+        demand: Demand { cpu: Millicores(250), memory: Bytes(128 * MIB) },
+        prediction: Prediction { cpu_ms: 50, model: 0 },
+    }
+}
+
+fn encode(output: u32, settings: &EncodeSettings, facts: &MediaFacts, video: &VideoFacts) -> PlannedTask {
+    let (width, height) = fitted(video.shown_size(), settings.video.max_width, settings.video.max_height);
+    let pixels = u64::from(width) * u64::from(height);
+    let source_pixels = u64::from(video.width) * u64::from(video.height);
+    let frames = if video.frames > 0 { video.frames } else { facts.duration_ns / 33_000_000 };
+    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
+    let memory = 200 * MIB + pixels * 3 / 2 * 90 + source_pixels * 3 * 24;
+    // Nanoseconds of one core per pixel on a common server core: a physical estimate until one is learned.
+    let ns_per_pixel = match settings.video.preset {
+        SpeedPreset::Ultrafast => 4,
+        SpeedPreset::Superfast => 6,
+        SpeedPreset::Veryfast => 10,
+        SpeedPreset::Faster => 16,
+        SpeedPreset::Fast => 22,
+        SpeedPreset::Medium => 28,
+        SpeedPreset::Slow => 45,
+        SpeedPreset::Slower => 90,
+        SpeedPreset::Veryslow => 170,
+    };
+    let cpu_ns = frames.saturating_mul(pixels.saturating_mul(ns_per_pixel).saturating_add(source_pixels * 4));
+    PlannedTask {
+        step: Step::Encode { output },
+        after: Vec::new(),
+        demand: Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) },
+        prediction: Prediction { cpu_ms: cpu_ns / 1_000_000, model: 0 },
+    }
+}
+
+/// How many cores x264's frame threads can keep busy at this picture size.
+fn useful_cpu(pixels: u64) -> Millicores {
+    Millicores(match pixels {
+        0..=230_400 => 1_000,
+        230_401..=921_600 => 2_000,
+        921_601..=2_073_600 => 4_000,
+        _ => 8_000,
+    })
+}
+
+/// The size that fits both limits, aspect kept, never larger than the source.
+fn fitted((width, height): (u32, u32), max_width: Option<u32>, max_height: Option<u32>) -> (u32, u32) {
+    let (w, h) = (u64::from(width.max(1)), u64::from(height.max(1)));
+    let (mut num, mut den) = (1_u64, 1_u64);
+    for (limit, side) in [(max_width, w), (max_height, h)] {
+        if let Some(limit) = limit.map(u64::from)
+            && limit * den < side * num
+        {
+            (num, den) = (limit, side);
+        }
+    }
+    let scale = |side: u64| u32::try_from((side * num / den).max(2)).unwrap_or(u32::MAX);
+    (scale(w), scale(h))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_fit_both_limits_and_never_grow() {
+        assert_eq!(fitted((1920, 1080), Some(1280), None), (1280, 720));
+        assert_eq!(fitted((1920, 1080), Some(1280), Some(360)), (640, 360));
+        assert_eq!(fitted((640, 360), Some(1280), Some(720)), (640, 360));
+        assert_eq!(fitted((1080, 1920), None, Some(1280)), (720, 1280));
+        assert_eq!(fitted((0, 0), None, Some(1)), (2, 2));
+    }
+}

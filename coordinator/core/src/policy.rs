@@ -1,0 +1,146 @@
+//! The engine's limits and times, as the operator set them.
+
+use rushes_shared::task::{TaskKind, TaskLimits};
+use rushes_shared::units::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// Settings of the engine. Times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// Most jobs that have not ended, over all tenants.
+    pub max_jobs: u64,
+    /// Most jobs of one tenant that have not ended.
+    pub max_jobs_per_tenant: u64,
+    /// Attempts at a task before it is given up, the first one included.
+    pub max_attempts: u32,
+    /// A task whose process or node died on this many different nodes is poison: it is given up at once.
+    pub poison_nodes: u32,
+    /// Delay before the second attempt; doubles with each further one.
+    pub retry_base_ms: u64,
+    /// Longest delay between attempts.
+    pub retry_max_ms: u64,
+    /// How often a worker sends a heartbeat.
+    pub heartbeat_ms: u64,
+    /// How long a worker's attempts stay its own without a heartbeat.
+    pub lease_ms: u64,
+    /// How long leases are held when most workers fell silent at once.
+    pub mass_loss_hold_ms: u64,
+    /// After a start, how long workers of the reign before have to re-attach.
+    pub reattach_ms: u64,
+    /// How long an idempotency key is remembered.
+    pub idempotency_ms: u64,
+    /// Delay before a failed publish is tried again; doubles up to `retry_max_ms`.
+    pub publish_retry_ms: u64,
+    /// Bounds on a probe.
+    pub probe: StepLimits,
+    /// Bounds on an encode.
+    pub encode: StepLimits,
+}
+
+/// Bounds on one attempt of one kind of task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StepLimits {
+    /// Wall time in milliseconds.
+    pub wall_ms: u64,
+    /// CPU time in seconds, over all threads.
+    pub cpu_s: u64,
+    /// Address space of the task process in bytes.
+    pub address_space_bytes: u64,
+    /// Largest file that it may write, in bytes.
+    pub file_size_bytes: u64,
+    /// Longest time without progress, in milliseconds.
+    pub stall_ms: u64,
+}
+
+impl From<StepLimits> for TaskLimits {
+    fn from(s: StepLimits) -> Self {
+        Self {
+            wall_ms: s.wall_ms,
+            cpu_s: s.cpu_s,
+            address_space: Bytes(s.address_space_bytes),
+            file_size: Bytes(s.file_size_bytes),
+            stall_ms: s.stall_ms,
+        }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        const GIB: u64 = 1 << 30;
+        Self {
+            max_jobs: 1_000_000,
+            max_jobs_per_tenant: 200_000,
+            max_attempts: 5,
+            poison_nodes: 3,
+            retry_base_ms: 1_000,
+            retry_max_ms: 60_000,
+            heartbeat_ms: 2_000,
+            lease_ms: 10_000,
+            mass_loss_hold_ms: 60_000,
+            reattach_ms: 20_000,
+            idempotency_ms: 24 * 3_600_000,
+            publish_retry_ms: 500,
+            probe: StepLimits {
+                wall_ms: 120_000,
+                cpu_s: 120,
+                address_space_bytes: 8 * GIB,
+                file_size_bytes: 1 << 20,
+                stall_ms: 60_000,
+            },
+            encode: StepLimits {
+                wall_ms: 12 * 3_600_000,
+                cpu_s: 96 * 3_600,
+                address_space_bytes: 32 * GIB,
+                file_size_bytes: 512 * GIB,
+                stall_ms: 120_000,
+            },
+        }
+    }
+}
+
+impl Policy {
+    /// The bounds of a kind of task. A no-op has none of its own and gets a probe's.
+    #[must_use]
+    pub fn limits_of(&self, kind: TaskKind) -> TaskLimits {
+        match kind {
+            TaskKind::Noop | TaskKind::Probe => self.probe.into(),
+            TaskKind::Encode => self.encode.into(),
+        }
+    }
+
+    /// The delay before the attempt after `failures` failed ones: exponential, with a jitter of up to a quarter that
+    /// depends on `salt` alone, so that the same history gives the same delay.
+    #[must_use]
+    pub fn retry_delay_ms(&self, failures: u32, salt: u64) -> u64 {
+        let exponent = failures.saturating_sub(1).min(20);
+        let delay = self.retry_base_ms.saturating_mul(1 << exponent).min(self.retry_max_ms);
+        let spread = (delay / 4).max(1);
+        delay - spread / 2 + mix(salt) % spread
+    }
+}
+
+/// SplitMix64's output function (Steele, Lea, Flood 2014): spreads a counter's bits.
+fn mix(seed: u64) -> u64 {
+    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_grow_within_their_bounds() {
+        let policy = Policy::default();
+        for salt in 0..200 {
+            let first = policy.retry_delay_ms(1, salt);
+            assert!((875..1_125).contains(&first), "{first}");
+            assert!(policy.retry_delay_ms(4, salt) > policy.retry_delay_ms(2, salt));
+            assert!(policy.retry_delay_ms(u32::MAX, salt) <= policy.retry_max_ms * 9 / 8);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Records: outcomes that the journal keeps. Replaying them in order rebuilds the state; no policy runs on replay.
+//!
+//! Positional encoding: the order of variants and fields is the format of record version 1. New variants go last.
+
+use rushes_shared::artifact::Artifact;
+use rushes_shared::failure::Failure;
+use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
+use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
+use rushes_shared::job::{JobSpec, JobState};
+use rushes_shared::task::{TaskValue, Usage};
+use rushes_shared::units::WallMs;
+use serde::{Deserialize, Serialize};
+
+use crate::job::{Job, PlannedTask};
+use crate::state::{KeptKey, KnownWorker};
+
+/// A client's key that makes a repeated submit the same submit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// What the client sent, 1 to 255 bytes.
+    pub key: String,
+    /// BLAKE3 of the request's body: another body under the same key is a conflict.
+    pub fingerprint: [u8; 32],
+}
+
+/// Whether a failed attempt is followed by another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Another attempt after this delay in milliseconds.
+    Retry {
+        /// Backoff with jitter.
+        delay_ms: u64,
+    },
+    /// The task has failed.
+    GiveUp,
+}
+
+/// An outcome.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Record {
+    /// A reign began.
+    EpochBegan {
+        /// Its number, higher than every one before.
+        epoch: Epoch,
+        /// When.
+        at: WallMs,
+    },
+    /// A job was accepted.
+    JobAccepted {
+        /// Its id.
+        job: JobId,
+        /// Whose it is.
+        tenant: TenantId,
+        /// The principal who submitted it.
+        submitter: String,
+        /// What it asks for.
+        spec: JobSpec,
+        /// The client's key, if it sent one.
+        key: Option<IdempotencyKey>,
+        /// When.
+        at: WallMs,
+    },
+    /// The planner added tasks behind those that the job has.
+    TasksPlanned {
+        /// Whose.
+        job: JobId,
+        /// The new tasks.
+        tasks: Vec<PlannedTask>,
+    },
+    /// An attempt failed.
+    AttemptFailed {
+        /// Which task.
+        task: TaskId,
+        /// Which try.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+        /// Why.
+        failure: Failure,
+        /// What it used.
+        usage: Usage,
+        /// What follows.
+        verdict: Verdict,
+        /// When.
+        at: WallMs,
+    },
+    /// A task is done.
+    TaskSucceeded {
+        /// Which task.
+        task: TaskId,
+        /// The attempt that did it.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+        /// What it found or made.
+        value: TaskValue,
+        /// What it used.
+        usage: Usage,
+        /// How long the task waited for this attempt's start since it became ready, in milliseconds.
+        queued_ms: u64,
+        /// When.
+        at: WallMs,
+    },
+    /// An output is at its place.
+    OutputPublished {
+        /// Whose.
+        job: JobId,
+        /// Index of the output in the job's spec.
+        output: u32,
+        /// The file at its place.
+        artifact: Artifact,
+        /// When.
+        at: WallMs,
+    },
+    /// A job ended; it leaves the live state.
+    JobEnded {
+        /// Which.
+        job: JobId,
+        /// `succeeded`, `failed` or `canceled`.
+        state: JobState,
+        /// The first cause, for `failed`.
+        failure: Option<Failure>,
+        /// When.
+        at: WallMs,
+    },
+    /// A worker connected; until [`Record::WorkerGone`] a restart waits for it to re-attach.
+    WorkerSeen {
+        /// Which.
+        worker: WorkerId,
+        /// Its name for people.
+        name: String,
+        /// When.
+        at: WallMs,
+    },
+    /// A worker is not expected back soon: it left, or its lease ran out.
+    WorkerGone {
+        /// Which.
+        worker: WorkerId,
+        /// When.
+        at: WallMs,
+    },
+    /// An operator drains a worker, or ends that.
+    WorkerDrained {
+        /// Which.
+        worker: WorkerId,
+        /// Whether it gets no new tasks.
+        draining: bool,
+    },
+    /// Idempotency keys that were kept since before this time are forgotten.
+    KeysForgotten {
+        /// Older ones go.
+        before: WallMs,
+    },
+    /// A live job as a snapshot carries it.
+    JobCarried(Job),
+    /// An idempotency key as a snapshot carries it.
+    KeyCarried(KeptKey),
+    /// A known worker as a snapshot carries it.
+    WorkerCarried(KnownWorker),
+}
+
+impl Message for Record {
+    const KIND: u16 = 32;
+    const VERSION: u16 = 1;
+    const LIMIT: u32 = 8 << 20;
+}
+
+impl Message for Job {
+    const KIND: u16 = 33;
+    const VERSION: u16 = 1;
+    const LIMIT: u32 = 8 << 20;
+}
+
+/// Encodes a journal value with its frame header.
+///
+/// # Errors
+/// [`FrameError::TooLong`] for a value past its kind's limit.
+pub fn to_bytes<M: Message>(value: &M) -> Result<Vec<u8>, FrameError> {
+    frame::encode(value)
+}
+
+/// Decodes a journal value with its frame header, of any version that was ever written.
+///
+/// # Errors
+/// [`FrameError`] for other bytes.
+pub fn from_bytes<M: Message>(bytes: &[u8]) -> Result<M, FrameError> {
+    let head: [u8; HEADER_LEN] = bytes
+        .get(..HEADER_LEN)
+        .and_then(|b| b.try_into().ok())
+        .ok_or(FrameError::TooLong { kind: M::KIND, length: bytes.len() as u64, limit: 0 })?;
+    let header = Header::from_bytes(head);
+    header.expect::<M>()?;
+    frame::decode(&bytes[HEADER_LEN..])
+}

@@ -1,0 +1,61 @@
+//! Read-only answers about the farm: for `status`, `worker list` and gauges.
+
+use rushes_shared::id::{AttemptId, TaskId, WorkerId};
+use rushes_shared::node::NodeFacts;
+use rushes_shared::task::TaskKind;
+use rushes_shared::units::{Bytes, Millicores, WallMs};
+
+/// Whether a worker is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Connected.
+    Connected,
+    /// Its link broke; its lease still runs.
+    Silent,
+    /// Not connected.
+    Gone,
+}
+
+/// A worker as the engine sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerDoc {
+    /// Its id.
+    pub id: WorkerId,
+    /// Its name for people.
+    pub name: String,
+    /// Whether it is there.
+    pub presence: Presence,
+    /// Whether an operator drains it.
+    pub draining: bool,
+    /// Whether it said that it leaves.
+    pub leaving: bool,
+    /// When it last connected or went.
+    pub since: WallMs,
+    /// Its node; `None` until it connects to this reign.
+    pub facts: Option<NodeFacts>,
+    /// CPU in use by tasks.
+    pub cpu_used: Millicores,
+    /// Memory in use by tasks.
+    pub memory_used: Bytes,
+    /// What runs there.
+    pub running: Vec<(TaskId, AttemptId, TaskKind)>,
+}
+
+/// Counts over the farm.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FarmDoc {
+    /// Jobs that have not ended and have not been started.
+    pub jobs_queued: u64,
+    /// Jobs that have not ended and have been started.
+    pub jobs_running: u64,
+    /// Tasks ready to run, by kind.
+    pub tasks_ready: Vec<(TaskKind, u64)>,
+    /// Tasks that run, by kind.
+    pub tasks_running: Vec<(TaskKind, u64)>,
+    /// Workers that are connected.
+    pub workers_connected: u64,
+    /// Workers whose link broke and whose lease still runs.
+    pub workers_silent: u64,
+    /// Whether the engine still waits for workers of the reign before to re-attach.
+    pub reattaching: bool,
+}

@@ -1,0 +1,12 @@
+//! The real engine under tables of events and under random schedules.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod attempts;
+mod crashes;
+mod intake;
+mod order;
+mod outputs;
+mod random;
+mod workers;

@@ -1,0 +1,129 @@
+//! Publishing: once, at its place, tried again where that can help.
+
+use rushes_shared::artifact::Location;
+use rushes_shared::failure::FailureCode;
+use rushes_shared::id::JobId;
+
+use crate::support::samples::{encode, facts};
+use crate::support::scene::{Scene, check};
+
+/// One job with two outputs, probed; both encodes run on one node.
+fn two_outputs(s: &mut Scene) {
+    s.source = facts(640, 360);
+    s.join("a");
+    s.submit(encode(2));
+    s.done('a', "1.0");
+}
+
+#[test]
+fn each_output_is_published_as_soon_as_it_is_made() {
+    check(two_outputs, |s| s.done('a', "1.1"), &["publish j1/0 from #1-2", "collect #1-2 on a"]);
+    let scene = check(
+        |s| {
+            two_outputs(s);
+            s.done('a', "1.1");
+        },
+        |s| s.done('a', "1.2"),
+        &["publish j1/1 from #1-3", "collect #1-3 on a", "j1 succeeded"],
+    );
+    let places: Vec<String> = scene.world.depot.published.keys().map(Location::to_string).collect();
+    assert_eq!(places.len(), 2);
+    assert!(
+        places[0].starts_with("farm://outputs/default/job_") && places[0].ends_with("/0.mp4"),
+        "{places:?}"
+    );
+}
+
+#[test]
+fn a_publish_that_may_pass_is_tried_again() {
+    let given = |s: &mut Scene| {
+        two_outputs(s);
+        s.world.depot.failing.push_back(FailureCode::TransferFailed);
+        s.done('a', "1.1");
+    };
+    check(given, |s| s.wait(400), &[]);
+    check(given, |s| s.wait(600), &["publish j1/0 from #1-2"]);
+}
+
+#[test]
+fn finished_work_waits_for_the_depot_as_long_as_it_takes() {
+    let scene = check(
+        |s| {
+            two_outputs(s);
+            s.world.depot.failing.extend([FailureCode::TransferFailed; 30]);
+            s.done('a', "1.1");
+            s.done('a', "1.2");
+        },
+        |s| {
+            s.wait(3_600_000);
+            s.world.trace.retain(|line| !line.starts_with("publish"));
+        },
+        &["j1 succeeded"],
+    );
+    assert!(scene.world.depot.published.len() == 2);
+}
+
+#[test]
+fn a_place_that_is_taken_fails_the_job_at_once() {
+    check(
+        |s| {
+            two_outputs(s);
+            s.world.depot.failing.push_back(FailureCode::OutputExists);
+        },
+        |s| s.done('a', "1.1"),
+        &[
+            "publish j1/0 from #1-2",
+            "collect #1-2 on a",
+            "cancel #1-3 on a",
+            "drop #1-2 #1-3",
+            "j1 failed: output_exists",
+            "collect #1-3 on a",
+            "drop #1-3",
+        ],
+    );
+}
+
+#[test]
+fn a_publish_whose_answer_was_lost_in_a_crash_is_asked_for_again_and_done_once() {
+    for arrives in [false, true] {
+        let scene = check(
+            |s| {
+                two_outputs(s);
+                s.done('a', "1.1");
+                let attempt = s.attempt('a', "1.2");
+                let order = &s.world.workers[&crate::support::tell::worker('a')].held[&attempt].order;
+                let value = crate::support::samples::value_of(order, &s.source);
+                let usage = rushes_shared::task::Usage::default();
+                let outcome = rushes_shared::task::TaskOutcome::Succeeded { value, usage };
+                s.world.end(crate::support::tell::worker('a'), attempt, outcome, true);
+                s.world.deliver_up(0);
+                s.world.confirm(usize::MAX);
+                assert_eq!(s.world.asked.len(), 1, "the publish is on its way");
+                s.world.crash(0, arrives);
+            },
+            Scene::start,
+            &["publish j1/1 from #1-3", "j1 succeeded"],
+        );
+        assert_eq!(scene.world.disk.archive()[&JobId(1)].published.len(), 2);
+    }
+}
+
+#[test]
+fn a_cancel_drops_what_is_made_and_not_published() {
+    check(
+        |s| {
+            two_outputs(s);
+            s.world.depot.failing.push_back(FailureCode::TransferFailed);
+            s.done('a', "1.1");
+        },
+        |s| s.cancel(1),
+        &[
+            "cancel #1-3 on a",
+            "drop #1-2 #1-3",
+            "j1 canceled",
+            "canceled j1",
+            "collect #1-3 on a",
+            "drop #1-3",
+        ],
+    );
+}

@@ -1,0 +1,333 @@
+//! Random schedules: broken links, lost and doubled words, restarts, crashes between any record and any command. The
+//! laws hold after every step; then the world heals, and every accepted job ends.
+//!
+//! The schedules are the same at each run. `RUSHES_SEED=<number>` picks others, `RUSHES_CASES=<number>` how many;
+//! a failure prints the seed and the smallest schedule that fails.
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use rushes_core::event::FarmNews;
+use rushes_core::policy::Policy;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::id::{AttemptId, JobId, WorkerId};
+use rushes_shared::task::{TaskOutcome, Usage};
+
+use crate::support::samples::{audio_only, encode, facts, key, node, noop, probe, value_of, with_priority};
+use crate::support::world::{Ask, World};
+use crate::support::{laws, tell};
+
+/// One thing that happens. Numbers pick among what there is, whatever that is by then.
+#[derive(Debug, Clone)]
+enum Step {
+    Submit {
+        kind: u8,
+        priority: u8,
+        key: Option<u8>,
+    },
+    Cancel(u8),
+    Confirm(u8),
+    Up(u8),
+    Down(u8),
+    Depot(u8),
+    Inbox,
+    /// Everything that is on its way arrives.
+    Rest,
+    Succeed(u8),
+    Fail(u8, u8),
+    Stop(u8),
+    Progress(u8),
+    /// A word about an attempt comes twice.
+    Double(u8),
+    Connect(u8),
+    Cut(u8, bool),
+    Kill(u8, bool),
+    Leave(u8),
+    Drain(u8, bool),
+    /// Time passes; the workers whose bit is set send a heartbeat.
+    Pass(u16, u8),
+    PublishFails(u8),
+    Crash {
+        written: u8,
+        requests_arrive: bool,
+    },
+    Start,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0_u8..8, 0_u8..3, prop::option::weighted(0.3, 0_u8..3))
+            .prop_map(|(kind, priority, key)| Step::Submit { kind, priority, key }),
+        2 => any::<u8>().prop_map(Step::Cancel),
+        8 => (0_u8..6).prop_map(Step::Confirm),
+        16 => any::<u8>().prop_map(Step::Up),
+        16 => any::<u8>().prop_map(Step::Down),
+        6 => any::<u8>().prop_map(Step::Depot),
+        4 => Just(Step::Inbox),
+        6 => Just(Step::Rest),
+        16 => any::<u8>().prop_map(Step::Succeed),
+        4 => any::<(u8, u8)>().prop_map(|(n, code)| Step::Fail(n, code)),
+        1 => any::<u8>().prop_map(Step::Stop),
+        2 => any::<u8>().prop_map(Step::Progress),
+        3 => any::<u8>().prop_map(Step::Double),
+        10 => any::<u8>().prop_map(Step::Connect),
+        4 => any::<(u8, bool)>().prop_map(|(n, arrive)| Step::Cut(n, arrive)),
+        2 => any::<(u8, bool)>().prop_map(|(n, arrive)| Step::Kill(n, arrive)),
+        1 => any::<u8>().prop_map(Step::Leave),
+        1 => any::<(u8, bool)>().prop_map(|(n, on)| Step::Drain(n, on)),
+        8 => (prop_oneof![0_u16..500, 500_u16..15_000], any::<u8>()).prop_map(|(ms, beats)| Step::Pass(ms, beats)),
+        1 => any::<u8>().prop_map(Step::PublishFails),
+        2 => (0_u8..5, any::<bool>())
+            .prop_map(|(written, requests_arrive)| Step::Crash { written, requests_arrive }),
+        8 => Just(Step::Start),
+    ]
+}
+
+const CODES: [FailureCode; 7] = [
+    FailureCode::InputDamaged,
+    FailureCode::TransferFailed,
+    FailureCode::TransferFailed,
+    FailureCode::ProcessDied,
+    FailureCode::ProcessDied,
+    FailureCode::NodeUnfit,
+    FailureCode::CheckFailed,
+];
+
+fn pick<T: Clone>(from: &[T], n: u8) -> Option<T> {
+    (!from.is_empty()).then(|| from[usize::from(n) % from.len()].clone())
+}
+
+fn ids(world: &World) -> Vec<WorkerId> {
+    world.workers.keys().copied().collect()
+}
+
+/// Attempts that run somewhere.
+fn running(world: &World) -> Vec<(WorkerId, AttemptId)> {
+    let of = |(id, w): (&WorkerId, &crate::support::worker::Worker)| {
+        let id = *id;
+        w.running().map(move |order| (id, order.attempt)).collect::<Vec<_>>()
+    };
+    world.workers.iter().flat_map(of).collect()
+}
+
+fn succeed(world: &mut World, id: WorkerId, attempt: AttemptId) {
+    let order = world.workers[&id].held[&attempt].order.clone();
+    // Every third job has no video, every other one is small enough to share a node.
+    let source = match order.task.job.0 % 6 {
+        0 => audio_only(),
+        1 | 3 | 5 => facts(640, 360),
+        _ => facts(1280, 720),
+    };
+    let value = value_of(&order, &source);
+    let stages = matches!(value, rushes_shared::task::TaskValue::Encoded(_));
+    world.end(id, attempt, TaskOutcome::Succeeded { value, usage: Usage::default() }, stages);
+}
+
+fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
+    let spec = match kind {
+        0..=2 => noop(u32::from(kind) + 1),
+        3 => probe(),
+        _ => encode(u32::from(kind) % 3 + 1),
+    };
+    let ask = Ask::of(with_priority(spec, priority));
+    world.submit(Ask { key: number.map(|n| key(&format!("key-{n}"), n)), ..ask });
+}
+
+fn take(world: &mut World, step: &Step) {
+    match *step {
+        Step::Submit { kind, priority, key } => submit(world, kind, priority, key),
+        Step::Cancel(n) => {
+            let jobs: Vec<JobId> = world.engine.iter().flat_map(|e| e.state().jobs.keys().copied()).collect();
+            if let Some(job) = pick(&jobs, n) {
+                world.cancel(job);
+            }
+        }
+        Step::Confirm(n) => world.confirm(usize::from(n)),
+        Step::Up(n) if !world.up.is_empty() => world.deliver_up(usize::from(n) % world.up.len()),
+        Step::Down(n) if !world.down.is_empty() => world.deliver_down(usize::from(n) % world.down.len()),
+        Step::Depot(n) if !world.asked.is_empty() => world.deliver_asked(usize::from(n) % world.asked.len()),
+        Step::Inbox => {
+            if let Some(event) = world.inbox.pop_front() {
+                world.tell(event);
+            }
+        }
+        Step::Rest => world.settle(),
+        Step::Double(n) if !world.up.is_empty() => {
+            let at = usize::from(n) % world.up.len();
+            let up = world.up[at].clone();
+            if up.stream.is_some() {
+                world.up.insert(at, up);
+            }
+        }
+        Step::Succeed(n) => {
+            if let Some((id, attempt)) = pick(&running(world), n) {
+                succeed(world, id, attempt);
+            }
+        }
+        Step::Fail(n, code) => {
+            if let Some((id, attempt)) = pick(&running(world), n) {
+                let code = CODES[usize::from(code) % CODES.len()];
+                let failure = Failure::new(code, "it failed", "");
+                world.end(id, attempt, TaskOutcome::Failed { failure, usage: Usage::default() }, false);
+            }
+        }
+        Step::Stop(n) => {
+            if let Some((id, attempt)) = pick(&running(world), n) {
+                world.end(id, attempt, TaskOutcome::Cancelled, false);
+            }
+        }
+        Step::Progress(n) => {
+            if let Some((id, attempt)) = pick(&running(world), n) {
+                world.progress(id, attempt, 500);
+            }
+        }
+        Step::Pass(ms, beats) => {
+            world.pass(u64::from(ms));
+            for (id, n) in ids(world).into_iter().zip(0..) {
+                if beats >> n & 1 == 1 {
+                    world.beat(id);
+                }
+            }
+        }
+        Step::PublishFails(n) => {
+            let codes = [FailureCode::TransferFailed, FailureCode::TransferFailed, FailureCode::OutputExists];
+            world.depot.failing.extend(pick(&codes, n));
+        }
+        Step::Crash { written, requests_arrive } if world.engine.is_some() => {
+            world.crash(usize::from(written), requests_arrive);
+        }
+        Step::Start if world.engine.is_none() => world.start(),
+        Step::Up(_) | Step::Down(_) | Step::Depot(_) | Step::Double(_) | Step::Crash { .. } | Step::Start => {
+        }
+        Step::Connect(n) | Step::Cut(n, _) | Step::Kill(n, _) | Step::Leave(n) | Step::Drain(n, _) => {
+            let id = pick(&ids(world), n).expect("there are workers");
+            disturb(world, id, step);
+        }
+    }
+}
+
+fn disturb(world: &mut World, id: WorkerId, step: &Step) {
+    match *step {
+        Step::Connect(_) => {
+            if !world.workers[&id].alive {
+                world.revive(id);
+            }
+            world.connect(id);
+        }
+        Step::Cut(_, arrive) => world.cut(id, arrive),
+        Step::Kill(_, arrive) => world.kill(id, arrive),
+        Step::Leave(_) => world.leave(id),
+        Step::Drain(_, on) => world.drain(id, on),
+        _ => {}
+    }
+}
+
+/// Everything works again until nothing is left to do.
+fn heal(world: &mut World) {
+    world.depot.failing.clear();
+    if world.engine.is_none() {
+        world.start();
+    }
+    for _ in 0..300 {
+        for id in ids(world) {
+            if !world.workers[&id].alive {
+                world.revive(id);
+            }
+            world.connect(id);
+            world.drain(id, false);
+            world.beat(id);
+        }
+        world.settle();
+        laws::hold(world);
+        for (id, attempt) in running(world) {
+            succeed(world, id, attempt);
+        }
+        world.settle();
+        laws::hold(world);
+        let is_done = world.engine().state().jobs.is_empty();
+        if is_done && world.workers.values().all(|w| w.held.is_empty() && w.link.is_some()) {
+            return;
+        }
+        world.pass(2_000);
+    }
+}
+
+/// What the schedules led to: a test that reaches none of it would prove nothing.
+type Reached = std::collections::BTreeMap<&'static str, u32>;
+
+fn note(world: &World, reached: &mut Reached) {
+    for news in &world.news {
+        let name = match &news.what {
+            FarmNews::JobEnded { state, .. } => state.as_str(),
+            FarmNews::TaskAdopted { .. } => "adopted",
+            FarmNews::AttemptFailed { retry_ms: None, .. } => "given up",
+            FarmNews::AttemptFailed { failure, .. } if failure.code == FailureCode::WorkerLost => "lost",
+            FarmNews::AttemptFailed { .. } => "retried",
+            FarmNews::OutputPublished { .. } => "published",
+            FarmNews::WorkerGone { .. } => "gone",
+            _ => continue,
+        };
+        *reached.entry(name).or_default() += 1;
+    }
+    let given_up = world.trace.iter().filter(|line| line.contains("give up")).count();
+    *reached.entry("told to give up").or_default() += u32::try_from(given_up).expect("a small number");
+    *reached.entry("reigns").or_default() +=
+        u32::try_from(world.engine().state().epoch.0).expect("a small number");
+}
+
+fn live_through(steps: &[Step], reached: &mut Reached) {
+    let mut world = World::new(Policy::default());
+    for name in ['a', 'b', 'c'] {
+        let facts = node(&name.to_string());
+        world.add_worker(tell::worker(name), facts);
+        world.connect(tell::worker(name));
+    }
+    for step in steps {
+        take(&mut world, step);
+        laws::hold(&world);
+    }
+    heal(&mut world);
+    let crashes = steps.iter().any(|s| matches!(s, Step::Crash { .. }));
+    laws::hold_at_rest(&world, !crashes);
+    note(&world, reached);
+}
+
+fn number(name: &str, default: u32) -> u32 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+#[test]
+fn whatever_happens_the_laws_hold_and_every_accepted_job_ends() {
+    let seed = number("RUSHES_SEED", 1);
+    let mut bytes = [0; 32];
+    bytes[..4].copy_from_slice(&seed.to_le_bytes());
+    let config =
+        Config { cases: number("RUSHES_CASES", 200), failure_persistence: None, ..Config::default() };
+    println!("RUSHES_SEED={seed} RUSHES_CASES={}", config.cases);
+    let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
+    let schedules = prop::collection::vec(step(), 1..250);
+    let reached = std::cell::RefCell::new(Reached::new());
+    let result = runner.run(&schedules, |steps| {
+        live_through(&steps, &mut reached.borrow_mut());
+        Ok::<(), TestCaseError>(())
+    });
+    if let Err(error) = result {
+        panic!("RUSHES_SEED={seed}: {error}");
+    }
+    let reached = reached.into_inner();
+    println!("{reached:?}");
+    let names = [
+        "succeeded",
+        "failed",
+        "canceled",
+        "adopted",
+        "given up",
+        "lost",
+        "retried",
+        "published",
+        "gone",
+        "told to give up",
+    ];
+    for name in names {
+        assert!(reached.get(name).is_some_and(|n| *n > 0), "no schedule led to '{name}': {reached:?}");
+    }
+}

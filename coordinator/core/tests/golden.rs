@@ -1,0 +1,226 @@
+//! Golden bytes of every record of the journal, and of archived jobs.
+
+#[path = "../../../tests/fixtures/golden.rs"]
+mod golden;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use golden::{check, every, variants};
+use rushes_core::job::{Ended, Failed, Job, PlannedTask, Prediction, Published, Step, Success, Task};
+use rushes_core::record::{IdempotencyKey, Record, Verdict};
+use rushes_core::state::{KeptKey, KnownWorker};
+use rushes_shared::artifact::{Artifact, ContentHash, Location};
+use rushes_shared::encode::EncodeSettings;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
+use rushes_shared::job::{Destination, JobSpec, JobState, OutputSpec, Priority, Work};
+use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
+use rushes_shared::task::{Demand, EncodedOutput, TaskValue, Usage};
+use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
+
+variants!(Record: EpochBegan, JobAccepted, TasksPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobEnded,
+    WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried);
+variants!(Job);
+
+const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
+const TASK: TaskId = TaskId { job: JOB, index: 1 };
+const ATTEMPT: AttemptId = AttemptId { epoch: Epoch(3), counter: 70_000 };
+const WORKER: WorkerId = WorkerId(0x0192_0000_0000_0000_0000_0000_0000_0002);
+const AT: WallMs = WallMs(1_700_000_000_123);
+
+fn dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/records/v1")
+}
+
+fn tenant() -> TenantId {
+    "studio-7".parse().expect("a tenant")
+}
+
+fn source() -> Location {
+    "/media/film.mov".parse().expect("a path")
+}
+
+fn spec(work: Work) -> JobSpec {
+    JobSpec {
+        name: "trailer".into(),
+        labels: BTreeMap::from([("show".into(), "s01".into())]),
+        priority: Priority::new(80).expect("at most 100"),
+        deadline: Some(WallMs(1_700_000_600_000)),
+        work,
+    }
+}
+
+fn encode() -> Work {
+    let output = |name: &str, destination| OutputSpec {
+        name: name.parse().expect("a file name"),
+        destination,
+        settings: EncodeSettings::default(),
+    };
+    let place = "/out/film.mp4".parse().expect("a path");
+    let outputs = vec![output("a.mp4", Destination::Depot), output("b.mp4", Destination::Place(place))];
+    Work::Encode { input: source(), outputs }
+}
+
+fn plans() -> Vec<PlannedTask> {
+    [Step::Noop, Step::Probe, Step::Encode { output: 1 }]
+        .map(|step| PlannedTask {
+            step,
+            after: vec![0],
+            demand: Demand { cpu: Millicores(4_000), memory: Bytes(700 << 20) },
+            prediction: Prediction { cpu_ms: 240_000, model: 1 },
+        })
+        .to_vec()
+}
+
+fn key() -> IdempotencyKey {
+    IdempotencyKey { key: "order-17".into(), fingerprint: [3; 32] }
+}
+
+fn failure(code: FailureCode) -> Failure {
+    Failure::new(code, "it failed", "try it otherwise").with_detail("tail")
+}
+
+fn usage() -> Usage {
+    Usage {
+        wall_ms: 61_000,
+        run_ms: 60_000,
+        cpu_ms: 230_000,
+        max_rss_bytes: 1 << 28,
+        bytes_in: 5,
+        bytes_out: 6,
+    }
+}
+
+fn facts() -> MediaFacts {
+    let video = VideoFacts {
+        codec: "h264".into(),
+        width: 1920,
+        height: 1080,
+        fps: Ratio::new(25, 1),
+        frames: 250,
+        ..VideoFacts::default()
+    };
+    MediaFacts { container: "mp4".into(), video: vec![video], ..MediaFacts::default() }
+}
+
+fn staged() -> Artifact {
+    let name = "a.mp4".parse().expect("a file name");
+    Artifact {
+        location: Location::Staged(ATTEMPT, name),
+        size: Some(Bytes(90_000_000)),
+        hash: Some(ContentHash([0xa5; 32])),
+        attempt: Some(ATTEMPT),
+    }
+}
+
+fn values() -> [(&'static str, TaskValue); 3] {
+    let encoded = EncodedOutput {
+        artifact: staged(),
+        facts: facts(),
+        check: CheckReport { frames_decoded: 250, frames_expected: 250, ..CheckReport::default() },
+        encode_ms: 60_000,
+        speed_permille: 4_000,
+        encoder: "x264enc 164".into(),
+    };
+    [
+        ("nothing", TaskValue::Nothing),
+        ("probed", TaskValue::Probed { input: Artifact::unseen(source()), facts: facts() }),
+        ("encoded", TaskValue::Encoded(encoded)),
+    ]
+}
+
+fn published() -> Artifact {
+    Artifact { location: "/out/film.mp4".parse().expect("a path"), ..staged() }
+}
+
+/// A job with everything that a job can have.
+fn job() -> Job {
+    let mut tasks: Vec<Task> = plans().into_iter().map(Task::new).collect();
+    for (task, (_, value)) in tasks.iter_mut().zip(values()) {
+        let at = AT;
+        let success = Success { attempt: ATTEMPT, worker: WORKER, value, usage: usage(), queued_ms: 12, at };
+        task.success = Some(success);
+    }
+    let mut given_up = Task::new(plans().remove(2));
+    let failure = failure(FailureCode::WorkerLost);
+    given_up.failures = 3;
+    given_up.last_failure = Some(Failed { attempt: ATTEMPT, worker: WORKER, failure, at: AT });
+    given_up.bad_on = BTreeSet::from([WORKER, WorkerId(1)]);
+    given_up.died_on = BTreeSet::from([WORKER]);
+    given_up.given_up = true;
+    tasks.push(given_up);
+    Job {
+        id: JOB,
+        tenant: tenant(),
+        submitter: "ci".into(),
+        spec: spec(encode()),
+        accepted_at: AT,
+        tasks,
+        published: vec![Published { output: 1, artifact: published(), at: AT }],
+        ended: None,
+    }
+}
+
+fn accepted(work: Work, key: Option<IdempotencyKey>) -> Record {
+    Record::JobAccepted { job: JOB, tenant: tenant(), submitter: "ci".into(), spec: spec(work), key, at: AT }
+}
+
+fn failed(code: FailureCode, verdict: Verdict) -> Record {
+    let failure = failure(code);
+    Record::AttemptFailed {
+        task: TASK,
+        attempt: ATTEMPT,
+        worker: WORKER,
+        failure,
+        usage: usage(),
+        verdict,
+        at: AT,
+    }
+}
+
+fn succeeded((note, value): (&'static str, TaskValue)) -> (&'static str, Vec<Record>) {
+    let (task, attempt, worker, usage, at) = (TASK, ATTEMPT, WORKER, usage(), AT);
+    (note, vec![Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms: 12, at }])
+}
+
+#[test]
+fn golden_records() {
+    let ended = |state: JobState| {
+        let failure = (state == JobState::Failed).then(|| failure(FailureCode::InputEmpty));
+        Record::JobEnded { job: JOB, state, failure, at: AT }
+    };
+    let known = KnownWorker { id: WORKER, name: "rack-3".into(), expected: true, draining: true, at: AT };
+    let mut samples = vec![
+        ("", vec![Record::EpochBegan { epoch: Epoch(3), at: AT }]),
+        ("noop", vec![accepted(Work::Noop { tasks: 10_000 }, Some(key()))]),
+        ("probe", vec![accepted(Work::Probe { input: source() }, None)]),
+        ("encode", vec![accepted(encode(), None)]),
+        ("", vec![Record::TasksPlanned { job: JOB, tasks: plans() }]),
+        (
+            "",
+            vec![
+                failed(FailureCode::ProcessDied, Verdict::Retry { delay_ms: 1_024 }),
+                failed(FailureCode::InputDamaged, Verdict::GiveUp),
+            ],
+        ),
+        ("", vec![Record::OutputPublished { job: JOB, output: 1, artifact: published(), at: AT }]),
+        ("", every!(JobState: Queued, Running, Succeeded, Failed, Canceled).map(ended).to_vec()),
+        ("", vec![Record::WorkerSeen { worker: WORKER, name: "rack-3".into(), at: AT }]),
+        ("", vec![Record::WorkerGone { worker: WORKER, at: AT }]),
+        ("", [true, false].map(|draining| Record::WorkerDrained { worker: WORKER, draining }).to_vec()),
+        ("", vec![Record::KeysForgotten { before: AT }]),
+        ("", vec![Record::JobCarried(job())]),
+        ("", vec![Record::KeyCarried(KeptKey { tenant: tenant(), key: key(), job: JOB, at: AT })]),
+        ("", vec![Record::WorkerCarried(known)]),
+    ];
+    samples.extend(values().map(succeeded));
+    check(&dir(), samples);
+}
+
+#[test]
+fn golden_archived_job() {
+    let failure = Some(failure(FailureCode::WorkerLost));
+    let ended = Some(Ended { state: JobState::Failed, failure, at: AT });
+    check(&dir(), vec![("", vec![Job { ended, ..job() }])]);
+}

@@ -1,0 +1,117 @@
+//! What must hold after every step, whatever happened.
+
+use std::collections::BTreeSet;
+
+use rushes_core::job::Job;
+use rushes_core::state::State;
+use rushes_shared::id::{JobId, Seq};
+use rushes_shared::job::JobState;
+use rushes_shared::task::TaskKind;
+
+use super::world::World;
+
+/// Checks all of them.
+///
+/// # Panics
+/// With the law that is broken.
+pub(crate) fn hold(world: &World) {
+    published_once(world);
+    capacity_is_kept(world);
+    answered_submits_exist(world);
+    if let Some(engine) = &world.engine {
+        assert_eq!(engine.state(), &world.replayed, "replay of the records is the live state");
+        compact_rebuilds(engine.state());
+        for doc in engine.workers() {
+            if let Some(facts) = doc.facts {
+                let what = format!("{} at {:?}", doc.name, world.now.mono);
+                assert!(doc.cpu_used <= facts.cpu && doc.memory_used <= facts.memory, "{what} is overbooked");
+            }
+        }
+        let state = |id: &JobId| engine.job(*id).expect("a live job").state();
+        let running = engine.state().jobs.keys().filter(|id| state(id) == JobState::Running).count();
+        let status = engine.status();
+        assert_eq!(status.jobs_running, running as u64, "running jobs are counted");
+        assert_eq!(status.jobs_running + status.jobs_queued, engine.state().jobs.len() as u64);
+        assert!(engine.next_wake().is_none_or(|at| at > world.now.mono), "an alarm was not worked off");
+    }
+}
+
+/// The shortest records rebuild the state; only the sequence number is kept apart.
+fn compact_rebuilds(state: &State) {
+    let mut rebuilt = State::default();
+    for record in state.compact() {
+        rebuilt.apply(&record).expect("a snapshot's record fits");
+    }
+    rebuilt.seq = state.seq;
+    assert!(rebuilt.seq >= Seq(0));
+    assert_eq!(&rebuilt, state, "a snapshot is the state");
+}
+
+/// Counted by what runs on each worker, not by the engine's own books.
+fn capacity_is_kept(world: &World) {
+    for worker in world.workers.values().filter(|w| w.welcomed) {
+        let (mut cpu, mut memory, mut light) = (0, 0, 0);
+        for order in worker.running() {
+            match order.work.kind() {
+                TaskKind::Noop | TaskKind::Probe => light += 1,
+                TaskKind::Encode => {
+                    cpu += order.demand.cpu.0;
+                    memory += order.demand.memory.0;
+                }
+            }
+        }
+        let facts = &worker.facts;
+        let fits = cpu <= facts.cpu.0 && memory <= facts.memory.0 && light <= facts.light_slots;
+        assert!(fits, "{} runs {cpu} millicores, {memory} bytes, {light} light tasks", facts.name);
+    }
+}
+
+fn jobs(world: &World) -> impl Iterator<Item = &Job> {
+    let live = world.engine.iter().flat_map(|e| e.state().jobs.values());
+    live.chain(world.disk.archive().values())
+}
+
+/// Nothing is published twice, and what is said to be published is at its place, from the attempt that won.
+fn published_once(world: &World) {
+    for job in jobs(world) {
+        let mut seen = BTreeSet::new();
+        for published in &job.published {
+            assert!(seen.insert(published.output), "{} published {} twice", job.id, published.output);
+            let there = world.depot.published.get(&job.output_place(published.output));
+            assert_eq!(there.copied(), published.artifact.attempt, "{} is at its place", job.id);
+        }
+    }
+}
+
+fn answered_submits_exist(world: &World) {
+    for job in &world.accepted {
+        assert!(world.disk.has(*job), "{job} was answered and is not there");
+    }
+}
+
+/// What must hold once the world has healed and come to rest.
+///
+/// # Panics
+/// With the law that is broken.
+pub(crate) fn hold_at_rest(world: &World, staged_are_gone: bool) {
+    assert!(world.engine().state().jobs.is_empty(), "jobs do not end: {:?}", world.engine().state().jobs);
+    for job in &world.accepted {
+        let ended = world.disk.archive().get(job).and_then(|j| j.ended.as_ref());
+        let ended = ended.unwrap_or_else(|| panic!("{job} was accepted and never ended"));
+        match ended.state {
+            JobState::Succeeded => {}
+            JobState::Failed => assert!(ended.failure.is_some(), "{job} failed without a cause"),
+            JobState::Canceled => assert!(world.cancels.contains(job), "{job} was never canceled"),
+            JobState::Queued | JobState::Running => panic!("{job} ended as {:?}", ended.state),
+        }
+    }
+    for worker in world.workers.values() {
+        assert!(worker.held.is_empty(), "{} still holds {:?}", worker.facts.name, worker.held.keys());
+    }
+    for doc in world.engine().workers() {
+        assert!(doc.running.is_empty(), "{} still takes capacity for {:?}", doc.name, doc.running);
+    }
+    if staged_are_gone {
+        assert!(world.depot.staged.is_empty(), "staged files stay: {:?}", world.depot.staged);
+    }
+}

@@ -1,0 +1,138 @@
+//! Values that tests are made of.
+
+use std::collections::BTreeMap;
+
+use rushes_core::record::IdempotencyKey;
+use rushes_shared::artifact::{Artifact, ContentHash, Location};
+use rushes_shared::encode::EncodeSettings;
+use rushes_shared::id::AttemptId;
+use rushes_shared::job::{Destination, JobSpec, OutputSpec, Priority, Work};
+use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
+use rushes_shared::node::{EncoderFact, NodeFacts};
+use rushes_shared::task::{EncodedOutput, TaskOrder, TaskValue, TaskWork};
+use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
+
+pub(crate) const GIB: u64 = 1 << 30;
+
+/// A spec with nothing but its work.
+pub(crate) fn spec(work: Work) -> JobSpec {
+    JobSpec {
+        name: String::new(),
+        labels: BTreeMap::new(),
+        priority: Priority::default(),
+        deadline: None,
+        work,
+    }
+}
+
+pub(crate) fn noop(tasks: u32) -> JobSpec {
+    spec(Work::Noop { tasks })
+}
+
+pub(crate) fn source() -> Location {
+    "/media/film.mov".parse().expect("an absolute path")
+}
+
+pub(crate) fn probe() -> JobSpec {
+    spec(Work::Probe { input: source() })
+}
+
+/// An encode job with so many outputs, kept by the depot.
+pub(crate) fn encode(outputs: u32) -> JobSpec {
+    let output = |i| OutputSpec {
+        name: format!("{i}.mp4").parse().expect("a file name"),
+        destination: Destination::Depot,
+        settings: EncodeSettings::default(),
+    };
+    spec(Work::Encode { input: source(), outputs: (0..outputs).map(output).collect() })
+}
+
+pub(crate) fn with_priority(mut spec: JobSpec, priority: u8) -> JobSpec {
+    spec.priority = Priority::new(priority).expect("at most 100");
+    spec
+}
+
+pub(crate) fn with_deadline(mut spec: JobSpec, at: u64) -> JobSpec {
+    spec.deadline = Some(WallMs(at));
+    spec
+}
+
+pub(crate) fn key(key: &str, body: u8) -> IdempotencyKey {
+    IdempotencyKey { key: key.to_owned(), fingerprint: [body; 32] }
+}
+
+/// A node of four cores, 8 GiB, two light slots and a working H.264 encoder.
+pub(crate) fn node(name: &str) -> NodeFacts {
+    let x264 = EncoderFact {
+        element: "x264enc".into(),
+        codec: "h264".into(),
+        hardware: false,
+        works: true,
+        reason: String::new(),
+    };
+    NodeFacts {
+        name: name.to_owned(),
+        cpu: Millicores(4_000),
+        memory: Bytes(8 * GIB),
+        light_slots: 2,
+        encoders: vec![x264],
+        ..NodeFacts::default()
+    }
+}
+
+/// Facts of a clip of ten seconds: an encode of 1080p takes four cores, one of 360p takes one.
+pub(crate) fn facts(width: u32, height: u32) -> MediaFacts {
+    let video = VideoFacts {
+        codec: "h264".into(),
+        width,
+        height,
+        fps: Ratio::new(25, 1),
+        frames: 250,
+        duration_ns: 10_000_000_000,
+        ..VideoFacts::default()
+    };
+    MediaFacts {
+        container: "mov".into(),
+        size_bytes: 1_000_000,
+        duration_ns: 10_000_000_000,
+        video: vec![video],
+        audio: vec![AudioFacts { codec: "aac".into(), ..AudioFacts::default() }],
+        ..MediaFacts::default()
+    }
+}
+
+pub(crate) fn audio_only() -> MediaFacts {
+    MediaFacts { video: Vec::new(), ..facts(0, 0) }
+}
+
+/// What an attempt at this order finds or makes when all goes well.
+pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
+    match &order.work {
+        TaskWork::Noop => TaskValue::Nothing,
+        TaskWork::Probe { input } => {
+            let input =
+                Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };
+            TaskValue::Probed { input, facts: source.clone() }
+        }
+        TaskWork::Encode { output, source, .. } => {
+            TaskValue::Encoded(encoded(order.attempt, output.as_str(), source.clone()))
+        }
+    }
+}
+
+pub(crate) fn encoded(attempt: AttemptId, name: &str, facts: MediaFacts) -> EncodedOutput {
+    let name = name.parse().expect("a file name");
+    EncodedOutput {
+        artifact: Artifact {
+            location: Location::Staged(attempt, name),
+            size: Some(Bytes(500_000)),
+            hash: Some(ContentHash([9; 32])),
+            attempt: Some(attempt),
+        },
+        facts,
+        check: CheckReport { frames_decoded: 250, frames_expected: 250, ..CheckReport::default() },
+        encode_ms: 2_000,
+        speed_permille: 5_000,
+        encoder: "x264enc".into(),
+    }
+}

@@ -1,0 +1,296 @@
+//! Jobs: submit, list, show, cancel, fetch an output.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, web};
+use rushes_core::event::Refusal;
+use rushes_core::record::IdempotencyKey;
+use rushes_shared::artifact::Location;
+use rushes_shared::id::JobId;
+use rushes_shared::job::{Destination, JobState, Work};
+use rushes_shared::principal::Role;
+use rushes_shared::request::{Asking, Format, JobRequest, job_schema};
+use rushes_shared::ticket::Grant;
+use rushes_shared::view::{JobList, JobView, ProblemView, SubmittedView};
+use serde::de::DeserializeOwned;
+
+use super::auth::Caller;
+use super::problem::Problem;
+use super::{Api, views};
+use crate::farm::{FarmError, JobFilter};
+
+/// Longest idempotency key, in bytes.
+const MAX_KEY: usize = 255;
+/// Jobs on a page: at most, and by default.
+const MAX_PAGE: usize = 500;
+const PAGE: usize = 50;
+
+/// Roles that see jobs. A submitter sees what becomes of its own tenant's jobs.
+pub(super) const READERS: &[Role] = &[Role::Viewer, Role::Submitter, Role::Operator];
+
+/// A JSON body as its type.
+pub(super) fn json_body<T: DeserializeOwned>(body: &[u8], code: &str) -> Result<T, Problem> {
+    serde_json::from_slice(body)
+        .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, format!("the body: {e}")))
+}
+
+/// Submits a job, as JSON or (`Content-Type: application/toml`) TOML. The answer comes once the job is on disk.
+///
+/// With an `Idempotency-Key` the same request can be repeated safely: it makes one job, and the repetition answers 200
+/// with that job's id. The same key with another body is refused.
+#[utoipa::path(post, path = "/v1/jobs", tag = "jobs",
+    request_body(content((JobRequest = "application/json"), (String = "application/toml"))),
+    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters, unique for each intended job")),
+    responses((status = 201, body = SubmittedView, headers(("Location" = String, description = "The job"))), (status = 200, body = SubmittedView, description = "The same request was accepted before"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json"), (status = "5XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn submit(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+    body: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Submitter])?;
+    let format = format_of(&request)?;
+    let key = idempotency_key(&request, &body)?;
+    let text = std::str::from_utf8(&body).map_err(|e| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", format!("not UTF-8: {e}"))
+    })?;
+    let spec = JobRequest::parse(format, text, Asking { tenant: &by.tenant, now: api.now() })?;
+    let roots = api.parts.output_roots.as_deref();
+    if let Some(path) = roots.and_then(|roots| misplaced(&spec.work, roots)) {
+        let detail = format!("{path} is outside the directories into which files may be written");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "outside_roots", detail)
+            .advice("add its directory to depot.output_roots in coordinator.toml, or leave the destination out and fetch the file"));
+    }
+    let (id, created) = api.parts.farm.submit(by, spec, key).await?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(HttpResponse::build(status)
+        .insert_header((header::LOCATION, format!("/v1/jobs/{id}")))
+        .json(SubmittedView { id, created }))
+}
+
+/// A destination that cannot be right, told before hours of work go into it. The depot looks again, at the real path.
+fn misplaced(work: &Work, roots: &[PathBuf]) -> Option<String> {
+    let Work::Encode { outputs, .. } = work else { return None };
+    let real: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
+    outputs.iter().find_map(|output| match &output.destination {
+        Destination::Place(Location::File(path)) => {
+            let within = |root: &PathBuf| Path::new(path).starts_with(root);
+            (!roots.iter().any(within) && !real.iter().any(within)).then(|| path.clone())
+        }
+        Destination::Place(_) | Destination::Depot => None,
+    })
+}
+
+fn format_of(request: &HttpRequest) -> Result<Format, Problem> {
+    let text = request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "" | "application/json" => Ok(Format::Json),
+        "application/toml" | "text/toml" | "text/x-toml" | "application/x-toml" => Ok(Format::Toml),
+        other => {
+            let detail = format!("'{other}' is no form of a job: send application/json or application/toml");
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail))
+        }
+    }
+}
+
+fn idempotency_key(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().unwrap_or_default().trim();
+    if key.is_empty() || key.len() > MAX_KEY {
+        let detail = format!("should be 1 to {MAX_KEY} printable ASCII characters");
+        return Err(Problem::parameter("Idempotency-Key", detail));
+    }
+    Ok(Some(IdempotencyKey { key: key.to_owned(), fingerprint: *blake3::hash(body).as_bytes() }))
+}
+
+/// Lists jobs, newest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
+    params(("state" = Option<JobState>, Query, description = "Only jobs in this state"),
+        ("label" = Option<Vec<String>>, Query, description = "Only jobs with this label, `key:value`; may be repeated, then all must match"),
+        ("name" = Option<String>, Query, description = "Only jobs with this name"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, description = "Jobs on the page, 1 to 500; 50 by default. A page may have fewer although another follows")),
+    responses((status = 200, body = JobList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(READERS)?;
+    let query = ListQuery::read(request.query_string())?;
+    let (docs, next) = api.parts.farm.jobs(by, &query.filter, query.before, query.limit).await?;
+    let now = api.now();
+    let items = docs.iter().map(|doc| views::job(doc, now, 0)).collect();
+    Ok(HttpResponse::Ok().json(JobList { items, next_cursor: next.map(|id| id.to_string()) }))
+}
+
+#[derive(Debug)]
+struct ListQuery {
+    filter: JobFilter,
+    before: Option<JobId>,
+    limit: usize,
+}
+
+impl ListQuery {
+    fn read(text: &str) -> Result<Self, Problem> {
+        let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
+            .map_err(|e| Problem::parameter("query", e))?
+            .into_inner();
+        let mut query = Self { filter: JobFilter::default(), before: None, limit: PAGE };
+        for (key, value) in pairs {
+            match key.as_str() {
+                "state" => query.filter.state = Some(state(&value)?),
+                "label" => {
+                    let pair = value.split_once(':').or_else(|| value.split_once('='));
+                    let (k, v) = pair.ok_or_else(|| Problem::parameter("label", "write it as key:value"))?;
+                    query.filter.labels.push((k.to_owned(), v.to_owned()));
+                }
+                "name" => query.filter.name = Some(value),
+                "cursor" => query.before = Some(value.parse().map_err(|e| Problem::parameter("cursor", e))?),
+                "limit" => {
+                    query.limit =
+                        value.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n)).ok_or_else(|| {
+                            Problem::parameter("limit", format!("should be 1 to {MAX_PAGE}"))
+                        })?;
+                }
+                _ => {
+                    let known = "there is no such parameter: use state, label, name, cursor or limit";
+                    return Err(Problem::parameter(&key, known));
+                }
+            }
+        }
+        Ok(query)
+    }
+}
+
+fn state(text: &str) -> Result<JobState, Problem> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
+        Problem::parameter(
+            "state",
+            format!("'{text}' is none: use queued, running, succeeded, failed or canceled"),
+        )
+    })
+}
+
+/// Shows a job with its tasks and outputs.
+#[utoipa::path(get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, body = JobView), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn show(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(READERS)?;
+    let doc = api.parts.farm.job(by, job_id(&id)?).await?;
+    Ok(HttpResponse::Ok().json(views::job(&doc, api.now(), api.parts.settings.max_tasks_shown)))
+}
+
+/// Cancels a job: its tasks are stopped within 2 s and nothing more of it is published. Canceling twice is no error.
+#[utoipa::path(post, path = "/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, body = JobView), (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It ended otherwise before"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn cancel(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Submitter, Role::Operator])?;
+    let id = job_id(&id)?;
+    let farm = &api.parts.farm;
+    match farm.cancel(by, id).await {
+        Ok(()) => tracing::info!(principal = %by.name, job = %id, "job canceled"),
+        // It is not live any more: what counts is how it ended.
+        Err(FarmError::Refused(Refusal::NoJob(_))) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let doc = farm.job(by, id).await?;
+    match doc.state() {
+        state @ (JobState::Succeeded | JobState::Failed) => {
+            let detail =
+                format!("{id} has {} already; only a job that has not ended can be canceled", state.as_str());
+            Err(Problem::new(StatusCode::CONFLICT, "job_has_ended", detail))
+        }
+        JobState::Queued | JobState::Running | JobState::Canceled => {
+            Ok(HttpResponse::Ok().json(views::job(&doc, api.now(), api.parts.settings.max_tasks_shown)))
+        }
+    }
+}
+
+/// Fetches an output that the depot keeps: answers with the place where its bytes are, for a time.
+#[utoipa::path(get, path = "/v1/jobs/{id}/outputs/{name}", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id"), ("name" = String, Path, description = "The output's name")),
+    responses((status = 307, description = "The file", headers(("Location" = String, description = "The file at the depot; needs no token"))),
+        (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It is not published, or was delivered elsewhere"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn output(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Viewer, Role::Submitter])?;
+    let (id, name) = path.into_inner();
+    let id = job_id(&id)?;
+    let doc = api.parts.farm.job(by, id).await?;
+    let Some(index) = views::output_index(&doc, &name) else {
+        let detail = format!("{id} has no output '{name}'");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_output", detail));
+    };
+    let conflict = |code: &str, detail: String| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+    let Some(published) = doc.job.published.iter().find(|p| p.output == index) else {
+        return conflict(
+            "output_not_published",
+            format!("output '{name}' of {id} is not published ({})", doc.state().as_str()),
+        );
+    };
+    match &published.artifact.location {
+        place @ Location::Output(..) => {
+            let seconds = api.parts.settings.download_ticket_s;
+            let (url, _) = api.depot_url(Grant::Read, place.clone(), seconds);
+            Ok(HttpResponse::TemporaryRedirect()
+                .insert_header((header::LOCATION, url))
+                .insert_header((header::CACHE_CONTROL, "no-store"))
+                .finish())
+        }
+        elsewhere => {
+            conflict("output_elsewhere", format!("output '{name}' of {id} was delivered to {elsewhere}"))
+        }
+    }
+}
+
+/// The JSON Schema of a job.
+#[utoipa::path(get, path = "/v1/schemas/job.json", tag = "description", security(()), responses((status = 200, content_type = "application/schema+json", body = Object)))]
+pub(super) async fn schema() -> HttpResponse {
+    HttpResponse::Ok().content_type("application/schema+json").body(job_schema().to_string())
+}
+
+/// A job's id from a path.
+pub(super) fn job_id(text: &str) -> Result<JobId, Problem> {
+    text.parse().map_err(|e| Problem::parameter("id", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_query_is_read_whole_or_refused() {
+        let query = ListQuery::read("state=failed&label=a:b&label=c%3Ad&name=x+y&limit=7").expect("valid");
+        assert_eq!(query.filter.state, Some(JobState::Failed));
+        assert_eq!(query.filter.labels, vec![("a".into(), "b".into()), ("c".into(), "d".into())]);
+        assert_eq!((query.filter.name.as_deref(), query.limit), (Some("x y"), 7));
+        for (bad, word) in [
+            ("state=done", "'done' is none"),
+            ("limit=0", "1 to 500"),
+            ("limit=501", "1 to 500"),
+            ("label=x", "key:value"),
+            ("cursor=x", "job_"),
+            ("states=x", "no such parameter"),
+        ] {
+            let text = ListQuery::read(bad).expect_err(bad).to_string();
+            assert!(text.contains(word), "{text}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Every route of the API, once. What is served and what OpenAPI describes are held against this table.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix_web::http::Method;
+use actix_web::{HttpResponse, ResponseError, Route, web};
+
+use super::problem::Problem;
+use super::{Api, admin, health, jobs, join_tokens, openapi, streams, tokens, uploads, workers};
+
+pub(super) struct Entry {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    route: fn() -> Route,
+}
+
+macro_rules! table {
+    ($($method:ident $path:literal $handler:path;)*) => {
+        vec![$(Entry {
+            method: Method::$method,
+            path: $path,
+            route: || web::method(Method::$method).to($handler),
+        }),*]
+    };
+}
+
+pub(super) fn table() -> Vec<Entry> {
+    table! {
+        POST   "/v1/jobs" jobs::submit;
+        GET    "/v1/jobs" jobs::list;
+        GET    "/v1/jobs/{id}" jobs::show;
+        POST   "/v1/jobs/{id}/cancel" jobs::cancel;
+        GET    "/v1/jobs/{id}/events" streams::job;
+        GET    "/v1/jobs/{id}/outputs/{name}" jobs::output;
+        GET    "/v1/events" streams::farm;
+        POST   "/v1/uploads" uploads::create;
+        GET    "/v1/workers" workers::list;
+        POST   "/v1/workers/{id}/drain" workers::drain;
+        POST   "/v1/workers/{id}/resume" workers::resume;
+        GET    "/v1/status" workers::status;
+        POST   "/v1/tokens" tokens::create;
+        GET    "/v1/tokens" tokens::list;
+        DELETE "/v1/tokens/{id}" tokens::delete;
+        POST   "/v1/join-tokens" join_tokens::create;
+        GET    "/v1/join-tokens" join_tokens::list;
+        DELETE "/v1/join-tokens/{id}" join_tokens::delete;
+        GET    "/v1/admin/export" admin::export;
+        GET    "/v1/openapi.json" openapi::document;
+        GET    "/v1/schemas/job.json" jobs::schema;
+        GET    "/health/live" health::live;
+        GET    "/health/ready" health::ready;
+        GET    "/metrics" health::metrics;
+    }
+}
+
+/// Puts the API's routes, data and limits on an actix-web application. The guard around them comes with [`super::serve`].
+pub fn configure(config: &mut web::ServiceConfig, api: &Arc<Api>) {
+    config
+        .app_data(web::Data::new(Arc::clone(api)))
+        .app_data(web::PayloadConfig::new(api.parts.settings.max_body_bytes));
+    let mut paths: BTreeMap<&'static str, Vec<Entry>> = BTreeMap::new();
+    for entry in table() {
+        paths.entry(entry.path).or_default().push(entry);
+    }
+    for (path, entries) in paths {
+        let methods: Vec<&str> = entries.iter().map(|e| e.method.as_str()).collect();
+        let allow = methods.join(", ");
+        let mut resource = web::resource(path);
+        for entry in &entries {
+            resource = resource.route((entry.route)());
+        }
+        config.service(resource.default_service(web::to(move || {
+            let allow = allow.clone();
+            async move { HttpResponse::MethodNotAllowed().insert_header(("allow", allow)).finish() }
+        })));
+    }
+    config.default_service(web::to(|| async {
+        Problem::of_status(actix_web::http::StatusCode::NOT_FOUND, "").error_response()
+    }));
+}

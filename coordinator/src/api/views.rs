@@ -1,0 +1,358 @@
+//! The engine's documents as the API's JSON.
+
+use rushes_core::event::{FarmEvent, FarmNews};
+use rushes_core::job::{JobDoc, LiveTask, Step, Success, Task};
+use rushes_core::summary::{FarmDoc, Presence, WorkerDoc};
+use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::job::{JobState, OutputSpec, TaskState, Work};
+use rushes_shared::request::JobKind;
+use rushes_shared::task::{EncodedOutput, TaskKind, TaskValue};
+use rushes_shared::units::WallMs;
+use rushes_shared::view::{
+    ArtifactView, EventView, FailureView, JobView, OutputState, OutputView, ProgressView, RunningView,
+    StatusView, TaskCounts, TaskTally, TaskView, WorkerView,
+};
+
+/// A job with at most `max_tasks` of its tasks.
+pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
+    let (job, spec) = (&doc.job, &doc.job.spec);
+    let ended = job.ended.as_ref();
+    let until = ended.map_or(now, |e| e.at);
+    let started = started_at(doc);
+    JobView {
+        id: job.id,
+        name: spec.name.clone(),
+        kind: kind(&spec.work),
+        state: doc.state(),
+        tenant: job.tenant.to_string(),
+        submitter: job.submitter.clone(),
+        priority: spec.priority.value(),
+        deadline: spec.deadline.map(WallMs::to_rfc3339),
+        labels: spec.labels.clone(),
+        submitted_at: job.accepted_at.to_rfc3339(),
+        started_at: started.map(WallMs::to_rfc3339),
+        ended_at: ended.map(|e| e.at.to_rfc3339()),
+        queue_ms: started.unwrap_or(until).0.saturating_sub(job.accepted_at.0),
+        run_ms: started.map_or(0, |s| until.0.saturating_sub(s.0)),
+        progress: progress(doc),
+        input: job.input().as_ref().map(artifact),
+        media: job.probed().map(|(_, facts)| facts.clone()),
+        task_counts: counts(doc),
+        tasks: (0..job.tasks.len().min(max_tasks)).map(|i| task(doc, i)).collect(),
+        outputs: outputs(doc),
+        failure: ended.and_then(|e| e.failure.as_ref()).map(FailureView::from),
+    }
+}
+
+fn kind(work: &Work) -> JobKind {
+    match work {
+        Work::Noop { .. } => JobKind::Noop,
+        Work::Probe { .. } => JobKind::Probe,
+        Work::Encode { .. } => JobKind::Encode,
+    }
+}
+
+/// When the first attempt that is still known was handed to a worker.
+fn started_at(doc: &JobDoc) -> Option<WallMs> {
+    let live = doc.live.iter().flatten().map(|live| live.since);
+    let done = doc
+        .job
+        .tasks
+        .iter()
+        .filter_map(|t| t.success.as_ref())
+        .map(|s| WallMs(s.at.0.saturating_sub(s.usage.wall_ms)));
+    let failed = doc.job.tasks.iter().filter_map(|t| t.last_failure.as_ref()).map(|f| f.at);
+    live.chain(done).chain(failed).min().map(|at| at.max(doc.job.accepted_at))
+}
+
+fn counts(doc: &JobDoc) -> TaskCounts {
+    let mut counts = TaskCounts::default();
+    for i in 0..doc.job.tasks.len() {
+        *match doc.task_state(i) {
+            TaskState::Queued => &mut counts.queued,
+            TaskState::Running => &mut counts.running,
+            TaskState::Succeeded => &mut counts.succeeded,
+            TaskState::Failed => &mut counts.failed,
+            TaskState::Canceled => &mut counts.canceled,
+            TaskState::Aborted => &mut counts.aborted,
+        } += 1;
+    }
+    counts
+}
+
+/// Share that each kind of task has of its job; an encode outweighs all else.
+fn weight(kind: TaskKind) -> u64 {
+    match kind {
+        TaskKind::Noop => 1,
+        TaskKind::Probe => 1,
+        TaskKind::Encode => 100,
+    }
+}
+
+fn progress(doc: &JobDoc) -> ProgressView {
+    let (mut done, mut all) = (0_u64, 0_u64);
+    let mut view = ProgressView::default();
+    let mut speed = 0.0;
+    for (i, task) in doc.job.tasks.iter().enumerate() {
+        let kind = task.plan.step.kind();
+        let live = doc.live.get(i).and_then(Option::as_ref);
+        let permille = match (&task.success, live) {
+            (Some(_), _) => 1000,
+            (None, Some(live)) => u64::from(live.progress.permille.min(1000)),
+            (None, None) => 0,
+        };
+        done += permille * weight(kind);
+        all += 1000 * weight(kind);
+        if kind != TaskKind::Encode {
+            continue;
+        }
+        if let Some(made) = encoded(task) {
+            let frames = made.facts.video.first().map_or(0, |v| v.frames);
+            let media_ms = made.facts.duration_ns / 1_000_000;
+            view.frames += frames;
+            view.frames_total += frames;
+            view.media_ms += media_ms;
+            view.media_total_ms += media_ms;
+        } else if let Some(live) = live {
+            let p = ProgressView::from(live.progress);
+            view.frames += p.frames;
+            view.frames_total += p.frames_total;
+            view.media_ms += p.media_ms;
+            view.media_total_ms += p.media_total_ms;
+            speed += p.speed;
+            view.eta_ms = view.eta_ms.max(p.eta_ms);
+        }
+    }
+    // Encodes that the probe has not made known yet still lie ahead.
+    if let Work::Encode { outputs, .. } = &doc.job.spec.work {
+        let known = doc.job.tasks.iter().filter(|t| t.plan.step.kind() == TaskKind::Encode).count();
+        all += 1000 * weight(TaskKind::Encode) * outputs.len().saturating_sub(known) as u64;
+    }
+    let permille = match doc.state() {
+        JobState::Succeeded => 1000,
+        _ => (done * 1000).checked_div(all).unwrap_or(0),
+    };
+    view.permille = u16::try_from(permille.min(1000)).unwrap_or(1000);
+    view.speed = speed;
+    view
+}
+
+fn encoded(task: &Task) -> Option<&EncodedOutput> {
+    match &task.success.as_ref()?.value {
+        TaskValue::Encoded(made) => Some(made),
+        TaskValue::Nothing | TaskValue::Probed { .. } => None,
+    }
+}
+
+fn task(doc: &JobDoc, index: usize) -> TaskView {
+    let task = &doc.job.tasks[index];
+    let live = doc.live.get(index).and_then(Option::as_ref);
+    let success = task.success.as_ref();
+    let output = match task.plan.step {
+        Step::Encode { output } => specs(doc).get(output as usize).map(|spec| spec.name.to_string()),
+        Step::Noop | Step::Probe => None,
+    };
+    let attempt = live.map(|l| l.attempt).or(success.map(|s| s.attempt));
+    TaskView {
+        id: doc.job.task_id(u32::try_from(index).unwrap_or(u32::MAX)),
+        kind: task.plan.step.kind(),
+        state: doc.task_state(index),
+        output,
+        attempts: task.failures + u32::from(success.is_some() || live.is_some()),
+        failures: task.failures,
+        attempt: attempt.map(|a| a.to_string()),
+        worker: live.map(|l| l.worker).or(success.map(|s| s.worker)),
+        worker_name: live.map(|l| l.worker_name.clone()),
+        started_at: live.map(|l| l.since.to_rfc3339()),
+        ended_at: success.map(|s| s.at.to_rfc3339()),
+        queue_ms: queue_ms(live, success),
+        progress: live.map(|l| ProgressView::from(l.progress)),
+        usage: success.map(|s| s.usage),
+        last_failure: task.last_failure.as_ref().map(|f| FailureView::from(&f.failure)),
+    }
+}
+
+fn queue_ms(live: Option<&LiveTask>, success: Option<&Success>) -> Option<u64> {
+    live.map(|l| l.queued_ms).or(success.map(|s| s.queued_ms))
+}
+
+fn specs(doc: &JobDoc) -> &[OutputSpec] {
+    match &doc.job.spec.work {
+        Work::Encode { outputs, .. } => outputs,
+        Work::Noop { .. } | Work::Probe { .. } => &[],
+    }
+}
+
+/// The index of the output with this name.
+pub(super) fn output_index(doc: &JobDoc, name: &str) -> Option<u32> {
+    specs(doc).iter().position(|spec| spec.name.as_str() == name).and_then(|i| u32::try_from(i).ok())
+}
+
+fn outputs(doc: &JobDoc) -> Vec<OutputView> {
+    (0_u32..).zip(specs(doc)).map(|(index, spec)| output(doc, index, spec)).collect()
+}
+
+fn output(doc: &JobDoc, index: u32, spec: &OutputSpec) -> OutputView {
+    let published = doc.job.published.iter().find(|p| p.output == index);
+    let made = doc.job.tasks.iter().find(|t| t.plan.step == Step::Encode { output: index }).and_then(encoded);
+    let state = match (published, &doc.job.ended) {
+        (Some(_), _) => OutputState::Published,
+        (None, None) => OutputState::Pending,
+        (None, Some(_)) => OutputState::Missing,
+    };
+    let place = doc.job.output_place(index);
+    let fetchable = published.is_some() && matches!(place, Location::Output(..));
+    let artifact = published.map(|p| &p.artifact).or(made.map(|m| &m.artifact));
+    OutputView {
+        name: spec.name.to_string(),
+        state,
+        url: place.to_string(),
+        download: fetchable
+            .then(|| format!("/v1/jobs/{}/outputs/{}", doc.job.id, path_escaped(spec.name.as_str()))),
+        size_bytes: artifact.and_then(|a| a.size).map(|b| b.0),
+        hash: artifact.and_then(|a| a.hash).map(|h| h.to_string()),
+        duration_ms: made.map(|m| m.facts.duration_ns / 1_000_000),
+        bitrate_bps: made.map(|m| m.facts.bitrate_bps),
+        frames: made.and_then(|m| m.facts.video.first()).map(|v| v.frames),
+        encode_ms: made.map(|m| m.encode_ms),
+        encode_speed: made.map(|m| f64::from(m.speed_permille) / 1000.0),
+        encoder: made.map(|m| m.encoder.clone()),
+        media: made.map(|m| m.facts.clone()),
+        published_at: published.map(|p| p.at.to_rfc3339()),
+    }
+}
+
+/// A name as one component of a URL's path (RFC 3986: all but unreserved characters are escaped).
+fn path_escaped(name: &str) -> String {
+    let mut text = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    text
+}
+
+fn artifact(artifact: &Artifact) -> ArtifactView {
+    ArtifactView {
+        url: artifact.location.to_string(),
+        size_bytes: artifact.size.map(|b| b.0),
+        hash: artifact.hash.map(|h| h.to_string()),
+    }
+}
+
+/// A worker.
+pub(super) fn worker(doc: &WorkerDoc) -> WorkerView {
+    let facts = doc.facts.clone().unwrap_or_default();
+    WorkerView {
+        id: doc.id,
+        name: doc.name.clone(),
+        presence: match doc.presence {
+            Presence::Connected => "connected",
+            Presence::Silent => "silent",
+            Presence::Gone => "gone",
+        }
+        .to_owned(),
+        draining: doc.draining,
+        leaving: doc.leaving,
+        since: doc.since.to_rfc3339(),
+        cpu_millicores: facts.cpu.0,
+        cpu_used_millicores: doc.cpu_used.0,
+        memory_bytes: facts.memory.0,
+        memory_used_bytes: doc.memory_used.0,
+        tags: facts.tags,
+        encoders: facts.encoders,
+        version: facts.version,
+        platform: facts.platform,
+        sandbox: facts.sandbox,
+        running: doc
+            .running
+            .iter()
+            .map(|(task, attempt, kind)| RunningView {
+                task: *task,
+                kind: *kind,
+                attempt: attempt.to_string(),
+            })
+            .collect(),
+    }
+}
+
+/// The farm at a glance.
+pub(super) fn status(farm: &FarmDoc, uptime_s: u64) -> StatusView {
+    let of =
+        |counts: &[(TaskKind, u64)], kind| counts.iter().filter(|(k, _)| *k == kind).map(|(_, n)| n).sum();
+    StatusView {
+        version: rushes_shared::build::info().version.to_owned(),
+        jobs_queued: farm.jobs_queued,
+        jobs_running: farm.jobs_running,
+        tasks: TaskKind::ALL
+            .into_iter()
+            .map(|kind| TaskTally {
+                kind,
+                ready: of(&farm.tasks_ready, kind),
+                running: of(&farm.tasks_running, kind),
+            })
+            .filter(|tally| tally.ready + tally.running > 0)
+            .collect(),
+        workers_connected: farm.workers_connected,
+        workers_silent: farm.workers_silent,
+        reattaching: farm.reattaching,
+        uptime_s,
+    }
+}
+
+/// A piece of news.
+pub(super) fn event(event: &FarmEvent) -> EventView {
+    let view = EventView { at: event.at.to_rfc3339(), job: event.job, ..EventView::default() };
+    let named = |name: &str, view: EventView| EventView { r#type: name.to_owned(), ..view };
+    match event.what.clone() {
+        FarmNews::JobAccepted => named("job_accepted", view),
+        FarmNews::JobEnded { state, failure, total_ms } => {
+            let failure = failure.as_ref().map(FailureView::from);
+            named("job_ended", EventView { state: Some(state), failure, total_ms: Some(total_ms), ..view })
+        }
+        FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms } => {
+            let attempt = Some(attempt.to_string());
+            let view =
+                EventView { task: Some(task), kind: Some(kind), attempt, worker: Some(worker), ..view };
+            named("task_dispatched", EventView { queue_ms: Some(queued_ms), ..view })
+        }
+        FarmNews::TaskAdopted { task, kind, attempt, worker } => {
+            let attempt = Some(attempt.to_string());
+            named(
+                "task_adopted",
+                EventView { task: Some(task), kind: Some(kind), attempt, worker: Some(worker), ..view },
+            )
+        }
+        FarmNews::TaskProgressed { task, kind, progress } => {
+            let progress = Some(progress.into());
+            named("task_progressed", EventView { task: Some(task), kind: Some(kind), progress, ..view })
+        }
+        FarmNews::TaskSucceeded { task, kind, worker, run_ms } => {
+            let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };
+            named("task_succeeded", EventView { run_ms: Some(run_ms), ..view })
+        }
+        FarmNews::AttemptFailed { task, kind, worker, failure, retry_ms } => {
+            let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };
+            named("attempt_failed", EventView { failure: Some((&failure).into()), retry_ms, ..view })
+        }
+        FarmNews::OutputPublished { output, place } => named(
+            "output_published",
+            EventView { output: Some(output), url: Some(place.to_string()), ..view },
+        ),
+        FarmNews::WorkerJoined { worker, name } => {
+            named("worker_joined", EventView { worker: Some(worker), worker_name: Some(name), ..view })
+        }
+        FarmNews::WorkerSilent { worker } => {
+            named("worker_silent", EventView { worker: Some(worker), ..view })
+        }
+        FarmNews::WorkerGone { worker, lost } => {
+            named("worker_gone", EventView { worker: Some(worker), lost: Some(lost), ..view })
+        }
+        FarmNews::WorkerDrained { worker, draining } => {
+            named("worker_drained", EventView { worker: Some(worker), draining: Some(draining), ..view })
+        }
+    }
+}

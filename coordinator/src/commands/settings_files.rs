@@ -1,0 +1,31 @@
+//! Gathers the layers of settings: defaults, file, environment, flags.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use rushes_shared::settings::Layers;
+
+use super::Cli;
+use crate::layout::Layout;
+use crate::settings;
+
+pub(super) fn gather(cli: &Cli) -> anyhow::Result<(Layers, Layout)> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let guess = cli.state_dir.clone().unwrap_or_else(|| Layout::default_root(variable));
+    let named = cli.config.as_deref().map(Path::to_owned);
+    let file = named.or_else(|| Some(Layout::new(&guess).config).filter(|path| path.exists()));
+    let mut layers = settings::layers();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("read the settings in {}", path.display()))?;
+        layers = layers.file(&path.display().to_string(), &text)?;
+    }
+    layers = layers.env(settings::ENV_PREFIX, std::env::vars())?.assignments(&cli.set)?;
+    if let Some(dir) = &cli.state_dir {
+        layers = layers.set("state_dir", &dir.display().to_string(), "--state-dir")?;
+    }
+    let told: PathBuf = settings::resolve(&layers)?.state_dir;
+    let root = if told.as_os_str().is_empty() { guess } else { told };
+    let root = std::path::absolute(&root).with_context(|| format!("find {}", root.display()))?;
+    Ok((layers, Layout::new(&root)))
+}

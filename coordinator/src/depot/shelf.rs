@@ -1,0 +1,246 @@
+//! What both sides of the depot do with files: check tickets, open for reading, take in what is new.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use rushes_net::flow::Written;
+use rushes_net::ticket::TicketKey;
+use rushes_shared::artifact::{ContentHash, Location};
+use rushes_shared::failure::Failure;
+use rushes_shared::id::{AttemptId, TenantId};
+use rushes_shared::ticket::Grant;
+use rushes_shared::units::{Bytes, WallMs};
+
+use super::areas::Areas;
+use super::place::Place;
+use super::refusal::{self, Deed};
+use super::roots::Roots;
+use super::{DepotConfig, DepotError};
+
+/// The depot's files. Its methods block on the disk, but for the checks of tickets.
+#[derive(Debug)]
+pub(super) struct Shelf {
+    pub(super) areas: Areas,
+    inputs: Roots,
+    pub(super) outputs: Roots,
+    key: TicketKey,
+    min_free: Bytes,
+    pub(super) max_upload: Bytes,
+    pub(super) keep_uploads: Duration,
+    pub(super) keep_outputs: Duration,
+    pub(super) busy: Arc<Busy>,
+}
+
+impl Shelf {
+    pub(super) fn open(config: &DepotConfig, key: TicketKey) -> Result<Self, DepotError> {
+        Ok(Self {
+            areas: Areas::open(&config.state_dir)?,
+            inputs: Roots::open(&config.input_roots, Deed::Read)?,
+            outputs: Roots::open(&config.output_roots, Deed::Write)?,
+            key,
+            min_free: Bytes(config.min_free_bytes),
+            max_upload: Bytes(config.max_upload_bytes),
+            keep_uploads: config.keep_uploads,
+            keep_outputs: config.keep_outputs,
+            busy: Arc::default(),
+        })
+    }
+
+    /// What a ticket permits.
+    pub(super) fn granted(&self, ticket: &[u8]) -> Result<Grant, Failure> {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        self.key.verify(ticket, WallMs(u64::try_from(since.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// Refuses a ticket that does not permit exactly `wanted`.
+    pub(super) fn permit(&self, ticket: &[u8], wanted: &Grant) -> Result<(), Failure> {
+        if self.granted(ticket)? == *wanted {
+            return Ok(());
+        }
+        Err(match wanted {
+            Grant::Read(place) | Grant::Write(place) => refusal::other_ticket(place),
+            Grant::Publish { to, .. } => refusal::other_ticket(to),
+            Grant::Drop(_) => refusal::other_ticket(&"these attempts"),
+        })
+    }
+
+    /// Opens a file for reading; also its size.
+    pub(super) fn open_read(&self, location: &Location) -> Result<(File, u64), Failure> {
+        let unreadable = |e: io::Error| refusal::unreadable(location, &e);
+        let file = match location {
+            Location::File(path) => self.inputs.open_input(path)?,
+            _ => {
+                let place = self.areas.find(location).map_err(unreadable)?;
+                let place = place.ok_or_else(|| unreadable(io::ErrorKind::NotFound.into()))?;
+                let file = place.open().map_err(unreadable)?;
+                if matches!(location, Location::Upload(..)) {
+                    // An upload that is used is kept; the sweep goes by this time. Best effort: it is used right now.
+                    let _ = file.set_modified(SystemTime::now());
+                }
+                file
+            }
+        };
+        let size = file.metadata().map_err(unreadable)?.len();
+        Ok((file, size))
+    }
+
+    /// Whether an upload is there already.
+    pub(super) fn has_upload(&self, tenant: &TenantId, hash: ContentHash) -> bool {
+        self.open_read(&Location::Upload(tenant.clone(), hash)).is_ok()
+    }
+
+    /// Begins to take in a file of the depot's own areas.
+    pub(super) fn begin(&self, location: &Location, size: Bytes) -> Result<(File, Incoming), Failure> {
+        if !matches!(location, Location::Staged(..) | Location::Upload(..)) {
+            return Err(refusal::misplaced(location));
+        }
+        self.check_space(location, size)?;
+        let unwritable = |e: io::Error| refusal::unwritable(location, &e);
+        let place = self.areas.temporary().map_err(unwritable)?;
+        let file = place.create().map_err(unwritable)?;
+        Ok((file, Incoming { place: Some(place) }))
+    }
+
+    /// Goes on with an upload, or begins it. Gives the file, how much of it is there, and the right to write it.
+    pub(super) fn begin_upload(
+        &self,
+        tenant: &TenantId,
+        hash: ContentHash,
+    ) -> Result<Option<Upload>, Failure> {
+        let location = Location::Upload(tenant.clone(), hash);
+        let unwritable = |e: io::Error| refusal::unwritable(&location, &e);
+        let Some(hold) = self.busy.try_hold(format!("{tenant}-{hash}")) else { return Ok(None) };
+        let place = self.areas.partial(tenant, hash).map_err(unwritable)?;
+        let file = match place.create() {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                std::fs::OpenOptions::new().read(true).write(true).open(self.partial_path(tenant, hash))
+            }
+            made => made,
+        };
+        let file = file.map_err(unwritable)?;
+        let kept = file.metadata().map_err(unwritable)?.len();
+        Ok(Some(Upload { place, file, kept, hold }))
+    }
+
+    /// How much of an interrupted upload is there.
+    pub(super) fn uploaded(&self, tenant: &TenantId, hash: ContentHash) -> u64 {
+        std::fs::metadata(self.partial_path(tenant, hash)).map_or(0, |m| m.len())
+    }
+
+    fn partial_path(&self, tenant: &TenantId, hash: ContentHash) -> std::path::PathBuf {
+        let name = format!("{tenant}-{hash}{}", super::areas::PARTIAL);
+        self.areas.path.join(super::areas::INCOMING).join(name)
+    }
+
+    /// Gives what came in its name, if it is what was announced. When this returns it is synced.
+    pub(super) fn commit(
+        &self,
+        location: &Location,
+        hash: ContentHash,
+        written: &Written,
+        incoming: &mut Incoming,
+    ) -> Result<(), Failure> {
+        if written.hash != hash {
+            return Err(refusal::wrong_hash(location));
+        }
+        let place = || -> io::Result<()> {
+            written.file.sync_all()?;
+            let target = self.areas.make(location)?.ok_or(io::ErrorKind::InvalidInput)?;
+            let from = incoming.place.as_ref().ok_or(io::ErrorKind::NotFound)?;
+            from.rename_over(&target)?;
+            target.sync_dir()
+        };
+        place().map_err(|e| refusal::unwritable(location, &e))?;
+        incoming.place = None;
+        Ok(())
+    }
+
+    /// Refuses what would leave the disk with too little free space.
+    pub(super) fn check_space(&self, location: &Location, size: Bytes) -> Result<(), Failure> {
+        let free = self.areas.free_space().map_err(|e| refusal::unwritable(location, &e))?;
+        if free.0 < size.0.saturating_add(self.min_free.0) {
+            return Err(refusal::no_space(location, Some(free)));
+        }
+        Ok(())
+    }
+
+    /// Removes everything that these attempts staged.
+    pub(super) fn drop_attempts(&self, attempts: &[AttemptId]) -> Result<(), Failure> {
+        for attempt in attempts {
+            let unwritable = |e| refusal::unwritable(&format!("the staging area of attempt {attempt}"), &e);
+            self.areas.drop_attempt(*attempt).map_err(unwritable)?;
+        }
+        Ok(())
+    }
+}
+
+/// A temporary file that is removed unless it was committed.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    place: Option<Place>,
+}
+
+impl Incoming {
+    pub(super) fn at(place: Place) -> Self {
+        Self { place: Some(place) }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.place.as_ref().map(Place::remove) {
+            tracing::warn!(%error, "a temporary file stays until the next start");
+        }
+    }
+}
+
+/// An upload that grows.
+#[derive(Debug)]
+pub(super) struct Upload {
+    pub(super) place: Place,
+    pub(super) file: File,
+    /// Bytes that are there.
+    pub(super) kept: u64,
+    /// Keeps others from writing it too.
+    pub(super) hold: Hold,
+}
+
+/// Names that somebody works on.
+#[derive(Debug, Default)]
+pub(super) struct Busy {
+    names: Mutex<BTreeSet<String>>,
+    freed: Condvar,
+}
+
+impl Busy {
+    fn try_hold(self: &Arc<Self>, name: String) -> Option<Hold> {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.insert(name.clone()).then(|| Hold { busy: Arc::clone(self), name })
+    }
+
+    /// Waits until nobody else works on it. Blocks.
+    pub(super) fn hold(self: &Arc<Self>, name: String) -> Hold {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        while !names.insert(name.clone()) {
+            names = self.freed.wait(names).unwrap_or_else(PoisonError::into_inner);
+        }
+        Hold { busy: Arc::clone(self), name }
+    }
+}
+
+/// The sole right to work on a name, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Hold {
+    busy: Arc<Busy>,
+    name: String,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.busy.names.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.name);
+        self.busy.freed.notify_all();
+    }
+}

@@ -1,0 +1,101 @@
+//! Publishes and drops: what the engine asks of the depot, on a bounded number of streams.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use actix::Addr;
+use rushes_core::event::Event;
+use rushes_net::bulk::BulkClient;
+use rushes_net::ticket::TicketKey;
+use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::id::{AttemptId, JobId};
+use rushes_shared::ticket::{Grant, Ticket};
+use rushes_shared::units::WallMs;
+use tokio::sync::Semaphore;
+
+use crate::engine_actor::{Clock, EngineActor, Happened, tell};
+
+/// Requests under way at once.
+const STREAMS: usize = 64;
+/// Attempts whose staged files wait to be dropped; older ones are left to the depot's own sweep.
+const MAX_DROPS: usize = 100_000;
+/// Attempts in one drop request.
+const DROP_BATCH: usize = 1_000;
+/// How long a ticket for the coordinator's own requests is good, in milliseconds.
+const TICKET_MS: u64 = 3_600_000;
+
+/// The engine's way to the depot. Lives on the engine's arbiter.
+#[derive(Debug, Clone)]
+pub struct DepotFront {
+    client: BulkClient,
+    key: Arc<TicketKey>,
+    clock: Clock,
+    streams: Arc<Semaphore>,
+    drops: Arc<Mutex<Drops>>,
+}
+
+#[derive(Debug, Default)]
+struct Drops {
+    waiting: VecDeque<AttemptId>,
+    is_running: bool,
+}
+
+impl DepotFront {
+    /// A front of the depot behind `client`.
+    #[must_use]
+    pub fn new(client: BulkClient, key: Arc<TicketKey>, clock: Clock) -> Self {
+        Self { client, key, clock, streams: Arc::new(Semaphore::new(STREAMS)), drops: Arc::default() }
+    }
+
+    /// Has a file published and tells the engine how it went.
+    pub fn publish(&self, engine: Addr<EngineActor>, job: JobId, output: u32, from: Artifact, to: Location) {
+        let front = self.clone();
+        actix_rt::spawn(async move {
+            let _permit = front.streams.acquire().await;
+            let grant = Grant::Publish { from: from.location.clone(), to: to.clone() };
+            let result = front.client.publish(&from, &to, &front.ticket(grant)).await;
+            if let Err(failure) = &result {
+                tracing::warn!(%job, %to, %failure, "the output could not be published");
+            }
+            tell(&engine, Happened(Event::PublishEnded { job, output, result })).await;
+        });
+    }
+
+    /// Has staged files dropped. Tried again with the next drop if the depot is away.
+    pub fn drop_staged(&self, attempts: Vec<AttemptId>) {
+        let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = MAX_DROPS.saturating_sub(drops.waiting.len());
+        drops.waiting.extend(attempts.into_iter().take(room));
+        if !drops.is_running {
+            drops.is_running = true;
+            actix_rt::spawn(self.clone().work_off());
+        }
+    }
+
+    async fn work_off(self) {
+        loop {
+            let batch: Vec<AttemptId> = {
+                let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+                let count = drops.waiting.len().min(DROP_BATCH);
+                if count == 0 {
+                    drops.is_running = false;
+                    return;
+                }
+                drops.waiting.drain(..count).collect()
+            };
+            let ticket = self.ticket(Grant::Drop(batch.clone()));
+            if let Err(failure) = self.client.drop_staged(batch.clone(), &ticket).await {
+                tracing::warn!(%failure, "staged files could not be dropped; they are tried again later");
+                let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
+                drops.waiting.extend(batch);
+                drops.is_running = false;
+                return;
+            }
+        }
+    }
+
+    fn ticket(&self, grant: Grant) -> Vec<u8> {
+        let expires = WallMs(self.clock.now().wall.0.saturating_add(TICKET_MS));
+        self.key.sign(&Ticket { grant, expires })
+    }
+}

@@ -1,0 +1,479 @@
+//! The engine's actor: feeds events to the pure engine, sends its records to the store, and lets each command out only
+//! when the record that it depends on is on disk.
+//!
+//! ```text
+//! api, links, depot --EngineEvent--> EngineActor --Batch--> store thread
+//!                                        ^                     |
+//!                                        +---- confirmed seq --+   (a watch: the newest one counts)
+//! ```
+//!
+//! Engine, links and the store's front share one arbiter; nothing here waits or blocks.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use actix::prelude::*;
+use rushes_core::engine::Engine;
+use rushes_core::event::{Command, Effects, Event, FarmEvent, Gated, LinkId, Reply, ReplyTo};
+use rushes_core::record;
+use rushes_shared::id::{Epoch, JobId, Seq, WorkerId};
+use rushes_shared::units::{MonoMs, Now, WallMs};
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::depot_client::DepotFront;
+use crate::link_actor::{LinkActor, LinkOrder};
+use crate::store::{ArchiveDoc, Batch, StoreHandle, SubmitError};
+use crate::telemetry;
+
+/// A numbered piece of news; the number rises within one reign.
+pub type News = Arc<(u64, FarmEvent)>;
+
+/// Reads both clocks.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    started: Instant,
+}
+
+impl Clock {
+    /// A clock whose monotonic time begins now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { started: Instant::now() }
+    }
+
+    /// Both times.
+    #[must_use]
+    pub fn now(self) -> Now {
+        let mono = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { mono: MonoMs(mono), wall: WallMs(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
+    }
+}
+
+/// Something happened. The answer comes when it has been taken in, so that senders can pause.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Happened(pub Event);
+
+/// Tells the engine and waits until it has taken it in. The engine ends only with the process, so there is nothing to
+/// do about a closed mailbox.
+pub async fn tell<M>(engine: &Addr<EngineActor>, message: M)
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+    EngineActor: Handler<M>,
+{
+    let _ended_with_the_process = engine.send(message).await;
+}
+
+/// A request whose answer waits for the disk. `event` gets the number under which the answer will come.
+#[derive(Message)]
+#[rtype(result = "Result<oneshot::Receiver<Reply>, Overload>")]
+pub struct Request {
+    /// Builds the event.
+    pub event: Box<dyn FnOnce(ReplyTo, bool) -> Event + Send>,
+}
+
+/// The store is so far behind that nothing more is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Overload;
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Request")
+    }
+}
+
+/// What questions are answered from.
+#[derive(Debug)]
+pub struct View<'a> {
+    /// The engine.
+    pub engine: &'a Engine,
+    /// Jobs that have left the engine and whose end is not on disk yet, with the record that it waits for.
+    pub ending: &'a BTreeMap<JobId, Seq>,
+}
+
+/// Reads the engine's state.
+#[derive(Debug)]
+pub struct Inspect<F>(pub F);
+
+impl<F, T> Message for Inspect<F>
+where
+    F: FnOnce(&View<'_>) -> T,
+    T: 'static,
+{
+    type Result = T;
+}
+
+/// A connection of a worker is ready for orders.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LinkOpened {
+    /// Whose.
+    pub worker: WorkerId,
+    /// Its number.
+    pub link: LinkId,
+    /// Its actor.
+    pub addr: Addr<LinkActor>,
+}
+
+/// A connection of a worker is gone.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LinkClosed {
+    /// Whose.
+    pub worker: WorkerId,
+    /// Its number.
+    pub link: LinkId,
+}
+
+/// Batches that may wait behind a full store before requests are refused. What workers say is always taken in; it is
+/// bounded by what they run.
+const MAX_BACKLOG: usize = 1_024;
+
+/// The actor.
+pub struct EngineActor {
+    engine: Engine,
+    clock: Clock,
+    epoch: Epoch,
+    store: StoreHandle,
+    confirmed: watch::Receiver<Seq>,
+    /// The sequence number that the next batch is appended behind.
+    sent: Seq,
+    /// Batches that found the store's queue full.
+    backlog: VecDeque<Batch>,
+    gated: VecDeque<Gated>,
+    ending: BTreeMap<JobId, Seq>,
+    released: Seq,
+    waiting: HashMap<ReplyTo, oneshot::Sender<Reply>>,
+    replies: u64,
+    links: BTreeMap<(WorkerId, LinkId), Addr<LinkActor>>,
+    depot: DepotFront,
+    news: broadcast::Sender<News>,
+    news_count: u64,
+    alarm: Option<(MonoMs, SpawnHandle)>,
+    first: Option<Effects>,
+}
+
+impl std::fmt::Debug for EngineActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineActor")
+            .field("epoch", &self.epoch)
+            .field("sent", &self.sent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the actor is made of.
+#[derive(Debug)]
+pub struct EngineParts {
+    /// A recovered engine and what its recovery led to.
+    pub engine: (Engine, Effects),
+    /// The clock that it was recovered with.
+    pub clock: Clock,
+    /// The reign.
+    pub epoch: Epoch,
+    /// The journal's last sequence number before this reign.
+    pub tail: Seq,
+    /// Where batches go.
+    pub store: StoreHandle,
+    /// The newest sequence number on disk.
+    pub confirmed: watch::Receiver<Seq>,
+    /// Publishes and drops.
+    pub depot: DepotFront,
+    /// Where news goes.
+    pub news: broadcast::Sender<News>,
+    /// Messages that may wait for the engine before senders have to.
+    pub mailbox: usize,
+}
+
+impl EngineActor {
+    /// Starts the actor on the current arbiter.
+    #[must_use]
+    pub fn start_with(parts: EngineParts) -> Addr<Self> {
+        let EngineParts {
+            engine: (engine, effects),
+            clock,
+            epoch,
+            tail,
+            store,
+            confirmed,
+            depot,
+            news,
+            mailbox,
+        } = parts;
+        Self::create(|ctx| {
+            ctx.set_mailbox_capacity(mailbox);
+            Self {
+                engine,
+                clock,
+                epoch,
+                store,
+                confirmed,
+                sent: tail,
+                backlog: VecDeque::new(),
+                gated: VecDeque::new(),
+                ending: BTreeMap::new(),
+                released: tail,
+                waiting: HashMap::new(),
+                replies: 0,
+                links: BTreeMap::new(),
+                depot,
+                news,
+                news_count: 0,
+                alarm: None,
+                first: Some(effects),
+            }
+        })
+    }
+
+    fn take_in(&mut self, event: Event, ctx: &mut Context<Self>) {
+        let effects = self.engine.handle(self.clock.now(), event);
+        self.carry_out(effects, ctx);
+    }
+
+    fn carry_out(&mut self, effects: Effects, ctx: &mut Context<Self>) {
+        let Effects { records, archive, commands } = effects;
+        if !records.is_empty() {
+            let bytes =
+                |r: &record::Record| record::to_bytes(r).expect("a record the engine made fits its limit");
+            let doc = |j: &rushes_core::job::Job| {
+                // Thousands of tasks that each failed at length could be too much; what failed stays, the detail goes.
+                let doc = record::to_bytes(j).or_else(|_| record::to_bytes(&j.without_details()));
+                ArchiveDoc { key: j.id.0, doc: doc.expect("a job without details fits its limit") }
+            };
+            let batch = Batch {
+                epoch: self.epoch,
+                expected: self.sent,
+                records: records.iter().map(bytes).collect(),
+                archive: archive.iter().map(doc).collect(),
+            };
+            self.sent = Seq(self.sent.0 + records.len() as u64);
+            self.ending.extend(archive.iter().map(|job| (job.id, self.sent)));
+            self.backlog.push_back(batch);
+            self.feed_store();
+        }
+        self.gated.extend(commands);
+        self.release(ctx);
+        self.set_alarm(ctx);
+    }
+
+    fn feed_store(&mut self) {
+        while let Some(batch) = self.backlog.pop_front() {
+            match self.store.submit(batch) {
+                Ok(()) => {}
+                Err(SubmitError::Full(batch)) => {
+                    self.backlog.push_front(batch);
+                    break;
+                }
+                Err(error @ SubmitError::TooLarge { .. }) => {
+                    // Records have a smaller limit than batches, and no event leads to so many.
+                    panic!("the engine made a batch that the store cannot take: {error}");
+                }
+                // The store's end was told to whoever runs the process; nothing gets out any more.
+                Err(SubmitError::Stopped) => return,
+            }
+        }
+    }
+
+    /// Lets out what waited only for records that are on disk now.
+    fn release(&mut self, ctx: &mut Context<Self>) {
+        let confirmed = *self.confirmed.borrow_and_update();
+        if confirmed > self.released {
+            self.released = confirmed;
+            self.ending.retain(|_, seq| *seq > confirmed);
+        }
+        while self.gated.front().is_some_and(|g| g.after <= confirmed) {
+            let gated = self.gated.pop_front().expect("the front was just seen");
+            self.execute(gated.command, ctx);
+        }
+    }
+
+    fn execute(&mut self, command: Command, ctx: &mut Context<Self>) {
+        match command {
+            Command::Answer { to, reply } => {
+                if let Some(sender) = self.waiting.remove(&to) {
+                    // The caller may have gone; its request stands all the same.
+                    drop(sender.send(reply));
+                }
+            }
+            Command::Welcome { worker, link, give_up, draining } => {
+                self.hand_to_link(worker, Some(link), LinkOrder::Welcome { give_up, draining });
+            }
+            Command::StartTask { worker, link, order } => {
+                self.hand_to_link(worker, Some(link), LinkOrder::Start(order));
+            }
+            Command::AttachTask { worker, link, task, attempt } => {
+                self.hand_to_link(worker, Some(link), LinkOrder::Attach { task, attempt });
+            }
+            Command::CancelTask { worker, attempt } => {
+                self.hand_to_link(worker, None, LinkOrder::Cancel(attempt))
+            }
+            Command::CollectOutcome { worker, attempt } => {
+                self.hand_to_link(worker, None, LinkOrder::Collect(attempt));
+            }
+            Command::CloseLink { worker, link } => self.hand_to_link(worker, Some(link), LinkOrder::Close),
+            Command::TellDraining { worker, link, draining } => {
+                self.hand_to_link(worker, Some(link), LinkOrder::Draining(draining));
+            }
+            Command::Publish { job, output, from, to } => {
+                self.depot.publish(ctx.address(), job, output, from, to);
+            }
+            Command::DropStaged { attempts } => self.depot.drop_staged(attempts),
+            Command::Notify(event) => self.announce(event),
+        }
+    }
+
+    /// Hands an order to a worker's connection: to the given one, or to its newest.
+    fn hand_to_link(&mut self, worker: WorkerId, link: Option<LinkId>, order: LinkOrder) {
+        let newest = (worker, LinkId(0))..=(worker, LinkId(u64::MAX));
+        let found = match link {
+            Some(link) => self.links.get(&(worker, link)),
+            None => self.links.range(newest).next_back().map(|(_, addr)| addr),
+        };
+        // A missing link is a lost one: the worker will say what it holds when it is back.
+        let Some(addr) = found else { return };
+        if let Err(SendError::Full(_)) = addr.try_send(order) {
+            tracing::warn!(%worker, "the worker's connection does not take orders fast enough and is closed");
+            // Closing drops the connection's streams; the worker reconnects and the engine compares notes with it.
+            addr.do_send(crate::link_actor::Overrun);
+        }
+    }
+
+    fn announce(&mut self, event: FarmEvent) {
+        telemetry::count(&event);
+        telemetry::log(&event);
+        self.news_count += 1;
+        // Nobody listening is no error.
+        drop(self.news.send(Arc::new((self.news_count, event))));
+    }
+
+    fn set_alarm(&mut self, ctx: &mut Context<Self>) {
+        let wanted = self.engine.next_wake();
+        if wanted == self.alarm.map(|(at, _)| at) {
+            return;
+        }
+        if let Some((_, handle)) = self.alarm.take() {
+            ctx.cancel_future(handle);
+        }
+        let Some(at) = wanted else { return };
+        // One millisecond more, because the clock counts whole ones.
+        let delay = Duration::from_millis(at.since(self.clock.now().mono) + 1);
+        let handle = ctx.run_later(delay, |actor, ctx| {
+            actor.alarm = None;
+            actor.take_in(Event::TimeCame, ctx);
+        });
+        self.alarm = Some((at, handle));
+    }
+}
+
+impl Drop for EngineActor {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A broken invariant: nothing that this process would still say could be trusted. The journal can.
+            eprintln!(
+                "rushes-coordinator: the engine has failed (see above); stopping at once, restart to recover"
+            );
+            std::process::abort();
+        }
+    }
+}
+
+impl Actor for EngineActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let changes = tokio_stream(self.confirmed.clone());
+        ctx.add_stream(changes);
+        if let Some(effects) = self.first.take() {
+            self.carry_out(effects, ctx);
+        }
+    }
+}
+
+/// The store has confirmed more.
+struct Confirmed;
+
+fn tokio_stream(receiver: watch::Receiver<Seq>) -> impl futures_util::Stream<Item = Confirmed> {
+    futures_util::stream::unfold(receiver, |mut receiver| async move {
+        receiver.changed().await.ok()?;
+        Some((Confirmed, receiver))
+    })
+}
+
+impl StreamHandler<Confirmed> for EngineActor {
+    fn handle(&mut self, _: Confirmed, ctx: &mut Self::Context) {
+        self.feed_store();
+        self.release(ctx);
+    }
+
+    fn finished(&mut self, _: &mut Self::Context) {
+        // The store's thread has ended; whoever runs the process has been told why.
+    }
+}
+
+impl Handler<Happened> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Happened, ctx: &mut Self::Context) {
+        self.take_in(message.0, ctx);
+    }
+}
+
+impl Handler<Request> for EngineActor {
+    type Result = MessageResult<Request>;
+
+    fn handle(&mut self, message: Request, ctx: &mut Self::Context) -> Self::Result {
+        if self.backlog.len() > MAX_BACKLOG {
+            return MessageResult(Err(Overload));
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.replies += 1;
+        let to = ReplyTo(self.replies);
+        self.waiting.insert(to, sender);
+        let space_left = self.store.space().is_enough();
+        self.take_in((message.event)(to, space_left), ctx);
+        MessageResult(Ok(receiver))
+    }
+}
+
+impl<F, T> Handler<Inspect<F>> for EngineActor
+where
+    F: FnOnce(&View<'_>) -> T + 'static,
+    T: 'static,
+{
+    type Result = MessageResult<Inspect<F>>;
+
+    fn handle(&mut self, message: Inspect<F>, _: &mut Self::Context) -> Self::Result {
+        MessageResult((message.0)(&View { engine: &self.engine, ending: &self.ending }))
+    }
+}
+
+impl Handler<LinkOpened> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: LinkOpened, _: &mut Self::Context) {
+        let LinkOpened { worker, link, addr } = message;
+        let older: Vec<_> = self
+            .links
+            .range((worker, LinkId(0))..(worker, link))
+            .map(|(key, addr)| (*key, addr.clone()))
+            .collect();
+        for (key, addr) in older {
+            self.links.remove(&key);
+            drop(addr.try_send(LinkOrder::Replaced));
+        }
+        self.links.insert((worker, link), addr);
+    }
+}
+
+impl Handler<LinkClosed> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: LinkClosed, ctx: &mut Self::Context) {
+        let LinkClosed { worker, link } = message;
+        self.links.remove(&(worker, link));
+        self.take_in(Event::LinkLost { worker, link }, ctx);
+    }
+}

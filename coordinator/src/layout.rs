@@ -1,0 +1,81 @@
+//! Where things lie in the state directory.
+
+use std::path::{Path, PathBuf};
+
+/// The state directory's rooms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The directory itself.
+    pub root: PathBuf,
+    /// The store.
+    pub store: PathBuf,
+    /// The CA and the server's certificate.
+    pub pki: PathBuf,
+    /// What tickets are signed with.
+    pub ticket_key: PathBuf,
+    /// The first API token, for the administrator of this machine.
+    pub admin_token: PathBuf,
+    /// The depot's areas.
+    pub depot: PathBuf,
+    /// Where a running depot can be reached.
+    pub depot_json: PathBuf,
+    /// Where a running coordinator can be reached.
+    pub run_json: PathBuf,
+    /// The unix socket of the local administrator.
+    pub admin_socket: PathBuf,
+    /// Settings, where no file is named.
+    pub config: PathBuf,
+}
+
+impl Layout {
+    /// The rooms under a directory.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+            store: root.join("store"),
+            pki: root.join("pki"),
+            ticket_key: root.join("ticket.key"),
+            admin_token: root.join("admin.token"),
+            depot: root.join("depot"),
+            depot_json: root.join("depot.json"),
+            run_json: root.join("run.json"),
+            admin_socket: root.join("admin.sock"),
+            config: root.join("coordinator.toml"),
+        }
+    }
+
+    /// The directory that is used when none is named: systemd's, else the user's.
+    #[must_use]
+    pub fn default_root(variable: impl Fn(&str) -> Option<String>) -> PathBuf {
+        if let Some(given) = variable("STATE_DIRECTORY").and_then(|d| d.split(':').next().map(PathBuf::from))
+        {
+            return given;
+        }
+        let home = || PathBuf::from(variable("HOME").unwrap_or_else(|| "/".to_owned()));
+        let states = variable("XDG_STATE_HOME").filter(|d| d.starts_with('/')).map(PathBuf::from);
+        states.unwrap_or_else(|| home().join(".local/state")).join("rushes/coordinator")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_follows_systemd_then_the_user() {
+        let with = |pairs: &[(&str, &str)]| {
+            let pairs: Vec<(String, String)> =
+                pairs.iter().map(|(k, v)| ((*k).into(), (*v).into())).collect();
+            Layout::default_root(move |name| pairs.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
+        };
+        let home = ("HOME", "/home/u");
+        assert_eq!(with(&[home]), Path::new("/home/u/.local/state/rushes/coordinator"));
+        assert_eq!(with(&[home, ("XDG_STATE_HOME", "/x")]), Path::new("/x/rushes/coordinator"));
+        assert_eq!(
+            with(&[home, ("XDG_STATE_HOME", "rel")]),
+            Path::new("/home/u/.local/state/rushes/coordinator")
+        );
+        assert_eq!(with(&[("STATE_DIRECTORY", "/var/lib/rushes:/b")]), Path::new("/var/lib/rushes"));
+    }
+}

@@ -1,0 +1,410 @@
+//! One worker's connection: its control stream and one stream per task.
+//!
+//! The actor only passes orders on; each stream has a small task of its own that reads replies into the engine and
+//! pauses when the engine is busy.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use quinn::{Connection, RecvStream, SendStream, VarInt};
+use rushes_core::event::{Event, LinkId};
+use rushes_net::ticket::TicketKey;
+use rushes_net::{NetError, framed};
+use rushes_shared::artifact::Location;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
+use rushes_shared::task::{TaskOrder, TaskOutcome};
+use rushes_shared::ticket::{Grant, Ticket};
+use rushes_shared::units::WallMs;
+use rushes_shared::wire::{FarmBound, HeldAttempt, TaskBound, TaskReply, WorkerBound, close};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use crate::engine_actor::{Clock, EngineActor, Happened, LinkClosed, LinkOpened, tell};
+
+/// How long a task stream may take to open; the other side has to allow more streams.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// Orders that may wait for one connection.
+const MAILBOX: usize = 4_096;
+/// Words that may wait for one task's stream.
+const TASK_QUEUE: usize = 8;
+/// A ticket outlives its attempt's wall limit by this much.
+const TICKET_GRACE_MS: u64 = 3_600_000;
+
+/// What the farm tells every worker.
+#[derive(Debug, Clone)]
+pub struct FarmFacts {
+    /// The reign.
+    pub epoch: Epoch,
+    /// How often a heartbeat is due, in milliseconds.
+    pub heartbeat_ms: u64,
+    /// How long a lease lasts, in milliseconds.
+    pub lease_ms: u64,
+    /// Where the depot listens.
+    pub depot: String,
+    /// Signs tickets.
+    pub key: Arc<TicketKey>,
+    /// Time for tickets.
+    pub clock: Clock,
+}
+
+/// An order from the engine.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub enum LinkOrder {
+    /// Answer the hello.
+    Welcome {
+        /// Attempts to give up.
+        give_up: Vec<AttemptId>,
+        /// Whether the worker is drained.
+        draining: bool,
+    },
+    /// Open a stream and start this.
+    Start(Box<TaskOrder>),
+    /// Open a stream for what the worker holds.
+    Attach {
+        /// The task.
+        task: TaskId,
+        /// The try.
+        attempt: AttemptId,
+    },
+    /// Stop this.
+    Cancel(AttemptId),
+    /// Its outcome is on disk.
+    Collect(AttemptId),
+    /// The worker is drained, or not any more.
+    Draining(bool),
+    /// A newer connection took this one's place.
+    Replaced,
+    /// The engine gave the worker up.
+    Close,
+}
+
+/// The connection cannot keep up.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Overrun;
+
+/// A word for one task's stream.
+#[derive(Debug)]
+enum TaskWord {
+    Cancel,
+    Collect,
+}
+
+/// The actor.
+#[derive(Debug)]
+pub struct LinkActor {
+    worker: WorkerId,
+    connection: Connection,
+    control: mpsc::Sender<WorkerBound>,
+    engine: Addr<EngineActor>,
+    farm: Arc<FarmFacts>,
+    tasks: BTreeMap<AttemptId, mpsc::Sender<TaskWord>>,
+}
+
+/// A task's stream has ended.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct StreamEnded(AttemptId);
+
+/// Serves one worker's connection from its hello to its end. Runs on the engine's arbiter.
+pub async fn serve(
+    connection: Connection,
+    worker: WorkerId,
+    link: LinkId,
+    engine: Addr<EngineActor>,
+    farm: Arc<FarmFacts>,
+) -> Result<(), NetError> {
+    let (send, mut recv, hello) = match tokio::time::timeout(OPEN_TIMEOUT, greet(&connection)).await {
+        Ok(greeting) => greeting?,
+        Err(_) => {
+            connection.close(VarInt::from_u32(close::PROTOCOL), b"no hello within 10 s");
+            return Ok(());
+        }
+    };
+    let (control, words) = mpsc::channel(64);
+    actix_rt::spawn(write_control(send, words, connection.clone()));
+    let addr = LinkActor::create(|ctx| {
+        ctx.set_mailbox_capacity(MAILBOX);
+        LinkActor {
+            worker,
+            connection: connection.clone(),
+            control,
+            engine: engine.clone(),
+            farm,
+            tasks: BTreeMap::new(),
+        }
+    });
+    // The engine ends only with the process; a failed send then is the end of this connection too.
+    if engine.send(LinkOpened { worker, link, addr }).await.is_err() {
+        return Ok(());
+    }
+    let ended = read_control(&mut recv, worker, link, &engine, hello).await;
+    if let Err(error) = &ended {
+        tracing::info!(%worker, %error, "the worker's connection ended");
+    }
+    connection.close(VarInt::from_u32(close::BYE), b"");
+    tell(&engine, LinkClosed { worker, link }).await;
+    Ok(())
+}
+
+async fn greet(connection: &Connection) -> Result<(SendStream, RecvStream, FarmBound), NetError> {
+    let (send, mut recv) = connection.accept_bi().await?;
+    let hello = framed::recv::<FarmBound>(&mut recv).await?;
+    match hello {
+        Some(hello @ FarmBound::Hello { .. }) => Ok((send, recv, hello)),
+        _ => {
+            connection.close(VarInt::from_u32(close::PROTOCOL), b"the first word must be a hello");
+            Err(NetError::Transport { reason: "the worker's first word was no hello".to_owned() })
+        }
+    }
+}
+
+async fn read_control(
+    recv: &mut RecvStream,
+    worker: WorkerId,
+    link: LinkId,
+    engine: &Addr<EngineActor>,
+    hello: FarmBound,
+) -> Result<(), NetError> {
+    let mut word = Some(hello);
+    while let Some(message) = word {
+        let event = match message {
+            FarmBound::Hello { instance, facts, held, .. } => {
+                Event::WorkerJoined { worker, link, instance, facts: Box::new(facts), held: unique(held) }
+            }
+            FarmBound::Heartbeat => Event::HeartbeatCame { worker, link },
+            FarmBound::Facts(facts) => Event::FactsChanged { worker, link, facts: Box::new(facts) },
+            FarmBound::Leaving => Event::WorkerLeaving { worker, link },
+        };
+        if engine.send(Happened(event)).await.is_err() {
+            return Ok(());
+        }
+        word = framed::recv::<FarmBound>(recv).await?;
+        if matches!(word, Some(FarmBound::Hello { .. })) {
+            return Err(NetError::Transport { reason: "the worker said hello twice".to_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Each attempt once, whatever the worker sent.
+fn unique(held: Vec<HeldAttempt>) -> Vec<HeldAttempt> {
+    let by_attempt: BTreeMap<AttemptId, HeldAttempt> = held.into_iter().map(|h| (h.attempt, h)).collect();
+    by_attempt.into_values().collect()
+}
+
+async fn write_control(mut send: SendStream, mut words: mpsc::Receiver<WorkerBound>, connection: Connection) {
+    while let Some(word) = words.recv().await {
+        if let Err(error) = framed::send(&mut send, &word).await {
+            tracing::debug!(%error, "the control stream takes no more words");
+            connection.close(VarInt::from_u32(close::PROTOCOL), b"the control stream broke");
+            return;
+        }
+    }
+}
+
+impl LinkActor {
+    fn say(&self, word: WorkerBound) {
+        if self.control.try_send(word).is_err() {
+            self.connection
+                .close(VarInt::from_u32(close::PROTOCOL), b"the worker does not read its control stream");
+        }
+    }
+
+    fn tell_task(&mut self, attempt: AttemptId, word: TaskWord) {
+        if let Some(queue) = self.tasks.get(&attempt)
+            && queue.try_send(word).is_err()
+        {
+            self.tasks.remove(&attempt);
+        }
+    }
+
+    fn open(&mut self, ctx: &mut Context<Self>, task: TaskId, attempt: AttemptId, first: TaskBound) {
+        let (words, queue) = mpsc::channel(TASK_QUEUE);
+        self.tasks.insert(attempt, words);
+        let stream = TaskStream {
+            worker: self.worker,
+            task,
+            attempt,
+            engine: self.engine.clone(),
+            connection: self.connection.clone(),
+        };
+        let span = tracing::info_span!("task", job = %task.job, %task, %attempt, worker = %self.worker);
+        let (me, connection) = (ctx.address(), self.connection.clone());
+        let run = async move {
+            if let Err(error) = stream.run(first, queue).await {
+                tracing::info!(%error, "the task's stream broke, and its connection is closed with it");
+                // The worker comes back and says what it holds; an attempt without a stream would be heard of no more.
+                connection.close(VarInt::from_u32(close::PROTOCOL), b"a task's stream broke; connect again");
+            }
+            let _stopped = me.send(StreamEnded(attempt)).await;
+        };
+        ctx.spawn(run.instrument(span).into_actor(self));
+    }
+
+    fn start_word(&self, order: TaskOrder) -> TaskBound {
+        let wall = self.farm.clock.now().wall.0;
+        let expires = WallMs(wall.saturating_add(order.limits.wall_ms).saturating_add(TICKET_GRACE_MS));
+        let sign = |grant: Grant| self.farm.key.sign(&Ticket { grant, expires });
+        let read_ticket =
+            order.work.input().map(|input| sign(Grant::Read(input.location.clone()))).unwrap_or_default();
+        let write_ticket = order
+            .work
+            .output()
+            .map(|name| sign(Grant::Write(Location::Staged(order.attempt, name.clone()))))
+            .unwrap_or_default();
+        TaskBound::Start { order, read_ticket, write_ticket }
+    }
+}
+
+impl Actor for LinkActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<LinkOrder> for LinkActor {
+    type Result = ();
+
+    fn handle(&mut self, order: LinkOrder, ctx: &mut Self::Context) {
+        match order {
+            LinkOrder::Welcome { give_up, draining } => {
+                self.say(WorkerBound::Welcome {
+                    epoch: self.farm.epoch,
+                    heartbeat_ms: self.farm.heartbeat_ms,
+                    lease_ms: self.farm.lease_ms,
+                    depot: self.farm.depot.clone(),
+                    give_up,
+                });
+                if draining {
+                    self.say(WorkerBound::Draining(true));
+                }
+            }
+            LinkOrder::Start(order) => {
+                let (task, attempt) = (order.task, order.attempt);
+                let first = self.start_word(*order);
+                self.open(ctx, task, attempt, first);
+            }
+            LinkOrder::Attach { task, attempt } => {
+                self.open(ctx, task, attempt, TaskBound::Attach { attempt });
+            }
+            LinkOrder::Cancel(attempt) => self.tell_task(attempt, TaskWord::Cancel),
+            LinkOrder::Collect(attempt) => self.tell_task(attempt, TaskWord::Collect),
+            LinkOrder::Draining(draining) => self.say(WorkerBound::Draining(draining)),
+            LinkOrder::Replaced => {
+                let reason = b"a newer connection of this worker took its place";
+                self.connection.close(VarInt::from_u32(close::REPLACED), reason);
+                ctx.stop();
+            }
+            LinkOrder::Close => {
+                let reason = b"no heartbeat within the lease; connect again";
+                self.connection.close(VarInt::from_u32(close::UNAVAILABLE), reason);
+                ctx.stop();
+            }
+        }
+    }
+}
+
+impl Handler<Overrun> for LinkActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Overrun, ctx: &mut Self::Context) {
+        let reason = b"the connection does not take orders fast enough; connect again";
+        self.connection.close(VarInt::from_u32(close::UNAVAILABLE), reason);
+        ctx.stop();
+    }
+}
+
+impl Handler<StreamEnded> for LinkActor {
+    type Result = ();
+
+    fn handle(&mut self, ended: StreamEnded, _: &mut Self::Context) {
+        self.tasks.remove(&ended.0);
+    }
+}
+
+/// One task's stream.
+struct TaskStream {
+    worker: WorkerId,
+    task: TaskId,
+    attempt: AttemptId,
+    engine: Addr<EngineActor>,
+    connection: Connection,
+}
+
+impl TaskStream {
+    async fn run(self, first: TaskBound, mut words: mpsc::Receiver<TaskWord>) -> Result<(), NetError> {
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, self.connection.open_bi()).await;
+        let Ok(opened) = opened else {
+            self.refused(Failure::new(
+                FailureCode::NodeUnfit,
+                "the worker accepted no further task stream within 10 s",
+                "lower the worker's slots",
+            ))
+            .await;
+            return Ok(());
+        };
+        let (mut send, mut recv) = opened?;
+        framed::send(&mut send, &first).await?;
+        let writer = async {
+            while let Some(word) = words.recv().await {
+                let done = matches!(word, TaskWord::Collect);
+                let word = match word {
+                    TaskWord::Cancel => TaskBound::Cancel,
+                    TaskWord::Collect => TaskBound::Collected,
+                };
+                framed::send(&mut send, &word).await?;
+                if done {
+                    drop(send.finish());
+                    return Ok(());
+                }
+            }
+            Ok::<(), NetError>(())
+        };
+        let reader = async {
+            let mut is_told = false;
+            while let Some(reply) = framed::recv::<TaskReply>(&mut recv).await? {
+                is_told |= matches!(reply, TaskReply::Outcome(_) | TaskReply::Refused(_));
+                self.take_in(reply).await;
+            }
+            // An attempt that is heard of no more must not look as if it still ran.
+            if is_told { Ok(()) } else { Err(NetError::Truncated) }
+        };
+        // The writer ends with `Collected`; the reader ends when the worker closes its side after that.
+        futures_util::future::try_join(writer, reader).await?;
+        Ok(())
+    }
+
+    async fn take_in(&self, reply: TaskReply) {
+        let (worker, task, attempt) = (self.worker, self.task, self.attempt);
+        let event = match reply {
+            TaskReply::Started => Event::TaskStarted { worker, task, attempt },
+            TaskReply::Progress(progress) => Event::TaskProgressed { worker, task, attempt, progress },
+            TaskReply::Log(text) => {
+                for line in text.lines().take(100) {
+                    tracing::debug!(target: "rushes::task_log", "{line}");
+                }
+                return;
+            }
+            TaskReply::Outcome(mut outcome) => {
+                if let TaskOutcome::Failed { failure, .. } = &mut outcome {
+                    failure.clip();
+                }
+                Event::TaskEnded { worker, task, attempt, outcome: Box::new(outcome) }
+            }
+            TaskReply::Refused(mut failure) => {
+                failure.clip();
+                return self.refused(failure).await;
+            }
+        };
+        tell(&self.engine, Happened(event)).await;
+    }
+
+    async fn refused(&self, failure: Failure) {
+        let event =
+            Event::TaskRefused { worker: self.worker, task: self.task, attempt: self.attempt, failure };
+        tell(&self.engine, Happened(event)).await;
+    }
+}

@@ -1,0 +1,226 @@
+//! The REST API of a real coordinator process, from the outside.
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+
+use serde_json::{Value, json};
+use support::{Answer, Coordinator};
+
+const NOOP: &str = r#"{"kind": "noop", "name": "n", "labels": {"project": "x"}}"#;
+
+fn submit(farm: &Coordinator) -> String {
+    let answer = farm.post("/v1/jobs", NOOP);
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.json()["id"].as_str().expect("an id").to_owned()
+}
+
+#[test]
+fn a_job_is_submitted_once_shown_listed_and_canceled() {
+    let farm = Coordinator::start(&[]);
+    let key = ("idempotency-key", "k-1");
+    let first = farm.send("POST", "/v1/jobs", &[key], NOOP);
+    assert_eq!((first.status, &first.json()["created"]), (201, &json!(true)));
+    let id = first.json()["id"].as_str().expect("an id").to_owned();
+    assert_eq!(first.header("location"), Some(format!("/v1/jobs/{id}")));
+    let again = farm.send("POST", "/v1/jobs", &[key], NOOP);
+    assert_eq!((again.status, &again.json()["id"]), (200, &json!(id)));
+    farm.send("POST", "/v1/jobs", &[key], r#"{"kind": "noop"}"#).is_problem(409, "idempotency_key_reused");
+
+    let toml =
+        farm.send("POST", "/v1/jobs", &[("content-type", "application/toml")], "kind = 'noop'\ntasks = 3");
+    assert_eq!(toml.status, 201, "{toml:?}");
+    let shown = farm.get(&format!("/v1/jobs/{id}")).json();
+    assert_eq!((&shown["state"], &shown["labels"]["project"]), (&json!("queued"), &json!("x")));
+    assert_eq!(shown["tasks"].as_array().map(Vec::len), Some(1));
+
+    let count = |query: &str| farm.get(&format!("/v1/jobs?{query}")).json()["items"].as_array().map(Vec::len);
+    assert_eq!(
+        [count(""), count("label=project:x"), count("name=other"), count("state=failed")],
+        [2, 1, 0, 0].map(Some)
+    );
+    let canceled = farm.post(&format!("/v1/jobs/{id}/cancel"), "");
+    assert_eq!((canceled.status, &canceled.json()["state"]), (200, &json!("canceled")));
+    assert_eq!(farm.post(&format!("/v1/jobs/{id}/cancel"), "").status, 200, "canceling twice is no error");
+    assert_eq!(farm.get(&format!("/v1/jobs/{id}")).json()["state"], "canceled", "also from the archive");
+}
+
+#[test]
+fn pages_of_a_list_hold_every_job_once() {
+    let farm = Coordinator::start(&[]);
+    let mut made: Vec<String> = (0..7).map(|_| submit(&farm)).collect();
+    farm.post(&format!("/v1/jobs/{}/cancel", made[3]), "");
+    made.sort();
+    made.reverse();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = farm.get(&format!("/v1/jobs?limit=2{cursor}")).json();
+        let items = page["items"].as_array().expect("items");
+        seen.extend(items.iter().map(|job| job["id"].as_str().expect("an id").to_owned()));
+        match page["next_cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, made, "newest first, live and archived alike");
+}
+
+#[test]
+fn every_error_is_a_problem_that_says_what_to_do() {
+    let farm = Coordinator::start(&["api.max_body_bytes=1000"]);
+    farm.get("/v1/nothing").is_problem(404, "no_such_route");
+    let wrong_method = farm.send("PUT", "/v1/jobs", &[], "{}");
+    wrong_method.is_problem(405, "method_not_allowed");
+    assert!(wrong_method.header("allow").is_some_and(|allow| allow.contains("POST")));
+    farm.post("/v1/jobs", &format!("{{\"name\": \"{}\"}}", "x".repeat(2000)))
+        .is_problem(413, "body_too_large");
+    let unknown = farm.post("/v1/jobs", r#"{"kind": "noop", "prioritty": 3}"#);
+    unknown.is_problem(422, "invalid_job");
+    assert!(unknown.text().contains("did you mean 'priority'?"), "{unknown:?}");
+    assert_eq!(unknown.json()["field"], "prioritty");
+    farm.send("POST", "/v1/jobs", &[("content-type", "text/csv")], "a,b")
+        .is_problem(415, "unsupported_media_type");
+    farm.get("/v1/jobs/x").is_problem(400, "bad_parameter");
+    farm.get("/v1/jobs?limit=0").is_problem(400, "bad_parameter");
+    farm.get("/v1/jobs/job_01jv2c8k3q5w7x9z0a2b4c6d8e").is_problem(404, "no_such_job");
+    farm.post("/v1/workers/wrk_01jv2c8k3q5w7x9z0a2b4c6d8e/drain", "").is_problem(404, "no_such_worker");
+    farm.post("/v1/uploads", r#"{"hash": "xyz", "size_bytes": 1}"#).is_problem(422, "invalid_upload");
+    assert_eq!(farm.get("/v1/status").status, 200, "it goes on");
+}
+
+#[test]
+fn a_stranger_gets_nothing_and_a_role_only_what_is_its_own() {
+    let farm = Coordinator::start(&[]);
+    for path in ["/health/live", "/health/ready", "/metrics", "/v1/openapi.json", "/v1/schemas/job.json"] {
+        assert_eq!(farm.as_token(None).get(path).status, 200, "{path}");
+    }
+    farm.as_token(None).get("/v1/jobs").is_problem(401, "token_missing");
+    farm.as_token(Some("rushes-api-v1.0000")).get("/v1/jobs").is_problem(401, "token_refused");
+
+    let make = |body: Value| {
+        let made = farm.post("/v1/tokens", &body.to_string());
+        assert_eq!(made.status, 201, "{made:?}");
+        (made.json()["secret"].as_str().expect("a secret").to_owned(), made.json()["token"]["id"].clone())
+    };
+    let (viewer, viewer_id) = make(json!({"name": "v", "roles": ["viewer"]}));
+    let (other, _) = make(json!({"name": "o", "tenant": "other", "roles": ["viewer", "submitter"]}));
+    let id = submit(&farm);
+    let viewer = farm.as_token(Some(&viewer));
+    assert_eq!(viewer.get(&format!("/v1/jobs/{id}")).status, 200);
+    viewer.post("/v1/jobs", NOOP).is_problem(403, "forbidden");
+    viewer.post(&format!("/v1/jobs/{id}/cancel"), "").is_problem(403, "forbidden");
+    viewer.get("/v1/tokens").is_problem(403, "forbidden");
+    viewer.get("/v1/workers").is_problem(403, "forbidden");
+    let other = farm.as_token(Some(&other));
+    other.get(&format!("/v1/jobs/{id}")).is_problem(404, "no_such_job");
+    other.post(&format!("/v1/jobs/{id}/cancel"), "").is_problem(404, "no_such_job");
+    assert_eq!(other.get("/v1/jobs").json()["items"], json!([]));
+
+    let id = viewer_id.as_str().expect("an id");
+    assert_eq!(farm.send("DELETE", &format!("/v1/tokens/{id}"), &[], "").status, 204);
+    viewer.get("/v1/jobs").is_problem(401, "token_refused");
+    let metrics = farm.get("/metrics").text();
+    assert!(metrics.contains("rushes_api_auth_failures_total"), "{metrics}");
+}
+
+#[test]
+fn a_jobs_stream_begins_with_its_state_and_ends_with_its_end() {
+    let farm = Coordinator::start(&[]);
+    let id = submit(&farm);
+    let mut stream = BufReader::new(farm.open(&format!("/v1/jobs/{id}/events"), &[]));
+    let (name, first) = next_event(&mut stream).expect("the state");
+    assert_eq!((name.as_str(), &first["state"]), ("job", &json!("queued")));
+    farm.post(&format!("/v1/jobs/{id}/cancel"), "");
+    let mut last = None;
+    while let Some(event) = next_event(&mut stream) {
+        last = Some(event);
+    }
+    let (name, job) = last.expect("news of the end");
+    assert_eq!((name.as_str(), &job["state"]), ("job", &json!("canceled")));
+}
+
+#[test]
+fn a_listener_who_returns_gets_what_it_missed_or_is_told_to_start_over() {
+    let farm = Coordinator::start(&["api.event_ring=4"]);
+    let mut stream = BufReader::new(farm.open("/v1/events", &[]));
+    let first = submit(&farm);
+    let id = loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).expect("the stream goes on");
+        if let Some(id) = line.strip_prefix("id: ") {
+            break id.trim().to_owned();
+        }
+    };
+    drop(stream);
+    let second = submit(&farm);
+    let mut stream = BufReader::new(farm.open("/v1/events", &[("last-event-id", &id)]));
+    let (name, news) = next_event(&mut stream).expect("what was missed");
+    assert_eq!((name.as_str(), &news["job"]), ("job_accepted", &json!(second)), "not {first} again");
+    for _ in 0..6 {
+        submit(&farm);
+    }
+    let mut stream = BufReader::new(farm.open("/v1/events", &[("last-event-id", &id)]));
+    assert_eq!(next_event(&mut stream).map(|(name, _)| name).as_deref(), Some("resync"));
+}
+
+#[test]
+fn a_stop_ends_open_streams_and_the_socket_serves_the_local_administrator() {
+    let mut farm = Coordinator::start(&[]);
+    assert!(farm.over_socket("/v1/tokens").contains("\"admin\""), "no token is needed there");
+    let export = farm.get("/v1/admin/export");
+    assert_eq!(export.status, 200);
+    assert!(export.text().lines().count() >= 2, "a header and a trailer: {export:?}");
+    let mut stream = BufReader::new(farm.open("/v1/events", &[]));
+    farm.terminate();
+    let mut rest = String::new();
+    while stream.read_line(&mut rest).is_ok_and(|read| read > 0) {}
+    assert!(farm.wait().success(), "the stream did not hold it up");
+}
+
+#[test]
+fn an_address_that_others_can_reach_needs_tls() {
+    let text = Coordinator::fails(&["api.bind=0.0.0.0:0"]);
+    assert!(text.contains("needs TLS") && text.contains("api.bind"), "{text}");
+}
+
+#[test]
+fn with_a_certificate_it_speaks_tls_and_nothing_else() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate");
+    let (certificate, key) = (dir.path().join("c.pem"), dir.path().join("k.pem"));
+    std::fs::write(&certificate, made.cert.pem()).expect("a file");
+    std::fs::write(&key, made.signing_key.serialize_pem()).expect("a file");
+    let settings =
+        [format!("api.tls_certificate={}", certificate.display()), format!("api.tls_key={}", key.display())];
+    let farm = Coordinator::start(&[&settings[0], &settings[1]]);
+    assert!(farm.url().starts_with("https://"));
+    assert_eq!(farm.trusting(&certificate).get("/v1/jobs").status, 200);
+    assert!(farm.refuses(), "a client that does not know the certificate stays away");
+}
+
+/// The next event's type and data.
+fn next_event(stream: &mut impl BufRead) -> Option<(String, Value)> {
+    let (mut name, mut line) = (String::new(), String::new());
+    loop {
+        line.clear();
+        if stream.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        if let Some(text) = line.strip_prefix("event: ") {
+            text.trim().clone_into(&mut name);
+        }
+        if let Some(text) = line.strip_prefix("data: ") {
+            return Some((name, serde_json::from_str(text).expect("JSON")));
+        }
+    }
+}
+
+impl Answer {
+    fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type").as_deref(), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(status), &json!(code)));
+        assert!(problem["detail"].as_str().is_some_and(|text| text.len() > 10), "{problem}");
+    }
+}

@@ -1,0 +1,31 @@
+//! The vocabulary of a Rushes farm. Pure: no clock, thread, file or socket.
+//!
+//! ```text
+//! id, units, principal           who, how much, when
+//! artifact, failure              where bytes are; why something failed
+//! media, encode                  facts of a file; settings of an output
+//! request -> job -> task         what a user wrote -> what the farm keeps -> what a worker runs
+//! node                           what a worker tells of its machine
+//! codec, frame, wire, ticket     bytes between processes
+//! view                           JSON of the REST API
+//! settings, build                layered configuration; build facts
+//! ```
+
+pub mod artifact;
+pub mod build;
+pub mod codec;
+pub mod encode;
+pub mod failure;
+pub mod frame;
+pub mod id;
+pub mod job;
+pub mod media;
+pub mod node;
+pub mod principal;
+pub mod request;
+pub mod settings;
+pub mod task;
+pub mod ticket;
+pub mod units;
+pub mod view;
+pub mod wire;

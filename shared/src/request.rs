@@ -1,0 +1,244 @@
+//! A job as a user writes it: one TOML or JSON document, with defaults left out.
+//!
+//! Parsing it yields a [`JobSpec`] in which nothing is open any more; what is wrong with it is told once, here, with the
+//! field's path, its line where the document is TOML, and what may stand there instead. The schema that the API and
+//! `rushes job schema` publish is made from these types.
+//!
+//! ```text
+//! text -> reading (TOML or JSON, lines, unknown keys) -> JobRequest -> settling (ranges, defaults, names) -> JobSpec
+//! ```
+
+mod fields;
+mod reading;
+mod schema;
+mod settling;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::encode::{AudioCodec, Container, SpeedPreset, VideoCodec};
+use crate::id::TenantId;
+use crate::job::JobSpec;
+use crate::units::WallMs;
+
+pub use fields::{AudioChoice, BitRate};
+pub use schema::job_schema;
+
+/// Largest number of outputs of one job.
+pub const MAX_OUTPUTS: usize = 32;
+/// Largest number of labels of one job.
+pub const MAX_LABELS: usize = 32;
+/// Longest name of a job, in characters.
+pub const MAX_NAME: usize = 200;
+/// Longest label key or value, in characters.
+pub const MAX_LABEL: usize = 100;
+/// Largest number of tasks of a no-op job.
+pub const MAX_NOOP_TASKS: i64 = 10_000;
+/// Largest width or height of a picture, in pixels.
+pub const MAX_SIDE: i64 = 16_384;
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobKind {
+    /// Makes one or more files from one.
+    #[default]
+    Encode,
+    /// Reads the facts of a file: container, streams, codecs, durations, colours, tags.
+    Probe,
+    /// Does nothing, once per task: shows that the farm works and measures its path.
+    Noop,
+}
+
+impl JobKind {
+    /// The name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encode => "encode",
+            Self::Probe => "probe",
+            Self::Noop => "noop",
+        }
+    }
+}
+
+/// A job to be done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JobRequest {
+    /// What to do. Default: `encode`.
+    #[serde(default)]
+    #[schema(default = "encode")]
+    pub kind: JobKind,
+    /// A name for people, at most 200 characters. Default: the input's file name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200)]
+    pub name: Option<String>,
+    /// 0 to 100; higher is sooner. Default: 50.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 100, default = 50)]
+    pub priority: Option<i64>,
+    /// When it should be done: a time such as `2026-12-01T12:00:00Z`, or a span from now such as `+2h` or `+1h 30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "+2h")]
+    pub deadline: Option<String>,
+    /// At most 32 labels for filters; keys and values at most 100 characters.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// The source: an absolute path or `file://` URL on the depot's host within its allowed roots, or a file of the
+    /// farm such as `farm://uploads/TENANT/HASH`. Needed by `encode` and `probe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "file:///srv/in/film.mov")]
+    pub input: Option<String>,
+    /// The files to make, 1 to 32; for `encode` only. Default: one MP4 (H.264, AAC) that the depot keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 32)]
+    pub outputs: Vec<OutputRequest>,
+    /// Number of tasks of a `noop` job, 1 to 10,000. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10_000, default = 1)]
+    pub tasks: Option<i64>,
+}
+
+/// One file to make.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OutputRequest {
+    /// Its file name, unique within the job, 1 to 200 bytes without `/`. Default: the input's name with the
+    /// container's ending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 200, example = "film.mp4")]
+    pub name: Option<String>,
+    /// Where it goes on the depot's host: an absolute path or `file://` URL within the allowed roots. With a `/` at its
+    /// end it is a directory. A file that is there already is never overwritten. Default: the depot keeps the file and
+    /// hands it out over the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "file:///srv/out/")]
+    pub destination: Option<String>,
+    /// File format. Default: `mp4`.
+    #[serde(default)]
+    #[schema(default = "mp4")]
+    pub container: Container,
+    /// Video settings.
+    #[serde(default)]
+    pub video: VideoRequest,
+    /// Audio settings, or `false` to leave audio out. A source without audio gives an output without audio.
+    #[serde(default)]
+    pub audio: AudioChoice,
+}
+
+/// Video settings of an output.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VideoRequest {
+    /// Codec. Default: `h264`.
+    #[serde(default)]
+    #[schema(default = "h264")]
+    pub codec: VideoCodec,
+    /// Constant rate factor on x264's scale: 0 is lossless, 51 worst. Default: 23.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 51, default = 23)]
+    pub crf: Option<i64>,
+    /// How much time the encoder takes for compression. Default: `medium`.
+    #[serde(default)]
+    #[schema(default = "medium")]
+    pub preset: SpeedPreset,
+    /// The picture as shown is scaled down to fit this width in pixels, 16 to 16384; aspect kept, never scaled up.
+    /// Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 16, maximum = 16_384)]
+    pub max_width: Option<i64>,
+    /// The same for the height.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 16, maximum = 16_384)]
+    pub max_height: Option<i64>,
+}
+
+/// Audio settings of an output.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AudioRequest {
+    /// Codec. Default: `aac`.
+    #[serde(default)]
+    #[schema(default = "aac")]
+    pub codec: AudioCodec,
+    /// Bit rate of the whole stream: a number in bits a second or a text such as `"128k"`; 16k to 512k. Default: 128k.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitrate: Option<BitRate>,
+}
+
+/// The document's language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// TOML.
+    Toml,
+    /// JSON.
+    Json,
+}
+
+impl Format {
+    /// Guesses from the first character that is not white space: a JSON job begins with `{`, which no TOML job does.
+    #[must_use]
+    pub fn guess(text: &str) -> Self {
+        if text.trim_start().starts_with('{') { Self::Json } else { Self::Toml }
+    }
+}
+
+/// Why a job document is refused. The text is one line: place, field, what is wrong, what may stand there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}{}{message}", .line.map(|l| format!("line {l}: ")).unwrap_or_default(), if .path.is_empty() { String::new() } else { format!("{}: ", .path) })]
+pub struct BadRequest {
+    /// The line in the document, from 1, where it is known.
+    pub line: Option<usize>,
+    /// The field, such as `outputs[0].video.crf`; empty for the document as a whole.
+    pub path: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+impl BadRequest {
+    fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { line: None, path: path.into(), message: message.into() }
+    }
+}
+
+/// What settling a request needs to know besides the request.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The principal's tenant: files of another one are refused.
+    pub tenant: &'a TenantId,
+    /// For deadlines relative to now.
+    pub now: WallMs,
+}
+
+impl JobRequest {
+    /// Reads a document.
+    ///
+    /// # Errors
+    /// [`BadRequest`] for other syntax, an unknown key (with the nearest known one) or a value of a wrong type.
+    pub fn read(format: Format, text: &str) -> Result<Self, BadRequest> {
+        reading::read(format, text)
+    }
+
+    /// The job that this asks for, complete.
+    ///
+    /// # Errors
+    /// [`BadRequest`] for a value out of its range, a field that the kind does not have, or names that clash.
+    pub fn settle(&self, asking: Asking<'_>) -> Result<JobSpec, BadRequest> {
+        settling::settle(self, asking)
+    }
+
+    /// Reads a document and settles it; an error of either step carries its line where the document is TOML.
+    ///
+    /// # Errors
+    /// [`BadRequest`].
+    pub fn parse(format: Format, text: &str, asking: Asking<'_>) -> Result<JobSpec, BadRequest> {
+        let request = Self::read(format, text)?;
+        request.settle(asking).map_err(|bad| reading::with_line(bad, format, text))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! From text to [`JobRequest`]: syntax, unknown keys, types; each error with its line where the document is TOML.
+
+use serde_json::{Map, Value as Json};
+use toml::de::{DeTable, DeValue};
+
+use super::{BadRequest, Format, JobRequest};
+
+const JOB: &[&str] = &["kind", "name", "priority", "deadline", "labels", "input", "outputs", "tasks"];
+const OUTPUT: &[&str] = &["name", "destination", "container", "video", "audio"];
+const VIDEO: &[&str] = &["codec", "crf", "preset", "max_width", "max_height"];
+const AUDIO: &[&str] = &["codec", "bitrate"];
+
+/// The keys of each type by its schema's name; a test holds them against the schema.
+#[cfg(test)]
+pub(super) const KEYS: &[(&str, &[&str])] =
+    &[("JobRequest", JOB), ("OutputRequest", OUTPUT), ("VideoRequest", VIDEO), ("AudioRequest", AUDIO)];
+
+pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
+    let document = match format {
+        Format::Toml => from_toml(text)?,
+        Format::Json => from_json(text)?,
+    };
+    check_document(&document)
+        .and_then(|()| {
+            serde_path_to_error::deserialize(&document).map_err(|e| {
+                let path = e.path().to_string();
+                BadRequest::at(if path == "." { "" } else { &path }, plain(&e.into_inner().to_string()))
+            })
+        })
+        .map_err(|bad| with_line(bad, format, text))
+}
+
+/// The same error with the line of its field, or of the nearest field around it.
+pub(super) fn with_line(mut bad: BadRequest, format: Format, text: &str) -> BadRequest {
+    if format == Format::Toml
+        && bad.line.is_none()
+        && let Ok(table) = DeTable::parse(text)
+    {
+        let mut places = Vec::new();
+        places_of_table("", table.get_ref(), &mut places);
+        let mut path = bad.path.as_str();
+        while !path.is_empty() && bad.line.is_none() {
+            bad.line = places.iter().find(|(p, _)| p == path).map(|(_, at)| line_of(text, *at));
+            path = path.rfind(['.', '[']).map_or("", |end| &path[..end]);
+        }
+    }
+    bad
+}
+
+fn from_toml(text: &str) -> Result<Json, BadRequest> {
+    let table: toml::Table = toml::from_str(text).map_err(|e| BadRequest {
+        line: e.span().map(|span| line_of(text, span.start)),
+        path: String::new(),
+        message: format!("not valid TOML: {}", e.message().replace('\n', ", ")),
+    })?;
+    Ok(Json::Object(table.into_iter().map(|(key, value)| (key, json_of(value))).collect()))
+}
+
+fn from_json(text: &str) -> Result<Json, BadRequest> {
+    serde_json::from_str(text).map_err(|e| BadRequest {
+        line: Some(e.line()),
+        path: String::new(),
+        message: format!("not valid JSON: {e}"),
+    })
+}
+
+fn json_of(value: toml::Value) -> Json {
+    match value {
+        toml::Value::String(text) => Json::String(text),
+        toml::Value::Integer(number) => Json::from(number),
+        toml::Value::Float(number) => serde_json::Number::from_f64(number).map_or(Json::Null, Json::Number),
+        toml::Value::Boolean(truth) => Json::Bool(truth),
+        // TOML has times of its own; the request takes them as the text that they were written as.
+        toml::Value::Datetime(time) => Json::String(time.to_string()),
+        toml::Value::Array(items) => Json::Array(items.into_iter().map(json_of).collect()),
+        toml::Value::Table(table) => {
+            Json::Object(table.into_iter().map(|(key, value)| (key, json_of(value))).collect())
+        }
+    }
+}
+
+fn check_document(document: &Json) -> Result<(), BadRequest> {
+    let Json::Object(job) = document else {
+        return Err(BadRequest::at("", format!("a job is an object with fields, not {}", named(document))));
+    };
+    check_keys("", job, JOB)?;
+    let outputs = job.get("outputs").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    for (i, output) in outputs.iter().enumerate() {
+        let Json::Object(output) = output else { continue };
+        let path = format!("outputs[{i}]");
+        check_keys(&path, output, OUTPUT)?;
+        for (part, known) in [("video", VIDEO), ("audio", AUDIO)] {
+            if let Some(Json::Object(settings)) = output.get(part) {
+                check_keys(&format!("{path}.{part}"), settings, known)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_keys(path: &str, object: &Map<String, Json>, known: &[&str]) -> Result<(), BadRequest> {
+    let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+    let nearest = known
+        .iter()
+        .max_by(|a, b| {
+            strsim::jaro_winkler(key.as_str(), a).total_cmp(&strsim::jaro_winkler(key.as_str(), b))
+        })
+        .copied()
+        .unwrap_or_default();
+    let short: String = key.chars().take(60).collect();
+    let at = if path.is_empty() { short } else { format!("{path}.{short}") };
+    Err(BadRequest::at(at, format!("there is no such field; did you mean '{nearest}'?")))
+}
+
+fn named(value: &Json) -> &'static str {
+    match value {
+        Json::Null => "null",
+        Json::Bool(_) => "true or false",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a text",
+        Json::Array(_) => "a list",
+        Json::Object(_) => "an object",
+    }
+}
+
+/// Serde's words in those of the documents.
+fn plain(message: &str) -> String {
+    let mut text = message.to_owned();
+    for (theirs, ours) in [
+        ("invalid type: ", "this is "),
+        ("invalid value: ", "this is "),
+        ("unknown variant ", "there is no "),
+        ("floating point ", "the number "),
+        (" string \"", " the text \""),
+        (" integer ", " the number "),
+        (" boolean ", " "),
+        (" map,", " a table,"),
+        (" sequence,", " a list,"),
+        (" null,", " nothing,"),
+        ("expected i64", "where a whole number belongs"),
+        ("expected a string", "where a text belongs"),
+        ("expected a sequence", "where a list belongs"),
+        ("expected a map", "where a table belongs"),
+        ("expected struct VideoRequest", "where a table belongs"),
+        ("expected struct OutputRequest", "where a table belongs"),
+        ("expected one of ", "use one of "),
+        (", expected ", "; use "),
+    ] {
+        text = text.replace(theirs, ours);
+    }
+    text
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+fn places_of_table(prefix: &str, table: &DeTable<'_>, into: &mut Vec<(String, usize)>) {
+    for (key, value) in table.iter() {
+        let path =
+            if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+        into.push((path.clone(), key.span().start));
+        places_of_value(&path, value.get_ref(), into);
+    }
+}
+
+fn places_of_value(path: &str, value: &DeValue<'_>, into: &mut Vec<(String, usize)>) {
+    match value {
+        DeValue::Table(table) => places_of_table(path, table, into),
+        DeValue::Array(items) => {
+            for (i, item) in items.iter().enumerate() {
+                let path = format!("{path}[{i}]");
+                into.push((path.clone(), item.span().start));
+                places_of_value(&path, item.get_ref(), into);
+            }
+        }
+        _ => {}
+    }
+}

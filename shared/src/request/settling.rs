@@ -1,0 +1,248 @@
+//! From [`JobRequest`] to [`JobSpec`]: ranges, defaults, names that clash, files that belong to others.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Asking, AudioChoice, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS,
+    MAX_OUTPUTS, MAX_SIDE, OutputRequest, VideoRequest,
+};
+use crate::artifact::{FileName, Location};
+use crate::encode::{AudioSettings, Container, EncodeSettings, VideoSettings};
+use crate::job::{Destination, JobSpec, OutputSpec, Priority, Work};
+use crate::units::WallMs;
+
+pub(super) fn settle(request: &JobRequest, asking: Asking<'_>) -> Result<JobSpec, BadRequest> {
+    let work = work(request, asking)?;
+    Ok(JobSpec {
+        name: name(request, &work)?,
+        labels: labels(&request.labels)?,
+        priority: priority(request.priority)?,
+        deadline: request.deadline.as_deref().map(|text| deadline(text, asking.now)).transpose()?,
+        work,
+    })
+}
+
+fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
+    let foreign = |field: &str| {
+        BadRequest::at(field, format!("a job of kind '{}' has no such field", request.kind.as_str()))
+    };
+    if request.kind != JobKind::Encode && !request.outputs.is_empty() {
+        return Err(foreign("outputs"));
+    }
+    if request.kind != JobKind::Noop && request.tasks.is_some() {
+        return Err(foreign("tasks"));
+    }
+    match request.kind {
+        JobKind::Noop if request.input.is_some() => Err(foreign("input")),
+        JobKind::Noop => {
+            let tasks = ranged("tasks", request.tasks.unwrap_or(1), 1, MAX_NOOP_TASKS)?;
+            Ok(Work::Noop { tasks })
+        }
+        JobKind::Probe => Ok(Work::Probe { input: input(request, asking)? }),
+        JobKind::Encode => {
+            let input = input(request, asking)?;
+            let outputs = outputs(&request.outputs, &input)?;
+            Ok(Work::Encode { input, outputs })
+        }
+    }
+}
+
+fn input(request: &JobRequest, asking: Asking<'_>) -> Result<Location, BadRequest> {
+    let Some(text) = &request.input else {
+        let message = format!(
+            "a job of kind '{}' needs one: an absolute path, a file:// URL or farm://uploads/TENANT/HASH",
+            request.kind.as_str()
+        );
+        return Err(BadRequest::at("input", message));
+    };
+    let location: Location = text.parse().map_err(|e| BadRequest::at("input", format!("{e}")))?;
+    match &location {
+        Location::Upload(tenant, _) | Location::Output(tenant, _, _) if tenant != asking.tenant => {
+            let message = format!("this file belongs to another tenant than yours ('{}')", asking.tenant);
+            Err(BadRequest::at("input", message))
+        }
+        Location::Staged(..) => Err(BadRequest::at(
+            "input",
+            "a staged file may not be read; use the output once it is published, farm://outputs/TENANT/JOB/NAME",
+        )),
+        Location::File(path) if path.ends_with('/') => {
+            Err(BadRequest::at("input", format!("'{path}' is a directory; name one file")))
+        }
+        Location::File(_) | Location::Upload(..) | Location::Output(..) => Ok(location),
+    }
+}
+
+fn outputs(requests: &[OutputRequest], input: &Location) -> Result<Vec<OutputSpec>, BadRequest> {
+    let default = [OutputRequest::default()];
+    let requests = if requests.is_empty() { &default[..] } else { requests };
+    if requests.len() > MAX_OUTPUTS {
+        let message = format!("{} outputs are more than a job may have ({MAX_OUTPUTS})", requests.len());
+        return Err(BadRequest::at("outputs", message));
+    }
+    let mut names = BTreeSet::new();
+    let mut places = BTreeSet::new();
+    let mut specs = Vec::with_capacity(requests.len());
+    for (i, request) in requests.iter().enumerate() {
+        let path = format!("outputs[{i}]");
+        let spec = output(&path, request, input)?;
+        if !names.insert(spec.name.clone()) {
+            let message = format!("two outputs have the name '{}'; give each its own", spec.name);
+            return Err(BadRequest::at(format!("{path}.name"), message));
+        }
+        if let Destination::Place(place) = &spec.destination
+            && (place == input || !places.insert(place.clone()))
+        {
+            let what = if place == input { "is the input itself" } else { "is another output's too" };
+            return Err(BadRequest::at(format!("{path}.destination"), format!("{place} {what}")));
+        }
+        specs.push(spec);
+    }
+    Ok(specs)
+}
+
+fn output(path: &str, request: &OutputRequest, input: &Location) -> Result<OutputSpec, BadRequest> {
+    let name = match &request.name {
+        Some(name) => name.parse().map_err(|e| BadRequest::at(format!("{path}.name"), format!("{e}")))?,
+        None => default_name(input, request.container),
+    };
+    let destination = match &request.destination {
+        Some(text) => Destination::Place(place(&format!("{path}.destination"), text, &name)?),
+        None => Destination::Depot,
+    };
+    let audio = match &request.audio {
+        AudioChoice::Off => None,
+        AudioChoice::On(audio) => {
+            let rate = audio.bitrate.map_or(i64::from(AudioSettings::default().bitrate_bps), |r| r.0);
+            let bitrate_bps = ranged(&format!("{path}.audio.bitrate"), rate, 16_000, 512_000)?;
+            Some(AudioSettings { codec: audio.codec, bitrate_bps })
+        }
+    };
+    let video = video(&format!("{path}.video"), &request.video)?;
+    Ok(OutputSpec {
+        name,
+        destination,
+        settings: EncodeSettings { container: request.container, video, audio },
+    })
+}
+
+fn video(path: &str, request: &VideoRequest) -> Result<VideoSettings, BadRequest> {
+    let side = |field: &str, value: Option<i64>| {
+        value.map(|pixels| ranged(&format!("{path}.{field}"), pixels, 16, MAX_SIDE)).transpose()
+    };
+    Ok(VideoSettings {
+        codec: request.codec,
+        crf: ranged(&format!("{path}.crf"), request.crf.unwrap_or(23), 0, 51)?,
+        preset: request.preset,
+        max_width: side("max_width", request.max_width)?,
+        max_height: side("max_height", request.max_height)?,
+    })
+}
+
+fn place(path: &str, text: &str, name: &FileName) -> Result<Location, BadRequest> {
+    let bad = |message: String| BadRequest::at(path, message);
+    match text.parse::<Location>().map_err(|e| bad(e.to_string()))? {
+        Location::File(mut file) => {
+            if file.ends_with('/') {
+                file.push_str(name.as_str());
+            }
+            Ok(Location::File(file))
+        }
+        Location::Upload(..) | Location::Staged(..) | Location::Output(..) => Err(bad(format!(
+            "'{text}' is no place to write to: use an absolute path or file:// URL, or leave it out and the depot keeps the file"
+        ))),
+    }
+}
+
+/// The input's name with another ending; an upload has only its hash, of which the first digits must do.
+fn default_name(input: &Location, container: Container) -> FileName {
+    let ending = match container {
+        Container::Mp4 => "mp4",
+    };
+    let file = input.file_name();
+    let stem = match input {
+        Location::Upload(..) => &file[..12],
+        _ => file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem),
+    };
+    let mut stem: String =
+        stem.trim_start_matches('.').chars().filter(|c| !c.is_control() && *c != '\\').collect();
+    while stem.len() > 190 {
+        stem.pop();
+    }
+    let stem = if stem.is_empty() { "output" } else { &stem };
+    format!("{stem}.{ending}").parse().expect("a cleaned stem of at most 190 bytes is a file name")
+}
+
+fn name(request: &JobRequest, work: &Work) -> Result<String, BadRequest> {
+    let name = match (&request.name, work) {
+        (Some(name), _) => return text("name", name, MAX_NAME).map(ToOwned::to_owned),
+        (None, Work::Noop { .. }) => String::new(),
+        (None, Work::Probe { input } | Work::Encode { input, .. }) => input.file_name(),
+    };
+    Ok(name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect())
+}
+
+fn labels(labels: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, BadRequest> {
+    if labels.len() > MAX_LABELS {
+        let message = format!("{} labels are more than a job may have ({MAX_LABELS})", labels.len());
+        return Err(BadRequest::at("labels", message));
+    }
+    for (key, value) in labels {
+        let short: String = key.chars().take(60).collect();
+        let path = format!("labels.{short}");
+        if key.is_empty() || key.contains([':', '=']) {
+            return Err(BadRequest::at(path, "a label's key is not empty and has no ':' or '='"));
+        }
+        text(&path, key, MAX_LABEL)?;
+        text(&path, value, MAX_LABEL)?;
+    }
+    Ok(labels.clone())
+}
+
+fn text<'a>(path: &str, text: &'a str, limit: usize) -> Result<&'a str, BadRequest> {
+    let count = text.chars().count();
+    if count > limit {
+        return Err(BadRequest::at(path, format!("{count} characters are too many; at most {limit}")));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(BadRequest::at(path, "control characters are not allowed"));
+    }
+    Ok(text)
+}
+
+fn priority(value: Option<i64>) -> Result<Priority, BadRequest> {
+    let Some(value) = value else { return Ok(Priority::default()) };
+    let value = ranged("priority", value, 0, i64::from(Priority::MAX))?;
+    Ok(Priority::new(value).expect("the range was checked"))
+}
+
+/// A time, or a span from now.
+fn deadline(text: &str, now: WallMs) -> Result<WallMs, BadRequest> {
+    let bad = |message: &str| {
+        let text: String = text.chars().take(60).collect();
+        BadRequest::at("deadline", format!("'{text}' {message}"))
+    };
+    let form = "is neither a time such as 2026-12-01T12:00:00Z nor a span such as +2h or +1h 30m";
+    let at_ms = if let Some(span) = text.strip_prefix('+') {
+        let span: jiff::SignedDuration = span.trim().parse().map_err(|_| bad(form))?;
+        let now = i128::from(now.0);
+        u64::try_from(now + span.as_millis()).map_err(|_| bad("is no time to come"))?
+    } else {
+        let time: jiff::Timestamp = text.parse().map_err(|_| bad(form))?;
+        u64::try_from(time.as_millisecond()).map_err(|_| bad("is in the past"))?
+    };
+    // The largest time that RFC 3339 can write, 9999-12-31.
+    if at_ms > 253_402_207_200_000 {
+        return Err(bad("is too far away"));
+    }
+    if at_ms <= now.0 {
+        return Err(bad("is in the past"));
+    }
+    Ok(WallMs(at_ms))
+}
+
+fn ranged<T: TryFrom<i64>>(path: &str, value: i64, low: i64, high: i64) -> Result<T, BadRequest> {
+    T::try_from(value)
+        .ok()
+        .filter(|_| (low..=high).contains(&value))
+        .ok_or_else(|| BadRequest::at(path, format!("should be {low} to {high}, not {value}")))
+}

@@ -1,0 +1,165 @@
+use super::*;
+use crate::job::{Destination, Work};
+
+const NOW: WallMs = WallMs(1_700_000_000_000);
+
+fn parse(text: &str) -> Result<JobSpec, BadRequest> {
+    let tenant = TenantId::default_tenant();
+    JobRequest::parse(Format::guess(text), text, Asking { tenant: &tenant, now: NOW })
+}
+
+fn refused(text: &str, expected: &str) {
+    let error = parse(text).expect_err("it should be refused").to_string();
+    assert!(error.contains(expected), "{text}\ngave: {error}\nexpected: {expected}");
+    assert!(!error.contains('\n'), "one line: {error}");
+}
+
+#[test]
+fn a_path_alone_is_a_whole_job() {
+    let spec = parse("input = '/srv/in/my film.mov'").expect("valid");
+    let Work::Encode { input, outputs } = spec.work else { panic!("an encode") };
+    assert_eq!(
+        (spec.name.as_str(), input.to_string().as_str()),
+        ("my film.mov", "file:///srv/in/my%20film.mov")
+    );
+    assert_eq!((outputs.len(), outputs[0].name.as_str()), (1, "my film.mp4"));
+    assert_eq!((outputs[0].settings.video.crf, &outputs[0].destination), (23, &Destination::Depot));
+    assert_eq!(outputs[0].settings.audio.as_ref().map(|a| a.bitrate_bps), Some(128_000));
+}
+
+#[test]
+fn every_field_is_understood_in_both_languages() {
+    let toml = r#"
+kind = "encode"
+name = "Trailer"
+priority = 80
+deadline = "+1h 30m"
+labels = { project = "x" }
+input = "file:///srv/in/film.mov"
+[[outputs]]
+name = "hd.mp4"
+destination = "/srv/out/"
+container = "mp4"
+video = { codec = "h264", crf = 20, preset = "slow", max_width = 1920, max_height = 1080 }
+audio = { codec = "aac", bitrate = "192k" }
+[[outputs]]
+name = "mute.mp4"
+audio = false
+"#;
+    let json = r#"{"name": "Trailer", "priority": 80, "deadline": "2023-11-14T23:43:20Z", "labels": {"project": "x"},
+        "input": "/srv/in/film.mov", "outputs": [
+        {"name": "hd.mp4", "destination": "file:///srv/out/hd.mp4", "video": {"crf": 20, "preset": "slow",
+         "max_width": 1920, "max_height": 1080}, "audio": {"bitrate": 192000}},
+        {"name": "mute.mp4", "audio": false}]}"#;
+    let spec = parse(toml).expect("valid TOML");
+    assert_eq!(Ok(&spec), parse(json).as_ref());
+    assert_eq!(spec.deadline, Some(WallMs(NOW.0 + 5_400_000)));
+    let Work::Encode { outputs, .. } = spec.work else { panic!("an encode") };
+    assert_eq!(outputs[1].settings.audio, None);
+}
+
+#[test]
+fn a_time_of_toml_is_a_deadline() {
+    let spec = parse("kind = 'noop'\ndeadline = 2026-12-01T12:00:00Z").expect("valid");
+    assert_eq!(spec.deadline.map(WallMs::to_rfc3339).as_deref(), Some("2026-12-01T12:00:00.000Z"));
+}
+
+#[test]
+fn an_unknown_field_names_its_line_and_the_nearest_one() {
+    refused(
+        "input = '/a/b'\nprioritty = 3",
+        "line 2: prioritty: there is no such field; did you mean 'priority'?",
+    );
+    refused(
+        "input = '/a/b'\n[[outputs]]\nname = 'a.mp4'\n[outputs.video]\ncfr = 20",
+        "line 5: outputs[0].video.cfr: there is no such field; did you mean 'crf'?",
+    );
+    refused(r#"{"input": "/a/b", "output": []}"#, "output: there is no such field; did you mean 'outputs'?");
+}
+
+#[test]
+fn a_wrong_value_names_what_may_stand_there() {
+    refused("input = '/a/b'\npriority = 101", "line 2: priority: should be 0 to 100, not 101");
+    refused(
+        "input = '/a/b'\npriority = 'high'",
+        "line 2: priority: this is the text \"high\", where a whole number belongs",
+    );
+    refused(
+        "input = '/a/b'\n[[outputs]]\nvideo.crf = 52",
+        "line 3: outputs[0].video.crf: should be 0 to 51, not 52",
+    );
+    refused(
+        "input = '/a/b'\n[[outputs]]\nvideo.codec = 'hevc'",
+        "outputs[0].video.codec: there is no `hevc`; use `h264`",
+    );
+    refused("input = '/a/b'\n[[outputs]]\nvideo.preset = 'quick'", "use one of `ultrafast`");
+    refused("input = '/a/b'\n[[outputs]]\naudio.bitrate = 'loud'", "'loud' is not a bit rate");
+    refused("input = '/a/b'\n[[outputs]]\naudio.bitrate = 8", "should be 16000 to 512000, not 8");
+    refused("input = '/a/b'\n[[outputs]]\naudio = 3", "audio settings, or false");
+    refused("input = '/a/b'\noutputs = 3", "outputs: this is the number `3`, where a list belongs");
+    refused("[1, 2]", "not valid TOML");
+    refused("input = ", "line 1: not valid TOML");
+    refused("{\"input\": }", "line 1: not valid JSON");
+    refused("kind = 'noop'\ndeadline = 'soon'", "'soon' is neither a time");
+    refused("kind = 'noop'\ndeadline = '2001-01-01T00:00:00Z'", "is in the past");
+    refused("kind = 'noop'\ntasks = 0", "should be 1 to 10000, not 0");
+}
+
+#[test]
+fn places_must_be_reachable_and_distinct() {
+    refused("kind = 'encode'", "input: a job of kind 'encode' needs one");
+    refused("input = 'film.mov'", "not an absolute path");
+    refused("input = 's3://b/k'", "a scheme that this farm does not know");
+    refused("input = '/srv/in/'", "is a directory");
+    let hash = "0".repeat(64);
+    refused(&format!("input = 'farm://uploads/other/{hash}'"), "belongs to another tenant");
+    assert!(parse(&format!("input = 'farm://uploads/default/{hash}'")).is_ok());
+    refused("input = '/a/b'\noutputs = [{}, {}]", "outputs[1].name: two outputs have the name 'b.mp4'");
+    refused(
+        "input = '/a/b'\noutputs = [{name='x', destination='/o/f'}, {name='y', destination='/o/f'}]",
+        "is another output's too",
+    );
+    refused("input = '/a/b'\noutputs = [{destination='/a/b'}]", "is the input itself");
+    refused("input = '/a/b'\noutputs = [{name='../x'}]", "cannot be a file's name");
+    refused("kind = 'probe'\ninput = '/a/b'\noutputs = [{}]", "a job of kind 'probe' has no such field");
+}
+
+#[test]
+fn limits_hold() {
+    let many: String = (0..33).map(|i| format!("{{name='{i}'}},")).collect();
+    refused(&format!("input = '/a/b'\noutputs = [{many}]"), "33 outputs are more than a job may have (32)");
+    let labels: String = (0..33).map(|i| format!("l{i}='x',")).collect();
+    refused(&format!("kind='noop'\nlabels = {{{labels}}}"), "33 labels are more than a job may have (32)");
+    refused(
+        &format!("kind='noop'\nname = '{}'", "n".repeat(201)),
+        "201 characters are too many; at most 200",
+    );
+}
+
+#[test]
+fn a_request_that_is_written_reads_back() {
+    let toml = "input = '/a/b'\n[[outputs]]\naudio = false\n[[outputs]]\nname='c.mp4'\naudio.bitrate = '96k'";
+    let request = JobRequest::read(Format::Toml, toml).expect("valid");
+    let json = serde_json::to_string(&request).expect("it serializes");
+    assert_eq!(JobRequest::read(Format::Json, &json), Ok(request));
+}
+
+#[test]
+fn the_schema_describes_every_field() {
+    let schema = job_schema();
+    for (name, keys) in reading::KEYS {
+        let part = if *name == "JobRequest" { &schema } else { &schema["$defs"][name] };
+        let properties = part["properties"].as_object().unwrap_or_else(|| panic!("{name} in {schema:#}"));
+        let mut described: Vec<&str> = properties.keys().map(String::as_str).collect();
+        let mut known = keys.to_vec();
+        described.sort_unstable();
+        known.sort_unstable();
+        assert_eq!(described, known, "{name}");
+        assert_eq!(part["additionalProperties"], serde_json::Value::Bool(false), "{name}");
+    }
+    let text = schema.to_string();
+    assert!(!text.contains("#/components"), "{text}");
+    for target in text.split("#/$defs/").skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(schema["$defs"].get(target).is_some(), "{target} is not defined");
+    }
+}

@@ -1,0 +1,566 @@
+//! Layered configuration: embedded defaults ← file ← environment ← flags.
+//!
+//! Each program embeds one commented TOML file that holds every setting with its default. That file is the schema: a
+//! key that it lacks is an error which names the nearest one, and a value must have its default's type. Nothing here
+//! reads a file or the environment; the program passes texts in, so that every rule is tested without a process.
+//!
+//! Keys are dotted paths such as `pool.warm`. A key's unit is the end of its name (`_ms`, `_s`, `_bytes`, …).
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use toml::Value;
+use toml::de::{DeTable, DeValue};
+
+/// Where a value came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The embedded file.
+    Default,
+    /// A line of the configuration file.
+    File {
+        /// The file's path, as the user gave it.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// An environment variable, by name.
+    Env(String),
+    /// A command-line flag, as it is written.
+    Flag(String),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("default"),
+            Self::File { path, line } => write!(f, "{path}:{line}"),
+            Self::Env(name) => write!(f, "environment variable {name}"),
+            Self::Flag(flag) => write!(f, "flag {flag}"),
+        }
+    }
+}
+
+/// A configuration that cannot be used. The text says where and what to write instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SettingsError {
+    /// The file is not TOML.
+    #[error("{path}:{line}: not valid TOML: {message}")]
+    Syntax {
+        /// The file.
+        path: String,
+        /// Counted from 1.
+        line: usize,
+        /// What the parser says.
+        message: String,
+    },
+    /// No such setting.
+    #[error("{origin}: there is no setting '{key}'; did you mean '{nearest}'?")]
+    Unknown {
+        /// Where it stands.
+        origin: Origin,
+        /// What was written.
+        key: String,
+        /// The known key that is most like it.
+        nearest: String,
+    },
+    /// A value of another type than the default's.
+    #[error("{origin}: {key} should be {expected}, not {got}")]
+    Type {
+        /// Where it stands.
+        origin: Origin,
+        /// The setting.
+        key: String,
+        /// Type and unit.
+        expected: String,
+        /// The type or text that was written.
+        got: String,
+    },
+    /// A value of the right type that the program refuses.
+    #[error("{origin}: {key}: {message}")]
+    Value {
+        /// Where it stands.
+        origin: Origin,
+        /// The setting.
+        key: String,
+        /// Why, and what to write.
+        message: String,
+    },
+    /// A `--set` argument without `=`.
+    #[error("--set {0}: write it as section.key=value")]
+    Assignment(String),
+}
+
+/// One setting.
+#[derive(Debug, Clone)]
+struct Setting {
+    key: String,
+    value: Value,
+    origin: Origin,
+}
+
+/// The settings of a program while their layers are put on.
+#[derive(Debug, Clone)]
+pub struct Layers {
+    /// In the order of the embedded file, so that `config show` reads like it.
+    settings: Vec<Setting>,
+    secrets: BTreeSet<String>,
+}
+
+impl Layers {
+    /// Starts with the embedded defaults.
+    ///
+    /// # Panics
+    /// If the embedded text is not TOML, which a test of each program rules out.
+    #[must_use]
+    pub fn new(defaults: &str) -> Self {
+        let table = DeTable::parse(defaults).expect("the embedded defaults are valid TOML");
+        let mut leaves = Vec::new();
+        flatten(defaults, "", table.get_ref(), &mut leaves);
+        let settings = leaves
+            .into_iter()
+            .filter_map(|leaf| Some(Setting { key: leaf.key, value: leaf.value?, origin: Origin::Default }))
+            .collect();
+        Self { settings, secrets: BTreeSet::new() }
+    }
+
+    /// Marks settings whose values are never shown.
+    #[must_use]
+    pub fn secret(mut self, keys: &[&str]) -> Self {
+        self.secrets.extend(keys.iter().map(|k| (*k).to_owned()));
+        self
+    }
+
+    /// Puts a configuration file on top. `path` is for messages only.
+    ///
+    /// # Errors
+    /// [`SettingsError::Syntax`], [`SettingsError::Unknown`] or [`SettingsError::Type`], with the line.
+    pub fn file(mut self, path: &str, text: &str) -> Result<Self, SettingsError> {
+        let table = DeTable::parse(text).map_err(|e| SettingsError::Syntax {
+            path: path.to_owned(),
+            line: line_of(text, e.span().map_or(0, |s| s.start)),
+            message: e.message().to_owned(),
+        })?;
+        let mut leaves = Vec::new();
+        flatten(text, "", table.get_ref(), &mut leaves);
+        for leaf in leaves {
+            let origin = Origin::File { path: path.to_owned(), line: line_of(text, leaf.at) };
+            match leaf.value {
+                Some(value) => self.put(&leaf.key, value, origin)?,
+                None if self.is_section(&leaf.key) => {}
+                None => return Err(self.unknown(&leaf.key, origin)),
+            }
+        }
+        Ok(self)
+    }
+
+    /// Puts the environment on top: variables `{prefix}__SECTION__KEY`, other variables are passed over.
+    ///
+    /// A text setting takes the variable as it is, a list takes TOML (`["a", "b"]`) or comma-separated words, the
+    /// others take TOML.
+    ///
+    /// # Errors
+    /// [`SettingsError::Unknown`] or [`SettingsError::Type`], with the variable's name.
+    pub fn env(
+        mut self,
+        prefix: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, SettingsError> {
+        let mut found: Vec<_> = variables
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let key = name.strip_prefix(prefix)?.strip_prefix("__")?;
+                let key = key.to_ascii_lowercase().replace("__", ".");
+                Some((name, key, value))
+            })
+            .collect();
+        found.sort();
+        for (name, key, value) in found {
+            self.put_text(&key, &value, Origin::Env(name))?;
+        }
+        Ok(self)
+    }
+
+    /// Puts one value on top, as a dedicated flag gives it; `flag` is its name for messages.
+    ///
+    /// # Errors
+    /// [`SettingsError::Unknown`] or [`SettingsError::Type`].
+    pub fn set(mut self, key: &str, text: &str, flag: &str) -> Result<Self, SettingsError> {
+        self.put_text(key, text, Origin::Flag(flag.to_owned()))?;
+        Ok(self)
+    }
+
+    /// Puts the arguments of `--set section.key=value` on top, in their order.
+    ///
+    /// # Errors
+    /// [`SettingsError::Assignment`], [`SettingsError::Unknown`] or [`SettingsError::Type`].
+    pub fn assignments<'a>(
+        mut self,
+        arguments: impl IntoIterator<Item = &'a String>,
+    ) -> Result<Self, SettingsError> {
+        for argument in arguments {
+            let (key, text) =
+                argument.split_once('=').ok_or_else(|| SettingsError::Assignment(argument.clone()))?;
+            self = self.set(key.trim(), text.trim(), &format!("--set {}", key.trim()))?;
+        }
+        Ok(self)
+    }
+
+    /// The settings as the program's own type.
+    ///
+    /// # Errors
+    /// [`SettingsError::Value`] for a value that the type refuses, with its origin.
+    pub fn resolve<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
+        let (text, starts) = self.render(|s| s.value.to_string(), |_| String::new());
+        toml::from_str(&text).map_err(|e| {
+            let at = e.span().map_or(usize::MAX, |s| s.start);
+            let index = starts.iter().rposition(|start| *start <= at);
+            let setting = index.filter(|_| at != usize::MAX).and_then(|i| self.settings.get(i));
+            SettingsError::Value {
+                origin: setting.map_or(Origin::Default, |s| s.origin.clone()),
+                key: setting.map_or_else(|| "(the settings as a whole)".to_owned(), |s| s.key.clone()),
+                message: e.message().to_owned(),
+            }
+        })
+    }
+
+    /// The error for a value that only the program can judge, such as a bound or a contradiction.
+    #[must_use]
+    pub fn refuse(&self, key: &str, message: impl Into<String>) -> SettingsError {
+        let origin = self.settings.iter().find(|s| s.key == key).map(|s| s.origin.clone());
+        SettingsError::Value {
+            origin: origin.unwrap_or(Origin::Default),
+            key: key.to_owned(),
+            message: message.into(),
+        }
+    }
+
+    /// Where a setting's value came from; `None` for an unknown key.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Option<&Origin> {
+        self.settings.iter().find(|s| s.key == key).map(|s| &s.origin)
+    }
+
+    /// What is in force, as TOML, with each value's origin behind it; secrets are not shown.
+    #[must_use]
+    pub fn effective_toml(&self) -> String {
+        let shown = |s: &Setting| match &s.value {
+            Value::String(text) if self.secrets.contains(&s.key) && !text.is_empty() => {
+                "\"(secret)\"".to_owned()
+            }
+            value => value.to_string(),
+        };
+        self.render(shown, |s| format!("  # {}", s.origin)).0
+    }
+
+    /// TOML text with one setting a line, and the offset at which each setting's value starts.
+    fn render(
+        &self,
+        value: impl Fn(&Setting) -> String,
+        remark: impl Fn(&Setting) -> String,
+    ) -> (String, Vec<usize>) {
+        let mut text = String::new();
+        let mut starts = Vec::with_capacity(self.settings.len());
+        let mut section = "";
+        for setting in &self.settings {
+            let (own, name) = setting.key.rsplit_once('.').unwrap_or(("", &setting.key));
+            if own != section {
+                text.push_str(if text.is_empty() { "" } else { "\n" });
+                text.push_str(&format!("[{own}]\n"));
+                section = own;
+            }
+            starts.push(text.len());
+            text.push_str(&format!("{name} = {}{}\n", value(setting), remark(setting)));
+        }
+        (text, starts)
+    }
+
+    fn is_section(&self, key: &str) -> bool {
+        self.settings.iter().any(|s| s.key.strip_prefix(key).is_some_and(|rest| rest.starts_with('.')))
+    }
+
+    fn unknown(&self, key: &str, origin: Origin) -> SettingsError {
+        SettingsError::Unknown { origin, key: key.to_owned(), nearest: self.nearest(key) }
+    }
+
+    fn nearest(&self, key: &str) -> String {
+        let leaf = |k: &str| k.rsplit('.').next().unwrap_or_default().to_owned();
+        let likeness = |known: &str| {
+            let whole = strsim::normalized_damerau_levenshtein(key, known);
+            let name = strsim::normalized_damerau_levenshtein(&leaf(key), &leaf(known));
+            whole + 0.8 * name
+        };
+        self.settings
+            .iter()
+            .map(|s| s.key.as_str())
+            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    fn put(&mut self, key: &str, value: Value, origin: Origin) -> Result<(), SettingsError> {
+        let Some(setting) = self.settings.iter_mut().find(|s| s.key == key) else {
+            return Err(self.unknown(key, origin));
+        };
+        let value = match (&setting.value, value) {
+            #[expect(clippy::cast_precision_loss, reason = "settings are small numbers")]
+            (Value::Float(_), Value::Integer(whole)) => Value::Float(whole as f64),
+            (_, value) => value,
+        };
+        if !setting.value.same_type(&value) {
+            return Err(SettingsError::Type {
+                origin,
+                key: key.to_owned(),
+                expected: expected(key, &setting.value),
+                got: written(&value),
+            });
+        }
+        setting.value = value;
+        setting.origin = origin;
+        Ok(())
+    }
+
+    fn put_text(&mut self, key: &str, text: &str, origin: Origin) -> Result<(), SettingsError> {
+        let Some(setting) = self.settings.iter().find(|s| s.key == key) else {
+            return Err(self.unknown(key, origin));
+        };
+        let value = match &setting.value {
+            Value::String(_) => Value::String(text.to_owned()),
+            Value::Array(_) if !text.trim_start().starts_with('[') => Value::Array(
+                text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(Value::from).collect(),
+            ),
+            default => text.trim().parse().map_err(|_| SettingsError::Type {
+                origin: origin.clone(),
+                key: key.to_owned(),
+                expected: expected(key, default),
+                got: format!("'{text}'"),
+            })?,
+        };
+        self.put(key, value, origin)
+    }
+}
+
+/// A value of a parsed file, or (without a value) a section's name.
+struct Leaf {
+    key: String,
+    at: usize,
+    value: Option<Value>,
+}
+
+/// Lists values and sections in the order in which they are written.
+fn flatten(text: &str, prefix: &str, table: &DeTable<'_>, into: &mut Vec<Leaf>) {
+    let mut entries: Vec<_> = table.iter().collect();
+    // A section's own values come before its sections, which is the one order that TOML can print.
+    entries.sort_by_key(|(name, value)| (value.get_ref().is_table(), name.span().start));
+    for (name, value) in entries {
+        let key = if prefix.is_empty() {
+            name.get_ref().to_string()
+        } else {
+            format!("{prefix}.{}", name.get_ref())
+        };
+        let at = name.span().start;
+        if let DeValue::Table(inner) = value.get_ref() {
+            into.push(Leaf { key: key.clone(), at, value: None });
+            flatten(text, &key, inner, into);
+        } else {
+            // A list of tables (`[[name]]`) has no text of its own and becomes an empty list.
+            let own = text.get(value.span()).and_then(|t| t.parse().ok());
+            into.push(Leaf { key, at, value: Some(own.unwrap_or(Value::Array(Vec::new()))) });
+        }
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
+}
+
+/// Type and unit that a setting wants.
+fn expected(key: &str, default: &Value) -> String {
+    const UNITS: [(&str, &str); 9] = [
+        ("_ms", "in milliseconds"),
+        ("_s", "in seconds"),
+        ("_min", "in minutes"),
+        ("_h", "in hours"),
+        ("_days", "in days"),
+        ("_bytes", "in bytes"),
+        ("_mib", "in MiB"),
+        ("_percent", "in percent"),
+        ("_permille", "in thousandths"),
+    ];
+    let kind = match default {
+        Value::Boolean(_) => "true or false",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::String(_) => "a text in quotes",
+        Value::Array(_) => "a list in brackets",
+        Value::Datetime(_) => "a date",
+        Value::Table(_) => "a section",
+    };
+    match UNITS.iter().find(|(end, _)| key.ends_with(end)) {
+        Some((_, unit)) => format!("{kind} ({unit})"),
+        None => kind.to_owned(),
+    }
+}
+
+/// What was written instead, short enough for one line.
+fn written(value: &Value) -> String {
+    let text: String = value.to_string().chars().take(60).collect();
+    match value {
+        Value::String(_) => format!("the text {text}"),
+        Value::Integer(_) | Value::Float(_) => format!("the number {text}"),
+        other => format!("{} {text}", other.type_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    const DEFAULTS: &str = r#"
+# a name
+name = ""
+tags = []
+
+[pool]
+warm = 2
+retry_ms = 100
+ratio = 0.5
+
+[sandbox]
+require = true
+mode = "strict"
+
+[sandbox.extra]
+paths = ["/usr"]
+"#;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct All {
+        name: String,
+        tags: Vec<String>,
+        pool: Pool,
+        sandbox: Sandbox,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Pool {
+        warm: u8,
+        retry_ms: u64,
+        ratio: f64,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Sandbox {
+        require: bool,
+        mode: Mode,
+        extra: Extra,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Extra {
+        paths: Vec<String>,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(rename_all = "snake_case")]
+    enum Mode {
+        Strict,
+        Loose,
+    }
+
+    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    fn layers() -> Layers {
+        Layers::new(DEFAULTS)
+    }
+
+    #[test]
+    fn each_layer_overrides_the_one_below() {
+        let file = "name = 'file'\n[pool]\nwarm = 3\nratio = 1\n[sandbox]\nextra.paths = ['/opt']\n";
+        let layers = layers()
+            .file("w.toml", file)
+            .and_then(|l| l.env("RUSHES_WORKER", env(&[("RUSHES_WORKER__POOL__WARM", "4"), ("HOME", "/")])))
+            .and_then(|l| l.env("RUSHES_WORKER", env(&[("RUSHES_WORKER__TAGS", "gpu, rack-3")])))
+            .and_then(|l| l.assignments(&["sandbox.mode=loose".to_owned()]))
+            .expect("all keys are known");
+        let all: All = layers.resolve().expect("all values are right");
+        assert_eq!((all.name.as_str(), all.pool.warm, all.pool.retry_ms), ("file", 4, 100));
+        assert_eq!((all.pool.ratio, all.sandbox.mode, all.sandbox.require), (1.0, Mode::Loose, true));
+        assert_eq!(
+            (all.sandbox.extra.paths, all.tags),
+            (vec!["/opt".into()], vec!["gpu".into(), "rack-3".into()])
+        );
+        assert_eq!(layers.origin("pool.warm"), Some(&Origin::Env("RUSHES_WORKER__POOL__WARM".into())));
+    }
+
+    #[test]
+    fn an_unknown_key_names_its_place_and_the_nearest_one() {
+        let check = |result: Result<Layers, SettingsError>, expected: &str| {
+            assert_eq!(result.expect_err("it is unknown").to_string(), expected);
+        };
+        check(
+            layers().file("w.toml", "\n[pool]\nwram = 3\n"),
+            "w.toml:3: there is no setting 'pool.wram'; did you mean 'pool.warm'?",
+        );
+        check(
+            layers().file("w.toml", "warm = 3\n"),
+            "w.toml:1: there is no setting 'warm'; did you mean 'pool.warm'?",
+        );
+        check(
+            layers().file("w.toml", "[sandbx]\n"),
+            "w.toml:1: there is no setting 'sandbx'; did you mean 'sandbox.mode'?",
+        );
+        check(
+            layers().env("RUSHES_WORKER", env(&[("RUSHES_WORKER__SANDBOX__REQUIRED", "true")])),
+            "environment variable RUSHES_WORKER__SANDBOX__REQUIRED: there is no setting 'sandbox.required'; did you mean 'sandbox.require'?",
+        );
+        check(
+            layers().assignments(&["pool.retry=3".to_owned()]),
+            "flag --set pool.retry: there is no setting 'pool.retry'; did you mean 'pool.retry_ms'?",
+        );
+    }
+
+    #[test]
+    fn a_wrong_type_names_what_is_wanted_and_its_unit() {
+        let error = layers().file("w.toml", "[pool]\nretry_ms = '1s'\n").expect_err("a text is no number");
+        assert_eq!(
+            error.to_string(),
+            "w.toml:2: pool.retry_ms should be a whole number (in milliseconds), not the text \"1s\""
+        );
+        let error = layers().set("sandbox.require", "maybe", "--sandbox").expect_err("no truth value");
+        assert_eq!(error.to_string(), "flag --sandbox: sandbox.require should be true or false, not 'maybe'");
+    }
+
+    #[test]
+    fn a_value_that_the_program_refuses_is_traced_to_its_line() {
+        let layers = layers().file("w.toml", "[sandbox]\nmode = 'lose'\n").expect("the type is right");
+        let error = layers.resolve::<All>().expect_err("no such mode").to_string();
+        assert!(error.starts_with("w.toml:2: sandbox.mode: unknown variant `lose`"), "{error}");
+        let layers = self::layers().set("pool.warm", "300", "--warm").expect("the type is right");
+        let error = layers.resolve::<All>().expect_err("too large for the type").to_string();
+        assert!(error.starts_with("flag --warm: pool.warm: "), "{error}");
+    }
+
+    #[test]
+    fn bad_syntax_names_its_line() {
+        let error = layers().file("w.toml", "name = 'x'\n[pool\n").expect_err("not TOML").to_string();
+        assert!(error.starts_with("w.toml:2: not valid TOML"), "{error}");
+    }
+
+    #[test]
+    fn what_is_shown_reads_back_and_hides_secrets() {
+        let layers = layers().secret(&["name"]).set("name", "hunter2", "--name").expect("it is known");
+        let shown = layers.effective_toml();
+        assert!(
+            !shown.contains("hunter2") && shown.contains("name = \"(secret)\"  # flag --name"),
+            "{shown}"
+        );
+        assert!(shown.contains("[sandbox.extra]\npaths = [\"/usr\"]  # default"), "{shown}");
+        assert!(self::layers().file("shown", &shown).is_ok());
+    }
+}

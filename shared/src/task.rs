@@ -1,0 +1,256 @@
+//! A task as it travels to a worker, and what comes back.
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{Artifact, FileName};
+use crate::encode::EncodeSettings;
+use crate::failure::Failure;
+use crate::id::{AttemptId, TaskId};
+use crate::media::{CheckReport, MediaFacts};
+use crate::units::{Bytes, Millicores};
+
+/// Which stage of a job a task is; metrics are labelled with it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    /// Answered by the worker itself; shows that the farm works and measures its path.
+    Noop,
+    /// Reads a file's facts.
+    Probe,
+    /// Decodes, encodes, checks the result.
+    Encode,
+}
+
+impl TaskKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 3] = [Self::Noop, Self::Probe, Self::Encode];
+
+    /// The name in metrics, JSON and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Noop => "noop",
+            Self::Probe => "probe",
+            Self::Encode => "encode",
+        }
+    }
+}
+
+/// What a task's end means for delivery.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Delivery {
+    /// Batch work: recorded, retried, survives a crash.
+    #[default]
+    Durable,
+    /// A synchronous answer: given or refused, never recorded.
+    Ephemeral,
+    /// No end of its own; restarted rather than retried; reserves capacity.
+    Service,
+}
+
+/// What a task needs of its node while it runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Demand {
+    /// CPU share.
+    pub cpu: Millicores,
+    /// Resident memory.
+    pub memory: Bytes,
+}
+
+/// Bounds on one attempt. Reaching one ends the attempt with [`crate::failure::FailureCode::LimitReached`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskLimits {
+    /// Wall time in milliseconds.
+    pub wall_ms: u64,
+    /// CPU time in seconds, over all threads.
+    pub cpu_s: u64,
+    /// Address space of the task process.
+    pub address_space: Bytes,
+    /// Largest file that it may write.
+    pub file_size: Bytes,
+    /// Longest time without progress, in milliseconds.
+    pub stall_ms: u64,
+}
+
+/// The work itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "a task is made and sent once; boxing buys nothing")]
+pub enum TaskWork {
+    /// Nothing; succeeds at once.
+    Noop,
+    /// Read the input's facts.
+    Probe {
+        /// What to read.
+        input: Artifact,
+    },
+    /// Encode the input to one file and check it.
+    Encode {
+        /// What to read.
+        input: Artifact,
+        /// What the probe found.
+        source: MediaFacts,
+        /// How to encode.
+        settings: EncodeSettings,
+        /// The output's name; it is staged under the attempt.
+        output: FileName,
+    },
+}
+
+impl TaskWork {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> TaskKind {
+        match self {
+            Self::Noop => TaskKind::Noop,
+            Self::Probe { .. } => TaskKind::Probe,
+            Self::Encode { .. } => TaskKind::Encode,
+        }
+    }
+
+    /// What it reads.
+    #[must_use]
+    pub fn input(&self) -> Option<&Artifact> {
+        match self {
+            Self::Noop => None,
+            Self::Probe { input } | Self::Encode { input, .. } => Some(input),
+        }
+    }
+
+    /// The file that it leaves in staging.
+    #[must_use]
+    pub fn output(&self) -> Option<&FileName> {
+        match self {
+            Self::Noop | Self::Probe { .. } => None,
+            Self::Encode { output, .. } => Some(output),
+        }
+    }
+}
+
+/// A dispatch: everything a worker needs to run one attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskOrder {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// How its end is delivered.
+    pub delivery: Delivery,
+    /// What it needs.
+    pub demand: Demand,
+    /// Its bounds.
+    pub limits: TaskLimits,
+    /// What to do.
+    pub work: TaskWork,
+}
+
+/// The phase that an attempt is in.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The input is on its way to the node.
+    #[default]
+    Fetching,
+    /// The operation itself runs.
+    Running,
+    /// The finished output is decoded and compared with the source's facts.
+    Checking,
+    /// The output is on its way to the depot.
+    Storing,
+}
+
+/// How far an attempt has come. Counted in media time and frames; never journalled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Progress {
+    /// The phase; the numbers below count within it (bytes as media time 0 while fetching and storing).
+    pub phase: Phase,
+    /// Media time done, in nanoseconds.
+    pub media_ns: u64,
+    /// Media time in all, in nanoseconds; 0 where unknown.
+    pub media_total_ns: u64,
+    /// Frames done.
+    pub frames: u64,
+    /// Frames in all; 0 where unknown.
+    pub frames_total: u64,
+    /// Share of the whole attempt that is done, all phases weighed by their usual cost, in thousandths.
+    pub permille: u16,
+    /// Media time per wall time in thousandths: 1000 is real time; 0 where unknown.
+    pub speed_permille: u32,
+    /// Estimated wall time to the end of the attempt, in milliseconds.
+    pub eta_ms: Option<u64>,
+}
+
+/// What an attempt used.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Usage {
+    /// From the order's arrival on the worker to its result, in milliseconds.
+    pub wall_ms: u64,
+    /// Of this, in the operation itself (running and checking), in milliseconds.
+    pub run_ms: u64,
+    /// CPU time of the task process, user and system, in milliseconds.
+    pub cpu_ms: u64,
+    /// Peak resident memory of the task process, in bytes.
+    pub max_rss_bytes: u64,
+    /// Bytes fetched.
+    pub bytes_in: u64,
+    /// Bytes stored.
+    pub bytes_out: u64,
+}
+
+/// What a finished encode left behind.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EncodedOutput {
+    /// The file in staging, with its size and hash.
+    pub artifact: Artifact,
+    /// What a probe of the output says.
+    pub facts: MediaFacts,
+    /// What its check found; without problems.
+    pub check: CheckReport,
+    /// Wall time of the encode alone, in milliseconds.
+    pub encode_ms: u64,
+    /// Media time per wall time of the encode alone, in thousandths.
+    pub speed_permille: u32,
+    /// The encoder that did it, with its library's version where known.
+    pub encoder: String,
+}
+
+/// A result by kind of task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum TaskValue {
+    /// Of a no-op.
+    Nothing,
+    /// Of a probe.
+    Probed {
+        /// The input, with the size and hash that were read.
+        input: Artifact,
+        /// Its facts.
+        facts: MediaFacts,
+    },
+    /// Of an encode.
+    Encoded(EncodedOutput),
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "made once per task")]
+pub enum TaskOutcome {
+    /// It did its work.
+    Succeeded {
+        /// What it found or made.
+        value: TaskValue,
+        /// What it used.
+        usage: Usage,
+    },
+    /// It did not.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// What it used until then.
+        usage: Usage,
+    },
+    /// It was stopped because the coordinator said so.
+    Cancelled,
+}

@@ -1,0 +1,37 @@
+//! Tickets: permission to do one thing with one file at the depot, until a time.
+//!
+//! The coordinator writes a ticket for each dispatch and each HTTP transfer; the depot checks it with the key that
+//! both hold. A worker can touch only what its own attempts need, even if it is taken over.
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::Location;
+use crate::id::AttemptId;
+use crate::units::WallMs;
+
+/// What a ticket permits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Grant {
+    /// Read one file.
+    Read(Location),
+    /// Write one file.
+    Write(Location),
+    /// Publish one staged file to one place.
+    Publish {
+        /// The staged file.
+        from: Location,
+        /// Its place.
+        to: Location,
+    },
+    /// Drop what these attempts staged.
+    Drop(Vec<AttemptId>),
+}
+
+/// A grant and when it ends. The MAC over its encoding travels in front of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// What.
+    pub grant: Grant,
+    /// Refused after this time.
+    pub expires: WallMs,
+}

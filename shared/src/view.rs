@@ -1,0 +1,20 @@
+//! JSON of the REST API. The coordinator writes these types and the command line reads them.
+//!
+//! Times are RFC 3339 in UTC with milliseconds; durations, sizes and rates carry their unit at the end of the name. A
+//! field that is absent is not known or does not apply. Readers must pass over fields that they do not know.
+
+mod event;
+mod farm;
+mod job;
+mod join;
+
+pub use event::EventView;
+pub use farm::{
+    AddressBook, CreatedTokenView, HealthView, NewTokenRequest, ProblemView, RunningView, StatusView,
+    TaskTally, TokenList, TokenView, UploadRequest, UploadView, WorkerList, WorkerView,
+};
+pub use job::{
+    ArtifactView, FailureView, JobList, JobView, OutputState, OutputView, ProgressView, SubmittedView,
+    TaskCounts, TaskView,
+};
+pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};

@@ -1,0 +1,251 @@
+//! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
+//!
+//! ```text
+//! ALPN rushes/1       worker -> coordinator   one control stream (opened by the worker):
+//!                                             FarmBound / WorkerBound
+//!                                             one stream per task (opened by the coordinator):
+//!                                             TaskBound / TaskReply
+//! ALPN rushes-join/1  newcomer -> coordinator one stream: JoinRequest / JoinReply
+//! ALPN rushes-bulk/1  worker -> depot         one stream per file: BulkRequest / BulkReply, then raw bytes
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{Artifact, ContentHash, Location};
+use crate::failure::Failure;
+use crate::frame::Message;
+use crate::id::{AttemptId, Epoch, TaskId, WorkerId};
+use crate::node::NodeFacts;
+use crate::task::{Progress, TaskOrder, TaskOutcome};
+use crate::units::Bytes;
+
+/// ALPN names of the worker protocol, best first.
+pub const WORKER_ALPNS: &[&[u8]] = &[b"rushes/1"];
+/// ALPN names of enrolment, best first.
+pub const JOIN_ALPNS: &[&[u8]] = &[b"rushes-join/1"];
+/// ALPN names of the bulk transfer, best first.
+pub const BULK_ALPNS: &[&[u8]] = &[b"rushes-bulk/1"];
+/// The name in the certificate of every coordinator and depot of a farm.
+pub const SERVER_NAME: &str = "farm.rushes.internal";
+
+/// QUIC application close codes.
+pub mod close {
+    /// Ended in good order.
+    pub const BYE: u32 = 0;
+    /// The other side broke the protocol.
+    pub const PROTOCOL: u32 = 1;
+    /// A client certificate is needed for this ALPN.
+    pub const NO_CERTIFICATE: u32 = 2;
+    /// The certificate names no enrolled worker, or a removed one.
+    pub const UNKNOWN_WORKER: u32 = 3;
+    /// A newer connection of the same worker took its place.
+    pub const REPLACED: u32 = 4;
+    /// The server is full or stops.
+    pub const UNAVAILABLE: u32 = 5;
+}
+
+/// An attempt that a worker still has when it (re)connects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldAttempt {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// Whether its result already waits to be collected.
+    pub finished: bool,
+}
+
+/// Worker to coordinator, on the control stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FarmBound {
+    /// First message of a connection.
+    Hello {
+        /// Random at each start of the worker process; tells a reconnect from a restart.
+        instance: u64,
+        /// The highest epoch that this worker has served.
+        epoch: Epoch,
+        /// The node.
+        facts: NodeFacts,
+        /// Attempts that run here or have an uncollected result.
+        held: Vec<HeldAttempt>,
+    },
+    /// Renews the leases of everything that runs here.
+    Heartbeat,
+    /// The node changed.
+    Facts(NodeFacts),
+    /// The worker stops after this: nothing new, please.
+    Leaving,
+}
+
+/// Coordinator to worker, on the control stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum WorkerBound {
+    /// Answer to Hello.
+    Welcome {
+        /// The coordinator's reign. A worker that has seen a higher one leaves.
+        epoch: Epoch,
+        /// How often to send a heartbeat, in milliseconds.
+        heartbeat_ms: u64,
+        /// How long a lease lasts without one, in milliseconds.
+        lease_ms: u64,
+        /// Where the depot listens, `host:port`; an empty host means the coordinator's own.
+        depot: String,
+        /// Held attempts to give up; the others are adopted and their streams follow.
+        give_up: Vec<AttemptId>,
+    },
+    /// The operator drains the worker (it gets nothing new), or ends that.
+    Draining(bool),
+    /// The coordinator is about to stop; keep the work and reconnect.
+    Goodbye,
+}
+
+/// Coordinator to worker, on a task's stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "made once per task")]
+pub enum TaskBound {
+    /// Run this.
+    Start {
+        /// What.
+        order: TaskOrder,
+        /// Permission to read the input, for the depot; empty where there is none.
+        read_ticket: Vec<u8>,
+        /// Permission to stage the output, for the depot; empty where there is none.
+        write_ticket: Vec<u8>,
+    },
+    /// This attempt, which you hold, is adopted: go on reporting here.
+    Attach {
+        /// Which.
+        attempt: AttemptId,
+    },
+    /// Stop it within 2 s.
+    Cancel,
+    /// The outcome is on disk; forget it.
+    Collected,
+}
+
+/// Worker to coordinator, on a task's stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "made once per task")]
+pub enum TaskReply {
+    /// The attempt's process is on it.
+    Started,
+    /// How far it has come.
+    Progress(Progress),
+    /// Lines of the task process's standard error.
+    Log(String),
+    /// How it ended. Kept and repeated until collected.
+    Outcome(TaskOutcome),
+    /// The order is refused: a lower epoch than this worker has seen, or no such attempt here.
+    Refused(Failure),
+}
+
+/// Newcomer to coordinator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JoinRequest {
+    /// The secret part of the join token.
+    pub secret: String,
+    /// The certificate signing request, DER; its key never leaves the worker.
+    pub csr_der: Vec<u8>,
+    /// A name for people.
+    pub name: String,
+}
+
+/// Coordinator to newcomer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JoinReply {
+    /// Enrolled.
+    Welcome {
+        /// The worker's id, also in its certificate.
+        worker: WorkerId,
+        /// The certificate, PEM.
+        certificate_pem: String,
+        /// The farm's CA, PEM.
+        ca_pem: String,
+    },
+    /// Refused: why, and what to do.
+    Refused {
+        /// One line.
+        reason: String,
+    },
+}
+
+/// Worker to depot: what a bulk stream is about. Bytes follow a `Write`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BulkRequest {
+    /// Send me this. Reply: `Reading`, then the raw bytes to the end of the stream.
+    Read {
+        /// What.
+        location: Location,
+        /// First byte wanted.
+        offset: u64,
+        /// Permission.
+        ticket: Vec<u8>,
+    },
+    /// Keep this; exactly `size` raw bytes follow. Reply after the last one: `Written`.
+    Write {
+        /// Where; `farm://staging/…` or `farm://uploads/…`.
+        location: Location,
+        /// Number of bytes.
+        size: Bytes,
+        /// Their hash; what arrives otherwise is refused.
+        hash: ContentHash,
+        /// Permission.
+        ticket: Vec<u8>,
+    },
+    /// Move a staged file to its place, unless something else is there. Reply: `Published`. Doing it twice is no error.
+    Publish {
+        /// The staged file.
+        from: Artifact,
+        /// Its place.
+        to: Location,
+        /// Permission.
+        ticket: Vec<u8>,
+    },
+    /// Remove everything that these attempts staged. Reply: `Dropped`.
+    Drop {
+        /// Whose.
+        attempts: Vec<AttemptId>,
+        /// Permission.
+        ticket: Vec<u8>,
+    },
+}
+
+/// Depot to worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BulkReply {
+    /// The file has this many bytes in all; those from the offset follow.
+    Reading {
+        /// Size of the whole file.
+        size: Bytes,
+    },
+    /// The bytes are on disk, synced, under their place.
+    Written,
+    /// The file is at its place, synced.
+    Published,
+    /// Gone.
+    Dropped,
+    /// It cannot be done.
+    Failed(Failure),
+}
+
+macro_rules! messages {
+    ($($type:ty: $kind:literal, $limit:expr;)*) => {
+        $(impl Message for $type {
+            const KIND: u16 = $kind;
+            const VERSION: u16 = 1;
+            const LIMIT: u32 = $limit;
+        })*
+    };
+}
+
+messages! {
+    FarmBound: 1, 4 << 20;
+    WorkerBound: 2, 4 << 20;
+    TaskBound: 3, 1 << 20;
+    // A job with 32 outputs has to fit a record with all of its tasks' results.
+    TaskReply: 4, 160 << 10;
+    JoinRequest: 5, 64 << 10;
+    JoinReply: 6, 64 << 10;
+    BulkRequest: 7, 1 << 20;
+    BulkReply: 8, 64 << 10;
+}

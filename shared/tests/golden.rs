@@ -1,0 +1,354 @@
+//! Golden bytes of every wire message.
+
+#[path = "../../tests/fixtures/golden.rs"]
+mod golden;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use golden::{check, every, variants};
+use rushes_shared::artifact::{Artifact, ContentHash, Location};
+use rushes_shared::codec;
+use rushes_shared::encode::{AudioSettings, EncodeSettings, SpeedPreset, VideoSettings};
+use rushes_shared::failure::{Failure, FailureClass, FailureCode};
+use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
+use rushes_shared::media::{
+    AudioFacts, CheckReport, Colour, Hdr, MediaFacts, Orientation, SubtitleFacts, VideoFacts,
+};
+use rushes_shared::node::{EncoderFact, NodeFacts};
+use rushes_shared::task::{
+    Delivery, Demand, EncodedOutput, Phase, Progress, TaskLimits, TaskOrder, TaskOutcome, TaskValue,
+    TaskWork, Usage,
+};
+use rushes_shared::ticket::{Grant, Ticket};
+use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
+use rushes_shared::wire::{
+    BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, TaskBound, TaskReply, WorkerBound,
+};
+
+variants!(FarmBound: Hello, Heartbeat, Facts, Leaving);
+variants!(WorkerBound: Welcome, Draining, Goodbye);
+variants!(TaskBound: Start, Attach, Cancel, Collected);
+variants!(TaskReply: Started, Progress, Log, Outcome, Refused);
+variants!(JoinRequest);
+variants!(JoinReply: Welcome, Refused);
+variants!(BulkRequest: Read, Write, Publish, Drop);
+variants!(BulkReply: Reading, Written, Published, Dropped, Failed);
+
+fn dir() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wire/v1")
+}
+
+const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
+const TASK: TaskId = TaskId { job: JOB, index: 300 };
+const ATTEMPT: AttemptId = AttemptId { epoch: Epoch(3), counter: 70_000 };
+const HASH: ContentHash = ContentHash([0xa5; 32]);
+
+fn tenant() -> TenantId {
+    "studio-7".parse().expect("a tenant")
+}
+
+/// One of each kind of place.
+fn places() -> [Location; 4] {
+    let name = || "film 名.mp4".parse().expect("a file name");
+    [
+        "/media/a b/100%.mov".parse().expect("a path"),
+        Location::Upload(tenant(), HASH),
+        Location::Staged(ATTEMPT, name()),
+        Location::Output(tenant(), JOB, name()),
+    ]
+}
+
+fn artifact(location: Location) -> Artifact {
+    Artifact { location, size: Some(Bytes(5_000_000_000)), hash: Some(HASH), attempt: Some(ATTEMPT) }
+}
+
+fn node() -> NodeFacts {
+    let x264 = EncoderFact {
+        element: "x264enc".into(),
+        codec: "h264".into(),
+        hardware: false,
+        works: true,
+        reason: String::new(),
+    };
+    NodeFacts {
+        name: "rack-3".into(),
+        cpu: Millicores(64_000),
+        memory: Bytes(256 << 30),
+        light_slots: 8,
+        encoders: vec![x264],
+        tags: vec!["gpu".into()],
+        version: "0.1.0".into(),
+        platform: "linux 6.1 x86_64".into(),
+        sandbox: "landlock rlimits".into(),
+    }
+}
+
+fn video(hdr: Hdr) -> VideoFacts {
+    let colour = Colour {
+        matrix: "bt2020nc".into(),
+        transfer: "smpte2084".into(),
+        primaries: "bt2020".into(),
+        range: "tv".into(),
+    };
+    VideoFacts {
+        codec: "hevc".into(),
+        profile: "main-10".into(),
+        level: "5.1".into(),
+        width: 3840,
+        height: 2160,
+        sar: Some(Ratio::ONE),
+        fps: Ratio::new(60_000, 1_001),
+        vfr: true,
+        frames: 14_385,
+        duration_ns: 240_000_000_000,
+        start_ns: 41_708_333,
+        pixel_format: "yuv420p10le".into(),
+        bit_depth: 10,
+        colour,
+        hdr,
+        orientation: Orientation { clockwise_degrees: 270, mirrored: true },
+        interlaced: false,
+        bitrate_bps: 40_000_000,
+    }
+}
+
+fn media() -> MediaFacts {
+    let audio = AudioFacts {
+        codec: "aac".into(),
+        profile: "lc".into(),
+        rate_hz: 48_000,
+        channels: 6,
+        layout: "5.1".into(),
+        duration_ns: 239_998_000_000,
+        start_ns: 0,
+        bitrate_bps: 256_000,
+        language: "de".into(),
+    };
+    MediaFacts {
+        container: "mov".into(),
+        size_bytes: 1_200_000_000,
+        duration_ns: 240_000_000_000,
+        bitrate_bps: 40_256_000,
+        seekable: true,
+        video: every!(Hdr: Sdr, Pq, Hlg).map(video).to_vec(),
+        audio: vec![audio],
+        subtitles: vec![SubtitleFacts { codec: "webvtt".into(), language: "en".into() }],
+        pictures: 1,
+        tags: BTreeMap::from([("title".into(), "Big Buck Bunny".into())]),
+    }
+}
+
+fn order(delivery: Delivery, work: TaskWork) -> TaskBound {
+    let limits = TaskLimits {
+        wall_ms: 120_000,
+        cpu_s: 480,
+        address_space: Bytes(8 << 30),
+        file_size: Bytes(1 << 40),
+        stall_ms: 60_000,
+    };
+    let demand = Demand { cpu: Millicores(4_000), memory: Bytes(700 << 20) };
+    TaskBound::Start {
+        order: TaskOrder { task: TASK, attempt: ATTEMPT, delivery, demand, limits, work },
+        read_ticket: vec![1, 2, 3],
+        write_ticket: Vec::new(),
+    }
+}
+
+fn encode_work(preset: SpeedPreset) -> TaskWork {
+    let video = VideoSettings { crf: 21, preset, max_height: Some(720), ..VideoSettings::default() };
+    let audio = Some(AudioSettings { bitrate_bps: 160_000, ..AudioSettings::default() });
+    TaskWork::Encode {
+        input: artifact(places()[0].clone()),
+        source: MediaFacts { container: "webm".into(), ..MediaFacts::default() },
+        settings: EncodeSettings { video, audio, ..EncodeSettings::default() },
+        output: "720p.mp4".parse().expect("a file name"),
+    }
+}
+
+fn usage() -> Usage {
+    Usage {
+        wall_ms: 61_000,
+        run_ms: 60_000,
+        cpu_ms: 230_000,
+        max_rss_bytes: 400 << 20,
+        bytes_in: 1_200_000_000,
+        bytes_out: 90_000_000,
+    }
+}
+
+fn succeeded(value: TaskValue) -> TaskReply {
+    TaskReply::Outcome(TaskOutcome::Succeeded { value, usage: usage() })
+}
+
+fn encoded() -> TaskValue {
+    let check = CheckReport {
+        frames_decoded: 14_384,
+        frames_expected: 14_385,
+        video_duration_ns: 239_983_000_000,
+        audio_duration_ns: 240_000_000_000,
+        av_start_offset_ns: -21_333_333,
+        problems: vec!["a frame is missing".into()],
+    };
+    TaskValue::Encoded(EncodedOutput {
+        artifact: artifact(places()[2].clone()),
+        facts: MediaFacts { container: "mp4".into(), ..MediaFacts::default() },
+        check,
+        encode_ms: 60_000,
+        speed_permille: 4_000,
+        encoder: "x264enc 164".into(),
+    })
+}
+
+/// Every code once, with the classes in turn.
+fn failures() -> Vec<Failure> {
+    let codes = every!(FailureCode: InputNotFound, InputForbidden, OutsideRoots, InputNotAFile, InputEmpty,
+        InputUnreadable, InputDamaged, StreamMissing, Unsupported, SettingsImpossible, PipelineFailed, CheckFailed,
+        ProcessDied, ProcessStalled, LimitReached, NodeUnfit, TransferFailed, OutputExists, OutputForbidden, WorkerLost);
+    let classes = every!(FailureClass: Permanent, Transient, NodeFault);
+    let of = |(code, class): (&FailureCode, &FailureClass)| {
+        Failure::new(*code, code.as_str(), "do this").with_class(*class).with_detail("d")
+    };
+    codes.iter().zip(classes.iter().cycle()).map(of).collect()
+}
+
+#[test]
+fn golden_control_messages() {
+    let held = vec![HeldAttempt { task: TASK, attempt: ATTEMPT, finished: true }];
+    let hello = FarmBound::Hello { instance: u64::MAX, epoch: Epoch(3), facts: node(), held };
+    check(
+        &dir(),
+        vec![
+            ("", vec![hello]),
+            ("", vec![FarmBound::Heartbeat]),
+            ("", vec![FarmBound::Facts(NodeFacts::default())]),
+            ("", vec![FarmBound::Leaving]),
+        ],
+    );
+    let welcome = WorkerBound::Welcome {
+        epoch: Epoch(3),
+        heartbeat_ms: 2_000,
+        lease_ms: 10_000,
+        depot: ":7402".into(),
+        give_up: vec![ATTEMPT],
+    };
+    let draining = vec![WorkerBound::Draining(true), WorkerBound::Draining(false)];
+    check(&dir(), vec![("", vec![welcome]), ("", draining), ("", vec![WorkerBound::Goodbye])]);
+}
+
+#[test]
+fn golden_orders() {
+    let deliveries = every!(Delivery: Durable, Ephemeral, Service);
+    let presets =
+        every!(SpeedPreset: Ultrafast, Superfast, Veryfast, Faster, Fast, Medium, Slow, Slower, Veryslow);
+    let probes = places().map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }));
+    check(
+        &dir(),
+        vec![
+            ("noop", deliveries.map(|d| order(d, TaskWork::Noop)).to_vec()),
+            ("probe", probes.to_vec()),
+            ("encode", presets.map(|p| order(Delivery::Durable, encode_work(p))).to_vec()),
+            ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
+            ("", vec![TaskBound::Cancel]),
+            ("", vec![TaskBound::Collected]),
+        ],
+    );
+}
+
+#[test]
+fn golden_reports() {
+    let progress = |phase| {
+        TaskReply::Progress(Progress {
+            phase,
+            media_ns: 12_000_000_000,
+            media_total_ns: 240_000_000_000,
+            frames: 719,
+            frames_total: 14_385,
+            permille: 50,
+            speed_permille: 4_000,
+            eta_ms: Some(57_000),
+        })
+    };
+    let phases = every!(Phase: Fetching, Running, Checking, Storing);
+    let probed = TaskValue::Probed { input: artifact(places()[1].clone()), facts: media() };
+    let failed = TaskOutcome::Failed { failure: failures()[0].clone(), usage: usage() };
+    check(
+        &dir(),
+        vec![
+            ("", vec![TaskReply::Started]),
+            ("", phases.map(progress).to_vec()),
+            ("", vec![TaskReply::Log("a line\nanother ü".into())]),
+            ("nothing", vec![succeeded(TaskValue::Nothing)]),
+            ("probed", vec![succeeded(probed)]),
+            ("encoded", vec![succeeded(encoded())]),
+            ("failed", vec![TaskReply::Outcome(failed)]),
+            ("cancelled", vec![TaskReply::Outcome(TaskOutcome::Cancelled)]),
+            ("", vec![TaskReply::Refused(failures()[15].clone())]),
+        ],
+    );
+}
+
+#[test]
+fn golden_enrolment() {
+    let request =
+        JoinRequest { secret: "s3cret".into(), csr_der: vec![0x30, 0x82, 0x01], name: "rack-3".into() };
+    check(&dir(), vec![("", vec![request])]);
+    let welcome = JoinReply::Welcome {
+        worker: WorkerId(0x0192_0000_0000_0000_0000_0000_0000_0002),
+        certificate_pem: "-----BEGIN CERTIFICATE-----\n".into(),
+        ca_pem: "-----BEGIN CERTIFICATE-----\n".into(),
+    };
+    let refused = JoinReply::Refused { reason: "the token was used before".into() };
+    check(&dir(), vec![("", vec![welcome]), ("", vec![refused])]);
+}
+
+#[test]
+fn golden_bulk() {
+    let ticket = vec![9; 40];
+    let [_, _, staged, place] = places();
+    let read = |location| BulkRequest::Read { location, offset: 1 << 33, ticket: vec![9; 40] };
+    let (location, size, hash) = (staged.clone(), Bytes(7), HASH);
+    let write = BulkRequest::Write { location, size, hash, ticket: ticket.clone() };
+    let publish = BulkRequest::Publish { from: artifact(staged), to: place, ticket: ticket.clone() };
+    let drop = BulkRequest::Drop { attempts: vec![ATTEMPT, ATTEMPT], ticket };
+    check(
+        &dir(),
+        vec![("", places().map(read).to_vec()), ("", vec![write]), ("", vec![publish]), ("", vec![drop])],
+    );
+    check(
+        &dir(),
+        vec![
+            ("", vec![BulkReply::Reading { size: Bytes(5_000_000_000) }]),
+            ("", vec![BulkReply::Written]),
+            ("", vec![BulkReply::Published]),
+            ("", vec![BulkReply::Dropped]),
+            ("", failures().into_iter().map(BulkReply::Failed).collect()),
+        ],
+    );
+}
+
+/// Tickets are signed over their encoding: a depot of another version would refuse changed ones.
+#[test]
+fn golden_tickets() {
+    let [_, upload, staged, place] = places();
+    let grants = [
+        ("read", Grant::Read(upload)),
+        ("write", Grant::Write(staged.clone())),
+        ("publish", Grant::Publish { from: staged, to: place }),
+        ("drop", Grant::Drop(vec![ATTEMPT])),
+    ];
+    for (name, grant) in grants {
+        match &grant {
+            Grant::Read(_) | Grant::Write(_) | Grant::Publish { .. } | Grant::Drop(_) => {}
+        }
+        let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
+        let path = dir().join(format!("ticket.{name}.bin"));
+        let today = codec::encode(&ticket).expect("a ticket encodes");
+        if std::env::var_os("RUSHES_GOLDEN").is_some_and(|v| v == "write") {
+            std::fs::write(&path, &today).expect("the fixtures can be written");
+        }
+        let kept = std::fs::read(&path).expect("the fixture is there; RUSHES_GOLDEN=write makes it");
+        assert_eq!(codec::decode::<Ticket>(&kept).expect("it decodes"), ticket);
+        assert_eq!(kept, today, "{name}: the format has changed");
+    }
+}

@@ -1,0 +1,10 @@
+//! Media operations beside the programs that people use for them. The method is in `tests/benches/README.md`.
+
+mod encode;
+mod probe;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    rushes_bench::suite("media", &[("probe", probe::run), ("encode", encode::run)])
+}

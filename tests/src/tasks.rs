@@ -1,0 +1,33 @@
+//! The task processes of a worker, found from outside as an operator would.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::program::exists;
+
+/// Task processes that work on an attempt now: those that have gone from the worker's
+/// scratch, where they wait, into an attempt's own directory.
+#[must_use]
+pub fn at_work(state_dir: &Path) -> Vec<Pid> {
+    let scratch = state_dir.join("scratch");
+    let at_work = |pid: &Pid| {
+        let cwd = fs::read_link(format!("/proc/{}/cwd", pid.as_raw_nonzero()));
+        cwd.is_ok_and(|dir| dir.starts_with(&scratch) && dir != scratch)
+    };
+    all(state_dir).into_iter().filter(at_work).collect()
+}
+
+/// Every task process, waiting ones too.
+#[must_use]
+pub fn all(state_dir: &Path) -> Vec<Pid> {
+    let Ok(notes) = fs::read_dir(state_dir.join("processes")) else { return Vec::new() };
+    let pids = notes.filter_map(|note| Pid::from_raw(note.ok()?.file_name().to_str()?.parse().ok()?));
+    pids.filter(|pid| exists(*pid)).collect()
+}
+
+/// Sends a signal to a process that may be gone by now.
+pub fn signal(pid: Pid, signal: Signal) {
+    let _ = kill_process(pid, signal);
+}

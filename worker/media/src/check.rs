@@ -1,0 +1,254 @@
+//! The check of a finished output: decoded whole, then compared with what went in.
+//!
+//! A file that a muxer closed is no proof. Every frame and every sample is decoded here, by the decoders that read
+//! any other file, and the counts, lengths and start times are held against the source.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+use rushes_shared::encode::EncodeSettings;
+use rushes_shared::failure::Failure;
+use rushes_shared::media::{CheckReport, MediaFacts};
+use rushes_shared::task::{Phase, Progress};
+
+use crate::encode::Encoded;
+use crate::encode::plan::Plan;
+use crate::encode::tally::Tally;
+use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
+use crate::pace::{self, Pace};
+use crate::reader::{Feed, Wanted, shown_at};
+use crate::{damage, fault, probe, reader, start};
+
+/// Decodes `output` whole and compares it with its source. Blocks; calls `progress` at least once a second.
+///
+/// `encoded` is what the encode said of its source: what a decoder really gave, which is truer than an index. Without
+/// it, the comparison is with `source` alone.
+///
+/// The report's `problems` name every limit that was broken: a frame more or less; a length that is off by more than
+/// a frame; a stream that is missing; sound that starts more than a frame earlier or later in relation to the
+/// picture; a size that is not the planned one; data that its decoder cannot read.
+///
+/// # Errors
+/// Only where the check itself could not be made: settings that no encode takes, an element that is missing, a stall.
+/// An output that cannot be decoded is a problem in the report.
+pub fn check(
+    output: &Path,
+    source: &MediaFacts,
+    settings: &EncodeSettings,
+    encoded: Option<&Encoded>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<CheckReport, Failure> {
+    start::init()?;
+    let plan = Plan::new(source, settings)?;
+    let expected = Expected::new(source, settings, encoded, &plan);
+    if let Err(failure) = fault::inspect(output) {
+        return Ok(expected.refused(&failure));
+    }
+    damage::take();
+    let pace = Pace::new(Phase::Checking, expected.video_ns, expected.frames);
+    let mut found = match decoded(output, &pace, progress)? {
+        Ok(found) => found,
+        Err(failure) => return Ok(expected.refused(&failure)),
+    };
+    if let (Some(start), Some(length)) = (found.tally.video_start, probe::indexed_video_length(output)) {
+        found.tally.ends_at(start + length);
+    }
+    progress(pace.at(found.tally.video_end, found.tally.frames));
+    let mut report = expected.compare(&found, &plan);
+    let seen = damage::take();
+    if seen.count > 0 {
+        report.problems.push(format!(
+            "data: at most 0 decoding errors, got {}: {}",
+            seen.count,
+            seen.first.first().map_or("", String::as_str)
+        ));
+    }
+    Ok(report)
+}
+
+/// What a whole decode found.
+#[derive(Debug, Clone, Copy, Default)]
+struct Found {
+    tally: Tally,
+    size: (i32, i32),
+}
+
+/// Counts one stream.
+struct Counter {
+    found: Arc<Mutex<Found>>,
+    frame_ns: u64,
+    is_video: bool,
+}
+
+impl Feed for Counter {
+    fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
+        let Some(buffer) = sample.buffer() else { return Ok(()) };
+        let Some(at) = shown_at(sample, buffer) else { return Ok(()) };
+        let duration = buffer.duration().map(gst::ClockTime::nseconds);
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_video {
+            if found.tally.frames == 0 {
+                let side = |name| sample.caps().and_then(|caps| caps.structure(0)?.get::<i32>(name).ok());
+                found.size = (side("width").unwrap_or(0), side("height").unwrap_or(0));
+            }
+            found.tally.frame(at, duration.unwrap_or(self.frame_ns));
+        } else {
+            found.tally.sound(at, duration.unwrap_or(0));
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {}
+}
+
+fn decoded(
+    output: &Path,
+    pace: &Pace,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Result<Found, Failure>, Failure> {
+    let (notes, waiting) = Notes::new();
+    let found = Arc::new(Mutex::new(Found::default()));
+    let counter = |is_video| -> Option<Box<dyn Feed>> {
+        Some(Box::new(Counter { found: Arc::clone(&found), frame_ns: 0, is_video }))
+    };
+    let wanted = Wanted { video: counter(true), audio: counter(false), threads: None };
+    let mut reader = reader::open(output, wanted, &notes)?;
+    reader.play()?;
+    let mut opening = Opening::new(&reader, &notes);
+    let mut beat = || {
+        opening.look();
+        let tally = found.lock().unwrap_or_else(PoisonError::into_inner).tally;
+        progress(pace.at(tally.video_end, tally.frames));
+    };
+    beat();
+    match wait(&waiting, &mut beat) {
+        Ok(()) => {}
+        Err(Interrupted::Failed(failure)) => return Ok(Err(failure)),
+        Err(Interrupted::Stalled | Interrupted::Deadline) => {
+            reader.abandon();
+            return Err(note::stalled("the check"));
+        }
+    }
+    drop(reader);
+    let found = *found.lock().unwrap_or_else(PoisonError::into_inner);
+    Ok(Ok(found))
+}
+
+fn wait(waiting: &Waiting, beat: &mut dyn FnMut()) -> Result<(), Interrupted> {
+    let (mut open, mut all_known) = (0, false);
+    waiting.until(None, beat, |note| {
+        match note {
+            Note::Found(Branch::Video | Branch::Audio) => open += 1,
+            Note::Ended(_) => open -= 1,
+            Note::StreamsKnown => all_known = true,
+            Note::Found(Branch::Other) | Note::Failed(_) => {}
+        }
+        all_known && open == 0
+    })
+}
+
+/// What the output has to be.
+#[derive(Debug)]
+struct Expected {
+    frames: u64,
+    video_ns: u64,
+    audio_ns: Option<u64>,
+    av_offset_ns: i64,
+    frame_ns: u64,
+    packet_ns: u64,
+}
+
+impl Expected {
+    fn new(source: &MediaFacts, settings: &EncodeSettings, encoded: Option<&Encoded>, plan: &Plan) -> Self {
+        let video = &source.video[0];
+        let audio = source.audio.first().filter(|_| settings.audio.is_some());
+        // The demuxer that the check reads with may keep back the last AAC packet of a track with priming.
+        let rate = audio.map_or(48_000, |audio| audio.rate_hz.clamp(8000, 48_000));
+        let packet_ns = pace::scaled(1025, 1_000_000_000, u64::from(rate));
+        match encoded {
+            Some(encoded) => Self {
+                frames: encoded.frames,
+                video_ns: encoded.video_duration_ns,
+                audio_ns: encoded.has_audio.then_some(encoded.audio_duration_ns).or(audio.map(|_| 0)),
+                av_offset_ns: encoded.av_start_offset_ns,
+                frame_ns: plan.frame_ns,
+                packet_ns,
+            },
+            None => Self {
+                frames: video.frames,
+                video_ns: video.duration_ns,
+                audio_ns: audio.map(|audio| audio.duration_ns),
+                av_offset_ns: audio.map_or(0, |audio| signed(audio.start_ns) - signed(video.start_ns)),
+                frame_ns: plan.frame_ns,
+                packet_ns,
+            },
+        }
+    }
+
+    fn refused(&self, failure: &Failure) -> CheckReport {
+        CheckReport {
+            frames_expected: self.frames,
+            problems: vec![format!("file: must decode, got {}", failure.message)],
+            ..CheckReport::default()
+        }
+    }
+
+    fn compare(&self, found: &Found, plan: &Plan) -> CheckReport {
+        let tally = &found.tally;
+        let mut report = CheckReport {
+            frames_decoded: tally.frames,
+            frames_expected: self.frames,
+            video_duration_ns: tally.video_length(),
+            audio_duration_ns: tally.audio_length(),
+            av_start_offset_ns: tally.av_offset() - self.av_offset_ns,
+            problems: Vec::new(),
+        };
+        let mut problem = |text: String| report.problems.push(text);
+        if self.frames > 0 && tally.frames != self.frames {
+            problem(format!("frames: must be {}, got {}", self.frames, tally.frames));
+        }
+        if found.size != (wide(plan.width), wide(plan.height)) {
+            problem(format!(
+                "size: must be {}x{}, got {}x{}",
+                plan.width, plan.height, found.size.0, found.size.1
+            ));
+        }
+        let off = tally.video_length().abs_diff(self.video_ns);
+        if self.video_ns > 0 && off > self.frame_ns {
+            problem(over("video length off by", self.frame_ns, off));
+        }
+        match self.audio_ns {
+            Some(0) => {}
+            Some(_) if tally.audio_start.is_none() => problem("sound: must be there, got none".into()),
+            Some(length) => {
+                let off = tally.audio_length().abs_diff(length);
+                let limit = self.frame_ns.max(self.packet_ns);
+                if off > limit {
+                    problem(over("sound length off by", limit, off));
+                }
+            }
+            None if tally.audio_start.is_some() => problem("sound: must not be there".into()),
+            None => {}
+        }
+        let both = tally.audio_start.is_some() && self.audio_ns.is_some_and(|length| length > 0);
+        let off = report.av_start_offset_ns.unsigned_abs();
+        if both && off > self.frame_ns {
+            report.problems.push(over("sound against picture off by", self.frame_ns, off));
+        }
+        report
+    }
+}
+
+fn over(what: &str, limit_ns: u64, value_ns: u64) -> String {
+    let ms = |ns: u64| format!("{}.{} ms", ns / 1_000_000, ns / 100_000 % 10);
+    format!("{what}: at most {}, got {}", ms(limit_ns), ms(value_ns))
+}
+
+fn wide(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

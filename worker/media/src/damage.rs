@@ -1,0 +1,52 @@
+//! Damage that decoders conceal.
+//!
+//! A decoder that meets broken data fills the picture in and goes on; GStreamer says nothing of it on the bus, only
+//! in the log of its libav plugin. This module reads that log, so that a result made from a damaged file says so.
+
+use std::sync::{Mutex, OnceLock};
+
+use gstreamer as gst;
+
+/// Messages kept; the rest is only counted.
+const KEPT: usize = 8;
+
+static SEEN: Mutex<Seen> = Mutex::new(Seen { count: 0, first: Vec::new() });
+static LISTENING: OnceLock<()> = OnceLock::new();
+
+/// What the decoders complained about since the last [`take`].
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Seen {
+    /// Number of complaints.
+    pub(crate) count: u64,
+    /// The first few, for a log.
+    pub(crate) first: Vec<String>,
+}
+
+/// Starts to read the log, once a process. The log's own printing is replaced.
+pub(crate) fn listen() {
+    LISTENING.get_or_init(|| {
+        // Whoever sets GST_DEBUG wants to see GStreamer's own log on standard error.
+        if std::env::var_os("GST_DEBUG").is_none() {
+            gst::log::remove_default_log_function();
+        }
+        gst::log::set_threshold_for_name("libav", gst::DebugLevel::Error);
+        gst::log::add_log_function(|category, level, _, _, _, _, message| {
+            if level == gst::DebugLevel::Error && category.name() == "libav" {
+                note(message.get().map(|text| text.trim().to_owned()).unwrap_or_default());
+            }
+        });
+    });
+}
+
+/// Everything since the last call.
+pub(crate) fn take() -> Seen {
+    std::mem::take(&mut *SEEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+}
+
+fn note(text: String) {
+    let mut seen = SEEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    seen.count += 1;
+    if seen.first.len() < KEPT {
+        seen.first.push(text);
+    }
+}

@@ -1,0 +1,137 @@
+//! Which encoders of this node really work.
+//!
+//! An element that is installed may still fail: a graphics card without permission, a driver that does not match, a
+//! library that is missing a codec. So each known encoder encodes a few frames.
+
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use rushes_shared::node::EncoderFact;
+
+use crate::start;
+
+/// Longest time that one encoder may take.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Known encoders: element, codec, whether it is hardware.
+const KNOWN: &[(&str, &str, bool)] = &[
+    ("x264enc", "h264", false),
+    ("x265enc", "hevc", false),
+    ("vp8enc", "vp8", false),
+    ("vp9enc", "vp9", false),
+    ("av1enc", "av1", false),
+    ("svtav1enc", "av1", false),
+    ("rav1enc", "av1", false),
+    ("avenc_aac", "aac", false),
+    ("fdkaacenc", "aac", false),
+    ("opusenc", "opus", false),
+    ("lamemp3enc", "mp3", false),
+    ("vorbisenc", "vorbis", false),
+    ("flacenc", "flac", false),
+    ("nvh264enc", "h264", true),
+    ("nvh265enc", "hevc", true),
+    ("nvav1enc", "av1", true),
+    ("vah264enc", "h264", true),
+    ("vah265enc", "hevc", true),
+    ("vaav1enc", "av1", true),
+    ("qsvh264enc", "h264", true),
+    ("qsvh265enc", "hevc", true),
+    ("qsvav1enc", "av1", true),
+    ("v4l2h264enc", "h264", true),
+    ("v4l2h265enc", "hevc", true),
+];
+
+/// Every known encoder, with whether a tiny encode with it worked and why not. Takes about a second; starts threads.
+#[must_use]
+pub fn discover_encoders() -> Vec<EncoderFact> {
+    let ready = start::init();
+    KNOWN
+        .iter()
+        .map(|&(element, codec, hardware)| {
+            let tried = match &ready {
+                Ok(()) => try_encoder(element),
+                Err(failure) => Err(failure.message.clone()),
+            };
+            EncoderFact {
+                element: element.to_owned(),
+                codec: codec.to_owned(),
+                hardware,
+                works: tried.is_ok(),
+                reason: tried.err().unwrap_or_default(),
+            }
+        })
+        .collect()
+}
+
+fn try_encoder(element: &str) -> Result<(), String> {
+    let factory = gst::ElementFactory::find(element).ok_or("not installed")?;
+    let sound = factory.metadata("klass").is_some_and(|klass| klass.contains("Audio"));
+    let source = if sound {
+        "audiotestsrc num-buffers=8 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 ! audioconvert"
+    } else {
+        "videotestsrc num-buffers=4 ! video/x-raw,width=320,height=240,framerate=25/1 ! videoconvert"
+    };
+    let text = format!("{source} ! {element} ! fakesink name=end sync=false async=false");
+    let pipeline = gst::parse::launch(&text).map_err(|error| error.to_string())?;
+    let result = run(&pipeline);
+    // A driver that hangs would hang here as well; it is left alone, and the rest of the node goes on.
+    if result.as_ref().err().is_none_or(|reason| reason != TOO_SLOW) {
+        let _ = pipeline.set_state(gst::State::Null);
+    } else {
+        std::mem::forget(pipeline);
+    }
+    result
+}
+
+/// The reason of an encoder that was still at work when its time was over: it may do better on a machine less busy.
+pub const TOO_SLOW: &str = "did not finish four frames in five seconds";
+
+fn run(pipeline: &gst::Element) -> Result<(), String> {
+    let bus = pipeline.bus().ok_or("the pipeline has no bus")?;
+    let end = pipeline.downcast_ref::<gst::Bin>().and_then(|bin| bin.by_name("end")).ok_or("no sink")?;
+    let produced = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let seen = std::sync::Arc::clone(&produced);
+    let pad = end.static_pad("sink").ok_or("no pad")?;
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        if info.buffer().is_some_and(|buffer| buffer.size() > 0) {
+            seen.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+        gst::PadProbeReturn::Ok
+    });
+    let deadline = Instant::now() + LIMIT;
+    let started = pipeline.set_state(gst::State::Playing);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = gst::ClockTime::from_mseconds(crate::pace::millis(left).max(1));
+        let kinds = [gst::MessageType::Error, gst::MessageType::Eos];
+        match bus.timed_pop_filtered(wait, &kinds).as_ref().map(|message| message.view()) {
+            Some(gst::MessageView::Error(error)) => return Err(error.error().to_string()),
+            Some(gst::MessageView::Eos(_)) => {
+                return if produced.load(std::sync::atomic::Ordering::Relaxed) {
+                    Ok(())
+                } else {
+                    Err("produced nothing".to_owned())
+                };
+            }
+            _ if started.is_err() => return Err("does not start".to_owned()),
+            _ if left.is_zero() => return Err(TOO_SLOW.to_owned()),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoders_that_every_node_needs_work_and_missing_ones_say_so() {
+        let facts = discover_encoders();
+        for needed in ["x264enc", "avenc_aac"] {
+            let fact = facts.iter().find(|fact| fact.element == needed).unwrap();
+            assert!(fact.works, "{needed}: {}", fact.reason);
+        }
+        assert!(facts.iter().all(|fact| fact.works == fact.reason.is_empty()));
+    }
+}

@@ -1,0 +1,244 @@
+//! What an encode will do to the picture, decided from the source's facts before anything is decoded.
+//!
+//! Decisions, and why:
+//! - Rotation is applied to the pixels: not every player, browser or later stage reads a matrix.
+//! - The pixel aspect is kept and written into stream and file: every player reads it, and squaring the pixels would
+//!   scale, and blur, what need not be scaled.
+//! - The output is 8-bit 4:2:0, the only form of H.264 that plays everywhere. Odd sizes lose their last column or row.
+//! - Frames of a variable rate stay where they are; none is added or dropped. Interlaced frames become one progressive
+//!   frame each.
+//! - Colour is carried as the source describes it. Where it describes nothing and the picture shrinks from HD to SD
+//!   size, BT.709 is written, because players guess by size and would guess differently for the output.
+//! - HDR is refused: 8-bit H.264 without tone mapping would look washed out.
+
+use rushes_shared::encode::EncodeSettings;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::media::{Colour, Hdr, MediaFacts, Orientation, VideoFacts};
+use rushes_shared::units::Ratio;
+
+/// The picture's way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// How to turn it.
+    pub(crate) orientation: Orientation,
+    /// Size of the output.
+    pub(crate) width: u32,
+    pub(crate) height: u32,
+    /// Whether the output's size differs by more than a cut row or column.
+    pub(crate) scaled: bool,
+    /// Pixel aspect of the output.
+    pub(crate) sar: Ratio,
+    /// Colour description of the output.
+    pub(crate) colour: Colour,
+    /// Frame rate, where it is constant.
+    pub(crate) fps: Option<Ratio>,
+    /// Time units a second of the output's video track.
+    pub(crate) timescale: u32,
+    /// How long a frame lasts where nothing else is known, in nanoseconds.
+    pub(crate) frame_ns: u64,
+}
+
+/// Pictures, not films.
+const STILL: &[&str] = &["png", "mjpeg-still", "jpeg", "webp", "gif-still", "bmp", "tiff", "heif", "avif"];
+
+impl Plan {
+    /// The plan for the source's first video stream.
+    pub(crate) fn new(source: &MediaFacts, settings: &EncodeSettings) -> Result<Self, Failure> {
+        let video = source.video.first().ok_or_else(|| no_video(source))?;
+        if STILL.contains(&video.codec.as_str()) && video.frames <= 1 {
+            return Err(Failure::new(
+                FailureCode::StreamMissing,
+                format!("the input is a still picture ({}), not a video", video.codec),
+                "give a video file",
+            ));
+        }
+        if video.hdr != Hdr::Sdr {
+            return Err(hdr_refused(video));
+        }
+        let (width, height) = video.shown_size();
+        if width < 2 || height < 2 {
+            return Err(Failure::new(
+                FailureCode::SettingsImpossible,
+                format!("a picture of {width}x{height} pixels cannot be encoded to H.264"),
+                "give a video of at least 2x2 pixels",
+            ));
+        }
+        let limit = (settings.video.max_width, settings.video.max_height);
+        let (out_width, out_height, scaled) = fitted((width, height), limit)?;
+        if out_width > u32::from(u16::MAX) || out_height > u32::from(u16::MAX) {
+            return Err(Failure::new(
+                FailureCode::SettingsImpossible,
+                format!("a picture of {width}x{height} pixels is too large for H.264"),
+                "set a maximum width or height",
+            ));
+        }
+        let fps = video.fps.filter(|rate| rate.num > 0 && rate.den > 0);
+        let constant = fps.filter(|_| !video.vfr);
+        Ok(Self {
+            orientation: video.orientation,
+            width: out_width,
+            height: out_height,
+            scaled,
+            sar: shown_sar(video),
+            colour: described(video, (width, height), (out_width, out_height)),
+            fps: constant,
+            timescale: constant.map_or(VARIABLE_TIMESCALE, timescale),
+            frame_ns: fps.map_or(40_000_000, |rate| {
+                crate::pace::scaled(1_000_000_000, u64::from(rate.den), u64::from(rate.num))
+            }),
+        })
+    }
+}
+
+/// For variable rates: divides by the ticks of MPEG-TS, and finer than Matroska's milliseconds.
+const VARIABLE_TIMESCALE: u32 = 90_000;
+
+/// Units in which every frame of a constant rate begins exactly, at least ten thousand a second so that a small
+/// irregularity is kept as well.
+fn timescale(rate: Ratio) -> u32 {
+    let mut scale = rate.num;
+    while scale < 10_000 {
+        scale *= 2;
+    }
+    scale
+}
+
+fn no_video(source: &MediaFacts) -> Failure {
+    let what = if source.audio.is_empty() { "neither video nor sound" } else { "sound only, no video" };
+    Failure::new(
+        FailureCode::StreamMissing,
+        format!("the input has {what}"),
+        "give a file with a video stream; this job makes video",
+    )
+}
+
+fn hdr_refused(video: &VideoFacts) -> Failure {
+    let kind = if video.hdr == Hdr::Pq { "PQ (HDR10)" } else { "HLG" };
+    Failure::new(
+        FailureCode::SettingsImpossible,
+        format!("the input is HDR, {kind}; 8-bit H.264 cannot show it as it was meant"),
+        "convert it to SDR with tone mapping first",
+    )
+}
+
+/// Pixel aspect after rotation.
+fn shown_sar(video: &VideoFacts) -> Ratio {
+    match video.sar {
+        Some(sar) if sar.num > 0 && sar.den > 0 => {
+            if video.orientation.swaps_sides() {
+                Ratio { num: sar.den, den: sar.num }
+            } else {
+                sar
+            }
+        }
+        _ => Ratio::ONE,
+    }
+}
+
+/// The output's size: even, never larger than the source, within both limits, aspect kept to the nearest even pixel.
+fn fitted(
+    (width, height): (u32, u32),
+    (max_width, max_height): (Option<u32>, Option<u32>),
+) -> Result<(u32, u32, bool), Failure> {
+    let (limit_w, limit_h) = (max_width.unwrap_or(u32::MAX), max_height.unwrap_or(u32::MAX));
+    if limit_w < 2 || limit_h < 2 {
+        return Err(Failure::new(
+            FailureCode::SettingsImpossible,
+            "a maximum width or height below 2 pixels leaves no picture",
+            "set it to 2 or more",
+        ));
+    }
+    if width <= limit_w && height <= limit_h {
+        return Ok((width & !1, height & !1, false));
+    }
+    let (w, h) = (u64::from(width), u64::from(height));
+    let (lw, lh) = (u64::from(limit_w.min(width) & !1), u64::from(limit_h.min(height) & !1));
+    // The nearest even number to `side * num / den`, within the limit.
+    let even =
+        |side: u64, num: u64, den: u64, limit: u64| (2 * ((side * num + den) / (2 * den))).clamp(2, limit);
+    // The side that is further over its limit decides.
+    let (out_w, out_h) = if w * lh > h * lw { (lw, even(lw, h, w, lh)) } else { (even(lh, w, h, lw), lh) };
+    let narrow = |value| u32::try_from(value).expect("not larger than the source's side");
+    Ok((narrow(out_w), narrow(out_h), true))
+}
+
+fn described(video: &VideoFacts, source: (u32, u32), output: (u32, u32)) -> Colour {
+    let colour = video.colour.clone();
+    let silent = colour.matrix.is_empty() && colour.transfer.is_empty() && colour.primaries.is_empty();
+    let rgb =
+        colour.matrix == "gbr" || video.pixel_format.contains("rgb") || video.pixel_format.contains("gbr");
+    if silent && !rgb && is_hd(source) && !is_hd(output) {
+        return Colour { range: colour.range, ..bt709() };
+    }
+    if rgb {
+        // RGB must be given a matrix, and a range that players expect.
+        return Colour { range: "tv".into(), ..bt709() };
+    }
+    colour
+}
+
+fn bt709() -> Colour {
+    Colour { matrix: "bt709".into(), transfer: "bt709".into(), primaries: "bt709".into(), range: "tv".into() }
+}
+
+/// The border at which players guess BT.709 instead of BT.601.
+fn is_hd((width, height): (u32, u32)) -> bool {
+    width >= 1280 || height > 576
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: (u32, u32), limit: (Option<u32>, Option<u32>), expect: (u32, u32, bool)) {
+        assert_eq!(fitted(source, limit).unwrap(), expect, "{source:?} within {limit:?}");
+    }
+
+    #[test]
+    fn the_picture_shrinks_into_its_limits_and_never_grows() {
+        check((1920, 1080), (None, None), (1920, 1080, false));
+        check((1920, 1080), (Some(1280), None), (1280, 720, true));
+        check((1920, 1080), (Some(1280), Some(600)), (1066, 600, true));
+        check((1280, 720), (Some(3840), Some(2160)), (1280, 720, false));
+        check((853, 479), (None, None), (852, 478, false));
+        check((853, 479), (Some(641), None), (640, 360, true));
+        check((1280, 720), (None, Some(240)), (426, 240, true));
+        check((1080, 1920), (None, Some(1280)), (720, 1280, true));
+        check((4096, 2), (Some(100), None), (100, 2, true));
+    }
+
+    fn facts(video: VideoFacts) -> MediaFacts {
+        MediaFacts { video: vec![video], ..MediaFacts::default() }
+    }
+
+    #[test]
+    fn a_turned_picture_turns_its_size_and_pixel_aspect() {
+        let video = VideoFacts {
+            width: 720,
+            height: 576,
+            sar: Ratio::new(64, 45),
+            orientation: Orientation { clockwise_degrees: 90, mirrored: false },
+            ..VideoFacts::default()
+        };
+        let plan = Plan::new(&facts(video), &EncodeSettings::default()).unwrap();
+        assert_eq!((plan.width, plan.height, plan.sar), (576, 720, Ratio { num: 45, den: 64 }));
+    }
+
+    #[test]
+    fn hdr_and_sound_alone_are_refused_for_good() {
+        let hdr = VideoFacts { width: 64, height: 64, hdr: Hdr::Pq, ..VideoFacts::default() };
+        let refused = Plan::new(&facts(hdr), &EncodeSettings::default()).unwrap_err();
+        assert_eq!(refused.code, FailureCode::SettingsImpossible);
+        let missing = Plan::new(&MediaFacts::default(), &EncodeSettings::default()).unwrap_err();
+        assert_eq!(missing.code, FailureCode::StreamMissing);
+    }
+
+    #[test]
+    fn an_undescribed_hd_picture_is_described_when_it_becomes_sd() {
+        let video = VideoFacts { width: 1920, height: 1080, ..VideoFacts::default() };
+        let mut settings = EncodeSettings::default();
+        assert_eq!(Plan::new(&facts(video.clone()), &settings).unwrap().colour, Colour::default());
+        settings.video.max_height = Some(480);
+        assert_eq!(Plan::new(&facts(video), &settings).unwrap().colour.matrix, "bt709");
+    }
+}

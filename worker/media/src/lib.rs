@@ -1,0 +1,35 @@
+//! GStreamer operations of a Rushes task process, as a library.
+//!
+//! ```text
+//! start     init, preload: GStreamer up in a single-threaded process, plugins in memory before a sandbox closes
+//! probe     file -> MediaFacts            parse only, never a whole decode
+//! encode    file + facts + settings -> MP4
+//!             reader --decoded frames--> encode::video --H.264--+
+//!             reader --decoded sound---> encode::audio --AAC----+--> mp4::Writer (index first)
+//! check     finished MP4 + source's facts -> CheckReport      decodes everything
+//! discover  which encoders of this node really work
+//! ```
+//!
+//! Every operation blocks its caller, reports progress through a closure, answers bad input with a
+//! [`Failure`](rushes_shared::failure::Failure) and never hangs: where nothing moves for [`STALL`], it gives up. It
+//! is meant for a process of its own that serves one job and can be killed; nothing here contains a hostile file.
+
+mod check;
+mod colour;
+mod damage;
+mod discover;
+mod encode;
+mod fault;
+pub mod mp4;
+mod note;
+mod pace;
+mod probe;
+mod reader;
+mod start;
+
+pub use check::check;
+pub use discover::{TOO_SLOW, discover_encoders};
+pub use encode::{EncodeJob, Encoded, encode};
+pub use note::STALL;
+pub use probe::probe;
+pub use start::{init, preload};

@@ -1,0 +1,90 @@
+//! A file's facts, without decoding it.
+//!
+//! ```text
+//! sniff      first bytes -> container
+//! parse      filesrc ! parsebin: streams, codecs, caps, tags from the parsers; stops at once where an index has the rest
+//! mp4, mkv   the container's own index -> frames, times, sizes, without touching the media
+//! timing     else: every packet's time from the parsers, for as long as the time limit allows
+//! picture    the first frame, decoded, only where no parser knows the pixel format
+//! ```
+//! Times are on the line that players use: after edit lists, zero at the container's start.
+
+mod facts;
+mod mkv;
+mod mp4;
+mod name;
+mod parse;
+mod picture;
+mod sniff;
+mod timing;
+
+use std::path::Path;
+use std::time::Duration;
+
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::media::MediaFacts;
+
+use crate::{fault, start};
+use parse::Parsed;
+
+/// Longest time spent on counting packets where no index has their number. What was counted by then is scaled up.
+const COUNTING: Duration = Duration::from_secs(3);
+
+/// Reads a file's facts.
+///
+/// # Errors
+/// `InputNotFound`, `InputForbidden`, `InputNotAFile`, `InputEmpty` before anything is parsed; `InputUnreadable` for
+/// what is no media or lacks its index; `InputDamaged` and `Unsupported` where a demuxer says so.
+pub fn probe(path: &Path) -> Result<MediaFacts, Failure> {
+    start::init()?;
+    let size_bytes = fault::inspect(path)?;
+    let container = sniff::container(path);
+    let index = match container {
+        "mp4" | "mov" => mp4::read(path),
+        "matroska" | "webm" => mkv::read(path, COUNTING),
+        _ => None,
+    };
+    let mut parsed = parse::run(path, index.is_none().then_some(COUNTING))?;
+    if parsed.streams.len() > facts::STREAMS {
+        return Err(too_many_streams(&parsed));
+    }
+    let index = index.filter(|index: &facts::Index| index.fits(&parsed));
+    if index.is_none() && !parsed.counted {
+        parsed = parse::run(path, Some(COUNTING))?;
+    }
+    let mut facts = facts::gather(container, size_bytes, &parsed, index.as_ref());
+    if facts.video.is_empty() && facts.audio.is_empty() {
+        return Err(nothing_inside(&parsed));
+    }
+    for (number, video) in facts.video.iter_mut().enumerate() {
+        // No parser reads the colours of MPEG-2.
+        let unseen = video.pixel_format.is_empty() || video.codec == "mpeg2video";
+        if unseen && number == 0 {
+            picture::complete(path, video);
+        }
+    }
+    Ok(facts)
+}
+
+/// Length of the first video stream as an MP4 file's index has it, in nanoseconds.
+pub(crate) fn indexed_video_length(path: &Path) -> Option<u64> {
+    mp4::read(path)?.video.first().map(|timing| timing.duration_ns)
+}
+
+fn too_many_streams(parsed: &Parsed) -> Failure {
+    let message =
+        format!("the file has {} streams, at most {} are read", parsed.streams.len(), facts::STREAMS);
+    Failure::new(
+        FailureCode::Unsupported,
+        message,
+        "remove the streams that are not needed, and submit it again",
+    )
+}
+
+fn nothing_inside(parsed: &Parsed) -> Failure {
+    let text = match parsed.streams.first() {
+        None => "the input holds no stream that could be read",
+        Some(_) => "the input holds neither video nor sound",
+    };
+    fault::unreadable(text)
+}

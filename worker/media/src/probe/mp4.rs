@@ -1,0 +1,265 @@
+//! The index of an MP4 or QuickTime file (ISO/IEC 14496-12), read without touching the media.
+//!
+//! Only what gives times and sizes. Where the file is anything but plain (fragments, several edits, references to
+//! other files, damage), nothing is returned and the packets are counted instead.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use super::facts::Index;
+use super::timing::Timing;
+
+/// Largest index read; ten hours of video need about 40 MB.
+const LARGEST_INDEX: u64 = 256 << 20;
+/// Most samples of a track.
+const MOST_SAMPLES: usize = 16 << 20;
+
+/// Times of every track, or nothing where the index is missing or not plain.
+pub(super) fn read(path: &Path) -> Option<Index> {
+    let mut file = File::open(path).ok()?;
+    let movie = find_movie(&mut file)?;
+    movie_index(&movie)
+}
+
+fn find_movie(file: &mut File) -> Option<Vec<u8>> {
+    let end = file.metadata().ok()?.len();
+    let mut at = 0u64;
+    // A file has a handful of boxes at its top; one with thousands is a fragmented or a broken one.
+    for _ in 0..1000 {
+        if at + 8 > end {
+            return None;
+        }
+        file.seek(SeekFrom::Start(at)).ok()?;
+        let mut head = [0; 16];
+        let got = usize::try_from((end - at).min(16)).ok()?;
+        file.read_exact(&mut head[..got]).ok()?;
+        let (size, header) = match u64::from(be32(&head, 0)?) {
+            0 => (end - at, 8),
+            1 => (be64(&head, 8)?, 16),
+            size => (size, 8),
+        };
+        if size < header {
+            return None;
+        }
+        if &head[4..8] == b"moov" {
+            let body = size - header;
+            if body > LARGEST_INDEX || at + size > end {
+                return None;
+            }
+            let mut bytes = vec![0; usize::try_from(body).ok()?];
+            file.seek(SeekFrom::Start(at + header)).ok()?;
+            file.read_exact(&mut bytes).ok()?;
+            return Some(bytes);
+        }
+        at = at.checked_add(size)?;
+    }
+    None
+}
+
+fn movie_index(movie: &[u8]) -> Option<Index> {
+    if child(movie, b"mvex").is_some() {
+        return None;
+    }
+    let movie_header = child(movie, b"mvhd")?;
+    let movie_scale = be32(movie_header, if movie_header.first()? == &1 { 20 } else { 12 })?;
+    let mut index = Index::default();
+    for track in children(movie).filter(|(code, _)| code == b"trak").map(|(_, body)| body) {
+        let media = child(track, b"mdia")?;
+        match child(media, b"hdlr")?.get(8..12)? {
+            b"vide" => index.video.push(track_timing(track, media, movie_scale, true)?),
+            b"subt" | b"sbtl" | b"text" => index.subtitles.push(language(child(media, b"mdhd")?)),
+            b"soun" => index.audio.push(track_timing(track, media, movie_scale, false)?),
+            _ => {}
+        }
+    }
+    Some(index)
+}
+
+fn track_timing(track: &[u8], media: &[u8], movie_scale: u32, is_video: bool) -> Option<Timing> {
+    let header = child(media, b"mdhd")?;
+    let scale = be32(header, if header.first()? == &1 { 20 } else { 12 })?;
+    if scale == 0 || movie_scale == 0 {
+        return None;
+    }
+    let table = child(child(media, b"minf")?, b"stbl")?;
+    let edit = edit(track)?;
+    let sizes = sizes(child(table, b"stsz")?)?;
+    let durations = runs(child(table, b"stts")?)?;
+    if durations.len() < sizes.len() {
+        return None;
+    }
+    let offsets = match child(table, b"ctts") {
+        Some(table) => runs(table)?,
+        None => Vec::new(),
+    };
+    let shown = Shown::new(&edit, scale, movie_scale);
+    let mut starts = Vec::with_capacity(sizes.len());
+    let (mut at, mut bytes, mut last) = (0i64, 0u64, 0i64);
+    for (n, size) in sizes.iter().enumerate() {
+        // Version 0 offsets are unsigned by the standard and signed in practice.
+        let from = at + offsets.get(n).map_or(0, |offset| i64::from(offset.cast_signed()));
+        let to = from + i64::from(durations[n]);
+        at += i64::from(durations[n]);
+        bytes += u64::from(*size);
+        let Some(from) = shown.clip(from, to) else { continue };
+        starts.push(shown.nanoseconds(from));
+        last = last.max(from);
+    }
+    // A sample's own duration is in decoding order; the track's length says when the last one shown ends.
+    let end = shown.to.min(shown.from.saturating_add(at)).max(last);
+    let step_ns =
+        if is_video { crate::pace::scaled(2_000_000_000, 1, u64::from(scale)) } else { 1_000_000_000 };
+    let last_duration = shown.nanoseconds(end).saturating_sub(shown.nanoseconds(last));
+    let timing = Timing::of(starts, last_duration, bytes, step_ns);
+    Some(Timing { language: language(header), ..timing })
+}
+
+/// ISO 639-2/T, five bits a letter; empty where it is undetermined.
+fn language(media_header: &[u8]) -> String {
+    let at = if media_header.first() == Some(&1) { 32 } else { 20 };
+    let packed = media_header.get(at..at + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
+    let letters = [10, 5, 0].map(|shift| u8::try_from(packed >> shift & 0x1f).unwrap_or(0) + 0x60);
+    match std::str::from_utf8(&letters) {
+        Ok(code) if letters.iter().all(u8::is_ascii_lowercase) && code != "und" => code.to_owned(),
+        _ => String::new(),
+    }
+}
+
+/// The one edit of a plain track: an optional wait, then the media from some time on.
+#[derive(Debug, Default)]
+struct Edit {
+    /// Wait in movie units.
+    wait: u64,
+    /// Where the media begins, in media units.
+    from: i64,
+    /// How long it is shown, in movie units; 0 for to its end.
+    length: u64,
+}
+
+fn edit(track: &[u8]) -> Option<Edit> {
+    let Some(list) = child(track, b"edts").and_then(|edits| child(edits, b"elst")) else {
+        return Some(Edit::default());
+    };
+    let wide = list.first()? == &1;
+    let count = be32(list, 4)?;
+    let mut edit = Edit::default();
+    let mut found = false;
+    for n in 0..usize::try_from(count).ok()?.min(8) {
+        let (length, from, rate) = if wide {
+            let at = 8 + n * 20;
+            (be64(list, at)?, be64(list, at + 8)?.cast_signed(), be32(list, at + 16)?)
+        } else {
+            let at = 8 + n * 12;
+            (u64::from(be32(list, at)?), i64::from(be32(list, at + 4)?.cast_signed()), be32(list, at + 8)?)
+        };
+        match (from, found) {
+            (-1, false) => edit.wait += length,
+            // A second edit, or a speed other than one, makes a track that must be played to be known.
+            (_, true) => return None,
+            _ if rate != 0x1_0000 => return None,
+            (from, false) => {
+                (edit.from, edit.length) = (from, length);
+                found = true;
+            }
+        }
+    }
+    (count <= 8).then_some(edit)
+}
+
+/// An edit in the media's units.
+struct Shown {
+    wait_ns: u64,
+    from: i64,
+    to: i64,
+    scale: u32,
+}
+
+impl Shown {
+    fn new(edit: &Edit, scale: u32, movie_scale: u32) -> Self {
+        let length = crate::pace::scaled(edit.length, u64::from(scale), u64::from(movie_scale));
+        let to = if edit.length == 0 {
+            i64::MAX
+        } else {
+            edit.from.saturating_add(length.try_into().unwrap_or(i64::MAX))
+        };
+        let wait_ns = crate::pace::scaled(edit.wait, 1_000_000_000, u64::from(movie_scale));
+        Self { wait_ns, from: edit.from, to, scale }
+    }
+
+    /// When a sample is first shown, if any part of it is.
+    fn clip(&self, from: i64, to: i64) -> Option<i64> {
+        (to > self.from && from < self.to).then(|| from.max(self.from))
+    }
+
+    fn nanoseconds(&self, at: i64) -> u64 {
+        let since = u64::try_from(at - self.from).unwrap_or(0);
+        self.wait_ns + crate::pace::scaled(since, 1_000_000_000, u64::from(self.scale))
+    }
+}
+
+fn sizes(table: &[u8]) -> Option<Vec<u32>> {
+    let (same, count) = (be32(table, 4)?, usize::try_from(be32(table, 8)?).ok()?);
+    if count > MOST_SAMPLES {
+        return None;
+    }
+    if same != 0 {
+        return Some(vec![same; count]);
+    }
+    (0..count).map(|n| be32(table, 12 + n * 4)).collect()
+}
+
+/// A table of (count, value), spread out.
+fn runs(table: &[u8]) -> Option<Vec<u32>> {
+    let count = usize::try_from(be32(table, 4)?).ok()?;
+    let mut values = Vec::new();
+    for n in 0..count {
+        let times = usize::try_from(be32(table, 8 + n * 8)?).ok()?;
+        if values.len().checked_add(times)? > MOST_SAMPLES {
+            return None;
+        }
+        values.resize(values.len() + times, be32(table, 12 + n * 8)?);
+    }
+    Some(values)
+}
+
+fn child<'a>(parent: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
+    children(parent).find(|(code, _)| code == wanted).map(|(_, body)| body)
+}
+
+fn children(parent: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = parent;
+    std::iter::from_fn(move || {
+        let (size, header) = match be32(rest, 0)? {
+            0 => (rest.len(), 8),
+            1 => (usize::try_from(be64(rest, 8)?).ok()?, 16),
+            size => (usize::try_from(size).ok()?, 8),
+        };
+        let code = rest.get(4..8)?.try_into().ok()?;
+        let body = rest.get(header..size)?;
+        rest = rest.get(size..)?;
+        Some((code, body))
+    })
+}
+
+fn be32(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_be_bytes)
+}
+
+fn be64(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at.checked_add(8)?)?.try_into().ok().map(u64::from_be_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nonsense_is_no_index_and_no_crash() {
+        for bytes in
+            [&b""[..], b"\0\0\0\x08trak", b"\xff\xff\xff\xffmvhd", b"\0\0\0\0mvhd\x01", b"\0\0\0\x04mvhd"]
+        {
+            assert_eq!(movie_index(bytes), None);
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The container, from a file's first bytes. Names are those that the field uses, and never come from the file's name.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The container's short name, or an empty text.
+pub(super) fn container(path: &Path) -> &'static str {
+    let mut head = Vec::with_capacity(1024);
+    match File::open(path).and_then(|file| file.take(1024).read_to_end(&mut head)) {
+        Ok(_) => of(&head),
+        Err(_) => "",
+    }
+}
+
+fn of(head: &[u8]) -> &'static str {
+    let at = |from: usize, text: &[u8]| head.get(from..from + text.len()) == Some(text);
+    if at(4, b"ftyp") {
+        return if at(8, b"qt  ") {
+            "mov"
+        } else if at(8, b"avif") || at(8, b"avis") {
+            "avif"
+        } else if at(8, b"heic") || at(8, b"mif1") || at(8, b"heix") {
+            "heif"
+        } else {
+            "mp4"
+        };
+    }
+    if [&b"moov"[..], b"mdat", b"wide", b"free", b"skip"].iter().any(|code| at(4, code)) {
+        return "mov";
+    }
+    if at(0, b"\x1a\x45\xdf\xa3") {
+        let webm = head.windows(4).take(64).any(|word| word == b"webm");
+        return if webm { "webm" } else { "matroska" };
+    }
+    if at(0, b"RIFF") || at(0, b"RF64") {
+        return match head.get(8..12) {
+            Some(b"WAVE") => "wav",
+            Some(b"AVI ") => "avi",
+            Some(b"WEBP") => "webp",
+            _ => "",
+        };
+    }
+    let packets = |size: usize, first: usize| (0..3).all(|n| head.get(first + n * size) == Some(&0x47));
+    if packets(188, 0) || packets(192, 4) {
+        return "mpegts";
+    }
+    let known: [(&[u8], &str); 15] = [
+        (b"OggS", "ogg"),
+        (b"fLaC", "flac"),
+        (b"ID3", "mp3"),
+        (b"\xff\xfb", "mp3"),
+        (b"\xff\xf3", "mp3"),
+        (b"\xff\xf1", "adts"),
+        (b"\xff\xf9", "adts"),
+        (b"FLV\x01", "flv"),
+        (b"\x00\x00\x01\xba", "mpegps"),
+        (b"\x00\x00\x01\xb3", "mpegvideo"),
+        (b"\x30\x26\xb2\x75", "asf"),
+        (b"\x89PNG", "png"),
+        (b"\xff\xd8\xff", "jpeg"),
+        (b"GIF8", "gif"),
+        (b"FORM", "aiff"),
+    ];
+    known.iter().find(|(magic, _)| at(0, magic)).map_or("", |(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_are_known_by_their_bytes() {
+        assert_eq!(of(b"\0\0\0\x18ftypqt  "), "mov");
+        assert_eq!(of(b"\0\0\0\x18ftypisom"), "mp4");
+        assert_eq!(of(b"RIFF\0\0\0\0WAVE"), "wav");
+        assert_eq!(of(b"plain text"), "");
+        assert_eq!(of(b""), "");
+    }
+}

@@ -1,0 +1,317 @@
+//! The decoding half of an encode or a check: a file in, decoded frames and sound out.
+//!
+//! ```text
+//! filesrc ! parsebin --first video--> queue ! decoder ! appsink -> Feed::take
+//!                    --first audio--> queue ! decoder ! appsink -> Feed::take
+//!                    --the rest-----> fakesink
+//! ```
+//! Software decoders only, chosen here by codec: no autoplugging, so that the same file takes the same way on every
+//! node. Each branch drains on its own, so a badly interleaved file cannot lock up.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as app;
+use gstreamer_video as video;
+use rushes_shared::failure::{Failure, FailureCode};
+
+use crate::fault::{self, Side};
+use crate::note::{Branch, Note, Notes, Running};
+use crate::start::element;
+
+/// Takes the decoded samples of one stream, on that stream's thread.
+pub(crate) trait Feed: Send {
+    /// One decoded buffer, in order.
+    fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure>;
+    /// No more will come.
+    fn end(&mut self);
+}
+
+/// Who takes what. A stream that nobody wants is read over.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    pub(crate) video: Option<Box<dyn Feed>>,
+    pub(crate) audio: Option<Box<dyn Feed>>,
+    /// Decoder threads; `None` leaves it to the decoder.
+    pub(crate) threads: Option<u32>,
+}
+
+/// Compressed data that may wait before a decoder.
+const QUEUE_BYTES: u32 = 16 << 20;
+const QUEUE_TIME: gst::ClockTime = gst::ClockTime::from_seconds(3);
+
+/// Decoders that are taken before GStreamer's own ranking: the fastest software decoder that is known to be right.
+const PREFERRED: &[(&str, &[&str])] = &[
+    ("video/x-h264", &["avdec_h264"]),
+    ("video/x-h265", &["avdec_h265"]),
+    ("video/x-vp8", &["avdec_vp8", "vp8dec"]),
+    ("video/x-vp9", &["avdec_vp9", "vp9dec"]),
+    ("video/x-av1", &["dav1ddec", "av1dec"]),
+    ("video/mpeg", &["avdec_mpeg2video"]),
+];
+
+/// A reader that stands still; [`Running::play`] starts it.
+pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
+    let pipeline = gst::Pipeline::new();
+    notes.listen(&pipeline, Side::Input);
+    let source = element("filesrc")?;
+    source.set_property("location", path);
+    let parse = element("parsebin")?;
+    pipeline.add_many([&source, &parse]).expect("new elements can be added");
+    source.link(&parse).expect("a source links to a parser");
+
+    let hands = Arc::new(Mutex::new(Hands { wanted, found_video: false, found_audio: false }));
+    let on_pad = (pipeline.downgrade(), notes.clone(), hands);
+    notes.await_streams(&parse);
+    parse.connect_pad_added(move |_, pad| {
+        let (pipeline, notes, hands) = &on_pad;
+        if let Some(pipeline) = pipeline.upgrade()
+            && let Err(failure) = attach(&pipeline, pad, hands, notes)
+        {
+            notes.tell(Note::Failed(failure));
+        }
+    });
+    Ok(Running::new(pipeline))
+}
+
+struct Hands {
+    wanted: Wanted,
+    found_video: bool,
+    found_audio: bool,
+}
+
+fn attach(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    hands: &Mutex<Hands>,
+    notes: &Notes,
+) -> Result<(), Failure> {
+    let settled = pad.current_caps().or_else(|| pad.stream().and_then(|stream| stream.caps()));
+    let caps = settled.unwrap_or_else(|| pad.query_caps(None));
+    let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
+    let mut held = hands.lock().unwrap_or_else(PoisonError::into_inner);
+    let threads = held.wanted.threads;
+    let is_video = name.starts_with("video/") || name.starts_with("image/");
+    let (branch, feed) = if is_video && !held.found_video {
+        held.found_video = true;
+        (Branch::Video, held.wanted.video.take())
+    } else if name.starts_with("audio/") && !held.found_audio {
+        held.found_audio = true;
+        (Branch::Audio, held.wanted.audio.take())
+    } else {
+        (Branch::Other, None)
+    };
+    drop(held);
+    notes.tell(Note::Found(branch));
+    match feed {
+        Some(feed) => {
+            let pipeline = pipeline.downgrade();
+            Branching { pipeline, branch, feed, threads, notes: notes.clone() }.build_at_first_packet(pad);
+            Ok(())
+        }
+        None => read_over(pipeline, pad),
+    }
+}
+
+/// A branch that is built when its stream's caps are complete.
+struct Branching {
+    pipeline: gst::glib::WeakRef<gst::Pipeline>,
+    branch: Branch,
+    feed: Box<dyn Feed>,
+    threads: Option<u32>,
+    notes: Notes,
+}
+
+impl Branching {
+    fn build(self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), Failure> {
+        let Some(pipeline) = self.pipeline.upgrade() else { return Ok(()) };
+        decode(&pipeline, pad, caps, self.branch, self.feed, self.threads, &self.notes)
+    }
+
+    /// Some parsers are shown before they have seen a packet, with caps that still leave out what a decoder is chosen
+    /// by. The first packet comes after everything that is known of it.
+    fn build_at_first_packet(self, pad: &gst::Pad) {
+        let waiting = Mutex::new(Some(self));
+        let mask =
+            gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST | gst::PadProbeType::EVENT_DOWNSTREAM;
+        pad.add_probe(mask, move |pad, info| {
+            if info.event().is_some_and(|event| event.type_() != gst::EventType::Eos) {
+                return gst::PadProbeReturn::Ok;
+            }
+            if let Some(branching) = waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                let notes = branching.notes.clone();
+                let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+                if let Err(failure) = branching.build(pad, &caps) {
+                    notes.tell(Note::Failed(failure));
+                }
+            }
+            gst::PadProbeReturn::Remove
+        });
+    }
+}
+
+fn read_over(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Failure> {
+    let sink = element("fakesink")?;
+    sink.set_property("sync", false);
+    sink.set_property("async", false);
+    sink.set_property("enable-last-sample", false);
+    pipeline.add(&sink).expect("a new element can be added");
+    drop(sink.sync_state_with_parent());
+    let into = sink.static_pad("sink").expect("a sink has a pad");
+    pad.link(&into).map(drop).map_err(|_| fault::unsupported("a stream cannot be read over"))
+}
+
+fn decode(
+    pipeline: &gst::Pipeline,
+    pad: &gst::Pad,
+    caps: &gst::Caps,
+    branch: Branch,
+    feed: Box<dyn Feed>,
+    threads: Option<u32>,
+    notes: &Notes,
+) -> Result<(), Failure> {
+    let queue = element("queue")?;
+    queue.set_property("max-size-buffers", 0u32);
+    queue.set_property("max-size-bytes", QUEUE_BYTES);
+    queue.set_property("max-size-time", QUEUE_TIME);
+    let sink = appsink(branch, feed, notes);
+    let mut chain = vec![queue.clone()];
+    if let Some(decoder) = decoder(caps, branch, threads)? {
+        chain.push(decoder);
+    }
+    chain.push(sink.upcast());
+    pipeline.add_many(&chain).expect("new elements can be added");
+    gst::Element::link_many(&chain).map_err(|_| fault::unsupported(&caps_name(caps)))?;
+    for element in chain.iter().rev() {
+        element.sync_state_with_parent().map_err(|_| fault::unsupported(&caps_name(caps)))?;
+    }
+    let into = queue.static_pad("sink").expect("a queue has a pad");
+    let moved = notes.clone();
+    into.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
+        moved.moved();
+        gst::PadProbeReturn::Ok
+    });
+    pad.link(&into).map(drop).map_err(|_| fault::unsupported(&caps_name(caps)))
+}
+
+/// Decodes nothing where the stream is raw already.
+fn decoder(caps: &gst::Caps, branch: Branch, threads: Option<u32>) -> Result<Option<gst::Element>, Failure> {
+    let name = caps_name(caps);
+    if name.ends_with("/x-raw") {
+        return Ok(None);
+    }
+    let preferred =
+        PREFERRED.iter().find(|(codec, _)| *codec == name).map_or(&[][..], |(_, decoders)| decoders);
+    let found = preferred
+        .iter()
+        .filter_map(|decoder| gst::ElementFactory::find(decoder))
+        .filter(|factory| factory.can_sink_any_caps(caps))
+        .find_map(|factory| factory.create().build().ok());
+    let Some(decoder) = found.or_else(|| ranked(caps, branch)) else {
+        return Err(fault::unsupported(&format!("no decoder for {name}")));
+    };
+    for property in ["max-threads", "threads", "n-threads"] {
+        if let (Some(threads), Some(spec)) = (threads, decoder.find_property(property)) {
+            if spec.value_type() == i32::static_type() {
+                decoder.set_property(property, i32::try_from(threads).unwrap_or(0));
+            } else if spec.value_type() == u32::static_type() {
+                decoder.set_property(property, threads);
+            }
+        }
+    }
+    Ok(Some(decoder))
+}
+
+fn ranked(caps: &gst::Caps, branch: Branch) -> Option<gst::Element> {
+    let kind = if branch == Branch::Video {
+        gst::ElementFactoryType::MEDIA_VIDEO
+    } else {
+        gst::ElementFactoryType::MEDIA_AUDIO
+    };
+    gst::ElementFactory::factories_with_type(gst::ElementFactoryType::DECODER | kind, gst::Rank::MARGINAL)
+        .into_iter()
+        .filter(|factory| factory.can_sink_any_caps(caps))
+        .filter(|factory| !factory.metadata("klass").is_some_and(|klass| klass.contains("Hardware")))
+        .find_map(|factory| factory.create().build().ok())
+}
+
+fn appsink(branch: Branch, mut feed: Box<dyn Feed>, notes: &Notes) -> app::AppSink {
+    let sink = app::AppSink::builder()
+        .sync(false)
+        .async_(false)
+        .enable_last_sample(false)
+        .max_buffers(2)
+        .wait_on_eos(false)
+        .qos(false)
+        .build();
+    let pad = sink.static_pad("sink").expect("a sink has a pad");
+    if branch == Branch::Video {
+        offer_video_meta(&pad);
+    }
+    let moved = notes.clone();
+    let shared = Arc::new(Mutex::new(move |step: Option<&gst::Sample>| match step {
+        Some(sample) => {
+            moved.moved();
+            feed.take(sample).map_err(|failure| {
+                moved.tell(Note::Failed(failure));
+                gst::FlowError::Error
+            })
+        }
+        None => {
+            feed.end();
+            moved.tell(Note::Ended(branch));
+            Ok(())
+        }
+    }));
+    let at_end = Arc::clone(&shared);
+    sink.set_callbacks(
+        app::AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
+                let mut step = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                step(Some(&sample)).map(|()| gst::FlowSuccess::Ok)
+            })
+            .eos(move |_| {
+                let mut step = at_end.lock().unwrap_or_else(PoisonError::into_inner);
+                let _ = step(None);
+            })
+            .build(),
+    );
+    sink
+}
+
+/// Says that frames with strides and offsets of their own are welcome, and offers the pool to put them into. Without
+/// both, libav's decoders copy every frame.
+fn offer_video_meta(pad: &gst::Pad) {
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        let Some(query) = info.query_mut() else { return gst::PadProbeReturn::Ok };
+        if let gst::QueryViewMut::Allocation(allocation) = query.view_mut() {
+            let size = allocation.get_owned().0.and_then(|caps| video::VideoInfo::from_caps(&caps).ok());
+            if let Some(size) = size.and_then(|info| u32::try_from(info.size()).ok()) {
+                allocation.add_allocation_pool(Some(&video::VideoBufferPool::new()), size, 0, 0);
+            }
+            allocation.add_allocation_meta::<video::VideoMeta>(None);
+            return gst::PadProbeReturn::Handled;
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// The caps' media type, for messages.
+pub(crate) fn caps_name(caps: &gst::Caps) -> String {
+    caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default()
+}
+
+/// When a sample is shown, on the time line that all streams of the file share; `None` where it is not shown at all
+/// (before or after the edit that the container asks for).
+pub(crate) fn shown_at(sample: &gst::Sample, buffer: &gst::BufferRef) -> Option<u64> {
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    segment.to_running_time(buffer.pts()?).map(gst::ClockTime::nseconds)
+}
+
+/// The failure for a sample that cannot be used.
+pub(crate) fn unusable(what: &str) -> Failure {
+    Failure::new(FailureCode::PipelineFailed, format!("a decoder gave {what}"), "try again")
+}

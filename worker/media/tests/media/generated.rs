@@ -1,0 +1,182 @@
+//! Probe, encode and check of clips that are made on the spot, read back by other programs where they are installed.
+
+use std::path::Path;
+
+use crate::studio::{CLIP, SOUND, WEBM, encoded, ffprobe, make, quick, sound};
+use rushes_media::{EncodeJob, check, encode, probe};
+use rushes_shared::failure::FailureCode;
+use rushes_shared::task::Phase;
+use rushes_shared::units::Ratio;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn a_probe_tells_what_a_clip_is_made_of() {
+    let dir = folder();
+    let clip = dir.path().join("clip.bin");
+    make(CLIP, &clip);
+    let facts = probe(&clip).unwrap();
+    assert_eq!(facts.container, "mp4");
+    let video = &facts.video[0];
+    assert_eq!((video.codec.as_str(), video.width, video.height, video.frames), ("h264", 320, 240, 50));
+    assert_eq!((video.fps, video.vfr, video.sar), (Ratio::new(25, 1), false, Ratio::new(64, 45)));
+    assert_eq!((video.pixel_format.as_str(), video.bit_depth), ("yuv420p", 8));
+    assert_eq!((video.colour.matrix.as_str(), video.colour.range.as_str()), ("bt709", "tv"));
+    assert_eq!(video.duration_ns, 2_000_000_000);
+    let audio = &facts.audio[0];
+    assert_eq!(
+        (audio.codec.as_str(), audio.rate_hz, audio.channels, audio.layout.as_str()),
+        ("aac", 48_000, 2, "stereo")
+    );
+
+    let webm = dir.path().join("clip.webm");
+    make(WEBM, &webm);
+    let facts = probe(&webm).unwrap();
+    assert_eq!(facts.container, "webm");
+    let video = &facts.video[0];
+    assert_eq!((video.codec.as_str(), video.frames, video.vfr), ("vp8", 30, false));
+    assert_eq!((video.fps, video.pixel_format.as_str()), (Ratio::new(30_000, 1001), "yuv420p"));
+}
+
+#[test]
+fn an_encode_keeps_every_frame_and_its_check_agrees() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(CLIP, &clip);
+    let source = probe(&clip).unwrap();
+    let settings = quick();
+    let job = EncodeJob { input: &clip, source: &source, settings: &settings, output: &out, threads: None };
+    let mut steps = Vec::new();
+    let encoded = encode(&job, &mut |progress| steps.push(progress)).unwrap();
+    let report =
+        check(&out, &source, &settings, Some(&encoded), &mut |progress| steps.push(progress)).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!((encoded.frames, report.frames_decoded), (50, 50));
+    assert_eq!(report.video_duration_ns, 2_000_000_000);
+    assert!(encoded.warnings.is_empty() && encoded.encoder.contains("x264enc"), "{encoded:?}");
+    assert!(steps.windows(2).all(|pair| pair[0].permille <= pair[1].permille), "{steps:?}");
+    assert!(steps.iter().any(|step| step.phase == Phase::Running) && steps.last().unwrap().frames == 50);
+    let bytes = std::fs::read(&out).unwrap();
+    let place = |code: &[u8]| bytes.windows(4).position(|word| word == code).unwrap();
+    assert!(place(b"moov") < place(b"mdat"), "the index comes first");
+
+    let Some(lines) = ffprobe(
+        &out,
+        "stream=codec_name,profile,pix_fmt,nb_read_packets,sample_aspect_ratio,color_space,start_time",
+    ) else {
+        return;
+    };
+    for line in [
+        "codec_name=h264",
+        "pix_fmt=yuv420p",
+        "nb_read_packets=50",
+        "sample_aspect_ratio=64:45",
+        "color_space=bt709",
+        "codec_name=aac",
+    ] {
+        assert!(lines.iter().any(|found| found == line), "{line} is not in {lines:?}");
+    }
+    assert!(
+        lines.iter().filter(|line| line.starts_with("start_time=")).all(|line| line == "start_time=0.000000")
+    );
+}
+
+#[test]
+fn sound_stays_where_it_was() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(CLIP, &clip);
+    encoded(&clip, &out, &quick()).unwrap();
+    let (Some(before), Some(after)) = (sound(&clip), sound(&out)) else { return };
+    let first = |samples: &[f32]| samples.iter().skip(9600).position(|sample| sample.abs() > 0.2).unwrap();
+    // The source's own file says nothing of its encoder's 1024 samples of priming; its decoders give them as sound.
+    let (was, is) = (first(&before), first(&after));
+    assert!(was.abs_diff(is) <= 96, "a tick moved by {} samples", was.abs_diff(is));
+}
+
+#[test]
+fn a_picture_shrinks_into_its_limits_and_the_check_holds_it_to_that() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.webm"), dir.path().join("out.mp4"));
+    make(WEBM, &clip);
+    let mut settings = quick();
+    settings.video.max_height = Some(72);
+    let (source, encoded) = encoded(&clip, &out, &settings).unwrap();
+    let facts = probe(&out).unwrap();
+    assert_eq!((facts.video[0].width, facts.video[0].height), (88, 72));
+    assert!(check(&out, &source, &settings, Some(&encoded), &mut |_| ()).unwrap().problems.is_empty());
+    let other = check(&out, &source, &quick(), Some(&encoded), &mut |_| ()).unwrap();
+    assert!(other.problems.iter().any(|problem| problem.starts_with("size:")), "{:?}", other.problems);
+}
+
+#[test]
+fn a_check_finds_what_is_missing() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(CLIP, &clip);
+    let settings = quick();
+    let (source, encoded) = encoded(&clip, &out, &settings).unwrap();
+    let problems = |file: &Path, encoded: &rushes_media::Encoded| {
+        check(file, &source, &settings, Some(encoded), &mut |_| ()).unwrap().problems
+    };
+    let mut more = encoded.clone();
+    more.frames += 1;
+    assert_eq!(problems(&out, &more), ["frames: must be 51, got 50"]);
+    let mut longer = encoded.clone();
+    longer.video_duration_ns += 50_000_000;
+    assert!(problems(&out, &longer)[0].starts_with("video length off by: at most 40.0 ms, got"));
+    let mut shifted = encoded.clone();
+    shifted.av_start_offset_ns += 50_000_000;
+    assert!(problems(&out, &shifted)[0].starts_with("sound against picture off by"));
+
+    let bytes = std::fs::read(&out).unwrap();
+    let cut = dir.path().join("cut.mp4");
+    std::fs::write(&cut, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    assert!(!problems(&cut, &encoded).is_empty(), "a file that was cut off must not pass");
+    std::fs::write(&cut, &bytes[..100]).unwrap();
+    assert!(problems(&cut, &encoded)[0].starts_with("file: must decode"));
+    let mut flipped = bytes;
+    let middle = flipped.len() * 3 / 4;
+    flipped[middle..middle + 400].fill(0xff);
+    std::fs::write(&cut, &flipped).unwrap();
+    assert!(!problems(&cut, &encoded).is_empty(), "damaged data must not pass");
+}
+
+#[test]
+fn bad_input_is_refused_with_its_reason_and_advice() {
+    let dir = folder();
+    let path = |name: &str| dir.path().join(name);
+    make(CLIP, &path("clip.mp4"));
+    make(SOUND, &path("sound.mp4"));
+    let clip = std::fs::read(path("clip.mp4")).unwrap();
+    let tail = clip.windows(4).position(|word| word == b"mdat").unwrap();
+    std::fs::write(path("empty.mp4"), b"").unwrap();
+    std::fs::write(path("text.mp4"), "just words, no pictures\n".repeat(50)).unwrap();
+    std::fs::write(path("no_index.mp4"), [&clip[..32], &clip[tail - 4..]].concat()).unwrap();
+    std::fs::write(path("half.mp4"), &clip[..tail + (clip.len() - tail) / 2]).unwrap();
+    let cases = [
+        ("missing.mp4", FailureCode::InputNotFound),
+        (".", FailureCode::InputNotAFile),
+        ("empty.mp4", FailureCode::InputEmpty),
+        ("text.mp4", FailureCode::InputUnreadable),
+        ("no_index.mp4", FailureCode::InputUnreadable),
+        ("half.mp4", FailureCode::InputDamaged),
+        ("sound.mp4", FailureCode::StreamMissing),
+    ];
+    for (name, code) in cases {
+        let failure = encoded(&path(name), &path("out.mp4"), &quick()).unwrap_err();
+        assert_eq!(failure.code, code, "{name}: {failure}");
+        assert!(!failure.advice.is_empty(), "{name}: {failure}");
+    }
+}
+
+#[test]
+fn starting_leaves_no_thread_behind() {
+    let threads = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    let before = threads();
+    rushes_media::init().unwrap();
+    rushes_media::preload();
+    assert_eq!(threads(), before);
+}

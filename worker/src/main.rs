@@ -1,0 +1,16 @@
+//! `rushes-worker`: see the library for everything.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use rushes_worker::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run() {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("rushes-worker: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

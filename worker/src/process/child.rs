@@ -1,0 +1,150 @@
+//! The task process itself: `rushes-worker task`, started only by a worker.
+//!
+//! It loads GStreamer, says that it is ready, waits for its one job, puts up its walls and only then parses media.
+//! Whatever happens to its worker, end of file on standard input ends it at once.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::ExitCode;
+use std::sync::mpsc;
+
+use rushes_media as media;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::task::Progress;
+use rustix::process::{Resource, Rlimit, Signal, getpid, getppid, kill_process, setrlimit};
+
+use super::protocol::{self, LocalEncoded, LocalResult, LocalWork, TaskProcessJob, TaskProcessReply};
+use crate::sandbox;
+
+/// Runs the task process. `parent` is the worker's process id.
+///
+/// # Errors
+/// What went wrong before a job could be answered; the worker finds it at the end of standard error.
+pub fn run(parent: i32) -> anyhow::Result<ExitCode> {
+    // The second line: the first is end of file on standard input.
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid().map(|p| p.as_raw_nonzero().get()) != Some(parent) {
+        anyhow::bail!("a task process is started by its worker only");
+    }
+    rustix::thread::set_name(c"rushes-task")?;
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    close_inherited()?;
+    let mut replies = Replies(File::from(own_stdout()?));
+
+    media::init().map_err(anyhow::Error::new)?;
+    media::preload();
+    replies.send(&TaskProcessReply::Ready { media: gstreamer::version_string().to_string() })?;
+
+    let mut control = File::from(rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?);
+    let Some(job) = protocol::read::<TaskProcessJob>(&mut control)? else {
+        return Ok(ExitCode::SUCCESS);
+    };
+    let result = match sandbox::enter(&job.walls) {
+        Ok(walls) => {
+            watch(control);
+            replies.send(&TaskProcessReply::Contained(walls))?;
+            perform(job.work, &mut replies)
+        }
+        Err(error) => {
+            // Half contained: say why and wait for the end without a further step.
+            watch(control);
+            LocalResult::Failed(error.failure())
+        }
+    };
+    replies.send(&TaskProcessReply::Done(result))?;
+    // The worker reads this process's use of CPU and memory, then closes the pipe.
+    let (_never, wait) = mpsc::channel::<()>();
+    let _ = wait.recv();
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends this process as soon as the worker closes its end of the pipe, or dies.
+fn watch(mut control: File) {
+    let watcher = std::thread::Builder::new().name("control-pipe".to_owned()).spawn(move || {
+        // The worker says nothing after the job; whatever comes is the end.
+        let _ = protocol::read::<TaskProcessJob>(&mut control);
+        let _ = kill_process(getpid(), Signal::KILL);
+    });
+    if watcher.is_err() {
+        let _ = kill_process(getpid(), Signal::KILL);
+    }
+}
+
+/// Closes what the worker's own parent may have left open; the worker's own files close by themselves.
+fn close_inherited() -> io::Result<()> {
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|number| *number > 2)
+        .collect();
+    for number in open {
+        // The listing's own descriptor is among them and closed already.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
+}
+
+/// Keeps standard output for replies and gives libraries that print there standard error instead.
+fn own_stdout() -> io::Result<OwnedFd> {
+    let own = rustix::io::fcntl_dupfd_cloexec(io::stdout().as_fd(), 3)?;
+    rustix::stdio::dup2_stdout(io::stderr().as_fd())?;
+    Ok(own)
+}
+
+struct Replies(File);
+
+impl Replies {
+    fn send(&mut self, reply: &TaskProcessReply) -> Result<(), protocol::PipeError> {
+        protocol::write(&mut self.0, reply)
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        if self.send(&TaskProcessReply::Progress(progress)).is_err() {
+            // Nobody listens any more; the watcher ends this process.
+            let _ = io::stderr().flush();
+        }
+    }
+}
+
+fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
+    let result = match work {
+        LocalWork::Nothing => Ok(LocalResult::Nothing),
+        LocalWork::Discover => Ok(LocalResult::Discovered(media::discover_encoders())),
+        LocalWork::Probe { input } => media::probe(&input).map(LocalResult::Probed),
+        LocalWork::Encode { input, source, settings, output, threads } => {
+            let job = media::EncodeJob {
+                input: &input,
+                source: &source,
+                settings: &settings,
+                output: &output,
+                threads,
+            };
+            encode_and_check(&job, replies).map(LocalResult::Encoded)
+        }
+    };
+    result.unwrap_or_else(LocalResult::Failed)
+}
+
+fn encode_and_check(job: &media::EncodeJob<'_>, replies: &mut Replies) -> Result<LocalEncoded, Failure> {
+    let encoded = media::encode(job, &mut |progress| replies.progress(progress))?;
+    for warning in &encoded.warnings {
+        eprintln!("{warning}");
+    }
+    let progress = &mut |progress| replies.progress(progress);
+    let check = media::check(job.output, job.source, job.settings, Some(&encoded), progress)?;
+    if !check.problems.is_empty() {
+        return Err(Failure::new(
+            FailureCode::CheckFailed,
+            format!("the finished file did not pass its check: {}", check.problems.join("; ")),
+            "nothing was published; if a retry fails too, the input is probably damaged",
+        ));
+    }
+    let facts = media::probe(job.output)?;
+    Ok(LocalEncoded {
+        facts,
+        check,
+        encode_ms: encoded.encode_ms,
+        speed_permille: encoded.speed_permille,
+        encoder: encoded.encoder,
+    })
+}

@@ -1,0 +1,167 @@
+//! Starts task processes and keeps some ready, as loading GStreamer takes tens of milliseconds.
+//!
+//! A process serves one job only; the pool replaces it as soon as it is taken.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rushes_shared::failure::{Failure, FailureCode};
+use rustix::process::Pid;
+use tokio::process::Command;
+use tokio::sync::Notify;
+use tracing::{debug, warn};
+
+use super::ledger::Ledger;
+use super::running::TaskProcess;
+
+/// Pause after a process that would not start.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
+
+/// How task processes are started.
+#[derive(Debug, Clone)]
+pub struct PoolConfig {
+    /// The program, which is the worker's own.
+    pub program: PathBuf,
+    /// Its whole environment.
+    pub environment: Vec<(String, String)>,
+    /// Where it waits for its job.
+    pub directory: PathBuf,
+    /// How many are kept ready.
+    pub warm: usize,
+    /// How long a start may take.
+    pub start_timeout: Duration,
+}
+
+/// A process that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system refused to start it.
+    #[error("the task process could not be started: {0}")]
+    Spawn(#[from] std::io::Error),
+    /// It ended before it was ready.
+    #[error("the task process ended before it was ready: {0}")]
+    Ended(String),
+    /// It took too long.
+    #[error("the task process was not ready after {} ms", .0.as_millis())]
+    Slow(Duration),
+}
+
+impl StartError {
+    /// The failure of the attempt that needed it.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let advice =
+            "look at the worker's log and at the node's memory and load; the task is tried elsewhere";
+        Failure::new(FailureCode::NodeUnfit, self.to_string(), advice)
+    }
+}
+
+/// Where attempts get their processes.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: PoolConfig,
+    ledger: Ledger,
+    ready: Mutex<VecDeque<TaskProcess>>,
+    taken: Notify,
+}
+
+impl Pool {
+    /// A pool that starts filling itself. Must be called within the runtime, on the thread that lives as long as the
+    /// worker: the kernel ties a process to the thread that started it.
+    #[must_use]
+    pub fn new(config: PoolConfig, ledger: Ledger) -> Self {
+        let shared =
+            Arc::new(Shared { config, ledger, ready: Mutex::new(VecDeque::new()), taken: Notify::new() });
+        tokio::spawn(keep_warm(Arc::clone(&shared)));
+        Self { shared }
+    }
+
+    /// A process that waits for its job: a warm one, or else a new one.
+    ///
+    /// # Errors
+    /// [`StartError`] where none can be started.
+    pub async fn take(&self) -> Result<TaskProcess, StartError> {
+        loop {
+            let Some(mut process) = self.shared.ready().pop_front() else {
+                return self.shared.start().await;
+            };
+            self.shared.taken.notify_one();
+            if process.is_alive() {
+                return Ok(process);
+            }
+            debug!(pid = process.pid().as_raw_nonzero().get(), "a warm task process had died");
+        }
+    }
+
+    /// How many processes are ready now.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        self.shared.ready().len()
+    }
+}
+
+impl Shared {
+    fn ready(&self) -> MutexGuard<'_, VecDeque<TaskProcess>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn start(&self) -> Result<TaskProcess, StartError> {
+        start(&self.config, &self.ledger).await
+    }
+}
+
+/// Starts one process and waits until it is ready.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: &PoolConfig, ledger: &Ledger) -> Result<TaskProcess, StartError> {
+    let mut command = Command::new(&config.program);
+    command
+        .arg0("rushes-worker")
+        .arg("task")
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .env_clear()
+        .envs(config.environment.iter().map(|(k, v)| (k, v)))
+        .current_dir(&config.directory)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    let child = command.spawn()?;
+    let gone = || StartError::Ended("it was gone at once".to_owned());
+    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).ok_or_else(gone)?;
+    let noted = ledger.note(pid)?;
+    let mut process = TaskProcess::adopt(child, pid, noted)?;
+    match tokio::time::timeout(config.start_timeout, process.ready()).await {
+        Ok(Ok(())) => Ok(process),
+        Ok(Err(how)) => Err(StartError::Ended(how)),
+        Err(_) => Err(StartError::Slow(config.start_timeout)),
+    }
+}
+
+/// Fills the pool one by one, for as long as the runtime lives.
+async fn keep_warm(shared: Arc<Shared>) {
+    loop {
+        if shared.ready().len() >= shared.config.warm {
+            shared.taken.notified().await;
+            continue;
+        }
+        match shared.start().await {
+            Ok(process) => shared.ready().push_back(process),
+            Err(error) => {
+                warn!(%error, "no task process could be kept ready");
+                tokio::time::sleep(PAUSE_AFTER_FAILURE).await;
+            }
+        }
+    }
+}

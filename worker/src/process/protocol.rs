@@ -1,0 +1,188 @@
+//! What worker and task process say to each other over the process's standard input and output.
+//!
+//! ```text
+//! worker                         task process
+//!                       <-       Ready            GStreamer is loaded; nothing has been parsed
+//! Job                   ->
+//!                       <-       Contained        limits are in force; from here on media may be parsed
+//!                       <-       Progress …
+//!                       <-       Done
+//! (end of file)         ->       (killed by itself, at any point)
+//! ```
+//! Both ends are the same program, so there is one version. A reply is bounded like a message from outside: whoever
+//! takes a task process over can write here.
+
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+
+use rushes_shared::encode::EncodeSettings;
+use rushes_shared::failure::Failure;
+use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
+use rushes_shared::media::{CheckReport, MediaFacts};
+use rushes_shared::node::EncoderFact;
+use rushes_shared::task::{Progress, TaskLimits};
+use serde::{Deserialize, Serialize};
+
+/// Walls around one job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Walls {
+    /// Refuse to work without Landlock.
+    pub require_landlock: bool,
+    /// May be read: system files and the job's own input.
+    pub read: Vec<PathBuf>,
+    /// May be read and written beside `work_dir`.
+    pub write: Vec<PathBuf>,
+    /// The job's own directory: current, readable, writable.
+    pub work_dir: PathBuf,
+    /// Bounds that the kernel enforces; the wall limits are the worker's.
+    pub limits: TaskLimits,
+}
+
+/// What a task process does, all paths local.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "made once per task")]
+pub enum LocalWork {
+    /// Nothing: shows that the walls stand.
+    Nothing,
+    /// Tries every known encoder.
+    Discover,
+    /// Reads a file's facts.
+    Probe {
+        /// The file.
+        input: PathBuf,
+    },
+    /// Encodes a file and checks the result.
+    Encode {
+        /// The source.
+        input: PathBuf,
+        /// Its facts.
+        source: MediaFacts,
+        /// How.
+        settings: EncodeSettings,
+        /// The file to make.
+        output: PathBuf,
+        /// Threads that it may keep busy; `None` for every core.
+        threads: Option<u32>,
+    },
+}
+
+/// Worker to task process: the one job of its life.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskProcessJob {
+    /// What to put up first.
+    pub walls: Walls,
+    /// What to do then.
+    pub work: LocalWork,
+}
+
+/// What an encode left behind, before it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LocalEncoded {
+    /// What a probe of the output says.
+    pub facts: MediaFacts,
+    /// What its check found.
+    pub check: CheckReport,
+    /// Wall time of the encode alone, in milliseconds.
+    pub encode_ms: u64,
+    /// Media time per wall time of the encode alone, in thousandths.
+    pub speed_permille: u32,
+    /// The encoder, with its library's version where known.
+    pub encoder: String,
+}
+
+/// How a job ended in its process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum LocalResult {
+    /// Of [`LocalWork::Nothing`].
+    Nothing,
+    /// Of a discovery.
+    Discovered(Vec<EncoderFact>),
+    /// Of a probe.
+    Probed(MediaFacts),
+    /// Of an encode.
+    Encoded(LocalEncoded),
+    /// Of anything that failed in an ordinary way.
+    Failed(Failure),
+}
+
+/// Task process to worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum TaskProcessReply {
+    /// Loaded, waits for its job.
+    Ready {
+        /// The media library in use, such as `GStreamer 1.22.0`.
+        media: String,
+    },
+    /// The walls stand; what they are made of, such as `landlock-v7 seccomp rlimits`.
+    Contained(String),
+    /// How far the work has come; phase, media time, frames, speed are filled in.
+    Progress(Progress),
+    /// The end. The process waits for end of file after it, so that its use of memory and CPU can be read.
+    Done(LocalResult),
+}
+
+impl Message for TaskProcessJob {
+    const KIND: u16 = 16;
+    const VERSION: u16 = 1;
+    const LIMIT: u32 = 1 << 20;
+}
+
+impl Message for TaskProcessReply {
+    const KIND: u16 = 17;
+    const VERSION: u16 = 1;
+    const LIMIT: u32 = 1 << 20;
+}
+
+/// A message that could not be passed over a pipe.
+#[derive(Debug, thiserror::Error)]
+pub enum PipeError {
+    /// The pipe failed.
+    #[error("the pipe between worker and task process failed: {0}")]
+    Io(#[from] io::Error),
+    /// The bytes are no message.
+    #[error("worker and task process do not understand each other: {0}")]
+    Frame(#[from] FrameError),
+}
+
+/// Reads one message; `None` at a clean end of file.
+///
+/// # Errors
+/// [`PipeError`].
+pub fn read<M: Message>(from: &mut impl Read) -> Result<Option<M>, PipeError> {
+    let mut header = [0; HEADER_LEN];
+    match from.read(&mut header[..1])? {
+        0 => return Ok(None),
+        _ => from.read_exact(&mut header[1..])?,
+    }
+    let header = Header::from_bytes(header);
+    header.expect::<M>()?;
+    let mut payload = vec![0; header.length as usize];
+    from.read_exact(&mut payload)?;
+    Ok(Some(frame::decode(&payload)?))
+}
+
+/// Writes one message.
+///
+/// # Errors
+/// [`PipeError`].
+pub fn write<M: Message>(into: &mut impl Write, message: &M) -> Result<(), PipeError> {
+    into.write_all(&frame::encode(message)?)?;
+    Ok(into.flush()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_pass_and_a_torn_one_is_an_error() {
+        let reply = TaskProcessReply::Contained("landlock-v7".into());
+        let mut pipe = Vec::new();
+        write(&mut pipe, &reply).expect("memory does not fail");
+        let mut from = pipe.as_slice();
+        assert_eq!(read(&mut from).expect("it is whole"), Some(reply));
+        assert_eq!(read::<TaskProcessReply>(&mut from).expect("a clean end"), None);
+        assert!(read::<TaskProcessReply>(&mut &pipe[..pipe.len() - 1]).is_err());
+        assert!(read::<TaskProcessJob>(&mut pipe.as_slice()).is_err(), "another kind");
+    }
+}

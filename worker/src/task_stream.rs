@@ -1,0 +1,197 @@
+//! One task's stream: its order or adoption comes in, reports about it go out, until its outcome is collected.
+//!
+//! The stream may break at any time; the attempt does not notice. The next connection brings another stream for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{RecvStream, SendStream};
+use rushes_net::NetError;
+use rushes_net::framed::{self, FrameReader};
+use rushes_shared::failure::{Failure, FailureClass, FailureCode};
+use rushes_shared::frame;
+use rushes_shared::id::AttemptId;
+use rushes_shared::task::{TaskOutcome, TaskValue, TaskWork, Usage};
+use rushes_shared::wire::{TaskBound, TaskReply};
+use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, debug, info, info_span};
+
+use crate::attempt::{self, Dispatch};
+use crate::held::{Held, StopReason};
+use crate::metrics;
+use crate::worker::Worker;
+
+/// Reports about one attempt are at least this far apart, except its end.
+const QUIET: Duration = Duration::from_millis(100);
+/// And at most this far, even if nothing has changed.
+const REPEAT: Duration = Duration::from_secs(1);
+
+/// Serves a stream to its end.
+pub async fn serve(worker: Arc<Worker>, send: SendStream, recv: RecvStream) {
+    let mut reader = FrameReader::new(recv);
+    let mut send = send;
+    match begin(&worker, &mut send, &mut reader).await {
+        Ok(Some(held)) => {
+            let span = info_span!("report", task = %held.task(), attempt = %held.attempt());
+            let told = report(&worker, &held, &mut send, &mut reader).instrument(span).await;
+            if let Err(error) = told {
+                debug!(%error, attempt = %held.attempt(), "a task's stream ended early; the attempt is kept");
+            }
+        }
+        Ok(None) => {}
+        Err(error) => debug!(%error, "a task's stream ended before it began"),
+    }
+    // Fails where the stream is gone already.
+    let _ = send.finish();
+}
+
+/// Reads what the stream is about. `None` where it was refused.
+async fn begin(
+    worker: &Arc<Worker>,
+    send: &mut SendStream,
+    reader: &mut FrameReader,
+) -> Result<Option<Arc<Held>>, NetError> {
+    let accepted = match reader.next::<TaskBound>().await? {
+        Some(TaskBound::Start { order, read_ticket, write_ticket }) => {
+            accept(worker, Dispatch { order, read_ticket, write_ticket })
+        }
+        Some(TaskBound::Attach { attempt }) => {
+            worker.held.find(attempt).ok_or_else(|| no_such_attempt(attempt))
+        }
+        Some(TaskBound::Cancel | TaskBound::Collected) => {
+            return Err(NetError::Protocol { reason: "a task's stream began without a task".to_owned() });
+        }
+        None => return Ok(None),
+    };
+    match accepted {
+        Ok(held) => Ok(Some(held)),
+        Err(failure) => {
+            info!(%failure, "an order was refused");
+            framed::send(send, &TaskReply::Refused(failure)).await?;
+            Ok(None)
+        }
+    }
+}
+
+/// Takes an order on, unless it is stale or beyond what this worker can hold.
+fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure> {
+    let (task, attempt) = (dispatch.order.task, dispatch.order.attempt);
+    let newest = worker.epoch();
+    if attempt.epoch < newest {
+        let message =
+            format!("the order is of reign {}, this worker has served reign {}", attempt.epoch.0, newest.0);
+        return Err(Failure::new(FailureCode::NodeUnfit, message, "an old coordinator still runs: stop it"));
+    }
+    if let Some(held) = worker.held.find(attempt) {
+        return Ok(held);
+    }
+    if *worker.leaving.borrow() {
+        let failure =
+            Failure::new(FailureCode::NodeUnfit, "the worker stops", "the task is tried on another worker");
+        return Err(failure.with_class(FailureClass::NodeFault));
+    }
+    let most = worker.settings().link.held_max;
+    if worker.held.len() >= most {
+        let message = format!("{most} attempts wait here to be collected");
+        return Err(Failure::new(
+            FailureCode::NodeUnfit,
+            message,
+            "the task is tried again; see link.held_max",
+        ));
+    }
+    let kind = dispatch.order.work.kind();
+    if dispatch.order.work == TaskWork::Noop {
+        let (held, _) = worker.held.hold(task, attempt);
+        let outcome = TaskOutcome::Succeeded { value: TaskValue::Nothing, usage: Usage::default() };
+        metrics::task_started(kind);
+        metrics::task_ended(kind, &outcome);
+        held.finish(outcome);
+        return Ok(held);
+    }
+    let share = worker.slots.take(kind, dispatch.order.demand)?;
+    let (held, _) = worker.held.hold(task, attempt);
+    let span = info_span!("attempt", job = %task.job, task = task.index, attempt = %attempt);
+    let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), share);
+    tokio::spawn(work.instrument(span));
+    Ok(held)
+}
+
+fn no_such_attempt(attempt: AttemptId) -> Failure {
+    Failure::new(
+        FailureCode::WorkerLost,
+        format!("attempt {attempt} is not on this worker"),
+        "it ended with an earlier run of the worker; it is tried again",
+    )
+}
+
+/// Reports about an attempt until its outcome is collected.
+async fn report(
+    worker: &Worker,
+    held: &Held,
+    send: &mut SendStream,
+    reader: &mut FrameReader,
+) -> Result<(), NetError> {
+    let mut watch = held.watch();
+    let mut bytes = frame::encode(&TaskReply::Started)?;
+    let mut sent = Instant::now();
+    let mut due = Some(sent);
+    loop {
+        tokio::select! {
+            biased;
+            message = reader.next::<TaskBound>() => match message? {
+                Some(TaskBound::Cancel) => {
+                    info!("the coordinator cancels the attempt");
+                    held.stop(StopReason::Unwanted);
+                }
+                // The stream's other half may go on; without it nobody could cancel or collect.
+                Some(TaskBound::Collected | TaskBound::Start { .. } | TaskBound::Attach { .. }) => {
+                    return Err(NetError::Protocol { reason: "an unexpected message about a running task".into() });
+                }
+                None => return Ok(()),
+            },
+            changed = watch.changed() => {
+                if changed.is_err() {
+                    return Ok(());
+                }
+                due = Some(if watch.borrow().outcome.is_some() { Instant::now() } else { sent + QUIET });
+            }
+            () = sleep_until(due.unwrap_or(sent + REPEAT)) => {
+                let now = watch.borrow_and_update().clone();
+                for line in held.take_log() {
+                    bytes.extend(frame::encode(&TaskReply::Log(line))?);
+                }
+                match (&now.outcome, now.progress) {
+                    (Some(outcome), _) => bytes.extend(frame::encode(&TaskReply::Outcome((**outcome).clone()))?),
+                    (None, Some(progress)) => bytes.extend(frame::encode(&TaskReply::Progress(progress))?),
+                    (None, None) => {}
+                }
+                send.write_chunk(std::mem::take(&mut bytes).into()).await.map_err(NetError::from)?;
+                if let Some(outcome) = &now.outcome {
+                    return collect(worker, held, outcome, reader).await;
+                }
+                (sent, due) = (Instant::now(), None);
+            }
+        }
+    }
+}
+
+/// Waits until the coordinator has the outcome on disk, and forgets it then.
+async fn collect(
+    worker: &Worker,
+    held: &Held,
+    outcome: &TaskOutcome,
+    reader: &mut FrameReader,
+) -> Result<(), NetError> {
+    loop {
+        match reader.next::<TaskBound>().await? {
+            Some(TaskBound::Collected) => break,
+            // Too late: it has ended by itself.
+            Some(TaskBound::Cancel) => {}
+            // Who cancels may not care for the answer.
+            None if *outcome == TaskOutcome::Cancelled => break,
+            Some(TaskBound::Start { .. } | TaskBound::Attach { .. }) | None => return Ok(()),
+        }
+    }
+    worker.held.forget(held.attempt());
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! A real worker process in a farm that is played by hand, over real QUIC, with real encodes.
+
+mod fake;
+mod link;
+mod task_process;
