@@ -13,7 +13,8 @@ use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
 use tokio::sync::Semaphore;
 
-use crate::engine_actor::{Clock, EngineActor, Happened, tell};
+use crate::clock::Clock;
+use crate::engine_actor::{EngineActor, Happened, tell};
 
 /// Requests under way at once.
 const STREAMS: usize = 64;

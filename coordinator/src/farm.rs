@@ -13,7 +13,8 @@ use rushes_shared::job::{JobSpec, JobState};
 use rushes_shared::principal::{Principal, Role};
 use tokio::sync::{broadcast, watch};
 
-use crate::engine_actor::{Clock, EngineActor, Inspect, News, Request, View};
+use crate::clock::Clock;
+use crate::engine_actor::{EngineActor, Inspect, News, Request, View};
 use crate::store::StoreReader;
 
 /// Why the farm did not answer as asked.

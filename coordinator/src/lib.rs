@@ -12,6 +12,7 @@
 //! ```
 
 pub mod api;
+pub mod clock;
 pub mod commands;
 pub mod depot;
 pub mod depot_client;

@@ -16,9 +16,10 @@ use rushes_shared::wire::{BULK_ALPNS, JOIN_ALPNS, WORKER_ALPNS};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::api::{self, Api, ApiParts};
+use crate::clock::Clock;
 use crate::depot_client::DepotFront;
 use crate::depot_process::DepotProcess;
-use crate::engine_actor::{Clock, EngineActor, EngineParts};
+use crate::engine_actor::{EngineActor, EngineParts};
 use crate::farm::Farm;
 use crate::joins::Joins;
 use crate::layout::Layout;

@@ -28,7 +28,9 @@ mod handle;
 mod journal;
 mod keys;
 mod parcel;
+mod reader;
 mod recovery;
+mod shared;
 mod side;
 mod snapshot;
 mod snapshotter;
@@ -47,14 +49,15 @@ pub use backup::{
 pub use commit::{Batch, EventSink, StoreEvent};
 pub use error::StoreError;
 pub use group::Mark;
-pub use handle::{Running, StoreHandle, StoreReader, StoreStats, SubmitError};
+pub use handle::{Running, StoreHandle, SubmitError};
 pub use keys::{KEY_NAME_LIMIT, KEY_VALUE_LIMIT, Swap};
+pub use reader::{StoreReader, StoreStats};
 pub use recovery::{Missing, Origin, Recovery, Replayed, Report};
 pub use snapshotter::{Fold, FoldError, SnapshotFacts};
 pub use space::{Space, free_space};
 
 use commit::Committer;
-use handle::Shared;
+use shared::Shared;
 
 /// Limits and policies.
 #[derive(Debug, Clone)]

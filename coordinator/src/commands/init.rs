@@ -14,7 +14,7 @@ use rushes_shared::principal::Role;
 use rushes_shared::view::NewJoinTokenRequest;
 
 use super::token;
-use crate::engine_actor::Clock;
+use crate::clock::Clock;
 use crate::joins::Joins;
 use crate::layout::Layout;
 use crate::pki::Authority;

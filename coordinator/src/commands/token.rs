@@ -14,7 +14,7 @@ use rushes_shared::view::{
 };
 use serde_json::Value;
 
-use crate::engine_actor::Clock;
+use crate::clock::Clock;
 use crate::joins::Joins;
 use crate::layout::Layout;
 use crate::local_api;
