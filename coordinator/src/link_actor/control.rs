@@ -40,6 +40,7 @@ pub async fn serve(
             engine: engine.clone(),
             farm,
             tasks: BTreeMap::new(),
+            lane: None,
         }
     });
     // The engine ends only with the process; a failed send then is the end of this connection too.
