@@ -13,8 +13,8 @@ use metrics::counter;
 use rushes_shared::id::TenantId;
 use rushes_shared::principal::{Principal, Role};
 
-use super::Api;
 use super::problem::Problem;
+use super::{Api, vault};
 use crate::pki::api_token::{self, ApiRefusal};
 
 /// Longest token that is looked at, in bytes.
@@ -68,9 +68,11 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
         return Ok(Caller(Arc::new(LocalAdmin::principal())));
     }
     let api = request.app_data::<web::Data<Arc<Api>>>().expect("the table gives every route the API");
-    let stranger = |code: &str, detail: &str| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
     let Some(value) = request.headers().get(header::AUTHORIZATION) else {
-        return Err(stranger("token_missing", "this needs a token: send 'Authorization: Bearer TOKEN'"));
+        return Err(Problem::stranger(
+            "token_missing",
+            "this needs a token: send 'Authorization: Bearer TOKEN'",
+        ));
     };
     let secret = value
         .to_str()
@@ -78,25 +80,24 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, secret)| scheme.eq_ignore_ascii_case("bearer") && secret.len() <= MAX_TOKEN)
         .map(|(_, secret)| secret.trim().to_owned())
-        .ok_or_else(|| stranger("token_unreadable", "the Authorization header should read 'Bearer TOKEN'"))?;
+        .ok_or_else(|| {
+            Problem::stranger("token_unreadable", "the Authorization header should read 'Bearer TOKEN'")
+        })?;
     // Tokens are known by their hash, so that neither a map nor a store compares secrets.
     let hash = *blake3::hash(secret.as_bytes()).as_bytes();
     if let Some(principal) = api.tokens.find(&hash) {
         return Ok(Caller(principal));
     }
-    let vault = Arc::clone(&api.parts.vault);
+    let store = Arc::clone(&api.parts.vault);
     let now = api.now();
-    let answer = web::block(move || api_token::authenticate(&*vault, &secret, now))
-        .await
-        .map_err(|_| Problem::unavailable("stopping", "the coordinator is stopping", 5))?;
-    match answer {
+    match vault::blocking(move || api_token::authenticate(&*store, &secret, now)).await? {
         Ok(principal) => {
             let principal = Arc::new(principal);
             api.tokens.keep(hash, Arc::clone(&principal));
             Ok(Caller(principal))
         }
         Err(ApiRefusal::Vault(error)) => Err(error.into()),
-        Err(refusal) => Err(stranger("token_refused", &refusal.to_string())),
+        Err(refusal) => Err(Problem::stranger("token_refused", refusal.to_string())),
     }
 }
 

@@ -14,11 +14,10 @@ use rushes_shared::principal::Role;
 use rushes_shared::request::{Asking, Format, JobRequest, job_schema};
 use rushes_shared::ticket::Grant;
 use rushes_shared::view::{JobList, JobView, ProblemView, SubmittedView};
-use serde::de::DeserializeOwned;
 
 use super::auth::Caller;
 use super::problem::Problem;
-use super::{Api, views};
+use super::{Api, body, views};
 use crate::farm::{FarmError, JobFilter};
 
 /// Longest idempotency key, in bytes.
@@ -29,12 +28,6 @@ const PAGE: usize = 50;
 
 /// Roles that see jobs. A submitter sees what becomes of its own tenant's jobs.
 pub(super) const READERS: &[Role] = &[Role::Viewer, Role::Submitter, Role::Operator];
-
-/// A JSON body as its type.
-pub(super) fn json_body<T: DeserializeOwned>(body: &[u8], code: &str) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, format!("the body: {e}")))
-}
 
 /// Submits a job, as JSON or (`Content-Type: application/toml`) TOML. The answer comes once the job is on disk.
 ///
@@ -54,9 +47,8 @@ pub(super) async fn submit(
     let by = caller.needs(&[Role::Submitter])?;
     let format = format_of(&request)?;
     let key = idempotency_key(&request, &body)?;
-    let text = std::str::from_utf8(&body).map_err(|e| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", format!("not UTF-8: {e}"))
-    })?;
+    let text =
+        std::str::from_utf8(&body).map_err(|e| body::invalid("invalid_job", format!("not UTF-8: {e}")))?;
     let spec = JobRequest::parse(format, text, Asking { tenant: &by.tenant, now: api.now() })?;
     let roots = api.parts.output_roots.as_deref();
     if let Some(path) = roots.and_then(|roots| misplaced(&spec.work, roots)) {
