@@ -7,6 +7,7 @@
 //! jobs uploads workers tokens admin health          news     event streams (SSE)
 //! views     the engine's documents as JSON          problem  every error, as RFC 9457 has it
 //! body      bodies of requests                      vault    questions to the key store
+//! destinations  whether outputs can go where they should
 //! ```
 //!
 //! The API keeps no state of its own: what it answers comes from the [`Farm`], the token vault and the news.
@@ -14,6 +15,7 @@
 mod admin;
 mod auth;
 mod body;
+mod destinations;
 mod guard;
 mod health;
 mod jobs;

@@ -32,5 +32,7 @@ pub mod run;
 pub mod settings;
 pub mod store;
 pub mod store_vault;
+mod strangers;
 pub mod telemetry;
 pub mod tls;
+mod upload_keeper;

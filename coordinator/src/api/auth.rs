@@ -16,6 +16,7 @@ use rushes_shared::principal::{Principal, Role};
 use super::problem::Problem;
 use super::{Api, vault};
 use crate::pki::api_token::{self, ApiRefusal};
+use crate::strangers;
 
 /// Longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 512;
@@ -104,7 +105,10 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
 fn note(request: &HttpRequest, problem: &Problem) {
     let peer = request.peer_addr().map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
     counter!("rushes_api_auth_failures_total", "reason" => "token").increment(1);
-    tracing::warn!(%peer, method = %request.method(), path = request.path(), %problem, "unauthenticated request");
+    if let Some(untold) = strangers::may_cause_a_line() {
+        let (method, path) = (request.method(), request.path());
+        tracing::info!(%peer, %method, path, %problem, untold, "unauthenticated request");
+    }
 }
 
 /// A principal and when it was looked up.

@@ -71,8 +71,12 @@ pub(super) fn bind(config: &DepotConfig, shelf: Arc<Shelf>) -> Result<HttpServer
                     .route(web::put().to(upload::put))
                     .default_service(web::to(|| async { Problem::no_such_method() })),
             )
-            .route("/health/live", web::get().to(|| async { "alive\n" }))
-            .route("/metrics", web::get().to(metrics_text))
+            .service(web::resource("/health/live").route(web::get().to(alive)).route(web::head().to(alive)))
+            .service(
+                web::resource("/metrics")
+                    .route(web::get().to(metrics_text))
+                    .route(web::head().to(metrics_text)),
+            )
             .default_service(web::to(|| async { Problem::no_such_route() }))
     };
     let server = actix_web::HttpServer::new(app)
@@ -177,6 +181,10 @@ fn ascii(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' })
         .collect()
+}
+
+async fn alive() -> &'static str {
+    "alive\n"
 }
 
 async fn metrics_text(desk: web::Data<Desk>) -> Result<HttpResponse, Problem> {
