@@ -1,6 +1,7 @@
 //! The engine's front for everything else in the process: requests that wait for the disk, questions, news.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::time::Duration;
 
 use actix::{Addr, MailboxError};
@@ -8,13 +9,14 @@ use rushes_core::event::{Event, Refusal, Reply, ReplyTo};
 use rushes_core::job::{Job, JobDoc};
 use rushes_core::record::{self, IdempotencyKey};
 use rushes_core::summary::{FarmDoc, WorkerDoc};
+use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, Seq, TenantId, WorkerId};
-use rushes_shared::job::{JobSpec, JobState};
+use rushes_shared::job::{JobSpec, JobState, Work};
 use rushes_shared::principal::{Principal, Role};
 use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
-use crate::engine_actor::{EngineActor, Inspect, News, Request, View};
+use crate::engine_actor::{EngineActor, Inspect, News, Request, View, WorkerRemoved};
 use crate::store::StoreReader;
 
 /// Why the farm did not answer as asked.
@@ -125,6 +127,15 @@ impl Farm {
         }
     }
 
+    /// Whether a job was submitted with this key before.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn knows_key(&self, by: &Principal, key: &IdempotencyKey) -> Result<bool, FarmError> {
+        let name = (by.tenant.clone(), key.key.clone());
+        self.inspect(move |view| view.engine.state().keys.contains_key(&name)).await
+    }
+
     /// Cancels a job that has not ended.
     ///
     /// # Errors
@@ -146,6 +157,15 @@ impl Farm {
             Reply::Drained { .. } => Ok(()),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Lets a worker go that is not enrolled any more: its connection ends, and what it holds goes elsewhere. How many
+    /// tasks that were.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn let_go(&self, worker: WorkerId) -> Result<usize, FarmError> {
+        Ok(self.engine.send(WorkerRemoved(worker)).await?)
     }
 
     /// A job, live or archived.
@@ -195,6 +215,33 @@ impl Farm {
         self.on_disk(ending).await?;
         let ended = self.archived_before(by.clone(), filter.clone(), before, limit + 1).await?;
         Ok(merge(live, ended, limit))
+    }
+
+    /// Uploads that live jobs behind `after` read, of a bounded number of jobs; the second value says where to go on,
+    /// and is `None` at the end.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn uploads_in_use(
+        &self,
+        after: Option<JobId>,
+    ) -> Result<(Vec<Location>, Option<JobId>), FarmError> {
+        self.inspect(move |view| {
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let jobs = view.engine.state().jobs.range((start, Bound::Unbounded)).take(LIVE_SCAN);
+            let (mut uploads, mut seen, mut last) = (Vec::new(), 0, None);
+            for (id, job) in jobs {
+                (seen, last) = (seen + 1, Some(*id));
+                match &job.spec.work {
+                    Work::Probe { input } | Work::Encode { input, .. } => {
+                        uploads.extend(Some(input).filter(|i| matches!(i, Location::Upload(..))).cloned());
+                    }
+                    Work::Noop { .. } => {}
+                }
+            }
+            (uploads, last.filter(|_| seen == LIVE_SCAN))
+        })
+        .await
     }
 
     /// All known workers.

@@ -8,11 +8,13 @@ mod lane;
 mod task_stream;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use quinn::{Connection, VarInt};
+use rushes_net::endpoint::refuse;
 use rushes_net::ticket::TicketKey;
 use rushes_shared::artifact::Location;
 use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
@@ -26,6 +28,7 @@ use tracing::Instrument;
 use crate::clock::Clock;
 use crate::engine_actor::EngineActor;
 
+use control::Word;
 use lane::LaneWord;
 use task_stream::{TaskStream, TaskWord};
 
@@ -89,6 +92,10 @@ pub enum LinkOrder {
     Draining(bool),
     /// A newer connection took this one's place.
     Replaced,
+    /// An operator removed the worker.
+    Removed,
+    /// The coordinator stops; the sender goes when the worker has heard it.
+    Goodbye(mpsc::Sender<Infallible>),
     /// The engine gave the worker up.
     Close,
 }
@@ -103,7 +110,7 @@ pub struct Overrun;
 pub struct LinkActor {
     worker: WorkerId,
     connection: Connection,
-    control: mpsc::Sender<WorkerBound>,
+    control: mpsc::Sender<Word>,
     engine: Addr<EngineActor>,
     farm: Arc<FarmFacts>,
     tasks: BTreeMap<AttemptId, mpsc::Sender<TaskWord>>,
@@ -117,8 +124,8 @@ pub struct LinkActor {
 struct StreamEnded(AttemptId);
 
 impl LinkActor {
-    fn say(&self, word: WorkerBound) {
-        if self.control.try_send(word).is_err() {
+    fn say(&self, word: impl Into<Word>) {
+        if self.control.try_send(word.into()).is_err() {
             self.connection
                 .close(VarInt::from_u32(close::PROTOCOL), b"the worker does not read its control stream");
         }
@@ -234,6 +241,11 @@ impl LinkActor {
             LinkOrder::Replaced => {
                 let reason = b"a newer connection of this worker took its place";
                 self.connection.close(VarInt::from_u32(close::REPLACED), reason);
+                ctx.stop();
+            }
+            LinkOrder::Goodbye(heard) => self.say(Word::Last(WorkerBound::Goodbye, heard)),
+            LinkOrder::Removed => {
+                refuse(&self.connection, &control::removed());
                 ctx.stop();
             }
             LinkOrder::Close => {

@@ -10,7 +10,7 @@ use rushes_net::bulk::BulkClient;
 use rushes_net::endpoint::{ClientCerts, client, client_config, server};
 use rushes_net::ticket::TicketKey;
 use rushes_shared::id::JobId;
-use rushes_shared::units::Bytes;
+use rushes_shared::units::{Bytes, WallMs};
 use rushes_shared::view::AddressBook;
 use rushes_shared::wire::{BULK_ALPNS, JOIN_ALPNS, WORKER_ALPNS};
 use tokio::sync::{broadcast, mpsc, watch};
@@ -19,7 +19,7 @@ use crate::api::{self, Api, ApiParts};
 use crate::clock::Clock;
 use crate::depot_client::DepotFront;
 use crate::depot_process::DepotProcess;
-use crate::engine_actor::{EngineActor, EngineParts};
+use crate::engine_actor::{EngineActor, EngineParts, Farewell, tell};
 use crate::farm::Farm;
 use crate::joins::Joins;
 use crate::layout::Layout;
@@ -27,14 +27,14 @@ use crate::ledger::Exporter;
 use crate::link_actor::FarmFacts;
 use crate::listener::{self, Listener};
 use crate::pki::join_server::JoinLimits;
-use crate::pki::{Authority, JoinServer, KeyVault};
+use crate::pki::{Authority, JoinServer, KeyVault, VaultError, enrolment, join_token};
 use crate::recover::Replay;
 use crate::settings::Settings;
 use crate::store::{
     FoldError, Origin, Recovery, Running, Store, StoreError, StoreEvent, StoreHandle, StoreOptions,
 };
 use crate::store_vault::StoreVault;
-use crate::telemetry;
+use crate::{telemetry, upload_keeper};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -45,11 +45,13 @@ pub enum End {
     Store(StoreError),
 }
 
-/// How often old jobs are looked for.
+/// How often old jobs and tokens are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 /// How long connections may take to hear of the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 const DAY_MS: u64 = 86_400_000;
+/// A join token that has ended stays in the list for this long, so that one can see what became of it.
+const KEEP_ENDED_MS: u64 = 7 * DAY_MS;
 
 /// The store's options by the settings.
 #[must_use]
@@ -112,6 +114,7 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     let depot = DepotProcess::start(&settings, &layout, arguments).await?;
     let bulk = BulkClient::new(client()?, client_config(&identity, BULK_ALPNS)?, depot.local_addr.clone());
     let depot_front = DepotFront::new(bulk, Arc::clone(&key), clock);
+    let keeper_depot = depot_front.clone();
     let (news, _) = broadcast::channel(settings.queues.news);
 
     let alpns: Vec<&[u8]> = WORKER_ALPNS.iter().chain(JOIN_ALPNS).copied().collect();
@@ -147,7 +150,8 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     let accepting =
         Listener { engine: engine.clone(), farm: farm_facts, join, vault: Arc::clone(&vault), connections };
     actix_rt::spawn(listener::accept(endpoint.clone(), accepting));
-    let farm = Farm::new(engine, reader.clone(), news, confirmed, clock);
+    let farm = Farm::new(engine.clone(), reader.clone(), news, confirmed, clock);
+    let (kept, keeper_farm) = (Arc::clone(&vault), farm.clone());
 
     let store_ready = {
         let handle = handle.clone();
@@ -180,7 +184,8 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     write_book(&layout.run_json, &book)?;
     tracing::info!(api = %book.api_url, workers = %book.link_addr, depot = %book.depot_addr, took = ?started.elapsed(), "ready");
 
-    actix_rt::spawn(retire_old_jobs(handle.clone(), clock, settings.store.retention_days));
+    actix_rt::spawn(upload_keeper::run(keeper_farm, keeper_depot));
+    actix_rt::spawn(retire(handle.clone(), kept, clock, settings.store.retention_days));
     let server_handle = bound.server.handle();
     let serving = actix_rt::spawn(bound.server);
     let end = tokio::select! {
@@ -206,6 +211,10 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     api.stop();
     server_handle.stop(true).await;
     let _served = serving.await;
+    let (heard, mut all_heard) = mpsc::channel(1);
+    tell(&engine, Farewell(heard)).await;
+    // Ends without a word when the last worker has heard it.
+    let _slow_to_hear = tokio::time::timeout(GOODBYE, all_heard.recv()).await;
     endpoint.close(
         quinn::VarInt::from_u32(rushes_shared::wire::close::UNAVAILABLE),
         b"the coordinator stops; connect again later",
@@ -255,11 +264,29 @@ fn ready(handle: &StoreHandle) -> Result<(), String> {
     }
 }
 
-async fn retire_old_jobs(handle: StoreHandle, clock: Clock, days: u64) {
+/// Removes what has been kept long enough: jobs that ended, join tokens that let nobody in any more, removed workers
+/// whose certificates have ended.
+async fn retire(handle: StoreHandle, vault: Arc<dyn KeyVault>, clock: Clock, days: u64) {
     loop {
-        let before = clock.now().wall.0.saturating_sub(days.saturating_mul(DAY_MS));
+        let now = clock.now().wall;
+        let before = now.0.saturating_sub(days.saturating_mul(DAY_MS));
         if !handle.retire_archive(JobId::from_parts(before, 0).0) {
             tracing::debug!("the snapshot thread is busy; old jobs are removed later");
+        }
+        let keys = Arc::clone(&vault);
+        let ended = WallMs(now.0.saturating_sub(KEEP_ENDED_MS));
+        let forgotten = tokio::task::spawn_blocking(move || {
+            Ok::<_, VaultError>((
+                join_token::forget_ended(&*keys, ended)?,
+                enrolment::forget_ended(&*keys, ended)?,
+            ))
+        });
+        match forgotten.await {
+            Ok(Ok((0, 0))) | Err(_) => {}
+            Ok(Ok((tokens, workers))) => {
+                tracing::info!(tokens, workers, "join tokens and removed workers of long ago are forgotten");
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "old join tokens could not be forgotten"),
         }
         tokio::time::sleep(RETENTION_EVERY).await;
     }

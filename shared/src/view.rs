@@ -10,7 +10,7 @@ mod join;
 
 pub use event::EventView;
 pub use farm::{
-    AddressBook, CreatedTokenView, HealthView, NewTokenRequest, ProblemView, RunningView, StatusView,
+    AddressBook, CreatedTokenView, HealthView, NewTokenRequest, ProblemView, RemovedWorkerView, RunningView, StatusView,
     TaskTally, TokenList, TokenView, UploadRequest, UploadView, WorkerList, WorkerView,
 };
 pub use job::{

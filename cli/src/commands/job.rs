@@ -108,10 +108,10 @@ fn wait_for(
     deadline: Option<Instant>,
 ) -> Result<Ending, Fault> {
     let interrupt = Interrupt::watch()?;
-    let mut board = Board::new(farm.quiet);
+    let mut board = Board::for_results(farm);
     let mut watch = Watch::new(client);
     ids.iter().for_each(|id| watch.add(*id));
-    let result = watch.finish(&mut board, &interrupt, deadline);
+    let result = watch.finish(&mut board, &interrupt, deadline, &mut || Ok(()));
     drop(board);
     match result {
         Ok(jobs) => {
@@ -122,11 +122,10 @@ fn wait_for(
             let open = watch.open();
             let plural = if open.len() == 1 { "goes" } else { "go" };
             let names: Vec<String> = open.iter().map(ToString::to_string).collect();
-            eprintln!(
-                "rushes: no longer waiting; {} {plural} on ('rushes job cancel' stops it)",
-                names.join(", ")
-            );
-            Ok(Ending::Interrupted)
+            let (names, it) = (names.join(", "), if open.len() == 1 { "it" } else { "them" });
+            Err(Fault::NoLongerWaiting(format!(
+                "no longer waiting; {names} {plural} on ('rushes job cancel' stops {it})"
+            )))
         }
         Err(fault) => Err(fault),
     }
@@ -140,7 +139,7 @@ fn cancel(farm: &FarmArgs, client: &Client, selectors: &[String]) -> Result<Endi
             Ok(job) => canceled.push(job),
             Err(fault) if selectors.len() == 1 => return Err(fault),
             Err(fault) => {
-                eprintln!("rushes: {selector}: {fault}");
+                fault.tell(farm.output, Some(selector));
                 first_fault.get_or_insert(fault.ending());
             }
         }
@@ -176,8 +175,12 @@ fn list(
         }
     }
     print(farm, &jobs, || {
+        if jobs.is_empty() && query.is_empty() {
+            return "no jobs yet; 'rushes encode FILE -o DIR' or 'rushes job submit JOB.toml' makes one\n"
+                .to_owned();
+        }
         if jobs.is_empty() {
-            return "no jobs\n".to_owned();
+            return "no job fits these conditions; 'rushes job list' shows all\n".to_owned();
         }
         let rows: Vec<Vec<Cell>> = jobs.iter().map(shown::row).collect();
         table(&["ID", "STATE", "DONE", "SUBMITTED (UTC)", "QUEUED", "RAN", "NAME"], &rows, colours())

@@ -1,22 +1,52 @@
 //! The workers' connections: who has one, and which of several is the present one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 use actix::prelude::*;
 use rushes_core::event::LinkId;
 use rushes_shared::id::WorkerId;
+use tokio::sync::mpsc;
 
 use crate::link_actor::{LinkActor, LinkOrder, LinkOrders, Overrun};
 
-/// Connections by worker; a newer one has a higher number.
+/// Connections.
 #[derive(Debug, Default)]
 pub(super) struct Links {
+    /// By worker; a newer one has a higher number.
     open: BTreeMap<(WorkerId, LinkId), Addr<LinkActor>>,
+    /// Workers that were removed in this reign. One may have been let in a moment before.
+    removed: BTreeSet<WorkerId>,
     /// Orders that leave together, each connection's in order.
     waiting: BTreeMap<(WorkerId, LinkId), Vec<LinkOrder>>,
 }
 
 impl Links {
+    /// Ends a removed worker's connections, and any that it still makes.
+    pub(super) fn remove(&mut self, worker: WorkerId) {
+        self.removed.insert(worker);
+        for (_, addr) in self.open.range(all_of(worker)) {
+            // Closing the connection needs no order of orders, and may not wait behind a full mailbox.
+            addr.do_send(LinkOrders(vec![LinkOrder::Removed]));
+        }
+    }
+
+    /// Has every worker told that the coordinator stops; `heard` is dropped when the last has heard it.
+    pub(super) fn farewell(&self, heard: &mpsc::Sender<Infallible>) {
+        for addr in self.open.values() {
+            addr.do_send(LinkOrders(vec![LinkOrder::Goodbye(heard.clone())]));
+        }
+    }
+
+    pub(super) fn is_removed(&self, worker: WorkerId) -> bool {
+        self.removed.contains(&worker)
+    }
+
+    /// The present connection of a worker.
+    pub(super) fn newest(&self, worker: WorkerId) -> Option<LinkId> {
+        self.open.range(all_of(worker)).next_back().map(|((_, link), _)| *link)
+    }
+
     /// A connection is ready for orders; older ones of the same worker are told that it took their place.
     pub(super) fn open(&mut self, worker: WorkerId, link: LinkId, addr: Addr<LinkActor>) {
         let older: Vec<_> = self
@@ -40,10 +70,9 @@ impl Links {
 
     /// Has an order for a worker's connection leave with the next [`Self::flush`]: for the given one, or for its newest.
     pub(super) fn hand(&mut self, worker: WorkerId, link: Option<LinkId>, order: LinkOrder) {
-        let newest = (worker, LinkId(0))..=(worker, LinkId(u64::MAX));
         let found = match link {
             Some(link) => self.open.contains_key(&(worker, link)).then_some((worker, link)),
-            None => self.open.range(newest).next_back().map(|(key, _)| *key),
+            None => self.open.range(all_of(worker)).next_back().map(|(key, _)| *key),
         };
         // A missing link is a lost one: the worker will say what it holds when it is back.
         if let Some(key) = found {
@@ -63,4 +92,8 @@ impl Links {
             }
         }
     }
+}
+
+fn all_of(worker: WorkerId) -> std::ops::RangeInclusive<(WorkerId, LinkId)> {
+    (worker, LinkId(0))..=(worker, LinkId(u64::MAX))
 }

@@ -1,13 +1,14 @@
 //! What the engine's actor is told and asked.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use rushes_core::engine::Engine;
 use rushes_core::event::{Event, FarmEvent, LinkId, Reply, ReplyTo};
 use rushes_shared::id::{JobId, Seq, WorkerId};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use super::EngineActor;
 use crate::link_actor::LinkActor;
@@ -77,7 +78,7 @@ where
 
 /// A connection of a worker is ready for orders.
 #[derive(Debug, Message)]
-#[rtype(result = "()")]
+#[rtype(result = "Result<(), Removed>")]
 pub struct LinkOpened {
     /// Whose.
     pub worker: WorkerId,
@@ -86,6 +87,22 @@ pub struct LinkOpened {
     /// Its actor.
     pub addr: Addr<LinkActor>,
 }
+
+/// The worker was removed while it connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removed;
+
+/// An operator removed a worker. It is already refused at every new connection; this ends the present one, and what it
+/// holds goes elsewhere. Answers with how many tasks that were.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "usize")]
+pub struct WorkerRemoved(pub WorkerId);
+
+/// The coordinator is about to stop: workers are told to keep their work and come back. Whoever sends this waits until
+/// the last sender of the channel is gone: then all of them have heard it, or are gone themselves.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Farewell(pub mpsc::Sender<Infallible>);
 
 /// A connection of a worker is gone.
 #[derive(Debug, Message)]

@@ -1,18 +1,20 @@
 //! The control stream of one worker's connection: its hello, its heartbeats, and words to it.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use rushes_core::event::{Event, LinkId};
+use rushes_net::endpoint::refuse;
 use rushes_net::{NetError, framed};
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::wire::{FarmBound, HeldAttempt, WorkerBound, close};
 use tokio::sync::mpsc;
 
 use super::{FarmFacts, LinkActor, MAILBOX, OPEN_TIMEOUT};
-use crate::engine_actor::{EngineActor, Happened, LinkClosed, LinkOpened, tell};
+use crate::engine_actor::{EngineActor, Happened, LinkClosed, LinkOpened, Removed, tell};
 
 /// Serves one worker's connection from its hello to its end. Runs on the engine's arbiter.
 pub async fn serve(
@@ -43,9 +45,15 @@ pub async fn serve(
             lane: None,
         }
     });
-    // The engine ends only with the process; a failed send then is the end of this connection too.
-    if engine.send(LinkOpened { worker, link, addr }).await.is_err() {
-        return Ok(());
+    match engine.send(LinkOpened { worker, link, addr }).await {
+        Ok(Ok(())) => {}
+        Ok(Err(Removed)) => {
+            let error = removed();
+            refuse(&connection, &error);
+            return Err(error);
+        }
+        // The engine ends only with the process; a failed send then is the end of this connection too.
+        Err(_) => return Ok(()),
     }
     let ended = read_control(&mut recv, worker, link, &engine, hello).await;
     if let Err(error) = &ended {
@@ -54,6 +62,11 @@ pub async fn serve(
     connection.close(VarInt::from_u32(close::BYE), b"");
     tell(&engine, LinkClosed { worker, link }).await;
     Ok(())
+}
+
+/// What a worker is told that an operator removed while it was connected.
+pub(super) fn removed() -> NetError {
+    NetError::UnknownWorker { reason: "it was removed by an operator".to_owned() }
 }
 
 async fn greet(connection: &Connection) -> Result<(SendStream, RecvStream, FarmBound), NetError> {
@@ -102,9 +115,36 @@ fn unique(held: Vec<HeldAttempt>) -> Vec<HeldAttempt> {
     by_attempt.into_values().collect()
 }
 
-async fn write_control(mut send: SendStream, mut words: mpsc::Receiver<WorkerBound>, connection: Connection) {
+/// What goes to the worker on its control stream.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// More may follow.
+    Next(WorkerBound),
+    /// Nothing follows; the sender is kept until the worker has it.
+    Last(WorkerBound, mpsc::Sender<Infallible>),
+}
+
+impl From<WorkerBound> for Word {
+    fn from(word: WorkerBound) -> Self {
+        Self::Next(word)
+    }
+}
+
+async fn write_control(mut send: SendStream, mut words: mpsc::Receiver<Word>, connection: Connection) {
     while let Some(word) = words.recv().await {
-        if let Err(error) = framed::send(&mut send, &word).await {
+        let (word, last) = match word {
+            Word::Next(word) => (word, None),
+            Word::Last(word, heard) => (word, Some(heard)),
+        };
+        let sent = framed::send(&mut send, &word).await;
+        if let (Ok(()), Some(heard)) = (&sent, last) {
+            drop(send.finish());
+            // Done when all of the stream has arrived, or the connection is gone.
+            let _arrived = send.stopped().await;
+            drop(heard);
+            return;
+        }
+        if let Err(error) = sent {
             tracing::debug!(%error, "the control stream takes no more words");
             connection.close(VarInt::from_u32(close::PROTOCOL), b"the control stream broke");
             return;

@@ -36,7 +36,8 @@ pub(super) fn follow(farm: &FarmArgs, client: &Client, job: Option<JobId>) -> Re
                 (Output::Text, "job") => serde_json::from_str(&event.data).map_or_else(
                     |_| String::new(),
                     |j: JobView| {
-                        format!("{}  {}  {}\n", words::time(&j.submitted_at), j.id, j.state.as_str())
+                        let at = j.ended_at.as_ref().or(j.started_at.as_ref()).unwrap_or(&j.submitted_at);
+                        format!("{}  {:<16}  {}  {}\n", words::time(at), "job", j.id, j.state.as_str())
                     },
                 ),
                 (Output::Text, _) => {
@@ -57,7 +58,8 @@ pub(super) fn follow(farm: &FarmArgs, client: &Client, job: Option<JobId>) -> Re
 }
 
 fn event_line(event: &EventView) -> String {
-    let mut parts = vec![words::time(&event.at), event.r#type.clone()];
+    let what = event.r#type.replace('_', " ");
+    let mut parts = vec![words::time(&event.at), format!("{what:<16}")];
     parts.extend(event.task.map(|t| t.to_string()).or_else(|| event.job.map(|j| j.to_string())));
     parts.extend(event.kind.map(|k| k.as_str().to_owned()));
     parts.extend(event.worker.map(|w| w.to_string()));
