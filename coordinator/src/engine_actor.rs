@@ -18,10 +18,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use rushes_core::engine::Engine;
-use rushes_core::event::{Command, Effects, Event, FarmEvent, Gated, LinkId, Reply, ReplyTo};
+use rushes_core::event::{Command, Effects, Event, FarmEvent, Gated, Reply, ReplyTo};
 use rushes_core::record;
-use rushes_shared::id::{Epoch, JobId, Seq, WorkerId};
-use rushes_shared::task::TaskOutcome;
+use rushes_shared::id::{Epoch, JobId, Seq};
 use rushes_shared::units::MonoMs;
 use tokio::sync::{broadcast, oneshot, watch};
 
@@ -257,21 +256,6 @@ impl EngineActor {
         }
     }
 
-    /// Takes from a removed worker what it holds, uncounted, as from one that shuts down; how many tasks that were.
-    fn let_go(&mut self, worker: WorkerId, link: Option<LinkId>, ctx: &mut Context<Self>) -> usize {
-        if let Some(link) = link {
-            // Nothing new for it from here on.
-            self.take_in(Event::WorkerLeaving { worker, link }, ctx);
-        }
-        let held = self.engine.workers().into_iter().find(|doc| doc.id == worker);
-        let held = held.map(|doc| doc.running).unwrap_or_default();
-        for (task, attempt, _) in &held {
-            let (task, attempt, outcome) = (*task, *attempt, Box::new(TaskOutcome::Cancelled));
-            self.take_in(Event::TaskEnded { worker, task, attempt, outcome }, ctx);
-        }
-        held.len()
-    }
-
     fn announce(&mut self, event: FarmEvent) {
         self.meters.count(&event);
         telemetry::log(&event);
@@ -394,51 +378,5 @@ where
 
     fn handle(&mut self, message: Inspect<F>, _: &mut Self::Context) -> Self::Result {
         MessageResult((message.0)(&View { engine: &self.engine, ending: &self.ending }))
-    }
-}
-
-impl Handler<LinkOpened> for EngineActor {
-    type Result = Result<(), Removed>;
-
-    fn handle(&mut self, message: LinkOpened, _: &mut Self::Context) -> Self::Result {
-        let LinkOpened { worker, link, addr } = message;
-        if self.links.is_removed(worker) {
-            return Err(Removed);
-        }
-        self.links.open(worker, link, addr);
-        Ok(())
-    }
-}
-
-impl Handler<WorkerRemoved> for EngineActor {
-    type Result = usize;
-
-    fn handle(&mut self, message: WorkerRemoved, ctx: &mut Self::Context) -> usize {
-        let worker = message.0;
-        let moved = self.let_go(worker, self.links.newest(worker), ctx);
-        self.links.remove(worker);
-        moved
-    }
-}
-
-impl Handler<Farewell> for EngineActor {
-    type Result = ();
-
-    fn handle(&mut self, message: Farewell, _: &mut Self::Context) {
-        self.links.farewell(&message.0);
-    }
-}
-
-impl Handler<LinkClosed> for EngineActor {
-    type Result = ();
-
-    fn handle(&mut self, message: LinkClosed, ctx: &mut Self::Context) {
-        let LinkClosed { worker, link } = message;
-        if self.links.is_removed(worker) {
-            // A word of it may have come in behind its removal.
-            self.let_go(worker, Some(link), ctx);
-        }
-        self.links.close(worker, link);
-        self.take_in(Event::LinkLost { worker, link }, ctx);
     }
 }

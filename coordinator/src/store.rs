@@ -20,6 +20,7 @@
 mod archive;
 mod backup;
 mod commit;
+mod contained;
 mod directory;
 mod disk;
 mod error;
@@ -57,6 +58,7 @@ pub use snapshotter::{Fold, FoldError, SnapshotFacts};
 pub use space::{Space, free_space};
 
 use commit::Committer;
+use contained::contained;
 use shared::Shared;
 
 /// Limits and policies.
@@ -114,9 +116,10 @@ impl Store {
         let disk = Arc::new(disk::Disk::open(&dir, options.cache_bytes)?);
         let note = if made { note } else { Some(note.unwrap_or_default()) };
         let mut recovery = recovery::inspect(&dir, &disk, note)?;
-        let (archive, taken_back) = archive::Archive::open(&disk, recovery.tail.seq)?;
+        let (archive, taken_back) =
+            contained(&dir, "archive", || archive::Archive::open(&disk, recovery.tail.seq))?;
         recovery.report.documents_taken_back = taken_back;
-        let epoch = commit::read_epoch(&disk)?;
+        let epoch = contained(&dir, "log", || commit::read_epoch(&disk))?;
         if let Missing::Confirmed { .. } = recovery.report.missing {
             // Said once by the report, and kept: from here on the store counts from its new end.
             directory::note_loss(&dir, &recovery.report)?;

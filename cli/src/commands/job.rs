@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
 use rushes_shared::request::{Format, job_schema};
-use rushes_shared::view::JobView;
+use rushes_shared::view::{JobView, TaskView};
 
 use super::{client, print, print_ended};
 use crate::args::{FarmArgs, JobCommand, Output};
@@ -37,7 +37,10 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
         }
         JobCommand::List { state, labels, name, limit } => list(farm, &client, state, &labels, name, limit),
         JobCommand::Show { job } => {
-            let job = client.job(select(&client, &job)?)?;
+            let mut job = client.job(select(&client, &job)?)?;
+            if farm.output == Output::Text {
+                name_workers(&client, &mut job);
+            }
             print(farm, &job, || shown::whole(&job));
             Ok(Ending::Ok)
         }
@@ -54,13 +57,29 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
     }
 }
 
+/// Puts names to workers that are known by their ids alone. For people, and only where the caller may see workers.
+fn name_workers(client: &Client, job: &mut JobView) {
+    let is_unnamed = |task: &TaskView| task.worker.is_some() && task.worker_name.is_none();
+    if !job.tasks.iter().any(is_unnamed) {
+        return;
+    }
+    let Ok(list) = client.workers() else { return };
+    for task in job.tasks.iter_mut().filter(|task| is_unnamed(task)) {
+        let known = list.items.iter().find(|worker| Some(worker.id) == task.worker);
+        task.worker_name = known.map(|worker| worker.name.clone());
+    }
+}
+
 /// A job's id, from its id or `last`.
 fn select(client: &Client, selector: &str) -> Result<JobId, Fault> {
     if selector != "last" {
         return selector.parse().map_err(|e| Fault::Usage(format!("{e}, or 'last' for the newest job")));
     }
     let newest = client.jobs(&[("limit", "1".to_owned())])?.items;
-    newest.first().map(|job| job.id).ok_or_else(|| Fault::Usage("there is no job yet".to_owned()))
+    newest
+        .first()
+        .map(|job| job.id)
+        .ok_or_else(|| Fault::Usage("there is no job yet; 'rushes job submit JOB.toml' makes one".to_owned()))
 }
 
 fn submit(

@@ -1,5 +1,7 @@
 //! `rushes worker …`.
 
+use std::collections::BTreeSet;
+
 use rushes_shared::view::WorkerView;
 
 use super::{client, print};
@@ -77,7 +79,7 @@ fn find(client: &Client, selector: &str) -> Result<String, Fault> {
 
 fn listed(workers: &[WorkerView]) -> String {
     if workers.is_empty() {
-        return "no worker has connected yet; 'rushes-coordinator token join' makes a token for 'rushes-worker join'\n".to_owned();
+        return "there is no worker; 'rushes-coordinator token join' makes a token for 'rushes-worker join'\n".to_owned();
     }
     let rows: Vec<Vec<Cell>> = workers
         .iter()
@@ -91,8 +93,9 @@ fn listed(workers: &[WorkerView]) -> String {
             let cores = |millicores: u32| format!("{:.1}", f64::from(millicores) / 1000.0);
             // Nothing is known of a node before it connects to this coordinator.
             let known = |text: String| if w.cpu_millicores == 0 { "-".to_owned() } else { text };
-            let encoders: Vec<&str> =
-                w.encoders.iter().filter(|e| e.works).map(|e| e.element.as_str()).collect();
+            let working = w.encoders.iter().filter(|e| e.works);
+            let codecs: BTreeSet<&str> = working.map(|e| e.codec.as_str()).collect();
+            let codecs: Vec<&str> = codecs.into_iter().collect();
             vec![
                 w.id.to_string().into(),
                 w.name.as_str().into(),
@@ -102,10 +105,10 @@ fn listed(workers: &[WorkerView]) -> String {
                 known(format!("{} of {}", words::size(w.memory_used_bytes), words::size(w.memory_bytes)))
                     .into(),
                 words::time(&w.since).into(),
-                known(encoders.join(" ")).into(),
+                known(codecs.join(" ")).into(),
             ]
         })
         .collect();
-    let head = ["ID", "NAME", "STATE", "TASKS", "CORES", "MEMORY", "SINCE (UTC)", "ENCODERS"];
+    let head = ["ID", "NAME", "STATE", "TASKS", "CORES", "MEMORY", "SINCE (UTC)", "ENCODES"];
     table(&head, &rows, colours())
 }

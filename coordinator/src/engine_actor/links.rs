@@ -1,13 +1,15 @@
-//! The workers' connections: who has one, and which of several is the present one.
+//! The workers' connections: who has one, which of several is the present one, and what their beginning and end mean.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use actix::prelude::*;
-use rushes_core::event::LinkId;
+use rushes_core::event::{Event, LinkId};
 use rushes_shared::id::WorkerId;
+use rushes_shared::task::TaskOutcome;
 use tokio::sync::mpsc;
 
+use super::{EngineActor, Farewell, LinkClosed, LinkOpened, Removed, WorkerRemoved};
 use crate::link_actor::{LinkActor, LinkOrder, LinkOrders, Overrun};
 
 /// Connections.
@@ -96,4 +98,67 @@ impl Links {
 
 fn all_of(worker: WorkerId) -> std::ops::RangeInclusive<(WorkerId, LinkId)> {
     (worker, LinkId(0))..=(worker, LinkId(u64::MAX))
+}
+
+impl EngineActor {
+    /// Takes from a removed worker what it holds, uncounted, as from one that shuts down; how many tasks that were.
+    fn let_go(&mut self, worker: WorkerId, link: Option<LinkId>, ctx: &mut Context<Self>) -> usize {
+        if let Some(link) = link {
+            // Nothing new for it from here on.
+            self.take_in(Event::WorkerLeaving { worker, link }, ctx);
+        }
+        let held = self.engine.workers().into_iter().find(|doc| doc.id == worker);
+        let held = held.map(|doc| doc.running).unwrap_or_default();
+        for (task, attempt, _) in &held {
+            let (task, attempt, outcome) = (*task, *attempt, Box::new(TaskOutcome::Cancelled));
+            self.take_in(Event::TaskEnded { worker, task, attempt, outcome }, ctx);
+        }
+        held.len()
+    }
+}
+
+impl Handler<LinkOpened> for EngineActor {
+    type Result = Result<(), Removed>;
+
+    fn handle(&mut self, message: LinkOpened, _: &mut Self::Context) -> Self::Result {
+        let LinkOpened { worker, link, addr } = message;
+        if self.links.is_removed(worker) {
+            return Err(Removed);
+        }
+        self.links.open(worker, link, addr);
+        Ok(())
+    }
+}
+
+impl Handler<WorkerRemoved> for EngineActor {
+    type Result = usize;
+
+    fn handle(&mut self, message: WorkerRemoved, ctx: &mut Self::Context) -> usize {
+        let worker = message.0;
+        let moved = self.let_go(worker, self.links.newest(worker), ctx);
+        self.links.remove(worker);
+        moved
+    }
+}
+
+impl Handler<Farewell> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Farewell, _: &mut Self::Context) {
+        self.links.farewell(&message.0);
+    }
+}
+
+impl Handler<LinkClosed> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: LinkClosed, ctx: &mut Self::Context) {
+        let LinkClosed { worker, link } = message;
+        if self.links.is_removed(worker) {
+            // A word of it may have come in behind its removal.
+            self.let_go(worker, Some(link), ctx);
+        }
+        self.links.close(worker, link);
+        self.take_in(Event::LinkLost { worker, link }, ctx);
+    }
 }

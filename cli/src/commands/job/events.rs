@@ -1,9 +1,10 @@
 //! `rushes job events`: news as it happens.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
-use rushes_shared::id::JobId;
+use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::view::{EventView, JobView};
 
 use crate::args::{FarmArgs, Output};
@@ -15,6 +16,7 @@ use crate::words;
 pub(super) fn follow(farm: &FarmArgs, client: &Client, job: Option<JobId>) -> Result<Ending, Fault> {
     let path = job.map_or_else(|| "/v1/events".to_owned(), |id| format!("/v1/jobs/{id}/events"));
     let mut last: Option<String> = None;
+    let mut progress = Steps::default();
     let mut pause = Duration::from_millis(200);
     let mut tries = 0;
     loop {
@@ -40,9 +42,10 @@ pub(super) fn follow(farm: &FarmArgs, client: &Client, job: Option<JobId>) -> Re
                         format!("{}  {:<16}  {}  {}\n", words::time(at), "job", j.id, j.state.as_str())
                     },
                 ),
-                (Output::Text, _) => {
-                    serde_json::from_str(&event.data).map_or_else(|_| String::new(), |e| event_line(&e))
-                }
+                (Output::Text, _) => match serde_json::from_str(&event.data) {
+                    Ok(news) if progress.is_worth_a_line(&news) => event_line(&news),
+                    Ok(_) | Err(_) => String::new(),
+                },
             };
             if std::io::stdout().write_all(text.as_bytes()).is_err() {
                 return Ok(Ending::Ok);
@@ -54,6 +57,25 @@ pub(super) fn follow(farm: &FarmArgs, client: &Client, job: Option<JobId>) -> Re
             }
         }
         std::thread::sleep(pause);
+    }
+}
+
+/// How far tasks were when they were last told of. Scripts get every piece of news, people a line for each step.
+#[derive(Debug, Default)]
+struct Steps(BTreeMap<TaskId, u32>);
+
+/// One step, in thousandths.
+const STEP: u32 = 50;
+
+impl Steps {
+    fn is_worth_a_line(&mut self, event: &EventView) -> bool {
+        let Some(task) = event.task else { return true };
+        let Some(progress) = &event.progress else {
+            self.0.remove(&task);
+            return true;
+        };
+        let step = u32::from(progress.permille) / STEP;
+        self.0.insert(task, step) != Some(step)
     }
 }
 
@@ -74,4 +96,23 @@ fn event_line(event: &EventView) -> String {
     parts.extend(event.retry_ms.map(|ms| format!("again in {}", words::duration(ms))));
     parts.extend(event.url.clone());
     parts.join("  ") + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::view::ProgressView;
+
+    use super::*;
+
+    #[test]
+    fn people_see_steps_and_not_every_frame() {
+        let task = Some("job_01jv2c8k3q5w7x9z0a2b4c6d8e.0".parse().expect("an id"));
+        let mut steps = Steps::default();
+        let told = (0..=1000).filter(|permille| {
+            let progress = Some(ProgressView { permille: *permille, ..ProgressView::default() });
+            steps.is_worth_a_line(&EventView { task, progress, ..EventView::default() })
+        });
+        assert_eq!(told.count(), 21);
+        assert!(steps.is_worth_a_line(&EventView { task, ..EventView::default() }), "all other news is told");
+    }
 }

@@ -1,7 +1,7 @@
 //! Jobs as people see them: a row of a list, and one with its tasks and outputs.
 
 use rushes_shared::media::MediaFacts;
-use rushes_shared::view::{JobView, TaskView};
+use rushes_shared::view::{JobView, OutputState, OutputView, TaskView};
 
 use crate::report;
 use crate::table::{Cell, Tone, colours, table, toned};
@@ -15,9 +15,13 @@ pub(super) fn row(job: &JobView) -> Vec<Cell> {
         format!("{:>3}%", job.progress.permille / 10).into(),
         words::time(&job.submitted_at).into(),
         words::duration(job.queue_ms).into(),
-        words::duration(job.run_ms).into(),
+        ran(job).into(),
         words::clipped(&job.name, 48).into(),
     ]
+}
+
+fn ran(job: &JobView) -> String {
+    if job.started_at.is_none() { "-".to_owned() } else { words::duration(job.run_ms) }
 }
 
 /// All of a job.
@@ -40,7 +44,7 @@ pub(super) fn whole(job: &JobView) -> String {
     line("labels", &labels.join(" "));
     line("submitted", &words::time(&job.submitted_at));
     line("queued", &words::duration(job.queue_ms));
-    line("ran", &words::duration(job.run_ms));
+    line("ran", &ran(job));
     if !job.state.is_final() {
         line("progress", &format!("{} %", job.progress.permille / 10));
     }
@@ -55,8 +59,10 @@ pub(super) fn whole(job: &JobView) -> String {
         let head = ["TASK", "KIND", "STATE", "TRIES", "QUEUED", "DONE", "OUTPUT", "WORKER"];
         text.push_str(&format!("\n{}", table(&head, &rows, colours)));
     }
-    if !job.outputs.is_empty() {
-        let rows: Vec<Vec<Cell>> = job.outputs.iter().map(|o| report::output(o, &o.url, job)).collect();
+    // Of a job that has ended, only what there is; of another, what is to come as well.
+    let outputs: Vec<&OutputView> = job.outputs.iter().filter(|o| o.state != OutputState::Missing).collect();
+    if !outputs.is_empty() {
+        let rows: Vec<Vec<Cell>> = outputs.iter().map(|o| report::output(o, &o.url, job)).collect();
         text.push_str(&format!("\n{}", table(report::OUTPUT_HEAD, &rows, colours)));
     }
     if let Some(failure) = &job.failure {
