@@ -22,8 +22,8 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::Pid;
-use tokio::io::AsyncReadExt;
-use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, Interest};
+use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::sync::{mpsc, oneshot};
 
@@ -105,7 +105,8 @@ impl Nursery {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let gone = || StartError::Ended("it was gone at once".to_owned());
         let pid = id.ok_or_else(gone)?;
-        let line = AsyncFd::register(ours)?;
+        // There is no type for sockets of packets; only the readiness of this one is used.
+        let line = UnixStream::from_std(ours.into())?;
         let ready = tokio::time::timeout(config.start_timeout, next(&line)).await;
         let media = match ready {
             Ok(Ok(Some((Word::Ready { media }, _)))) => media,
@@ -171,17 +172,12 @@ async fn keep_tail(mut stderr: tokio::process::ChildStderr, tail: LogTail) {
     }
 }
 
-async fn next(line: &AsyncFd<OwnedFd>) -> io::Result<Option<(Word, Vec<OwnedFd>)>> {
-    loop {
-        let mut guard = line.readable().await?;
-        if let Ok(received) = guard.try_io(|line| line::recv::<Word>(line.get_ref().as_fd())) {
-            return received;
-        }
-    }
+async fn next(line: &UnixStream) -> io::Result<Option<(Word, Vec<OwnedFd>)>> {
+    line.async_io(Interest::READABLE, || line::recv::<Word>(line.as_fd())).await
 }
 
 /// Passes orders on and answers back, until nobody orders any more or the nursery ends.
-async fn serve(line: &AsyncFd<OwnedFd>, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
+async fn serve(line: &UnixStream, mut orders: mpsc::Receiver<Order>) -> io::Result<()> {
     let mut waiting: VecDeque<oneshot::Sender<io::Result<Born>>> = VecDeque::new();
     let mut living: BTreeMap<i32, oneshot::Sender<Ended>> = BTreeMap::new();
     loop {
@@ -210,7 +206,7 @@ async fn serve(line: &AsyncFd<OwnedFd>, mut orders: mpsc::Receiver<Order>) -> io
                 Some((Word::Ended { pid, status, cpu_us, max_rss_bytes }, _)) => {
                     if let Some(end) = living.remove(&pid) {
                         let usage = ProcessUsage { cpu_ms: cpu_us.div_ceil(1_000), max_rss_bytes };
-                        drop(end.send(Ended { status: ExitStatus::from_raw(status), usage }));
+                        let _unheard = end.send(Ended { status: ExitStatus::from_raw(status), usage });
                     }
                 }
                 Some((Word::Ready { .. }, _)) => {}
@@ -220,12 +216,7 @@ async fn serve(line: &AsyncFd<OwnedFd>, mut orders: mpsc::Receiver<Order>) -> io
     }
 }
 
-async fn give(line: &AsyncFd<OwnedFd>, pipes: &[OwnedFd; 3]) -> io::Result<()> {
+async fn give(line: &UnixStream, pipes: &[OwnedFd; 3]) -> io::Result<()> {
     let files = [pipes[0].as_fd(), pipes[1].as_fd(), pipes[2].as_fd()];
-    loop {
-        let mut guard = line.writable().await?;
-        if let Ok(sent) = guard.try_io(|line| line::send(line.get_ref().as_fd(), &Fork, &files)) {
-            return sent;
-        }
-    }
+    line.async_io(Interest::WRITABLE, || line::send(line.as_fd(), &Fork, &files)).await
 }
