@@ -129,7 +129,7 @@ fn io_advice(error: &io::Error) -> &'static str {
         }
         io::ErrorKind::ReadOnlyFilesystem => "its file system is mounted read-only: mount it for writing",
         io::ErrorKind::NotFound => "a file of the state directory is gone: restore a backup",
-        _ => "look at the disk and at the kernel's log (dmesg); nothing that was confirmed is lost by this",
+        _ => "look at the disk, and at what the kernel says of it (dmesg)",
     }
 }
 
@@ -145,6 +145,11 @@ impl StoreError {
 
     pub(crate) fn sled(dir: &Path, part: &'static str, error: sled::Error) -> Self {
         match error {
+            // Less is there than the log says: not the disk refuses, the file was cut.
+            sled::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                let detail = "it ends earlier than it should".to_owned();
+                Self::Damaged { dir: dir.to_path_buf(), part, detail }
+            }
             sled::Error::Io(source) => Self::io("read or write", &dir.join("db"), source),
             sled::Error::Corruption { .. } => {
                 let detail = "it does not hold what was written".to_owned();
@@ -175,5 +180,7 @@ mod tests {
             let text = text(errno);
             assert!(text.contains(words) && !text.contains("damaged"), "{text}");
         }
+        let cut = sled::Error::Io(io::ErrorKind::UnexpectedEof.into());
+        assert!(StoreError::sled(Path::new("/state/store"), "log", cut).to_string().contains("damaged"));
     }
 }
