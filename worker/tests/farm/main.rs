@@ -2,5 +2,6 @@
 
 mod fake;
 mod lane;
+mod hostile;
 mod link;
 mod task_process;
