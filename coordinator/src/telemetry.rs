@@ -1,7 +1,9 @@
 //! Metrics and logs. Metrics are derived from the engine's news and never read back.
 
 use anyhow::Context;
-use metrics::{Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use prometheus::Registry;
 use rushes_core::event::{FarmEvent, FarmNews};
 use rushes_core::summary::FarmDoc;

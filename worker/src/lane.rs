@@ -26,11 +26,7 @@ use crate::worker::Worker;
 ///
 /// # Errors
 /// The connection's, or a message that does not belong here.
-pub async fn serve(
-    worker: &Worker,
-    send: &mut SendStream,
-    reader: &mut FrameReader,
-) -> Result<(), NetError> {
+pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameReader) -> Result<(), NetError> {
     let mut lane =
         Lane { worker, now: Instant::now(), due: BinaryHeap::new(), ended: Vec::new(), refused: Vec::new() };
     let mut leaving = worker.leaving.subscribe();

@@ -77,9 +77,8 @@ impl Nursery {
     /// # Errors
     /// [`StartError`].
     pub async fn start(config: &PoolConfig) -> Result<Self, StartError> {
-        let (ours, its) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .map_err(io::Error::from)?;
+        let (ours, its) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(io::Error::from)?;
         rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
         let mut command = Command::new(&config.program);
         command

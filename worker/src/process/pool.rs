@@ -3,8 +3,8 @@
 //! A process serves one job only; the pool replaces it as soon as it is taken.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 

@@ -70,10 +70,10 @@ async fn many_tasks_on_the_lane_end_each_once_and_are_forgotten_when_collected()
     let _last = lane.ends(1).await;
     link.connection.close(VarInt::from_u32(close::UNAVAILABLE), b"restart");
     let held = farm.welcome().await.held;
-    assert_eq!(held.iter().map(|h| (h.attempt, h.finished)).collect::<Vec<_>>(), [(
-        attempt(Epoch(1), 4_000),
-        true
-    )]);
+    assert_eq!(
+        held.iter().map(|h| (h.attempt, h.finished)).collect::<Vec<_>>(),
+        [(attempt(Epoch(1), 4_000), true)]
+    );
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! A real worker process in a farm that is played by hand, over real QUIC, with real encodes.
 
 mod fake;
-mod lane;
 mod hostile;
+mod lane;
 mod link;
 mod task_process;

@@ -108,8 +108,8 @@ fn reap(line: &OwnedFd, children: &mut HashMap<Pid, OwnedFd>) -> io::Result<()> 
 /// Makes a task process. `None` in that process; its id and handle here.
 fn bear(files: Vec<OwnedFd>) -> anyhow::Result<Option<(Pid, OwnedFd)>> {
     let own = getpid().as_raw_nonzero().get();
-    let [stdin, stdout, stderr] =
-        <[OwnedFd; 3]>::try_from(files).map_err(|_| anyhow::anyhow!("an order came without its three pipes"))?;
+    let [stdin, stdout, stderr] = <[OwnedFd; 3]>::try_from(files)
+        .map_err(|_| anyhow::anyhow!("an order came without its three pipes"))?;
     match fork::fork()? {
         // Not reaped yet, so the id is the child's own, even if that has ended by now.
         Side::Parent(pid) => Ok(Some((pid, pidfd_open(pid, PidfdFlags::empty())?))),
