@@ -11,7 +11,9 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Largest packet in bytes; both ends are this program.
+/// Largest message in bytes; both ends are this program.
+const LIMIT: u32 = 4_000;
+/// Room for the largest packet, header included.
 const PACKET: usize = 4_096;
 /// Most files beside a packet.
 const FILES: usize = 3;
@@ -54,13 +56,13 @@ pub(super) enum Word {
 impl Message for Fork {
     const KIND: u16 = 18;
     const VERSION: u16 = 1;
-    const LIMIT: u32 = PACKET as u32 - HEADER_LEN as u32;
+    const LIMIT: u32 = LIMIT;
 }
 
 impl Message for Word {
     const KIND: u16 = 19;
     const VERSION: u16 = 1;
-    const LIMIT: u32 = PACKET as u32 - HEADER_LEN as u32;
+    const LIMIT: u32 = LIMIT;
 }
 
 /// Sends a packet.
