@@ -166,6 +166,8 @@ fn follow(client: &Client, id: JobId, tell: &dyn Fn(Update) -> bool) {
 fn read_stream(client: &Client, id: JobId, tell: &dyn Fn(Update) -> bool) -> Result<bool, Fault> {
     let mut stream = client.stream(&format!("/v1/jobs/{id}/events"), None)?;
     let mut known: BTreeSet<TaskId> = BTreeSet::new();
+    // A job of very many tasks is shown with the first of them only.
+    let mut is_cut = false;
     // A broken stream is one that ends: the caller connects again.
     while let Ok(Some(event)) = events::next(&mut stream) {
         if event.name == "job" {
@@ -179,9 +181,10 @@ fn read_stream(client: &Client, id: JobId, tell: &dyn Fn(Update) -> bool) -> Res
         }
         let Ok(news) = serde_json::from_str::<EventView>(&event.data) else { continue };
         // A task that was planned since the job was last seen: what it makes is in the job.
-        if news.task.is_some_and(|task| known.insert(task)) {
+        if let Some(task) = news.task.filter(|task| !is_cut && !known.contains(task)) {
             let job = client.job(id)?;
             known.extend(job.tasks.iter().map(|task| task.id));
+            is_cut = !known.contains(&task);
             if !job.state.is_final() && !tell(Update::Job(Box::new(job))) {
                 return Ok(true);
             }

@@ -28,6 +28,8 @@ use super::{Api, views};
 
 /// Events under way to one client. A slower one misses news and is told so.
 const BUFFER: usize = 64;
+/// A client that missed news of a job gets the job as it is after this pause: what made it miss them goes on for a while.
+const AFTER_GAP: Duration = Duration::from_millis(500);
 
 /// News of the tenant's jobs (for operators: of all jobs and workers) as server-sent events, each with an id, a type and
 /// an `EventView` as JSON.
@@ -146,7 +148,10 @@ impl Stream {
         }
         while let Some(told) = self.next(&mut since).await {
             let over = match told {
-                Told::Gap => self.job_state(id).await,
+                Told::Gap => {
+                    tokio::time::sleep(AFTER_GAP).await;
+                    self.job_state(id).await
+                }
                 Told::News(piece) if piece.1.job == Some(id) => {
                     let sent = self.event(Some(piece.0), &views::event(&piece.1)).await;
                     match (sent, &piece.1.what) {
