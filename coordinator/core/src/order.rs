@@ -151,6 +151,12 @@ impl Order {
             .or_else(|| first(&self.wide))
     }
 
+    /// The first entries of the emergency lane.
+    #[must_use]
+    pub fn emergencies(&self, most: usize) -> Vec<(JobId, SigIx)> {
+        self.emergency.entries().take(most).collect()
+    }
+
     /// Accounts for a start: `cost_ms` of CPU time by a job of this class, tenant and priority.
     pub fn charge(&mut self, spot: Spot, class: Class, tenant: TenantIx, priority: u8, cost_ms: u64) {
         let Some(at) = rank(class) else { return };

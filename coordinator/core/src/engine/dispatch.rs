@@ -5,7 +5,7 @@ use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::task::{Delivery, Progress, TaskOrder};
 use rushes_shared::units::{MonoMs, Now};
 
-use super::{Engine, Turn};
+use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews};
 use crate::job::LiveTask;
 use crate::order::signature::{Closed, SigIx};
@@ -13,6 +13,9 @@ use crate::order::{LOOK_PAST, Pick};
 
 /// Nodes among which a task that fits nowhere looks for the one where it fits soonest.
 const MOST_RESERVE_LOOKS: usize = 32;
+
+/// Tasks shorter than this are not worth a second attempt.
+const SHORTEST_STRAGGLER_MS: u64 = 500;
 
 /// Where a task can go now.
 enum Place {
@@ -28,6 +31,11 @@ impl Engine {
     pub(super) fn dispatch(&mut self, turn: &mut Turn) {
         self.mind_tightness(turn);
         self.drop_idle_reservations();
+        self.start_all(turn);
+        self.preempt_for_emergencies(turn);
+    }
+
+    fn start_all(&mut self, turn: &mut Turn) {
         while self.order.sigs.any_ready() {
             let Some(pick) = self.pick(|e, sig| e.order.sigs.is_open(sig)) else { return };
             self.reserve_ahead_of(turn.now.mono, pick);
@@ -217,12 +225,19 @@ impl Engine {
             self.fleet.unreserve(sig);
         }
         let job = &self.state.jobs[&task.job];
-        let plan = job.stage_of(task.index).1;
-        let (slot, cost, class) = (plan.slot, plan.prediction.cpu_ms, job.spec.class);
-        let work = job.work_of(task.index).expect("a ready task's work is known");
+        let (cost, class) = (job.stage_of(task.index).1.prediction.cpu_ms, job.spec.class);
         if let Some(spot) = spot {
             self.order.charge(spot, class, tenant, priority, cost);
         }
+        self.launch(turn, task, worker, since);
+    }
+
+    /// Sends an attempt at a task to a worker that has room for it.
+    pub(super) fn launch(&mut self, turn: &mut Turn, task: TaskId, worker: WorkerId, since: MonoMs) {
+        let job = &self.state.jobs[&task.job];
+        let plan = job.stage_of(task.index).1;
+        let (slot, kind, prediction) = (plan.slot, plan.step.kind(), plan.prediction);
+        let work = job.work_of(task.index).expect("a ready task's work is known");
         self.attempts += 1;
         let attempt = AttemptId { epoch: self.state.epoch, counter: self.attempts };
         self.hold(turn.now.mono, worker, attempt, task);
@@ -241,6 +256,11 @@ impl Engine {
             progress: Progress::default(),
         };
         let queued_ms = live.queued_ms;
+        let expected_ms = node.expected_ms(prediction.wall_ms);
+        if prediction.wall_ms >= SHORTEST_STRAGGLER_MS {
+            let late = expected_ms.saturating_mul(u64::from(self.policy.health.straggler_permille)) / 1_000;
+            self.wake_at(turn.now.mono.plus(late.max(1)), Timer::Straggler(task, attempt));
+        }
         self.add_live(task, live);
         self.command(turn, Command::StartTask { worker, link, order: Box::new(order) });
         let news = FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms };

@@ -42,6 +42,11 @@ impl Lane {
         heads.min()
     }
 
+    /// All entries, signature by signature.
+    pub fn entries(&self) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
+        self.sets.iter().flat_map(|(sig, set)| set.iter().map(|(_, job)| (*job, *sig)))
+    }
+
     /// The smallest key over all signatures.
     #[must_use]
     pub fn head(&self) -> Option<Key> {

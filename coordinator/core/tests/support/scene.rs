@@ -140,6 +140,21 @@ impl Scene {
         *found.unwrap_or_else(|| panic!("{name} does not run {task}")).0
     }
 
+    /// Whether a worker runs a task.
+    pub(crate) fn runs(&self, name: char, task: &str) -> bool {
+        let task = tell::task(task);
+        let held = &self.world.workers[&tell::worker(name)].held;
+        held.values().any(|h| h.order.task == task && h.outcome.is_none())
+    }
+
+    /// The worker that runs a task.
+    #[track_caller]
+    pub(crate) fn runner(&self, task: &str) -> char {
+        let found = ('a'..='c')
+            .find(|name| self.world.workers.contains_key(&tell::worker(*name)) && self.runs(*name, task));
+        found.unwrap_or_else(|| panic!("nobody runs {task}"))
+    }
+
     #[track_caller]
     pub(crate) fn done(&mut self, name: char, task: &str) {
         let attempt = self.attempt(name, task);
