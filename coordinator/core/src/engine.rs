@@ -20,6 +20,7 @@
 mod attempts;
 mod capacity;
 mod dispatch;
+mod explain;
 mod filing;
 mod health;
 mod intake;

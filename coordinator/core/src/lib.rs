@@ -11,6 +11,7 @@
 
 pub mod engine;
 pub mod event;
+pub mod explain;
 pub mod health;
 pub mod job;
 pub mod order;

@@ -7,6 +7,7 @@ use rushes_shared::job::Class;
 
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, Decision};
+use crate::explain::Because;
 use crate::health::Health;
 use crate::order::signature::{Closed, SigIx};
 
@@ -119,7 +120,7 @@ impl Engine {
             Some(other) => {
                 let ran_ms = turn.now.wall.0.saturating_sub(since.0);
                 self.decided(turn, Some(task.job), Decision::TaskDoubled { task, worker, ran_ms });
-                self.launch(turn, task, other, turn.now.mono);
+                self.launch(turn, task, (other, Because::Straggler), turn.now.mono);
             }
             None => self.wake_at(turn.now.mono.plus(wall_ms.max(1_000) / 2), Timer::Straggler(task, attempt)),
         }

@@ -11,6 +11,7 @@ use rushes_shared::wire::HeldAttempt;
 
 use super::{Engine, Reattach, Timer, Turn};
 use crate::event::{Command, FarmNews, LinkId, Refusal, Reply, ReplyTo};
+use crate::explain::Because;
 use crate::job::LiveTask;
 use crate::placement::node::Node;
 use crate::promise::ledger::Power;
@@ -189,6 +190,7 @@ impl Engine {
             worker_name: std::sync::Arc::clone(&node.name),
             since: now.wall,
             queued_ms: 0,
+            because: Because::Held,
             started: true,
             progress: Progress::default(),
         };

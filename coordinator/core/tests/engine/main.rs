@@ -6,6 +6,7 @@ mod support;
 mod attempts;
 mod crashes;
 mod deadlines;
+mod explain;
 mod health;
 mod intake;
 mod order;

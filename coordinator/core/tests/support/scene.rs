@@ -76,6 +76,11 @@ impl Scene {
         self.rest();
     }
 
+    pub(crate) fn set_limit(&mut self, name: &str, most: Option<u32>) {
+        self.world.set_limit(name, most);
+        self.rest();
+    }
+
     pub(crate) fn dry_run(&mut self, spec: JobSpec) {
         self.world.dry_run(spec);
         self.rest();
