@@ -1,6 +1,8 @@
 //! Why a job is where it is: what it waits for, its place, when it should be done, what was traded. Read from the same
 //! data that the engine decides by.
 
+use std::fmt;
+
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::{Class, JobState};
 use rushes_shared::task::SlotKind;
@@ -53,6 +55,80 @@ pub enum Waiting {
     Pause,
     /// Others are ahead.
     Turn,
+}
+
+impl Standing {
+    /// The name in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotQueued => "not_queued",
+            Self::Paused => "paused",
+            Self::Emergency => "emergency",
+            Self::AtRisk => "at_risk",
+            Self::InClass => "in_class",
+            Self::BeyondWidth => "beyond_width",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+impl Waiting {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Stages(_) => "stages",
+            Self::Reattachment => "reattachment",
+            Self::Room => "room",
+            Self::Reserved(_) => "reserved",
+            Self::NoNode => "no_node",
+            Self::Limit(_) => "limit",
+            Self::TenantCap => "tenant_cap",
+            Self::AnotherNode => "another_node",
+            Self::Backoff => "backoff",
+            Self::Pause => "pause",
+            Self::Turn => "turn",
+        }
+    }
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stages(stages) => {
+                let list: Vec<String> = stages.iter().map(ToString::to_string).collect();
+                write!(f, "stages {} have to be complete before", list.join(", "))
+            }
+            Self::Reattachment => {
+                f.write_str("workers of before the coordinator's start may still hold them")
+            }
+            Self::Room => f.write_str("every worker that could run them is full"),
+            Self::Reserved(worker) => write!(f, "they fit nowhere yet; {worker} is being kept free for them"),
+            Self::NoNode => f.write_str("no connected worker can run them (encoder, tags or pool)"),
+            Self::Limit(name) => write!(f, "the limit '{name}' is reached"),
+            Self::TenantCap => f.write_str("the tenant runs as many tasks as it may"),
+            Self::AnotherNode => {
+                f.write_str("they failed on the workers that have room and wait for another")
+            }
+            Self::Backoff => f.write_str("they failed and wait before they are tried again"),
+            Self::Pause => f.write_str("the job is paused or about to end"),
+            Self::Turn => f.write_str("others are ahead"),
+        }
+    }
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Reserved => "was kept free for it",
+            Self::HasInput => "has the job's input",
+            Self::FastestFreest => "the fastest of the workers with room, and of those the freest",
+            Self::Backfill => "is kept for a larger task, which this one does not delay",
+            Self::Straggler => "a second attempt, elsewhere than the first",
+            Self::Held => "held it when it connected",
+        })
+    }
 }
 
 /// Why an attempt went to its node.
