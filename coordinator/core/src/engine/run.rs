@@ -268,7 +268,11 @@ impl StageRun {
 
     /// Whether nothing of it has been started.
     pub(super) fn is_untouched(&self) -> bool {
-        self.next == self.first && self.open == self.count && self.skip.is_empty() && self.returned.is_empty()
+        !self.is_held
+            && self.next == self.first
+            && self.open == self.count
+            && self.skip.is_empty()
+            && self.returned.is_empty()
     }
 
     /// Nothing of it is ready any more.
