@@ -279,6 +279,7 @@ impl StageRun {
     pub(super) fn clear(&mut self) {
         self.ready = 0;
         self.is_released = false;
+        self.is_held = false;
         self.returned.clear();
     }
 }
