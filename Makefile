@@ -9,7 +9,7 @@
 INPUT ?= tests/media/bigbuckbunny.mp4
 OUT ?= out
 export PATH := $(PATH):$(HOME)/.cargo/bin
-export RUSHES_COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+export RUSHES_COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
 .PHONY: demo build test verify fix bench soak audit packages test-packages
 

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    rushes_shared::build::name_commit(option_env!("RUSHES_COMMIT"));
     rushes_cli::run()
 }

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 pub struct BuildInfo {
     /// The product's version.
     pub version: &'static str,
-    /// The commit, shortened; `unknown` when built outside a checkout. Ends in `-dirty` for changed sources.
+    /// The commit, shortened, as `RUSHES_COMMIT` named it when the program was built; `make` does.
     pub commit: &'static str,
     /// The compiler, such as `rustc 1.95.0`.
     pub rustc: &'static str,
@@ -19,12 +19,22 @@ pub struct BuildInfo {
     pub wire: &'static str,
 }
 
+static COMMIT: OnceLock<&'static str> = OnceLock::new();
+
+/// Names the commit, first thing in a program: `name_commit(option_env!("RUSHES_COMMIT"))`.
+pub fn name_commit(commit: Option<&'static str>) {
+    if let Some(commit) = commit.filter(|c| !c.is_empty()) {
+        // A second name would be the same program's.
+        let _same = COMMIT.set(commit);
+    }
+}
+
 /// The facts of this build.
 #[must_use]
 pub fn info() -> BuildInfo {
     BuildInfo {
         version: env!("CARGO_PKG_VERSION"),
-        commit: env!("RUSHES_BUILD_COMMIT"),
+        commit: COMMIT.get().copied().unwrap_or("unknown"),
         rustc: env!("RUSHES_BUILD_RUSTC"),
         profile: env!("RUSHES_BUILD_PROFILE"),
         target: env!("RUSHES_BUILD_TARGET"),

@@ -6,6 +6,7 @@ use clap::Parser;
 use rushes_worker::cli::Cli;
 
 fn main() -> ExitCode {
+    rushes_shared::build::name_commit(option_env!("RUSHES_COMMIT"));
     match Cli::parse().run() {
         Ok(code) => code,
         Err(error) => {
