@@ -152,7 +152,7 @@ fn promised(now: u64, kind: u8, priority: u8) -> JobSpec {
     ];
     stages[1].optional = true;
     let class = [Class::Bulk, Class::Standard, Class::Premium][usize::from(priority) % 3];
-    let floor = QualityFloor { drop_optional: kind % 2 == 0, ..QualityFloor::default() };
+    let floor = QualityFloor { drop_optional: kind.is_multiple_of(2), ..QualityFloor::default() };
     let due = now + [1_000, 9_000, 20_000, 600_000][usize::from(kind) % 4];
     JobSpec { floor, ..in_class(with_deadline(graph(stages), due), class) }
 }
