@@ -161,7 +161,7 @@ impl EngineActor {
         }
         for job in &archive {
             // Thousands of tasks that each failed at length could be too much; what failed stays, the detail goes.
-            let doc = record::to_bytes(job).or_else(|_| record::to_bytes(&job.without_details()));
+            let doc = record::to_bytes(&**job).or_else(|_| record::to_bytes(&job.without_details()));
             let doc = doc.expect("a job without details fits its limit");
             *size += doc.len();
             batch.archive.push(ArchiveDoc { key: job.id.0, doc });

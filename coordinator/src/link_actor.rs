@@ -223,12 +223,12 @@ impl LinkActor {
                     self.say(WorkerBound::Draining(true));
                 }
             }
-            LinkOrder::Start(order) if order.work == TaskWork::Noop => {
-                let TaskOrder { task, attempt, .. } = *order;
-                self.say_on_lane(LaneWord::Start(LaneOrder { task, attempt, hold_ms: 0 }));
-            }
             LinkOrder::Start(order) => {
                 let (task, attempt) = (order.task, order.attempt);
+                if let TaskWork::Noop { hold_ms, .. } = order.work {
+                    let hold_ms = u64::from(hold_ms);
+                    return self.say_on_lane(LaneWord::Start(LaneOrder { task, attempt, hold_ms }));
+                }
                 let first = self.start_word(*order);
                 self.open(ctx, task, attempt, first);
             }

@@ -75,6 +75,10 @@ fn describe() {
         "rushes_attempts_adopted_total",
         "Running attempts taken over after a restart or reconnect."
     );
+    describe_counter!(
+        "rushes_decisions_total",
+        "What the scheduler decided about jobs and nodes, by decision."
+    );
     describe_counter!("rushes_outputs_published_total", "Outputs that reached their place.");
     describe_counter!("rushes_workers_lost_total", "Workers whose lease ran out while they held work.");
     describe_gauge!("rushes_jobs", "Jobs that have not ended, by state.");
@@ -107,6 +111,7 @@ pub fn log(event: &FarmEvent) {
             let code = failure.code.as_str();
             tracing::warn!(job, state = state.as_str(), total_ms, code, %failure, "job ended");
         }
+        FarmNews::Decided(decision) => tracing::info!(job, decision = decision.name(), "{decision}"),
         // They come by the thousand a second and do nothing.
         FarmNews::TaskDispatched { task, kind: TaskKind::Noop, attempt, worker, queued_ms } => {
             tracing::debug!(job, %task, %attempt, %worker, kind = "noop", queued_ms, "task dispatched");
@@ -203,6 +208,9 @@ impl Meters {
             }
             FarmNews::OutputPublished { .. } => counter!("rushes_outputs_published_total").increment(1),
             FarmNews::WorkerGone { lost: true, .. } => counter!("rushes_workers_lost_total").increment(1),
+            FarmNews::Decided(decision) => {
+                counter!("rushes_decisions_total", "decision" => decision.name()).increment(1);
+            }
             FarmNews::TaskProgressed { .. }
             | FarmNews::WorkerJoined { .. }
             | FarmNews::WorkerSilent { .. }

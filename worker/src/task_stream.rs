@@ -88,14 +88,15 @@ fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure
     }
     may_take(worker, attempt)?;
     let kind = dispatch.order.work.kind();
-    if dispatch.order.work == TaskWork::Noop {
+    if let TaskWork::Noop { hold_ms, .. } = dispatch.order.work {
         // Such orders come on the lane; one with a stream of its own is as good.
         metrics::task_started(kind);
-        let held = worker.held.lane.enter(LaneOrder { task, attempt, hold_ms: 0 }, Instant::now());
+        let held =
+            worker.held.lane.enter(LaneOrder { task, attempt, hold_ms: u64::from(hold_ms) }, Instant::now());
         held.outcome(Instant::now()).inspect(|outcome| metrics::task_ended(kind, outcome));
         return worker.held.find_anywhere(attempt).ok_or_else(|| no_such_attempt(attempt));
     }
-    let share = worker.slots.take(kind, dispatch.order.demand)?;
+    let share = worker.slots.take(dispatch.order.slot, dispatch.order.demand)?;
     let (held, _) = worker.held.hold(task, attempt);
     let span = info_span!("attempt", job = %task.job, task = task.index, attempt = %attempt);
     let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), share);

@@ -101,7 +101,10 @@ impl Attempts {
 
     /// The worker is the one that was there at first, and works.
     async fn worker_is_well(&mut self) {
-        assert!(matches!(self.outcome(TaskWork::Noop, "afterwards").await, Ok(TaskValue::Nothing)));
+        assert!(matches!(
+            self.outcome(TaskWork::Noop { hold_ms: 0, cpu_ms: 0 }, "afterwards").await,
+            Ok(TaskValue::Nothing)
+        ));
         assert_eq!((self.farm.attempts_on_disk(), self.farm.task_processes().len()), (0, 0));
     }
 }

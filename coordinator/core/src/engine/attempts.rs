@@ -7,8 +7,9 @@ use rushes_shared::job::JobState;
 use rushes_shared::task::{Progress, TaskKind, TaskOutcome, TaskValue, Usage};
 
 use super::{Engine, Timer, Turn};
-use crate::event::{Command, FarmNews};
-use crate::job::{Job, LiveTask, Step};
+use crate::event::{Command, Decision, FarmNews};
+use crate::job::{Job, LiveTask, Stage, Step};
+use crate::promise::predict;
 use crate::record::{Record, Verdict};
 use crate::state::brings_down_node;
 
@@ -24,7 +25,7 @@ impl Engine {
         let Some(live) = self.live_mut(worker, task, attempt) else { return };
         live.started = true;
         live.progress = progress;
-        let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
+        let kind = self.state.jobs[&task.job].step(task.index).kind();
         self.notify(turn, Some(task.job), FarmNews::TaskProgressed { task, kind, progress });
     }
 
@@ -36,7 +37,7 @@ impl Engine {
         attempt: AttemptId,
         outcome: TaskOutcome,
     ) {
-        let held = self.fleet.get_mut(&worker).and_then(|n| n.release(attempt));
+        let held = self.free(worker, attempt);
         let Some(live) = self.take_live(worker, task, attempt) else {
             self.command(turn, Command::CollectOutcome { worker, attempt });
             // Even one that was stopped may have staged its file in the meantime.
@@ -61,7 +62,7 @@ impl Engine {
                 }
                 // One that does not say that it leaves would get it back at once, again and again.
                 if self.fleet.get(&worker).is_some_and(|n| n.leaving) {
-                    self.make_ready(turn.now, task);
+                    self.make_ready(turn.now.mono, task);
                 } else {
                     self.wake_at(turn.now.mono.plus(self.policy.retry_base_ms), Timer::Retry(task));
                 }
@@ -78,9 +79,7 @@ impl Engine {
         attempt: AttemptId,
         failure: Failure,
     ) {
-        if let Some(node) = self.fleet.get_mut(&worker) {
-            node.release(attempt);
-        }
+        self.free(worker, attempt);
         if let Some(live) = self.take_live(worker, task, attempt) {
             self.attempt_failed(turn, task, &live, failure, Usage::default());
         }
@@ -95,22 +94,42 @@ impl Engine {
         usage: Usage,
     ) {
         let (attempt, worker, queued_ms, at) = (live.attempt, live.worker, live.queued_ms, turn.now.wall);
-        let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
-        self.emit(turn, Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, at });
-        self.count_started(task.job);
+        let kind = self.state.jobs[&task.job].step(task.index).kind();
+        let prediction = self.state.jobs[&task.job].stage_of(task.index).1.prediction;
+        let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
+        let speed_permille = predict::learned(speed_before, prediction, usage.run_ms);
+        let value = (value != TaskValue::Nothing).then(|| Box::new(value));
+        let success =
+            Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at };
+        self.emit(turn, success);
+        if speed_permille != speed_before {
+            self.fleet.change(worker, |node| node.set_speed(speed_permille));
+        }
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         run.open -= 1;
+        run.touched = true;
         if kind != TaskKind::Noop {
-            run.input_on.insert(worker);
+            run.note_input_on(worker);
         }
-        for twin in run.live.remove(&task.index).unwrap_or_default() {
+        self.count_started(task.job);
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let twins = run.live.remove(&task.index).unwrap_or_default();
+        if !twins.is_empty() {
+            run.stage_of(task.index).live -= 1;
+            self.book_task(task, true);
+        }
+        for twin in twins {
             self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
+        self.note_outcome(turn, worker, task, None);
         let run_ms = at.0.saturating_sub(live.since.0);
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
-        self.unblock(turn.now, task.job);
+        let stages_done = self.task_done(turn.now.mono, task);
         self.advance(turn, task.job);
+        if stages_done && self.runs.contains_key(&task.job) {
+            self.look_at_promise(turn, task.job);
+        }
     }
 
     /// Counts a failed attempt that was live until now, and decides what follows.
@@ -123,13 +142,15 @@ impl Engine {
         usage: Usage,
     ) {
         let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
-        let kind = entry.plan.step.kind();
-        let failures = entry.failures + 1;
-        let died_on = entry.died_on.len() + usize::from(!entry.died_on.contains(&live.worker));
+        let kind = self.state.jobs[&task.job].step(task.index).kind();
+        let failures = entry.failures() + 1;
+        let died_before = entry.trouble.as_ref().map_or(0, |t| t.died_on.len());
+        let died_here = entry.trouble.as_ref().is_some_and(|t| t.died_on.contains(&live.worker));
+        let died_on = died_before + usize::from(!died_here);
         let is_poison = brings_down_node(failure.code) && died_on >= self.policy.poison_nodes as usize;
         // A check that fails again has not failed by chance.
         let fails_again = failure.code == FailureCode::CheckFailed
-            && entry.last_failure.as_ref().is_some_and(|last| last.failure.code == failure.code);
+            && entry.last_failure().is_some_and(|last| last.failure.code == failure.code);
         let gives_up = failure.class == FailureClass::Permanent
             || failures >= self.policy.max_attempts
             || is_poison
@@ -142,8 +163,9 @@ impl Engine {
             Verdict::Retry { delay_ms: self.policy.retry_delay_ms(failures, salt) }
         };
         let (attempt, worker, at) = (live.attempt, live.worker, turn.now.wall);
-        let cause = failure.clone();
+        let (cause, class) = (failure.clone(), failure.class);
         self.emit(turn, Record::AttemptFailed { task, attempt, worker, failure, usage, verdict, at });
+        self.runs.get_mut(&task.job).expect("a live job has a run").touched = true;
         self.count_started(task.job);
         if kind == TaskKind::Encode {
             self.command(turn, Command::DropStaged { attempts: vec![attempt] });
@@ -154,6 +176,7 @@ impl Engine {
         };
         let news = FarmNews::AttemptFailed { task, kind, worker, failure: cause, retry_ms };
         self.notify(turn, Some(task.job), news);
+        self.note_outcome(turn, worker, task, Some(class));
         match retry_ms {
             Some(_) if twin_runs => {}
             Some(delay) => self.wake_at(turn.now.mono.plus(delay), Timer::Retry(task)),
@@ -161,24 +184,77 @@ impl Engine {
         }
     }
 
-    /// Ends a job of which a task was given up, with that task's last failure as the cause. Read from the state alone:
-    /// a crash may have kept the failure and lost the end.
+    /// Ends a job of which a task was given up, with that task's last failure as the cause, or goes on without the task's
+    /// stage where that is optional. Read from the state alone: a crash may have kept the failure and lost what followed.
     pub(super) fn end_given_up(&mut self, turn: &mut Turn, id: JobId) {
-        let job = self.state.jobs.get(&id);
-        let Some(task) = job.and_then(|j| j.tasks.iter().find(|t| t.given_up)) else { return };
-        let Some(last) = &task.last_failure else { return };
-        let (cause, died_on) = (last.failure.clone(), task.died_on.len());
+        while let Some((stage, cause)) = self.given_up(id) {
+            if !self.can_do_without(id, stage) {
+                return self.end_job(turn, id, JobState::Failed, Some(cause));
+            }
+            self.go_on_without(turn, id, stage, &cause);
+        }
+    }
+
+    /// The first stage with a task that was given up, of those that are not left out, and why it was.
+    fn given_up(&self, id: JobId) -> Option<(usize, Failure)> {
+        let (job, run) = (self.state.jobs.get(&id)?, self.runs.get(&id)?);
+        if !run.touched {
+            return None;
+        }
+        let tasks = (0..).zip(&job.tasks).filter(|(_, t)| t.is_given_up());
+        let mut tasks = tasks.map(|(index, task)| (job.stage_of(index), task));
+        let ((stage, _), task) = tasks.find(|((_, plan), _)| !plan.dropped)?;
+        let trouble = task.trouble.as_ref()?;
+        let (cause, died_on) = (trouble.last.failure.clone(), trouble.died_on.len());
         let is_poison = brings_down_node(cause.code) && died_on >= self.policy.poison_nodes as usize;
-        let cause = if is_poison { poison(cause, died_on) } else { counted(cause, task.failures) };
-        self.end_job(turn, id, JobState::Failed, Some(cause));
+        let cause = if is_poison { poison(cause, died_on) } else { counted(cause, trouble.failures) };
+        Some((stage, cause))
+    }
+
+    /// Whether a stage, and all that comes after it, is optional, and something is left of the job.
+    fn can_do_without(&self, id: JobId, stage: usize) -> bool {
+        let stages = &self.state.jobs[&id].stages;
+        let lost = stages_behind(stages, stage);
+        let keeps_some =
+            stages.iter().enumerate().any(|(i, s)| !s.dropped && !lost.contains(&i) && s.step != Step::Probe);
+        lost.iter().all(|i| stages[*i].optional) && keeps_some
+    }
+
+    fn go_on_without(&mut self, turn: &mut Turn, id: JobId, stage: usize, cause: &Failure) {
+        for lost in stages_behind(&self.state.jobs[&id].stages, stage) {
+            let number = u32::try_from(lost).expect("a job has far fewer than 2^32 stages");
+            self.emit(turn, Record::StageDropped { job: id, stage: number, at: turn.now.wall });
+            let failure = Box::new(cause.clone());
+            self.decided(turn, Some(id), Decision::OptionalGivenUp { stage: number, failure });
+            self.stop_stage(turn, id, lost);
+            self.set_dropped(turn.now.mono, id, lost);
+        }
+        self.rebook(id);
+        self.advance(turn, id);
+    }
+
+    /// Stops what runs of a stage; what it has staged is dropped.
+    fn stop_stage(&mut self, turn: &mut Turn, id: JobId, stage: usize) {
+        let run = &self.runs[&id];
+        let range = run.stages[stage].first..run.stages[stage].first + run.stages[stage].count;
+        let live: Vec<(u32, WorkerId, AttemptId)> = run
+            .live
+            .range(range)
+            .flat_map(|(index, live)| live.iter().map(|l| (*index, l.worker, l.attempt)))
+            .collect();
+        for (index, worker, attempt) in live {
+            self.take_live(worker, TaskId { job: id, index }, attempt);
+            self.command(turn, Command::CancelTask { worker, attempt });
+            self.command(turn, Command::DropStaged { attempts: vec![attempt] });
+        }
     }
 
     /// Has the depot drop what these attempts may have staged, except a file that was made for good.
     pub(super) fn drop_unless_winner(&mut self, turn: &mut Turn, attempts: &[(TaskId, AttemptId)]) {
         let may_be_staged = |task: &TaskId| {
             let job = self.state.jobs.get(&task.job);
-            let entry = job.and_then(|j| j.tasks.get(task.index as usize));
-            entry.is_none_or(|t| t.plan.step.kind() == TaskKind::Encode)
+            let known = job.filter(|j| (task.index as usize) < j.tasks.len());
+            known.is_none_or(|j| j.step(task.index).kind() == TaskKind::Encode)
         };
         let is_unwanted =
             |(task, attempt): &&(TaskId, AttemptId)| may_be_staged(task) && !self.is_winner(*task, *attempt);
@@ -201,6 +277,8 @@ impl Engine {
         let taken = live.swap_remove(at);
         if live.is_empty() {
             run.live.remove(&task.index);
+            run.stage_of(task.index).live -= 1;
+            self.book_task(task, true);
         }
         self.count_started(task.job);
         Some(taken)
@@ -214,9 +292,9 @@ impl Engine {
 
 /// Why a result cannot be this task's: another kind of value, or a file that is not staged under the attempt.
 fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Option<Failure> {
-    let step = job.tasks[task.index as usize].plan.step;
+    let step = job.step(task.index);
     let fits = match (step, value) {
-        (Step::Noop, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => true,
+        (Step::Noop { .. }, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => true,
         (Step::Encode { .. }, TaskValue::Encoded(encoded)) => {
             let is_ours = matches!(&encoded.artifact.location, Location::Staged(by, _) if *by == attempt);
             is_ours && encoded.artifact.hash.is_some() && encoded.check.problems.is_empty()
@@ -230,6 +308,17 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
             "update the worker to the coordinator's version",
         )
     })
+}
+
+/// A stage that is given up, and the stages that come after it.
+fn stages_behind(stages: &[Stage], first: usize) -> Vec<usize> {
+    let mut lost = vec![first];
+    for (at, stage) in stages.iter().enumerate().skip(first + 1) {
+        if !stage.dropped && stage.after.iter().any(|before| lost.contains(&(*before as usize))) {
+            lost.push(at);
+        }
+    }
+    lost
 }
 
 fn poison(cause: Failure, nodes: usize) -> Failure {

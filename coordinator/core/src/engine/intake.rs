@@ -1,12 +1,16 @@
 //! Submits and cancels: what comes in from people and programs.
 
-use rushes_shared::id::{JobId, TenantId};
-use rushes_shared::job::{JobSpec, JobState};
+use std::sync::Arc;
+
+use rushes_shared::id::{JobId, TaskId, TenantId};
+use rushes_shared::job::{Class, JobSpec, JobState, Priority};
 use rushes_shared::units::{Now, WallMs};
 
-use super::{Engine, JobRun, Timer, Turn};
+use super::run::JobRun;
+use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply, ReplyTo};
-use crate::queue::OrderKey;
+use crate::policy::Admission;
+use crate::promise::Forecast;
 use crate::record::{IdempotencyKey, Record};
 
 /// A request to do a job.
@@ -14,8 +18,8 @@ pub(super) struct Submit {
     pub(super) reply: ReplyTo,
     pub(super) job: JobId,
     pub(super) tenant: TenantId,
-    pub(super) submitter: String,
-    pub(super) spec: JobSpec,
+    pub(super) submitter: Arc<str>,
+    pub(super) spec: Box<JobSpec>,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) space_left: bool,
 }
@@ -23,25 +27,36 @@ pub(super) struct Submit {
 impl Engine {
     pub(super) fn submitted(&mut self, turn: &mut Turn, submit: Submit) {
         let to = submit.reply;
-        let reply = match self.admit(&submit) {
-            Ok(None) => {
+        let reply = match self.admit(turn.now, &submit) {
+            Ok((None, forecast)) => {
                 let job = submit.job;
                 self.accept(turn, submit);
-                Reply::Accepted { job, created: true }
+                Reply::Accepted { job, created: true, forecast }
             }
-            Ok(Some(job)) => Reply::Accepted { job, created: false },
+            Ok((Some(job), forecast)) => Reply::Accepted { job, created: false, forecast },
             Err(refusal) => Reply::Refused(refusal),
         };
         self.command(turn, Command::Answer { to, reply });
     }
 
-    /// `Ok(None)`: a new job; `Ok(Some)`: the job that the same key made before.
-    fn admit(&self, submit: &Submit) -> Result<Option<JobId>, Refusal> {
+    /// Says what would come of a submit.
+    pub(super) fn dry_run_asked(&mut self, turn: &mut Turn, submit: &Submit) {
+        let reply = match self.admit(turn.now, submit) {
+            Ok((_, forecast)) => Reply::Forecast(forecast),
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        self.command(turn, Command::Answer { to: submit.reply, reply });
+    }
+
+    /// What is expected of a new job, or the job that the same key made before.
+    fn admit(&self, now: Now, submit: &Submit) -> Result<(Option<JobId>, Forecast), Refusal> {
         if let Some(key) = &submit.key
             && let Some(kept) = self.state.keys.get(&(submit.tenant.clone(), key.key.clone()))
         {
             let same = kept.key.fingerprint == key.fingerprint;
-            return if same { Ok(Some(kept.job)) } else { Err(Refusal::KeyReused(kept.job)) };
+            let forecast =
+                self.state.jobs.get(&kept.job).map_or_else(Forecast::default, |j| self.forecast(j, now));
+            return if same { Ok((Some(kept.job), forecast)) } else { Err(Refusal::KeyReused(kept.job)) };
         }
         if !submit.space_left {
             return Err(Refusal::DiskNearlyFull);
@@ -49,11 +64,63 @@ impl Engine {
         if self.state.jobs.len() as u64 >= self.policy.max_jobs {
             return Err(Refusal::FarmFull { limit: self.policy.max_jobs });
         }
-        let limit = self.policy.max_jobs_per_tenant;
-        if self.tenants.get(&submit.tenant).copied().unwrap_or(0) >= limit {
+        let limit = self.limits_of(&submit.tenant).max_jobs;
+        if self.tenants.get(&submit.tenant).is_some_and(|t| t.jobs >= limit) {
             return Err(Refusal::TenantFull { tenant: submit.tenant.clone(), limit });
         }
-        Ok(None)
+        let spec = &submit.spec;
+        let priority = self.policy.order.value.priority_of(spec);
+        let has_deadline = spec.deadline.is_some();
+        self.within_ceilings(&submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
+        self.needs_can_be_met(spec)?;
+        let forecast = self.forecast_of(spec, &submit.tenant, now);
+        if let (Admission::Refuse, Some(deadline), Some(false)) =
+            (self.policy.promise.admission, spec.deadline, forecast.can_keep)
+        {
+            let expected = forecast.expected_finish.unwrap_or(deadline);
+            return Err(Refusal::CannotKeep { deadline, expected });
+        }
+        Ok((None, forecast))
+    }
+
+    /// Whether a tenant may ask for this.
+    pub(super) fn within_ceilings(
+        &self,
+        tenant: &TenantId,
+        class: Option<Class>,
+        priority: Option<Priority>,
+        adds_deadline: bool,
+    ) -> Result<(), Refusal> {
+        let limits = self.limits_of(tenant);
+        if let Some(asked) = class.filter(|c| *c > limits.max_class) {
+            return Err(Refusal::ClassTooHigh { tenant: tenant.clone(), asked, most: limits.max_class });
+        }
+        if let Some(asked) = priority.filter(|p| *p > limits.max_priority) {
+            return Err(Refusal::PriorityTooHigh {
+                tenant: tenant.clone(),
+                asked,
+                most: limits.max_priority,
+            });
+        }
+        let limit = limits.max_deadline_jobs;
+        if adds_deadline && self.tenants.get(tenant).map_or(0, |t| t.deadline_jobs) >= limit {
+            return Err(Refusal::TooManyDeadlines { tenant: tenant.clone(), limit });
+        }
+        Ok(())
+    }
+
+    fn needs_can_be_met(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        let Some(needs) = &spec.needs else { return Ok(()) };
+        for (name, asked) in &needs.limits {
+            if let Some(most) = self.state.limits.get(name).copied().filter(|most| asked > most) {
+                return Err(Refusal::LimitTooLow { name: name.clone(), asked: *asked, most });
+            }
+        }
+        let limit = self.policy.order.max_needs;
+        if self.needs.len() >= limit && !self.needs.contains_key(&**needs) {
+            return Err(Refusal::TooManyNeeds { limit });
+        }
+        Ok(())
     }
 
     fn accept(&mut self, turn: &mut Turn, submit: Submit) {
@@ -61,12 +128,59 @@ impl Engine {
         if key.is_some() && self.state.keys.is_empty() {
             self.wake_to_forget_keys(turn.now);
         }
-        *self.tenants.entry(tenant.clone()).or_default() += 1;
-        self.runs.insert(job, JobRun::default());
         let at = turn.now.wall;
         self.emit(turn, Record::JobAccepted { job, tenant, submitter, spec, key, at });
+        self.enter_run(job);
         self.notify(turn, Some(job), FarmNews::JobAccepted);
         self.advance(turn, job);
+        if self.runs.contains_key(&job) {
+            self.look_at_promise(turn, job);
+        }
+    }
+
+    /// Gives a live job what is known of it only in memory.
+    pub(super) fn enter_run(&mut self, id: JobId) {
+        let spec = &self.state.jobs[&id].spec;
+        let priority = self.policy.order.value.priority_of(spec).value();
+        let has_deadline = spec.deadline.is_some();
+        if let Some(needs) = &spec.needs {
+            *self.needs.entry((**needs).clone()).or_default() += 1;
+        }
+        let tenant = self.tenant_ix(&self.state.jobs[&id].tenant.clone());
+        let counts = self.tenants.at_mut(tenant);
+        counts.jobs += 1;
+        counts.deadline_jobs += u64::from(has_deadline);
+        self.runs.insert(id, Box::new(JobRun::new(tenant, priority)));
+        self.refile(id);
+    }
+
+    /// Forgets it again: the job is about to end.
+    pub(super) fn leave_run(&mut self, id: JobId) -> Box<JobRun> {
+        self.unfile(id);
+        let run = self.runs.remove(&id).expect("a live job has a run");
+        self.unbook_job(id, &run);
+        run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
+        self.jobs_started -= u64::from(run.is_started);
+        let spec = &self.state.jobs[&id].spec;
+        let counts = self.tenants.at_mut(run.tenant);
+        counts.jobs -= 1;
+        counts.deadline_jobs -= u64::from(spec.deadline.is_some());
+        if let Some(needs) = &spec.needs
+            && let Some(count) = self.needs.get_mut(&**needs)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.needs.remove(&**needs);
+            }
+        }
+        let aside = self.picky.range(of_job(id)).map(|(task, _)| *task).collect::<Vec<_>>();
+        for task in aside {
+            self.picky.remove(&task);
+        }
+        if let Some(window) = &mut self.reattach {
+            window.jobs.remove(&id);
+        }
+        run
     }
 
     pub(super) fn cancel_asked(&mut self, turn: &mut Turn, reply: ReplyTo, job: JobId) {
@@ -82,7 +196,7 @@ impl Engine {
             for (worker, attempt) in live {
                 self.command(turn, Command::CancelTask { worker, attempt });
             }
-            self.unqueue(job);
+            self.unfile(job);
         }
     }
 
@@ -91,13 +205,6 @@ impl Engine {
         let Some(run) = self.runs.get(&job) else { return };
         if !run.cancels.is_empty() && run.publishes_in_flight.is_empty() {
             self.end_job(turn, job, JobState::Canceled, None);
-        }
-    }
-
-    fn unqueue(&mut self, id: JobId) {
-        let Some(job) = self.state.jobs.get(&id) else { return };
-        for (task, index) in job.tasks.iter().zip(0_u32..) {
-            self.queue.remove(OrderKey::of(job, index), task.plan.step.kind());
         }
     }
 
@@ -114,4 +221,9 @@ impl Engine {
             self.wake_to_forget_keys(turn.now);
         }
     }
+}
+
+/// The tasks of a job, as a range of ids.
+fn of_job(job: JobId) -> std::ops::RangeInclusive<TaskId> {
+    TaskId { job, index: 0 }..=TaskId { job, index: u32::MAX }
 }

@@ -5,8 +5,14 @@ mod support;
 
 mod attempts;
 mod crashes;
+mod deadlines;
+mod explain;
+mod health;
 mod intake;
 mod order;
 mod outputs;
+mod promises;
+mod queue;
 mod random;
+mod shares;
 mod workers;

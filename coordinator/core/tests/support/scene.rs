@@ -4,10 +4,11 @@ use rushes_core::event::Event;
 use rushes_core::policy::Policy;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, WorkerId};
-use rushes_shared::job::JobSpec;
+use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{TaskKind, TaskOutcome, TaskValue, Usage};
+use rushes_shared::units::Millicores;
 
 use super::world::{Ask, World};
 use super::{laws, samples, tell};
@@ -70,6 +71,27 @@ impl Scene {
         self.rest();
     }
 
+    pub(crate) fn amend(&mut self, job: u128, change: JobChange) {
+        self.world.amend(rushes_shared::id::JobId(job), change);
+        self.rest();
+    }
+
+    pub(crate) fn set_limit(&mut self, name: &str, most: Option<u32>) {
+        self.world.set_limit(name, most);
+        self.rest();
+    }
+
+    pub(crate) fn dry_run(&mut self, spec: JobSpec) {
+        self.world.dry_run(spec);
+        self.rest();
+    }
+
+    /// A node of so many cores and as many light slots.
+    pub(crate) fn join_with_cores(&mut self, name: char, cores: u32) {
+        let cpu = Millicores(cores * 1_000);
+        self.join_as(name, NodeFacts { cpu, light_slots: cores, ..samples::node(&name.to_string()) });
+    }
+
     pub(crate) fn drain(&mut self, name: char, draining: bool) {
         self.world.drain(tell::worker(name), draining);
         self.rest();
@@ -121,6 +143,21 @@ impl Scene {
         let mut held = self.world.workers[&tell::worker(name)].held.iter();
         let found = held.find(|(_, h)| h.order.task == task && h.outcome.is_none());
         *found.unwrap_or_else(|| panic!("{name} does not run {task}")).0
+    }
+
+    /// Whether a worker runs a task.
+    pub(crate) fn runs(&self, name: char, task: &str) -> bool {
+        let task = tell::task(task);
+        let held = &self.world.workers[&tell::worker(name)].held;
+        held.values().any(|h| h.order.task == task && h.outcome.is_none())
+    }
+
+    /// The worker that runs a task.
+    #[track_caller]
+    pub(crate) fn runner(&self, task: &str) -> char {
+        let found = ('a'..='c')
+            .find(|name| self.world.workers.contains_key(&tell::worker(*name)) && self.runs(*name, task));
+        found.unwrap_or_else(|| panic!("nobody runs {task}"))
     }
 
     #[track_caller]

@@ -11,13 +11,14 @@ use rushes_core::policy::Policy;
 use rushes_core::record::{self, IdempotencyKey, Record};
 use rushes_core::state::State;
 use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::job::JobSpec;
+use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOutcome};
 use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::depot::{Asked, Depot};
 use super::disk::Disk;
+use super::samples::NOW;
 use super::tell;
 use super::worker::{Order, Said, Worker};
 
@@ -89,7 +90,7 @@ impl World {
     pub(crate) fn new(policy: Policy) -> Self {
         let mut world = Self {
             policy,
-            now: Now { mono: MonoMs(1_000), wall: WallMs(1_700_000_000_000) },
+            now: Now { mono: MonoMs(1_000), wall: WallMs(NOW) },
             engine: None,
             replayed: State::default(),
             disk: Disk::default(),
@@ -256,7 +257,7 @@ impl World {
         self.jobs += 1;
         let (job, reply) = (JobId(self.jobs), ReplyTo(self.number()));
         let Ask { tenant, spec, key, space_left } = ask;
-        let (spec, submitter) = (Box::new(spec), "someone".to_owned());
+        let (spec, submitter) = (Box::new(spec), "someone".into());
         self.tell(Event::JobSubmitted { reply, job, tenant, submitter, spec, key, space_left });
         job
     }
@@ -265,6 +266,22 @@ impl World {
         let reply = ReplyTo(self.number());
         self.cancels.insert(job);
         self.tell(Event::CancelAsked { reply, job });
+    }
+
+    pub(crate) fn amend(&mut self, job: JobId, change: JobChange) {
+        let reply = ReplyTo(self.number());
+        self.tell(Event::AmendAsked { reply, job, change: Box::new(change) });
+    }
+
+    pub(crate) fn set_limit(&mut self, name: &str, most: Option<u32>) {
+        let reply = ReplyTo(self.number());
+        self.tell(Event::LimitSetAsked { reply, name: name.to_owned(), most });
+    }
+
+    pub(crate) fn dry_run(&mut self, spec: JobSpec) {
+        let reply = ReplyTo(self.number());
+        let tenant = TenantId::default_tenant();
+        self.tell(Event::DryRunAsked { reply, tenant, spec: Box::new(spec) });
     }
 
     pub(crate) fn drain(&mut self, worker: WorkerId, draining: bool) {

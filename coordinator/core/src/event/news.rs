@@ -1,0 +1,283 @@
+//! News for people, scripts and metrics.
+
+use std::fmt;
+
+use rushes_shared::artifact::Location;
+use rushes_shared::failure::Failure;
+use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
+use rushes_shared::job::{JobChange, JobState};
+use rushes_shared::task::{Progress, TaskKind};
+use rushes_shared::units::WallMs;
+
+use crate::promise::trade::Trade;
+
+/// What those who watch are told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FarmEvent {
+    /// When.
+    pub at: WallMs,
+    /// Whose; `None` for what concerns the farm as a whole.
+    pub tenant: Option<TenantId>,
+    /// The job that it is about.
+    pub job: Option<JobId>,
+    /// What.
+    pub what: FarmNews,
+}
+
+/// What happened, for people, scripts and metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FarmNews {
+    /// A job was accepted.
+    JobAccepted,
+    /// A job ended.
+    JobEnded {
+        /// How.
+        state: JobState,
+        /// The first cause, for `failed`.
+        failure: Option<Failure>,
+        /// From acceptance to its end, in milliseconds.
+        total_ms: u64,
+    },
+    /// The scheduler decided something that people may want to know.
+    Decided(Decision),
+    /// A task was handed to a worker.
+    TaskDispatched {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// The try.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+        /// How long it had waited since it was ready, in milliseconds.
+        queued_ms: u64,
+    },
+    /// A worker that had been away holds this attempt and goes on with it.
+    TaskAdopted {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// The try.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+    },
+    /// A task came further.
+    TaskProgressed {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// How far.
+        progress: Progress,
+    },
+    /// A task is done.
+    TaskSucceeded {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// Where.
+        worker: WorkerId,
+        /// From dispatch to the outcome, in milliseconds.
+        run_ms: u64,
+    },
+    /// An attempt failed.
+    AttemptFailed {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// Where.
+        worker: WorkerId,
+        /// Why.
+        failure: Failure,
+        /// The delay before another attempt, in milliseconds; `None` where the task is given up.
+        retry_ms: Option<u64>,
+    },
+    /// An output is at its place.
+    OutputPublished {
+        /// Which.
+        output: u32,
+        /// Its place.
+        place: Location,
+    },
+    /// A worker connected.
+    WorkerJoined {
+        /// Which.
+        worker: WorkerId,
+        /// Its name for people.
+        name: String,
+    },
+    /// A worker's link broke; its leases run on.
+    WorkerSilent {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A worker left, or its lease ran out.
+    WorkerGone {
+        /// Which.
+        worker: WorkerId,
+        /// Whether its lease ran out while it held work.
+        lost: bool,
+    },
+    /// A worker is drained, or not any more.
+    WorkerDrained {
+        /// Which.
+        worker: WorkerId,
+        /// Whether it gets no new tasks.
+        draining: bool,
+    },
+}
+
+/// What the scheduler decided about a job or a node, and why. The text is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// A job was changed.
+    JobAmended {
+        /// What of it.
+        change: Box<JobChange>,
+    },
+    /// A job has little time to spare: it goes ahead.
+    PromiseAtRisk {
+        /// When it should be done.
+        deadline: WallMs,
+        /// What it has to spare beyond what it should still take, in milliseconds.
+        spare_ms: u64,
+    },
+    /// A job's deadline cannot be kept even at its floor: it goes back to its class.
+    PromiseLate {
+        /// When it should be done.
+        deadline: WallMs,
+        /// When it should be done instead.
+        expected: WallMs,
+    },
+    /// A job gave something up for its deadline.
+    Traded {
+        /// What.
+        trade: Box<Trade>,
+    },
+    /// An optional stage of a job failed for good; the job goes on without it.
+    OptionalGivenUp {
+        /// The stage's index.
+        stage: u32,
+        /// Why.
+        failure: Box<Failure>,
+    },
+    /// A node fails what others can do: it gets nothing for a while.
+    NodeQuarantined {
+        /// Which.
+        worker: WorkerId,
+        /// How long, in milliseconds.
+        for_ms: u64,
+    },
+    /// A node that was quarantined has shown that it works.
+    NodeReadmitted {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A task takes much longer than expected: it is tried elsewhere as well.
+    TaskDoubled {
+        /// Which.
+        task: TaskId,
+        /// Where it has run so far.
+        worker: WorkerId,
+        /// For how long, in milliseconds.
+        ran_ms: u64,
+    },
+    /// A task was stopped for an emergency and is queued again.
+    Preempted {
+        /// Which.
+        task: TaskId,
+        /// The emergency.
+        by: JobId,
+        /// How long it had run, in milliseconds.
+        lost_ms: u64,
+    },
+    /// A trade was taken back: there is time after all.
+    TradeUndone {
+        /// What.
+        trade: Box<Trade>,
+    },
+}
+
+impl Decision {
+    /// What kind of decision it is, for scripts.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::JobAmended { .. } => "job_amended",
+            Self::PromiseAtRisk { .. } => "promise_at_risk",
+            Self::PromiseLate { .. } => "promise_late",
+            Self::Traded { .. } => "traded",
+            Self::TradeUndone { .. } => "trade_undone",
+            Self::OptionalGivenUp { .. } => "optional_given_up",
+            Self::NodeQuarantined { .. } => "node_quarantined",
+            Self::NodeReadmitted { .. } => "node_readmitted",
+            Self::TaskDoubled { .. } => "task_doubled",
+            Self::Preempted { .. } => "task_preempted",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JobAmended { change } => amended(change, f),
+            Self::PromiseAtRisk { deadline, spare_ms } => {
+                let deadline = deadline.to_rfc3339();
+                write!(f, "{spare_ms} ms to spare before the deadline {deadline}: goes ahead of others")
+            }
+            Self::PromiseLate { deadline, expected } => {
+                let (deadline, expected) = (deadline.to_rfc3339(), expected.to_rfc3339());
+                write!(f, "the deadline {deadline} cannot be kept even at the floor; expected by {expected}")
+            }
+            Self::Traded { trade } => {
+                let Trade { saved_ms, missing_ms, .. } = **trade;
+                write!(f, "{}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved", trade.what)
+            }
+            Self::OptionalGivenUp { stage, failure } => {
+                write!(f, "goes on without its optional stage {stage}: {}", failure.message)
+            }
+            Self::NodeQuarantined { worker, for_ms } => {
+                write!(f, "worker {worker} fails what others can do: nothing new for {for_ms} ms")
+            }
+            Self::NodeReadmitted { worker } => write!(f, "worker {worker} works again"),
+            Self::TaskDoubled { task, worker, ran_ms } => {
+                write!(f, "{task} has run for {ran_ms} ms on {worker}: tried elsewhere as well")
+            }
+            Self::Preempted { task, by, lost_ms } => {
+                write!(f, "{task} was stopped after {lost_ms} ms for the emergency {by}")
+            }
+            Self::TradeUndone { trade } => write!(f, "taken back, there is time: {}", trade.what),
+        }
+    }
+}
+
+fn amended(change: &JobChange, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("changed:")?;
+    if let Some(class) = change.class {
+        write!(f, " class {}", class.as_str())?;
+    }
+    if let Some(priority) = change.priority {
+        write!(f, " priority {}", priority.value())?;
+    }
+    if change.value.is_some() {
+        f.write_str(" value")?;
+    }
+    match change.deadline {
+        Some(Some(at)) => write!(f, " deadline {}", at.to_rfc3339())?,
+        Some(None) => f.write_str(" no deadline")?,
+        None => {}
+    }
+    if !change.labels.is_empty() {
+        f.write_str(" labels")?;
+    }
+    match change.paused {
+        Some(true) => f.write_str(" paused"),
+        Some(false) => f.write_str(" resumed"),
+        None => Ok(()),
+    }
+}
