@@ -141,6 +141,9 @@ pub(crate) struct World<'a> {
     fault_chance: Chance,
     stopwatch: Option<Stopwatch>,
     free_since: checks::Idle,
+    recounts: u64,
+    /// The state is to be compared with the fold as soon as every record is confirmed.
+    compare_due: bool,
 }
 
 /// Runs a scenario with a seed to its end.
@@ -211,6 +214,8 @@ impl<'a> World<'a> {
             fault_chance: Chance::new(seed, "faults"),
             stopwatch,
             free_since: checks::Idle::default(),
+            recounts: 0,
+            compare_due: false,
             scenario,
             seed,
         }

@@ -11,8 +11,10 @@ use crate::class::Class;
 use crate::laws::broken;
 use crate::upload::Fate;
 
-/// Most live tasks for which a recount compares the whole state with the fold over its records.
-const COMPARED: usize = 3_000;
+/// A recount also compares the whole state with the fold over its records; where there is more of it than this many tasks
+/// and keys, only every so many recounts.
+const SMALL: usize = 1_000;
+const SELDOM: u64 = 100;
 /// How long a task that could run may stay unseen while there is room for it: the longest backoff, the windows after
 /// a crash or a mass loss, and as much again.
 const UNSEEN: At = At(300_000_000_000);
@@ -76,10 +78,9 @@ impl World<'_> {
         }
         let Some(engine) = &self.engine else { return Ok(()) };
         let state = engine.state();
-        let tasks: usize = state.jobs.values().map(|j| j.tasks.len()).sum();
-        if tasks <= COMPARED {
-            self.disk.replays_to(state)?;
-        }
+        let size = state.jobs.values().map(|j| j.tasks.len()).sum::<usize>() + state.keys.len();
+        self.recounts += 1;
+        self.compare_due |= size <= SMALL || self.recounts.is_multiple_of(SELDOM);
         for index in &self.accepted {
             let job = self.uploads[*index as usize].job;
             // Its end may be made and not on the disk yet.
@@ -126,7 +127,7 @@ impl World<'_> {
     pub(super) fn check_at_rest(&mut self) -> Step {
         self.recount()?;
         let Some(engine) = &self.engine else { return Ok(()) };
-        self.disk.replays_to(engine.state())?;
+        self.disk.is_folded_to(engine.state())?;
         if let Some(job) = engine.state().jobs.keys().next() {
             return Err(broken!(AcceptedEnds, "{job} is live at rest"));
         }

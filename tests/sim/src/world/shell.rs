@@ -169,6 +169,11 @@ impl World<'_> {
         for _ in 0..self.commit.take().unwrap_or(0) {
             self.confirm_one()?;
         }
+        if self.compare_due && self.disk.pending() == 0 {
+            self.compare_due = false;
+            let engine = self.engine.as_ref().expect("a commit of this reign ends while it lasts");
+            self.disk.is_folded_to(engine.state())?;
+        }
         match self.dies_after.take() {
             Some(sent) => {
                 self.release(sent)?;
