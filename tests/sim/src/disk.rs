@@ -22,7 +22,7 @@ pub(crate) struct Disk {
 }
 
 /// A record that has just become durable, with the job that it ends.
-pub(crate) type Written = (Record, Option<Job>);
+pub(crate) type Written = (Record, Option<Box<Job>>);
 
 impl Disk {
     /// Takes in what one event led to.

@@ -6,9 +6,9 @@ use rushes_shared::id::AttemptId;
 use rushes_shared::job::JobState;
 
 use crate::agenda::At;
-use crate::class::Class;
+use rushes_shared::job::Class;
 use crate::node::Room;
-use crate::report::{ClassReport, Farm, Report, quantile};
+use crate::report::{ClassReport, Farm, JobLine, Report, quantile};
 use crate::scenario::{EventKind, Scenario};
 use crate::upload::{Fate, Upload};
 
@@ -28,6 +28,8 @@ struct Tally {
     waited_ms: u64,
     starts: u64,
     core_ms: u64,
+    core_ms_in_time: u64,
+    succeeded_in_time: u64,
 }
 
 /// Core time of one attempt.
@@ -64,7 +66,12 @@ pub(crate) struct Ledger {
     room_area: [u128; 2],
     backlog: At,
     backlog_room_s: f64,
+    /// Tasks of accepted jobs that wait for no others and have not succeeded, and of them those that nodes hold: light
+    /// ones, heavy ones.
+    runnable: [u64; 2],
+    held: [u64; 2],
     longest_queue: u64,
+    tasks_in_time: u64,
     attempts: u64,
     last_end: At,
 }
@@ -122,12 +129,13 @@ impl Ledger {
         self.tally(class).refused += 1;
     }
 
-    pub(crate) fn ended(&mut self, upload: &Upload, state: JobState, now: At) {
+    pub(crate) fn ended(&mut self, upload: &Upload, state: JobState, now: At, in_time: bool) {
         self.last_end = now;
         let tally = self.tally(upload.class);
         match state {
             JobState::Succeeded => {
                 tally.succeeded += 1;
+                tally.succeeded_in_time += u64::from(in_time);
                 tally.completion_s.push(now.since(upload.at).s());
                 tally.met += u64::from(upload.deadline.is_some_and(|deadline| now <= deadline));
             }
@@ -180,13 +188,16 @@ impl Ledger {
         }
     }
 
-    /// The attempt's success is on the disk.
-    pub(crate) fn kept(&mut self, attempt: AttemptId, class: Class) {
+    /// The attempt's success is on the disk; `in_time` while uploads still come.
+    pub(crate) fn kept(&mut self, attempt: AttemptId, class: Class, in_time: bool) {
+        self.tasks_in_time += u64::from(in_time);
         if let Some(worked) = self.unjudged.remove(&attempt) {
             self.kept.0 += worked.core_ns;
             self.kept.1 += worked.backlog_core_s;
             let ms = u64::try_from(worked.core_ns / 1_000_000).unwrap_or(u64::MAX);
-            self.tally(class).core_ms += ms;
+            let tally = self.tally(class);
+            tally.core_ms += ms;
+            tally.core_ms_in_time += if in_time { ms } else { 0 };
         }
     }
 
@@ -196,8 +207,22 @@ impl Ledger {
         self.backlog.s() + since
     }
 
-    /// The farm's room and what waits for it.
-    pub(crate) fn look(&mut self, now: At, room: [u64; 2], waits: [u64; 2]) {
+    /// What could run changes.
+    pub(crate) fn runnable_changes(&mut self, before: [u64; 2], after: [u64; 2]) {
+        for ((now, before), after) in self.runnable.iter_mut().zip(before).zip(after) {
+            *now = *now + after - before;
+        }
+    }
+
+    /// A node takes an attempt, or lets go of it.
+    pub(crate) fn held_changes(&mut self, room: Room, taken: bool) {
+        let held = &mut self.held[usize::from(room.light == 0)];
+        *held = if taken { *held + 1 } else { *held - 1 };
+    }
+
+    /// The farm's room, and whether anything waits for it. A task or two are always on their way to a free core.
+    pub(crate) fn look(&mut self, now: At, room: [u64; 2]) {
+        let waits = [0, 1].map(|side: usize| self.runnable[side].saturating_sub(self.held[side]));
         let lasted = now.since(self.looked_at);
         for (area, room) in self.room_area.iter_mut().zip(self.room) {
             *area += u128::from(room) * u128::from(lasted.0);
@@ -208,7 +233,7 @@ impl Ledger {
             let cores = self.room[0] as f64 / 1000.0;
             self.backlog_room_s += lasted.s() * cores;
         }
-        (self.room, self.has_backlog, self.looked_at) = (room, waits[1] > 0, now);
+        (self.room, self.has_backlog, self.looked_at) = (room, waits[1] > room[0] / 200_000, now);
         self.longest_queue = self.longest_queue.max(waits[0] + waits[1]);
     }
 
@@ -222,7 +247,7 @@ impl Ledger {
         uploads: &[Upload],
     ) -> Report {
         self.busy_changes(now, Room::default(), true);
-        self.look(now, [0, 0], [0, 0]);
+        self.look(now, [0, 0]);
         for worked in std::mem::take(&mut self.unjudged).into_values() {
             self.wasted.0 += worked.core_ns;
             self.wasted.1 += worked.backlog_core_s;
@@ -238,6 +263,7 @@ impl Ledger {
             uploads: uploads.len() as u64,
             tasks_done: tasks,
             tasks_per_s: share(tasks as f64, self.last_end.s()),
+            tasks_per_s_in_time: self.tasks_in_time as f64 / (scenario.hours * 3600.0),
             core_hours_kept: self.kept.0 as f64 / 3.6e12,
             kept_share: share(self.kept.0 as f64, worked),
             backlog_hours: self.backlog.s() / 3600.0,
@@ -253,14 +279,16 @@ impl Ledger {
             engine_used: share(self.engine_busy.s(), now.s()),
             longest_inbox: self.longest_inbox as u64,
         };
-        let classes = self.classes.into_iter().map(|(class, tally)| tally.report(class)).collect();
-        Report { scenario: scenario.name.clone(), seed, trace: format!("{trace:016x}"), farm, classes }
+        let core_ms = scenario.cores() * scenario.hours * 3.6e6;
+        let classes = self.classes.into_iter().map(|(class, tally)| tally.report(class, core_ms)).collect();
+        let jobs = uploads.iter().map(|upload| line(scenario, upload)).collect();
+        Report { scenario: scenario.name.clone(), seed, trace: format!("{trace:016x}"), farm, classes, jobs }
     }
 }
 
 impl Tally {
     #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    fn report(mut self, class: Class) -> ClassReport {
+    fn report(mut self, class: Class, core_ms_in_time: f64) -> ClassReport {
         self.completion_s.sort_by(f64::total_cmp);
         ClassReport {
             class,
@@ -277,6 +305,28 @@ impl Tally {
             mean_wait_s: self.waited_ms as f64 / 1000.0 / (self.starts.max(1)) as f64,
             longest_wait_s: self.longest_wait_ms as f64 / 1000.0,
             core_hours: self.core_ms as f64 / 3.6e6,
+            capacity_share: self.core_ms_in_time as f64 / core_ms_in_time,
+            succeeded_in_time: self.succeeded_in_time,
         }
+    }
+}
+
+fn line(scenario: &Scenario, upload: &Upload) -> JobLine {
+    let stages = scenario.content[upload.content].stage.iter().zip(&upload.stretches);
+    let heavy = stages.filter(|(_, stretch)| !stretch.is_light);
+    let true_ms = heavy.map(|(stage, stretch)| {
+        let tasks = stretch.first..stretch.first + stretch.count;
+        tasks.map(|index| upload.true_ms(&scenario.truth, index, None)).sum::<f64>() * stage.cores
+    });
+    JobLine {
+        class: upload.class,
+        at_s: upload.at.s(),
+        true_core_s: true_ms.sum::<f64>() / 1000.0,
+        deadline_s: upload.deadline.map(At::s),
+        accepted: upload.fate != Fate::Refused,
+        succeeded_s: match upload.fate {
+            Fate::Ended(JobState::Succeeded, at) => Some(at.s()),
+            _ => None,
+        },
     }
 }

@@ -19,7 +19,7 @@
 
 mod agenda;
 mod chance;
-mod class;
+mod clairvoyant;
 mod depot;
 mod disk;
 mod error;
@@ -27,6 +27,7 @@ mod laws;
 mod ledger;
 mod measure;
 mod node;
+mod optimum;
 mod report;
 mod scenario;
 mod spec;
@@ -35,12 +36,14 @@ mod upload;
 mod world;
 
 pub use agenda::At;
-pub use class::Class;
+pub use clairvoyant::{Clairvoyance, clairvoyant};
 pub use error::SimError;
 pub use laws::{Invariant, Violation};
-pub use report::{ClassReport, Farm, Report, quantile};
+pub use optimum::{MOST_JOBS, OneTask, fewest_late};
+pub use report::{ClassReport, Farm, JobLine, Report, quantile};
+pub use rushes_core::order::OrderRule;
 pub use scenario::{
-    Arrivals, Content, Cost, Faults, Flash, Group, Link, Scenario, ScenarioError, Slot, Stage, Tenant, Truth,
+    Arrivals, Content, Cost, Faults, Flash, Group, Link, Scenario, ScenarioError, Stage, Tenant, Truth,
     WorkShape,
 };
 
@@ -50,6 +53,16 @@ pub use scenario::{
 /// [`SimError::Violation`] for the first invariant that does not hold.
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Report, SimError> {
     let policy = scenario.engine_policy()?;
+    world::run(scenario, seed, policy, None).map(|(report, _)| report)
+}
+
+/// Runs a scenario with another rule of order than its policy has, everything else the same: a baseline.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_by(scenario: &Scenario, seed: u64, rule: OrderRule) -> Result<Report, SimError> {
+    let mut policy = scenario.engine_policy()?;
+    policy.order.rule = rule;
     world::run(scenario, seed, policy, None).map(|(report, _)| report)
 }
 

@@ -14,7 +14,6 @@ use crate::agenda::At;
 use crate::chance::fixed_share;
 use crate::laws::{Law, broken};
 use crate::scenario::Group;
-use crate::spec;
 
 /// What a node has of a slot kind, or uses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub(crate) struct Room {
 
 impl Room {
     pub(crate) fn of(order: &TaskOrder) -> Self {
-        if spec::takes_light(order) {
+        if order.slot.is_light() {
             Self { light: 1, ..Self::default() }
         } else {
             Self { cpu: order.demand.cpu.0, memory: order.demand.memory.0, light: 0 }

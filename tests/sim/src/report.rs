@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use crate::class::Class;
+use rushes_shared::job::Class;
 
 /// One run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -19,6 +19,26 @@ pub struct Report {
     pub farm: Farm,
     /// Each class that came, lowest first.
     pub classes: Vec<ClassReport>,
+    /// Each upload, in the order of arrival; not in the JSON, which would be as long as the scenario.
+    #[serde(skip)]
+    pub jobs: Vec<JobLine>,
+}
+
+/// One upload.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobLine {
+    /// Its class.
+    pub class: Class,
+    /// When it came, in seconds from the start.
+    pub at_s: f64,
+    /// Core time that it truly takes on a node of speed 1, in seconds.
+    pub true_core_s: f64,
+    /// Its deadline, in seconds from the start.
+    pub deadline_s: Option<f64>,
+    /// Whether it was accepted.
+    pub accepted: bool,
+    /// When it succeeded, in seconds from the start.
+    pub succeeded_s: Option<f64>,
 }
 
 /// The farm as a whole. Shares are 0 to 1.
@@ -32,6 +52,8 @@ pub struct Farm {
     pub tasks_done: u64,
     /// The same a second, until the last job's end.
     pub tasks_per_s: f64,
+    /// Tasks that succeeded while uploads still came, a second.
+    pub tasks_per_s_in_time: f64,
     /// Core time of attempts whose results were kept, in hours.
     pub core_hours_kept: f64,
     /// Of the core time that attempts took, the share of those whose results were kept.
@@ -93,6 +115,10 @@ pub struct ClassReport {
     pub longest_wait_s: f64,
     /// Core time of results that were kept, in hours.
     pub core_hours: f64,
+    /// The same of results that came while uploads still came, as a share of all the farm's core time in that period.
+    pub capacity_share: f64,
+    /// Jobs that succeeded while uploads still came.
+    pub succeeded_in_time: u64,
 }
 
 /// The value below which this share of sorted values lies (nearest rank); 0 without values.
@@ -120,7 +146,8 @@ impl Report {
         };
         line("virtual time", format!("{:.2} h", farm.hours));
         line("uploads, tasks done", format!("{}, {}", farm.uploads, farm.tasks_done));
-        line("throughput", format!("{:.3} tasks/s", farm.tasks_per_s));
+        let (whole, busy) = (farm.tasks_per_s, farm.tasks_per_s_in_time);
+        line("throughput", format!("{whole:.3} tasks/s, {busy:.3} while uploads came"));
         line("cores in use", percent(farm.cores_used));
         line("light places in use", percent(farm.light_used));
         line("core time on kept results", percent(farm.kept_share));
@@ -134,7 +161,7 @@ impl Report {
             let deaths = format!("{}, {}", farm.node_deaths, farm.coordinator_deaths);
             line("deaths: nodes, coordinator", deaths);
         }
-        line("engine", format!("{} events, busy {}", farm.engine_events, percent(farm.engine_used)));
+        line("engine", format!("{} events, busy {:.3} %", farm.engine_events, farm.engine_used * 100.0));
         let head = ["class", "came", "refused", "ok", "failed", "median", "p95", "in time", "longest wait"];
         let cell = |row: [String; 9]| {
             let [class, rest @ ..] = row;

@@ -15,13 +15,13 @@ use serde::Deserialize;
 
 pub(crate) use arrivals::Moments;
 pub use arrivals::{Arrivals, Flash};
-pub use content::{Content, Slot, Stage, Tenant, Truth, WorkShape};
+pub use content::{Content, Stage, Tenant, Truth, WorkShape};
 pub use cost::Cost;
 pub(crate) use cost::EventKind;
 pub use faults::{Faults, Link};
 pub use fleet::Group;
 
-use crate::class::Class;
+use rushes_shared::job::Class;
 
 /// Longest arrivals that a scenario may ask for, in hours.
 const MAX_HOURS: f64 = 24.0 * 366.0;
@@ -179,6 +179,12 @@ impl Scenario {
         let share: f64 = self.content.iter().map(|c| c.share).sum();
         let work = self.content.iter().map(|c| c.share / share * c.mean_core_s()).sum::<f64>();
         load * self.core_speed() * 3600.0 / (work * self.truth.mean_factor()).max(f64::MIN_POSITIVE)
+    }
+
+    /// Cores of the farm.
+    #[must_use]
+    pub fn cores(&self) -> f64 {
+        self.node.iter().map(|g| f64::from(g.count) * g.cores).sum()
     }
 
     /// Cores of the farm, each weighed by its speed.

@@ -1,18 +1,17 @@
 //! Uploads as job specs, and what a simulated attempt finds or makes: the one place that knows the farm's vocabulary of
 //! work.
 
-use std::collections::BTreeMap;
-
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::EncodeSettings;
-use rushes_shared::job::{Destination, JobSpec, OutputSpec, Priority, Work};
+use rushes_core::job::Job;
+use rushes_shared::job::{Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
-use rushes_shared::task::{EncodedOutput, TaskOrder, TaskValue, TaskWork};
-use rushes_shared::units::{Bytes, Ratio, WallMs};
+use rushes_shared::task::{Demand, EncodedOutput, TaskOrder, TaskValue, TaskWork};
+use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 use crate::agenda::At;
-use crate::scenario::{Content, WorkShape};
-use crate::upload::Upload;
+use crate::scenario::{Content, Stage, WorkShape};
+use crate::upload::{Stretch, Upload};
 
 /// Lines of the pictures in encode jobs: small enough that a task takes one core.
 const HEIGHT: u32 = 360;
@@ -21,27 +20,51 @@ const HEIGHT: u32 = 360;
 pub(crate) fn job(upload: &Upload, content: &Content, wall_zero: u64) -> JobSpec {
     let wall = |at: At| WallMs(wall_zero + at.ms());
     JobSpec {
-        name: String::new(),
-        labels: BTreeMap::new(),
+        class: upload.class,
         priority: content.priority.and_then(Priority::new).unwrap_or_default(),
+        value: content.value.map(Box::new),
         deadline: upload.deadline.map(wall),
-        work: work(upload, content),
+        floor: content.floor,
+        ..JobSpec::of(work(upload, content))
     }
 }
 
 fn work(upload: &Upload, content: &Content) -> Work {
     match content.work {
-        WorkShape::Graph => Work::Noop { tasks: upload.tasks() },
+        WorkShape::Graph => Work::Graph { stages: stages(upload, content) },
         WorkShape::Encode => {
             let output = |n| OutputSpec {
                 name: format!("{n}.mp4").parse().expect("a number is a file's name"),
                 destination: Destination::Depot,
                 settings: EncodeSettings::default(),
+                optional: content.stage[1].optional && n > 0,
+                audience: 0,
             };
             let input = Location::File("/media/film.mov".to_owned());
             Work::Encode { input, outputs: (0..upload.stretches[1].count).map(output).collect() }
         }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
+fn stages(upload: &Upload, content: &Content) -> Vec<GraphStage> {
+    let place = |name: &String| {
+        let at = content.stage.iter().position(|s| s.name == *name);
+        u32::try_from(at.expect("checked when the scenario was read")).expect("stages are few")
+    };
+    let of = |(stage, stretch): (&Stage, &Stretch)| GraphStage {
+        name: stage.name.clone(),
+        slot: stage.slot,
+        after: stage.after.iter().map(place).collect(),
+        count: stretch.count,
+        work: StageWork::Noop { hold_ms: stretch.ms as u32, cpu_ms: (stretch.ms * stage.cores) as u32 },
+        demand: Demand {
+            cpu: Millicores((stage.cores * 1000.0) as u32),
+            memory: Bytes(stage.memory_mib << 20),
+        },
+        optional: stage.optional,
+    };
+    content.stage.iter().zip(&upload.stretches).map(of).collect()
 }
 
 /// The facts that make the planner predict what the scenario says for the outputs.
@@ -77,7 +100,7 @@ fn facts(upload: &Upload) -> MediaFacts {
 /// What an attempt finds or makes when all goes well.
 pub(crate) fn value(order: &TaskOrder, upload: &Upload) -> TaskValue {
     match &order.work {
-        TaskWork::Noop => TaskValue::Nothing,
+        TaskWork::Noop { .. } => TaskValue::Nothing,
         TaskWork::Probe { input } => {
             let seen =
                 Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };
@@ -99,17 +122,15 @@ pub(crate) fn value(order: &TaskOrder, upload: &Upload) -> TaskValue {
     }
 }
 
-/// Whether an order takes a light place instead of cores.
-pub(crate) fn takes_light(order: &TaskOrder) -> bool {
-    matches!(order.work, TaskWork::Noop | TaskWork::Probe { .. })
+/// Tasks that a job could not leave out and has not done.
+pub(crate) fn undone(job: &Job) -> usize {
+    let needed = job.stages.iter().flat_map(|s| std::iter::repeat_n(!s.optional, s.count as usize));
+    job.tasks.iter().zip(needed).filter(|(task, needed)| *needed && task.success.is_none()).count()
 }
 
-/// How many files a job publishes.
-pub(crate) fn outputs(spec: &JobSpec) -> usize {
-    match &spec.work {
-        Work::Encode { outputs, .. } => outputs.len(),
-        _ => 0,
-    }
+/// How many files a job had to publish.
+pub(crate) fn wanted_outputs(job: &Job) -> usize {
+    job.spec.work.outputs().iter().filter(|output| !output.optional).count()
 }
 
 /// Whether a success leaves a file in staging.
@@ -120,13 +141,4 @@ pub(crate) fn stages_a_file(order: &TaskOrder) -> bool {
 /// How long an order's work takes, relative to what was planned for the task: a trade may have made it faster.
 pub(crate) fn pace(_order: &TaskOrder) -> f64 {
     1.0
-}
-
-/// Tasks that wait for a slot: light ones, heavy ones.
-pub(crate) fn ready(engine: &rushes_core::engine::Engine) -> [u64; 2] {
-    use rushes_shared::task::TaskKind;
-    engine.status().tasks_ready.iter().fold([0, 0], |[light, heavy], (kind, count)| match kind {
-        TaskKind::Noop | TaskKind::Probe => [light + count, heavy],
-        TaskKind::Encode => [light, heavy + count],
-    })
 }

@@ -6,8 +6,8 @@ use rushes_shared::job::JobState;
 
 use crate::agenda::At;
 use crate::chance::{Chance, fixed, fixed_share, log_normal};
-use crate::class::Class;
-use crate::scenario::{Scenario, Truth};
+use rushes_shared::job::Class;
+use crate::scenario::{Content, Scenario, Truth};
 
 /// A stage as this upload has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,6 +18,10 @@ pub(crate) struct Stretch {
     pub(crate) ms: f64,
     /// Index of the first task in the job's plan.
     pub(crate) first: u32,
+    /// Whether it takes light places instead of cores.
+    pub(crate) is_light: bool,
+    /// Tasks that have not succeeded, on the disk.
+    pub(crate) left: u32,
 }
 
 /// What its owner knows about its end.
@@ -64,6 +68,35 @@ pub(crate) struct Upload {
 impl Upload {
     pub(crate) fn tasks(&self) -> u32 {
         self.stretches.iter().map(|s| s.count).sum()
+    }
+
+    /// Tasks, light and heavy, that have not succeeded and wait for no others.
+    pub(crate) fn runnable(&self, content: &Content) -> [u64; 2] {
+        let mut counts = [0, 0];
+        for (stage, stretch) in content.stage.iter().zip(&self.stretches) {
+            let is_done = |name: &String| {
+                let at = content.stage.iter().position(|s| s.name == *name);
+                at.is_some_and(|at| self.stretches[at].left == 0)
+            };
+            if stage.after.iter().all(is_done) {
+                counts[usize::from(!stretch.is_light)] += u64::from(stretch.left);
+            }
+        }
+        counts
+    }
+
+    /// Notes a success; `false` where the task had succeeded before.
+    pub(crate) fn succeeded(&mut self, index: u32) -> bool {
+        let (word, bit) = ((index / 64) as usize, 1_u64 << (index % 64));
+        if self.done.len() <= word {
+            self.done.resize(word + 1, 0);
+        }
+        let is_new = self.done[word] & bit == 0;
+        self.done[word] |= bit;
+        let of = self.stretches.iter().rposition(|s| s.first <= index);
+        let stretch = &mut self.stretches[of.expect("the first stage begins with task 0")];
+        stretch.left -= u32::from(is_new);
+        is_new
     }
 
     fn stretch(&self, index: u32) -> &Stretch {
@@ -119,7 +152,7 @@ impl Owners {
             let more = u32::try_from(chance.below(u64::from(most - fewest) + 1)).expect("it is small");
             let count = fewest + more;
             let ms = (chance.between(stage.seconds) * 1000.0).max(1.0);
-            stretches.push(Stretch { count, ms, first });
+            stretches.push(Stretch { count, ms, first, is_light: stage.slot.is_light(), left: count });
             first += count;
         }
         let path_ms = longest_path(scenario, content, &stretches);

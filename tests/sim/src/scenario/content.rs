@@ -1,10 +1,11 @@
 //! What is uploaded: kinds of content with their stages, whose they are, and how wrong predictions are.
 
 use rushes_shared::id::TenantId;
+use rushes_shared::job::{Class, ContentValue, QualityFloor};
+use rushes_shared::task::SlotKind;
 use serde::Deserialize;
 
 use super::{ScenarioError, not_empty, not_negative, positive, range, share};
-use crate::class::Class;
 
 /// Most tasks of one stage.
 const MAX_TASKS: u32 = 10_000;
@@ -25,6 +26,11 @@ pub struct Content {
     pub paired_with: Option<Class>,
     /// Its priority, 0 to 100.
     pub priority: Option<u8>,
+    /// What a view of it is worth; the engine computes the priority from it.
+    pub value: Option<ContentValue>,
+    /// What may be given up for the deadline.
+    #[serde(default)]
+    pub floor: QualityFloor,
     /// The deadline: arrival plus a factor from this range times the job's predicted critical path.
     pub deadline: Option<[f64; 2]>,
     /// Share of the jobs that their owner cancels while they wait or run.
@@ -48,30 +54,15 @@ pub enum WorkShape {
     Encode,
 }
 
-/// Which kind of slot a stage's tasks take.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Slot {
-    /// Probes and other small reads.
-    Light,
-    /// Analyses.
-    Analyse,
-    /// Encodes.
-    #[default]
-    Encode,
-    /// Joining, packaging, delivery.
-    Finish,
-}
-
 /// A stage of a job.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Stage {
     /// Its name.
     pub name: String,
-    /// What its tasks take.
-    #[serde(default)]
-    pub slot: Slot,
+    /// What its tasks take: light and finish take a light place, analyse and encode take cores.
+    #[serde(default = "encode")]
+    pub slot: SlotKind,
     /// Fewest and most tasks; each job has some number between.
     pub count: [u32; 2],
     /// Shortest and longest predicted duration of one of its tasks on a node of speed 1, in seconds; each job has one.
@@ -121,6 +112,10 @@ impl Default for Truth {
     }
 }
 
+fn encode() -> SlotKind {
+    SlotKind::Encode
+}
+
 fn one() -> f64 {
     1.0
 }
@@ -165,7 +160,7 @@ impl Content {
     pub fn mean_core_s(&self) -> f64 {
         let mid = |[low, high]: [f64; 2]| (low + high) / 2.0;
         let of = |s: &Stage| mid(s.count.map(f64::from)) * mid(s.seconds) * s.cores;
-        let heavy = self.stage.iter().filter(|s| matches!(s.slot, Slot::Analyse | Slot::Encode));
+        let heavy = self.stage.iter().filter(|s| !s.slot.is_light());
         let jobs = if self.paired_with.is_some() { 2.0 } else { 1.0 };
         heavy.map(of).sum::<f64>() * jobs
     }

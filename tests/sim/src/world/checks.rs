@@ -7,7 +7,7 @@ use rushes_shared::id::TaskId;
 
 use super::{Step, World};
 use crate::agenda::At;
-use crate::class::Class;
+use rushes_shared::job::Class;
 use crate::laws::broken;
 use crate::upload::Fate;
 
@@ -52,9 +52,7 @@ impl World<'_> {
             used_cpu += u64::from(node.used.cpu);
             used_light += u64::from(node.used.light);
         }
-        let ready = self.engine.as_ref().map(crate::spec::ready);
-        let [light_ready, heavy_ready] = ready.unwrap_or([0, 0]);
-        self.ledger.look(now, [cpu, light], [light_ready, heavy_ready]);
+        self.ledger.look(now, [cpu, light]);
         if self.engine.is_none() || used_cpu >= cpu || used_light >= light {
             self.free_since.full_at = now;
         }
@@ -152,7 +150,22 @@ impl World<'_> {
     }
 }
 
+/// Tasks of a job that are not over and wait for no others.
 fn ready_of(job: &Job) -> impl Iterator<Item = TaskId> + '_ {
-    let indices = (0_u32..).zip(&job.tasks).filter(|(_, task)| !task.is_over());
-    indices.filter(|(index, _)| job.is_ready(*index)).map(|(index, _)| job.task_id(index))
+    let mut first = 0;
+    let mut ends = Vec::with_capacity(job.stages.len());
+    for stage in &job.stages {
+        ends.push((first, first + stage.count));
+        first += stage.count;
+    }
+    let complete: Vec<bool> = ends
+        .iter()
+        .map(|(first, end)| job.tasks[*first as usize..*end as usize].iter().all(|t| t.success.is_some()))
+        .collect();
+    let open = job.stages.iter().zip(ends).filter(move |(stage, _)| {
+        stage.after.iter().all(|before| complete.get(*before as usize).copied().unwrap_or(false))
+    });
+    open.flat_map(|(_, (first, end))| first..end)
+        .filter(|index| !job.tasks[*index as usize].is_over())
+        .map(|index| job.task_id(index))
 }

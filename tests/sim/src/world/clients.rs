@@ -55,7 +55,7 @@ impl World<'_> {
             reply: ReplyTo(u64::from(index)),
             job: job_id(wall, index, upload.tries),
             tenant: tenant.clone(),
-            submitter: "owner".to_owned(),
+            submitter: "owner".into(),
             spec: Box::new(spec::job(upload, content, super::WALL_ZERO)),
             key: Some(IdempotencyKey { key, fingerprint: [0; 32] }),
             space_left: true,
@@ -117,6 +117,7 @@ impl World<'_> {
     /// A job's end is on the disk.
     pub(super) fn job_ended(&mut self, job: JobId, state: JobState) -> Step {
         let index = number(job);
+        let until = self.disturbed_until();
         let upload = &mut self.uploads[index as usize];
         match upload.fate {
             Fate::Ended(..) | Fate::Refused => {
@@ -136,7 +137,7 @@ impl World<'_> {
         self.accepted.remove(&index);
         self.open -= 1;
         let now = self.agenda.now();
-        self.ledger.ended(upload, state, now);
+        self.ledger.ended(upload, state, now, now < until);
         Ok(())
     }
 }

@@ -83,6 +83,7 @@ impl World<'_> {
         self.nodes[node].begin(attempt, held)?;
         self.held += 1;
         self.ledger.busy_changes(now, room, true);
+        self.ledger.held_changes(room, true);
         self.say_of(node, attempt, Event::TaskStarted { worker, task, attempt });
         self.agenda.enter(ends, Happening::End { node, attempt });
         let report = now.plus(At::from_s(self.scenario.progress_s));
@@ -188,6 +189,7 @@ impl World<'_> {
         let now = self.agenda.now();
         let Some(held) = self.nodes[node].forget(attempt) else { return };
         self.held -= 1;
+        self.ledger.held_changes(held.room, false);
         if held.outcome.is_none() {
             self.ledger.busy_changes(now, held.room, false);
             self.ledger.worked(attempt, held.room, held.since, now, held.backlog_s, false);

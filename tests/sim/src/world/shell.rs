@@ -15,6 +15,7 @@ use crate::agenda::At;
 use crate::depot::Asked;
 use crate::laws::broken;
 use crate::scenario::EventKind;
+use crate::spec;
 use crate::upload::number;
 
 /// All is counted anew after so many events.
@@ -208,16 +209,20 @@ impl World<'_> {
         match record {
             Record::TaskSucceeded { task, attempt, .. } => {
                 let upload = &mut self.uploads[number(task.job) as usize];
-                let (word, bit) = ((task.index / 64) as usize, 1_u64 << (task.index % 64));
-                if upload.done.len() <= word {
-                    upload.done.resize(word + 1, 0);
-                }
-                if upload.done[word] & bit != 0 {
+                let content = &self.scenario.content[upload.content];
+                let before = upload.runnable(content);
+                if !upload.succeeded(task.index) {
                     return Err(broken!(SucceedsOnce, "{task} succeeded again, by {attempt}"));
                 }
-                upload.done[word] |= bit;
+                self.ledger.runnable_changes(before, upload.runnable(content));
                 let class = upload.class;
-                self.ledger.kept(attempt, class);
+                let in_time = self.is_disturbed();
+                self.ledger.kept(attempt, class, in_time);
+            }
+            Record::JobAccepted { job, .. } => {
+                let upload = &self.uploads[number(job) as usize];
+                let content = &self.scenario.content[upload.content];
+                self.ledger.runnable_changes([0, 0], upload.runnable(content));
             }
             Record::AttemptFailed { .. } => self.ledger.attempt_failed(),
             Record::OutputPublished { job, output, artifact, .. } => {
@@ -241,8 +246,10 @@ impl World<'_> {
 
     fn check_end(&mut self, job: &Job) -> Step {
         let state = job.ended.as_ref().map_or(JobState::Failed, |e| e.state);
-        let undone = job.tasks.iter().filter(|t| t.success.is_none()).count();
-        let unpublished = job.published.len() < crate::spec::outputs(&job.spec);
+        let upload = &self.uploads[number(job.id) as usize];
+        self.ledger.runnable_changes(upload.runnable(&self.scenario.content[upload.content]), [0, 0]);
+        let undone = spec::undone(job);
+        let unpublished = job.published.len() < spec::wanted_outputs(job);
         if state == JobState::Succeeded && (undone > 0 || unpublished || job.tasks.is_empty()) {
             return Err(broken!(
                 SuccessIsComplete,
