@@ -238,9 +238,9 @@ impl EngineActor {
         if !records.is_empty() {
             let bytes =
                 |r: &record::Record| record::to_bytes(r).expect("a record the engine made fits its limit");
-            let doc = |j: &rushes_core::job::Job| {
+            let doc = |j: &Box<rushes_core::job::Job>| {
                 // Thousands of tasks that each failed at length could be too much; what failed stays, the detail goes.
-                let doc = record::to_bytes(j).or_else(|_| record::to_bytes(&j.without_details()));
+                let doc = record::to_bytes(&**j).or_else(|_| record::to_bytes(&j.without_details()));
                 ArchiveDoc { key: j.id.0, doc: doc.expect("a job without details fits its limit") }
             };
             let batch = Batch {

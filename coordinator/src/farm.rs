@@ -108,7 +108,7 @@ impl Farm {
         key: Option<IdempotencyKey>,
     ) -> Result<(JobId, bool), FarmError> {
         let job = JobId::from_parts(self.clock.now().wall.0, rand::random::<u128>() >> 48);
-        let (tenant, submitter, spec) = (by.tenant.clone(), by.name.clone(), Box::new(spec));
+        let (tenant, submitter, spec) = (by.tenant.clone(), by.name.as_str().into(), Box::new(spec));
         let event = move |reply, space_left| Event::JobSubmitted {
             reply,
             job,

@@ -65,7 +65,9 @@ impl Replay {
     pub fn compact(&self) -> impl Iterator<Item = Result<Vec<u8>, ReplayError>> + '_ {
         self.state.compact().map(|record| {
             let slim = |error| match &record {
-                Record::JobCarried(job) => record::to_bytes(&Record::JobCarried(job.without_details())),
+                Record::JobCarried(job) => {
+                    record::to_bytes(&Record::JobCarried(Box::new(job.without_details())))
+                }
                 _ => Err(error),
             };
             record::to_bytes(&record).or_else(slim).map_err(ReplayError::Unwritable)

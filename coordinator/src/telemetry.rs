@@ -66,6 +66,10 @@ fn describe() {
         "rushes_attempts_adopted_total",
         "Running attempts taken over after a restart or reconnect."
     );
+    describe_counter!(
+        "rushes_decisions_total",
+        "What the scheduler decided about jobs and nodes, by decision."
+    );
     describe_counter!("rushes_outputs_published_total", "Outputs that reached their place.");
     describe_counter!("rushes_workers_lost_total", "Workers whose lease ran out while they held work.");
     describe_gauge!("rushes_jobs", "Jobs that have not ended, by state.");
@@ -98,6 +102,7 @@ pub fn log(event: &FarmEvent) {
             let code = failure.code.as_str();
             tracing::warn!(job, state = state.as_str(), total_ms, code, %failure, "job ended");
         }
+        FarmNews::Decided(decision) => tracing::info!(job, decision = decision.name(), "{decision}"),
         FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms } => {
             tracing::info!(job, %task, %attempt, %worker, kind = kind.as_str(), queued_ms, "task dispatched");
         }
@@ -151,6 +156,9 @@ pub fn count(event: &FarmEvent) {
         }
         FarmNews::OutputPublished { .. } => counter!("rushes_outputs_published_total").increment(1),
         FarmNews::WorkerGone { lost: true, .. } => counter!("rushes_workers_lost_total").increment(1),
+        FarmNews::Decided(decision) => {
+            counter!("rushes_decisions_total", "decision" => decision.name()).increment(1);
+        }
         FarmNews::TaskProgressed { .. }
         | FarmNews::WorkerJoined { .. }
         | FarmNews::WorkerSilent { .. }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
@@ -167,21 +168,36 @@ impl Seq {
 /// An account whose jobs, files and limits are kept apart from others'.
 ///
 /// 1 to 64 characters from `a-z 0-9 - _`, first a letter or digit, so that it is safe in paths and metrics.
+///
+/// A copy shares its text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct TenantId(String);
+pub struct TenantId(Arc<str>);
 
 impl TenantId {
     /// The tenant of a farm that has only one.
     #[must_use]
     pub fn default_tenant() -> Self {
-        Self("default".to_owned())
+        Self("default".into())
     }
 
     /// Its text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Its text as it is shared among copies.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.0
+    }
+
+    /// A tenant around a text that came from [`TenantId::text`] of the same name.
+    #[must_use]
+    pub fn sharing(text: Arc<str>) -> Self {
+        debug_assert!(text.parse::<Self>().is_ok(), "'{text}' came from a tenant");
+        Self(text)
     }
 }
 
@@ -205,7 +221,7 @@ impl FromStr for TenantId {
         let ok = (1..=64).contains(&text.len())
             && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
             && text.as_bytes()[0].is_ascii_alphanumeric();
-        if ok { Ok(Self(text.to_owned())) } else { Err(BadTenant(text.chars().take(80).collect())) }
+        if ok { Ok(Self(text.into())) } else { Err(BadTenant(text.chars().take(80).collect())) }
     }
 }
 

@@ -5,8 +5,91 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{FileName, Location};
-use crate::encode::EncodeSettings;
+use crate::encode::{EncodeSettings, SpeedPreset};
+use crate::task::{Demand, SlotKind};
 use crate::units::WallMs;
+
+/// How much a job matters, from least to most. Classes have guaranteed shares, see the coordinator's settings.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// Whenever there is room.
+    Bulk,
+    /// Ordinary work.
+    #[default]
+    Standard,
+    /// Ahead of ordinary work.
+    Premium,
+    /// Ahead of everything; may stop other work.
+    Emergency,
+}
+
+impl Class {
+    /// Every class, least first.
+    pub const ALL: [Self; 4] = [Self::Bulk, Self::Standard, Self::Premium, Self::Emergency];
+
+    /// The name in JSON and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Bulk => "bulk",
+            Self::Standard => "standard",
+            Self::Premium => "premium",
+            Self::Emergency => "emergency",
+        }
+    }
+}
+
+/// What a piece of content is worth; the coordinator makes a priority of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ContentValue {
+    /// Rank of who made it, 0 (nobody known) to 5.
+    #[schema(maximum = 5)]
+    pub creator_tier: u8,
+    /// Views that are expected in its first week.
+    pub expected_views: u64,
+    /// Whether it earns money by being seen.
+    pub monetised: bool,
+    /// Whether it is asked for right now.
+    pub trending: bool,
+}
+
+/// What may be given up to keep a deadline. The default gives up nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QualityFloor {
+    /// The fastest encoder preset that is still good enough. `None`: the one that was asked for.
+    pub fastest_preset: Option<SpeedPreset>,
+    /// Whether outputs that are marked optional may be left out.
+    pub drop_optional: bool,
+    /// The lowest height in pixels to which the largest picture may be brought. `None`: as asked for.
+    pub min_height: Option<u32>,
+}
+
+/// What a job needs of the nodes that work for it, besides capacity.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Needs {
+    /// Tags that a node must carry, sorted, without doubles.
+    pub tags: Vec<String>,
+    /// The pool of nodes that it runs on; empty for the common one.
+    pub pool: String,
+    /// Named limits of which each task holds so many while it runs, such as licences.
+    pub limits: BTreeMap<String, u32>,
+}
 
 /// 0 to 100; higher is sooner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -54,6 +137,46 @@ pub struct OutputSpec {
     pub destination: Destination,
     /// How it is encoded.
     pub settings: EncodeSettings,
+    /// Whether the job succeeds without it.
+    pub optional: bool,
+    /// Share of the audience that watches it, in percent; what more people watch is made first.
+    pub audience: u8,
+}
+
+/// What the tasks of a graph's stage do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StageWork {
+    /// Nothing but hold the slot: a synthetic task for simulation and benchmarks.
+    Noop {
+        /// How long it holds its slot, in milliseconds.
+        hold_ms: u32,
+        /// CPU time that it stands for in predictions, in milliseconds; it is not spent.
+        cpu_ms: u32,
+    },
+    /// Read the facts of a file.
+    Probe {
+        /// The file.
+        input: Location,
+    },
+}
+
+/// One stage of a job's own graph: so many equal tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraphStage {
+    /// Its name, unique within the job.
+    pub name: String,
+    /// The slots that its tasks take.
+    pub slot: SlotKind,
+    /// Stages, by index, that are complete before it begins; each less than its own index.
+    pub after: Vec<u32>,
+    /// Number of tasks, at least 1.
+    pub count: u32,
+    /// What each does.
+    pub work: StageWork,
+    /// What each needs of its node.
+    pub demand: Demand,
+    /// Whether the job succeeds without it.
+    pub optional: bool,
 }
 
 /// What a job does.
@@ -76,6 +199,22 @@ pub enum Work {
         /// The outputs, 1 to 32.
         outputs: Vec<OutputSpec>,
     },
+    /// A graph of the job's own.
+    Graph {
+        /// Its stages; each comes after those that it names.
+        stages: Vec<GraphStage>,
+    },
+}
+
+impl Work {
+    /// The files that it makes.
+    #[must_use]
+    pub fn outputs(&self) -> &[OutputSpec] {
+        match self {
+            Self::Encode { outputs, .. } => outputs,
+            Self::Noop { .. } | Self::Probe { .. } | Self::Graph { .. } => &[],
+        }
+    }
 }
 
 /// A validated job.
@@ -85,12 +224,58 @@ pub struct JobSpec {
     pub name: String,
     /// Labels for filters: at most 32.
     pub labels: BTreeMap<String, String>,
-    /// Its priority.
+    /// Its class.
+    pub class: Class,
+    /// Its priority, unless `value` decides.
     pub priority: Priority,
+    /// What its content is worth; the priority is computed from it where it is given.
+    pub value: Option<Box<ContentValue>>,
     /// When it should be done.
     pub deadline: Option<WallMs>,
+    /// What may be given up for the deadline.
+    pub floor: QualityFloor,
+    /// What it needs of nodes; `None` where any will do.
+    pub needs: Option<Box<Needs>>,
+    /// Whether nothing of it is to be started for now.
+    pub paused: bool,
     /// What it does.
     pub work: Work,
+}
+
+impl JobSpec {
+    /// A job of the standard class without a name, a deadline or any special need.
+    #[must_use]
+    pub fn of(work: Work) -> Self {
+        Self {
+            name: String::new(),
+            labels: BTreeMap::new(),
+            class: Class::default(),
+            priority: Priority::default(),
+            value: None,
+            deadline: None,
+            floor: QualityFloor::default(),
+            needs: None,
+            paused: false,
+            work,
+        }
+    }
+}
+
+/// A change of a job that has not ended. `None` leaves a thing as it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobChange {
+    /// Another class.
+    pub class: Option<Class>,
+    /// Another priority; the value of the content decides no longer.
+    pub priority: Option<Priority>,
+    /// Another value of the content, from which the priority follows.
+    pub value: Option<ContentValue>,
+    /// Another deadline, or none.
+    pub deadline: Option<Option<WallMs>>,
+    /// Labels to set; those with an empty value are removed.
+    pub labels: BTreeMap<String, String>,
+    /// Paused or not.
+    pub paused: Option<bool>,
 }
 
 /// State of a job.

@@ -9,9 +9,11 @@
 //! ```
 
 mod fields;
+mod graph;
 mod reading;
 mod schema;
 mod settling;
+mod standing;
 
 use std::collections::BTreeMap;
 
@@ -20,10 +22,11 @@ use utoipa::ToSchema;
 
 use crate::encode::{AudioCodec, Container, SpeedPreset, VideoCodec};
 use crate::id::TenantId;
-use crate::job::JobSpec;
+use crate::job::{Class, ContentValue, JobSpec, QualityFloor};
 use crate::units::WallMs;
 
 pub use fields::{AudioChoice, BitRate};
+pub use graph::StageRequest;
 pub use schema::job_schema;
 
 /// Largest number of outputs of one job.
@@ -36,6 +39,10 @@ pub const MAX_NAME: usize = 200;
 pub const MAX_LABEL: usize = 100;
 /// Largest number of tasks of a no-op job.
 pub const MAX_NOOP_TASKS: i64 = 10_000;
+/// Largest number of stages of a graph.
+pub const MAX_GRAPH_STAGES: usize = 256;
+/// Largest number of tags and named limits of one job.
+pub const MAX_NEEDS: usize = 16;
 /// Largest width or height of a picture, in pixels.
 pub const MAX_SIDE: i64 = 16_384;
 
@@ -50,6 +57,8 @@ pub enum JobKind {
     Probe,
     /// Does nothing, once per task: shows that the farm works and measures its path.
     Noop,
+    /// A graph of stages of the job's own.
+    Graph,
 }
 
 impl JobKind {
@@ -60,6 +69,7 @@ impl JobKind {
             Self::Encode => "encode",
             Self::Probe => "probe",
             Self::Noop => "noop",
+            Self::Graph => "graph",
         }
     }
 }
@@ -80,6 +90,28 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100, default = 50)]
     pub priority: Option<i64>,
+    /// How much it matters: `bulk`, `standard`, `premium` or `emergency`. Default: `standard`.
+    #[serde(default)]
+    #[schema(default = "standard")]
+    pub class: Class,
+    /// What the content is worth; the priority is computed from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<ContentValue>,
+    /// What may be given up to keep the deadline. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<QualityFloor>,
+    /// Tags that a node must carry to work for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The pool of nodes that it runs on: those with the tag `pool:NAME`. Default: nodes without such a tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Named limits, such as licences, of which each task holds so many while it runs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, i64>,
+    /// Whether nothing of it is to be started until it is resumed.
+    #[serde(default)]
+    pub paused: bool,
     /// When it should be done: a time such as `2026-12-01T12:00:00Z`, or a span from now such as `+2h` or `+1h 30m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "+2h")]
@@ -100,6 +132,10 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 10_000, default = 1)]
     pub tasks: Option<i64>,
+    /// The stages of a `graph` job, 1 to 256; each comes after those that it names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 256)]
+    pub stages: Vec<StageRequest>,
 }
 
 /// One file to make.
@@ -127,6 +163,13 @@ pub struct OutputRequest {
     /// Audio settings, or `false` to leave audio out. A source without audio gives an output without audio.
     #[serde(default)]
     pub audio: AudioChoice,
+    /// Whether the job succeeds without it.
+    #[serde(default)]
+    pub optional: bool,
+    /// Share of the audience that watches it, in percent; what more people watch is made first. Default: 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 100, default = 0)]
+    pub audience: Option<i64>,
 }
 
 /// Video settings of an output.

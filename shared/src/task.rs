@@ -38,6 +38,56 @@ impl TaskKind {
     }
 }
 
+/// The slots of a node that a task takes. Capacity moves between the kinds of one resource by need.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum SlotKind {
+    /// A light slot: no-ops, probes.
+    #[default]
+    Light,
+    /// A share of the cores, for what others wait for.
+    Analyse,
+    /// A share of the cores.
+    Encode,
+    /// A light slot, ahead of other light work: joins, packages, delivers. Never behind an encode.
+    Finish,
+}
+
+impl SlotKind {
+    /// Every kind, in order.
+    pub const ALL: [Self; 4] = [Self::Light, Self::Analyse, Self::Encode, Self::Finish];
+
+    /// The name in metrics, JSON and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Light => "light",
+            Self::Analyse => "analyse",
+            Self::Encode => "encode",
+            Self::Finish => "finish",
+        }
+    }
+
+    /// Whether it takes a light slot instead of a share of the cores.
+    #[must_use]
+    pub fn is_light(self) -> bool {
+        matches!(self, Self::Light | Self::Finish)
+    }
+}
+
 /// What a task's end means for delivery.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Delivery {
@@ -78,8 +128,13 @@ pub struct TaskLimits {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "a task is made and sent once; boxing buys nothing")]
 pub enum TaskWork {
-    /// Nothing; succeeds at once.
-    Noop,
+    /// Nothing but hold its slot for a while; answered by the worker itself.
+    Noop {
+        /// How long, in milliseconds.
+        hold_ms: u32,
+        /// CPU time that it is said to have used, in milliseconds.
+        cpu_ms: u32,
+    },
     /// Read the input's facts.
     Probe {
         /// What to read.
@@ -103,7 +158,7 @@ impl TaskWork {
     #[must_use]
     pub fn kind(&self) -> TaskKind {
         match self {
-            Self::Noop => TaskKind::Noop,
+            Self::Noop { .. } => TaskKind::Noop,
             Self::Probe { .. } => TaskKind::Probe,
             Self::Encode { .. } => TaskKind::Encode,
         }
@@ -113,7 +168,7 @@ impl TaskWork {
     #[must_use]
     pub fn input(&self) -> Option<&Artifact> {
         match self {
-            Self::Noop => None,
+            Self::Noop { .. } => None,
             Self::Probe { input } | Self::Encode { input, .. } => Some(input),
         }
     }
@@ -122,7 +177,7 @@ impl TaskWork {
     #[must_use]
     pub fn output(&self) -> Option<&FileName> {
         match self {
-            Self::Noop | Self::Probe { .. } => None,
+            Self::Noop { .. } | Self::Probe { .. } => None,
             Self::Encode { output, .. } => Some(output),
         }
     }
@@ -137,6 +192,8 @@ pub struct TaskOrder {
     pub attempt: AttemptId,
     /// How its end is delivered.
     pub delivery: Delivery,
+    /// The slots that it takes.
+    pub slot: SlotKind,
     /// What it needs.
     pub demand: Demand,
     /// Its bounds.

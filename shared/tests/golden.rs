@@ -17,8 +17,8 @@ use rushes_shared::media::{
 };
 use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::task::{
-    Delivery, Demand, EncodedOutput, Phase, Progress, TaskLimits, TaskOrder, TaskOutcome, TaskValue,
-    TaskWork, Usage,
+    Delivery, Demand, EncodedOutput, Phase, Progress, SlotKind, TaskLimits, TaskOrder, TaskOutcome,
+    TaskValue, TaskWork, Usage,
 };
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
@@ -149,7 +149,15 @@ fn order(delivery: Delivery, work: TaskWork) -> TaskBound {
     };
     let demand = Demand { cpu: Millicores(4_000), memory: Bytes(700 << 20) };
     TaskBound::Start {
-        order: TaskOrder { task: TASK, attempt: ATTEMPT, delivery, demand, limits, work },
+        order: TaskOrder {
+            task: TASK,
+            attempt: ATTEMPT,
+            delivery,
+            slot: SlotKind::Finish,
+            demand,
+            limits,
+            work,
+        },
         read_ticket: vec![1, 2, 3],
         write_ticket: Vec::new(),
     }
@@ -245,7 +253,7 @@ fn golden_orders() {
     check(
         &dir(),
         vec![
-            ("noop", deliveries.map(|d| order(d, TaskWork::Noop)).to_vec()),
+            ("noop", deliveries.map(|d| order(d, TaskWork::Noop { hold_ms: 300, cpu_ms: 250 })).to_vec()),
             ("probe", probes.to_vec()),
             ("encode", presets.map(|p| order(Delivery::Durable, encode_work(p))).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),

@@ -213,7 +213,7 @@ impl Attempt<'_> {
         let order = &self.dispatch.order;
         let limits = order.limits;
         let work = match &order.work {
-            TaskWork::Noop => LocalWork::Nothing,
+            TaskWork::Noop { .. } => LocalWork::Nothing,
             TaskWork::Probe { .. } => LocalWork::Probe { input: local },
             TaskWork::Encode { source, settings, .. } => LocalWork::Encode {
                 input: local,

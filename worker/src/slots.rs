@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::task::{Demand, TaskKind};
+use rushes_shared::task::{Demand, SlotKind};
 use rushes_shared::units::{Bytes, Millicores};
 
 /// What is in use, or may be.
@@ -54,12 +54,12 @@ impl Slots {
         Self { total, used: Arc::default() }
     }
 
-    /// Takes a share for a task: an encode by its demand, a light task by count.
+    /// Takes a share for a task: of the cores by its demand, of light slots by count.
     ///
     /// # Errors
     /// A failure that another node, or this one later, can mend.
-    pub fn take(&self, kind: TaskKind, demand: Demand) -> Result<Share, Failure> {
-        let light = matches!(kind, TaskKind::Noop | TaskKind::Probe);
+    pub fn take(&self, slot: SlotKind, demand: Demand) -> Result<Share, Failure> {
+        let light = slot.is_light();
         let amount = Amount {
             cpu: if light { 0 } else { demand.cpu.0 },
             memory: if light { 0 } else { demand.memory.0 },
@@ -109,13 +109,13 @@ mod tests {
             NodeFacts { cpu: Millicores(2000), memory: Bytes(100), light_slots: 1, ..NodeFacts::default() };
         let slots = Slots::new(&facts);
         let demand = |cpu, memory| Demand { cpu: Millicores(cpu), memory: Bytes(memory) };
-        let first = slots.take(TaskKind::Encode, demand(1500, 50)).expect("there is room");
-        assert!(slots.take(TaskKind::Encode, demand(600, 0)).is_err(), "no CPU");
-        assert!(slots.take(TaskKind::Encode, demand(100, 60)).is_err(), "no memory");
-        let light = slots.take(TaskKind::Probe, demand(2000, 100)).expect("light tasks count apart");
-        assert!(slots.take(TaskKind::Probe, demand(0, 0)).is_err(), "no light place");
+        let first = slots.take(SlotKind::Encode, demand(1500, 50)).expect("there is room");
+        assert!(slots.take(SlotKind::Encode, demand(600, 0)).is_err(), "no CPU");
+        assert!(slots.take(SlotKind::Encode, demand(100, 60)).is_err(), "no memory");
+        let light = slots.take(SlotKind::Light, demand(2000, 100)).expect("light tasks count apart");
+        assert!(slots.take(SlotKind::Light, demand(0, 0)).is_err(), "no light place");
         drop((first, light));
         assert_eq!(slots.in_use(), 0);
-        assert!(slots.take(TaskKind::Encode, demand(2000, 100)).is_ok());
+        assert!(slots.take(SlotKind::Encode, demand(2000, 100)).is_ok());
     }
 }

@@ -11,7 +11,7 @@ use rushes_net::framed::{self, FrameReader};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::frame;
 use rushes_shared::id::AttemptId;
-use rushes_shared::task::{TaskOutcome, TaskValue, TaskWork, Usage};
+use rushes_shared::task::{TaskKind, TaskOutcome, TaskValue, TaskWork, Usage};
 use rushes_shared::wire::{TaskBound, TaskReply};
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info, info_span};
@@ -19,6 +19,7 @@ use tracing::{Instrument, debug, info, info_span};
 use crate::attempt::{self, Dispatch};
 use crate::held::{Held, StopReason};
 use crate::metrics;
+use crate::slots::Share;
 use crate::worker::Worker;
 
 /// Reports about one attempt are at least this far apart, except its end.
@@ -100,7 +101,7 @@ fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure
         ));
     }
     let kind = dispatch.order.work.kind();
-    if dispatch.order.work == TaskWork::Noop {
+    if let TaskWork::Noop { hold_ms: 0, .. } = dispatch.order.work {
         let (held, _) = worker.held.hold(task, attempt);
         let outcome = TaskOutcome::Succeeded { value: TaskValue::Nothing, usage: Usage::default() };
         metrics::task_started(kind);
@@ -108,12 +109,40 @@ fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure
         held.finish(outcome);
         return Ok(held);
     }
-    let share = worker.slots.take(kind, dispatch.order.demand)?;
+    let share = worker.slots.take(dispatch.order.slot, dispatch.order.demand)?;
+    if let TaskWork::Noop { hold_ms, cpu_ms } = dispatch.order.work {
+        let (held, _) = worker.held.hold(task, attempt);
+        tokio::spawn(hold_slot(Arc::clone(&held), share, hold_ms, cpu_ms));
+        return Ok(held);
+    }
     let (held, _) = worker.held.hold(task, attempt);
     let span = info_span!("attempt", job = %task.job, task = task.index, attempt = %attempt);
     let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), share);
     tokio::spawn(work.instrument(span));
     Ok(held)
+}
+
+/// A synthetic task: its slot is taken for so long, or until it is stopped.
+async fn hold_slot(held: Arc<Held>, share: Share, hold_ms: u32, cpu_ms: u32) {
+    metrics::task_started(TaskKind::Noop);
+    let began = Instant::now();
+    let stop = held.stop_token();
+    let outcome = tokio::select! {
+        () = tokio::time::sleep(Duration::from_millis(u64::from(hold_ms))) => {
+            let held_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let usage = Usage {
+                wall_ms: held_ms,
+                run_ms: held_ms,
+                cpu_ms: u64::from(cpu_ms),
+                ..Usage::default()
+            };
+            TaskOutcome::Succeeded { value: TaskValue::Nothing, usage }
+        }
+        () = stop.cancelled() => TaskOutcome::Cancelled,
+    };
+    metrics::task_ended(TaskKind::Noop, &outcome);
+    drop(share);
+    held.finish(outcome);
 }
 
 fn no_such_attempt(attempt: AttemptId) -> Failure {

@@ -9,9 +9,9 @@ use rushes_core::engine::Engine;
 use rushes_core::event::{Command, Effects, Event, LinkId, ReplyTo};
 use rushes_core::policy::Policy;
 use rushes_core::record::{self, Record};
-use rushes_core::state::State;
+use rushes_core::state::{State, TenantLimits};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::job::{JobSpec, Priority, Work};
+use rushes_shared::job::{JobSpec, Work};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOutcome, TaskValue, Usage};
 use rushes_shared::units::{Bytes, Millicores, MonoMs, Now, WallMs};
@@ -34,7 +34,8 @@ fn clock() -> Instant {
 impl Run {
     fn new(workers: u32) -> Self {
         let now = Now { mono: MonoMs(0), wall: WallMs(1_700_000_000_000) };
-        let policy = Policy { max_jobs_per_tenant: u64::MAX, ..Policy::default() };
+        let tenant = TenantLimits { max_jobs: u64::MAX, ..TenantLimits::default() };
+        let policy = Policy { tenant, ..Policy::default() };
         let (engine, effects) = Engine::recover(State::default(), policy, Epoch(1), now);
         let (running, spent) = (std::collections::VecDeque::new(), BTreeMap::new());
         let mut run = Self { engine, now, journal: Vec::new(), running, spent };
@@ -76,13 +77,7 @@ impl Run {
     }
 
     fn submit(&mut self, what: &'static str, number: u64, work: Work) {
-        let spec = JobSpec {
-            name: String::new(),
-            labels: BTreeMap::new(),
-            priority: Priority::default(),
-            deadline: None,
-            work,
-        };
+        let spec = JobSpec::of(work);
         let event = Event::JobSubmitted {
             reply: ReplyTo(number),
             job: JobId::from_parts(1_700_000_000_000 + number, u128::from(number)),

@@ -2,10 +2,13 @@
 //! (which [`State::apply`] alone turns into state) and commands for the shell.
 //!
 //! ```text
-//! handle ─┬─ intake     submits, cancels, ends of jobs
+//! handle ─┬─ intake     submits, cancels
+//!         ├─ filing     where jobs stand in the queue; changes of live jobs
+//!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ workers    joins, leases, losses, re-attachment
+//!         ├─ capacity   what attempts take and give back
 //!         └─ dispatch   which ready task goes where
 //! ```
 //!
@@ -13,24 +16,31 @@
 //! **Invariant:** a command leaves only after the records that it follows from are on disk ([`Gated`]).
 
 mod attempts;
+mod capacity;
 mod dispatch;
+mod filing;
 mod intake;
 mod progress;
 mod query;
+mod run;
+mod tenants;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::id::{AttemptId, Epoch, JobId, Seq, TaskId, TenantId, WorkerId};
+use rushes_shared::job::Needs;
 use rushes_shared::units::{MonoMs, Now};
 
-use crate::event::{Command, Effects, Event, FarmEvent, FarmNews, Gated, ReplyTo};
-use crate::fleet::Fleet;
+use crate::event::{Command, Decision, Effects, Event, FarmEvent, FarmNews, Gated};
 use crate::job::LiveTask;
+use crate::order::Order;
+use crate::placement::fleet::Fleet;
 use crate::policy::Policy;
-use crate::queue::ReadyQueue;
 use crate::record::Record;
 use crate::state::State;
+use run::{JobRun, ReadyCounts};
+use tenants::Tenants;
 
 /// Something that the engine wants to look at when its time comes. Checked against the state then, never removed early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,36 +57,23 @@ enum Timer {
     ForgetKeys,
 }
 
-/// What is known of a live job only in memory.
-#[derive(Debug, Default)]
-struct JobRun {
-    /// Tasks that have not succeeded.
-    open: u32,
-    /// Tasks whose dependencies have not all succeeded.
-    blocked: Vec<u32>,
-    /// Live attempts by task index.
-    live: BTreeMap<u32, Vec<LiveTask>>,
-    /// Publishes under way or waiting: tries so far, by output.
-    publishing: BTreeMap<u32, u32>,
-    /// Outputs that the depot has been asked to publish and has not answered for.
-    publishes_in_flight: BTreeSet<u32>,
-    /// Those who want the job canceled and wait until the depot has answered: what it publishes now is published.
-    cancels: Vec<ReplyTo>,
-    /// Whether it is among [`Engine::jobs_started`].
-    is_started: bool,
-    /// Workers that have read the input and may still have it.
-    input_on: BTreeSet<WorkerId>,
-}
-
 /// The scheduling state machine.
 #[derive(Debug)]
 pub struct Engine {
     policy: Policy,
     state: State,
-    runs: BTreeMap<JobId, JobRun>,
-    tenants: BTreeMap<TenantId, u64>,
+    runs: BTreeMap<JobId, Box<JobRun>>,
+    tenants: Tenants,
     fleet: Fleet,
-    queue: ReadyQueue,
+    order: Order,
+    /// Ready tasks by kind.
+    ready: ReadyCounts,
+    /// Ready tasks that wait for a node on which they have not failed, and since when they are ready.
+    picky: BTreeMap<TaskId, MonoMs>,
+    /// How much of each named limit attempts hold.
+    limits_held: BTreeMap<String, u32>,
+    /// Combinations of needs that live jobs have, and how many have each.
+    needs: BTreeMap<Needs, u32>,
     timers: BTreeSet<(MonoMs, Timer)>,
     attempts: u64,
     /// Jobs of which a task has been started; kept, because gauges ask often and there may be a million jobs.
@@ -87,7 +84,7 @@ pub struct Engine {
 
 #[derive(Debug)]
 struct Reattach {
-    tasks: BTreeSet<TaskId>,
+    jobs: BTreeSet<JobId>,
     workers: BTreeSet<WorkerId>,
 }
 
@@ -104,13 +101,18 @@ impl Engine {
     /// When `epoch` is not higher than the state's; the store hands out a higher one at each start.
     #[must_use]
     pub fn recover(state: State, policy: Policy, epoch: Epoch, now: Now) -> (Self, Effects) {
+        let shares = [policy.order.bulk_share_permille, policy.order.standard_share_permille, 0];
         let mut engine = Self {
+            order: Order::new(shares, policy.order.class_credit_ms),
             policy,
             state,
             runs: BTreeMap::new(),
-            tenants: BTreeMap::new(),
-            fleet: Fleet::new(),
-            queue: ReadyQueue::default(),
+            tenants: Tenants::default(),
+            fleet: Fleet::default(),
+            ready: ReadyCounts::default(),
+            picky: BTreeMap::new(),
+            limits_held: BTreeMap::new(),
+            needs: BTreeMap::new(),
             timers: BTreeSet::new(),
             attempts: 0,
             jobs_started: 0,
@@ -131,24 +133,9 @@ impl Engine {
     /// Takes in what happened and says what is to be done.
     pub fn handle(&mut self, now: Now, event: Event) -> Effects {
         let mut turn = Turn { now, fx: Effects::default() };
-        let may_start_tasks = self.may_start_tasks(now, &event);
         self.react(&mut turn, event);
-        if may_start_tasks {
-            self.dispatch(&mut turn);
-        }
+        self.dispatch(&mut turn);
         turn.fx
-    }
-
-    /// Whether the event can add a ready task or free capacity. The frequent ones cannot, and a large farm would look
-    /// through all of its nodes for each of them.
-    fn may_start_tasks(&self, now: Now, event: &Event) -> bool {
-        match event {
-            Event::TaskStarted { .. } | Event::TaskProgressed { .. } => false,
-            Event::HeartbeatCame { worker, .. } => {
-                self.fleet.get(worker).is_some_and(|node| node.lease_until <= now.mono)
-            }
-            _ => true,
-        }
     }
 
     /// When the engine wants [`Event::TimeCame`], by the monotonic clock. `None`: when something else happens.
@@ -176,6 +163,11 @@ impl Engine {
                 self.submitted(turn, submit);
             }
             Event::CancelAsked { reply, job } => self.cancel_asked(turn, reply, job),
+            Event::AmendAsked { reply, job, change } => self.amend_asked(turn, reply, job, *change),
+            Event::TenantSetAsked { reply, tenant, limits } => {
+                self.tenant_set_asked(turn, reply, tenant, limits);
+            }
+            Event::LimitSetAsked { reply, name, most } => self.limit_set_asked(turn, reply, name, most),
             Event::DrainAsked { reply, worker, draining } => self.drain_asked(turn, reply, worker, draining),
             Event::WorkerJoined { worker, link, instance, facts, held } => {
                 self.worker_joined(turn, worker, link, workers::Hello { instance, facts: *facts, held });
@@ -183,8 +175,9 @@ impl Engine {
             Event::HeartbeatCame { worker, link } => self.renew_lease(turn.now, worker, link),
             Event::FactsChanged { worker, link, facts } => {
                 self.renew_lease(turn.now, worker, link);
-                if let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) {
-                    node.facts = *facts;
+                if self.fleet.get(&worker).is_some_and(|n| n.link == Some(link)) {
+                    self.fleet.change(worker, |node| node.set_facts(*facts));
+                    self.node_changed(worker);
                 }
             }
             Event::WorkerLeaving { worker, link } => self.worker_leaving(turn, worker, link),
@@ -216,7 +209,7 @@ impl Engine {
             self.timers.pop_first();
             match timer {
                 Timer::Lease(worker) => self.lease_due(turn, worker),
-                Timer::Retry(task) => self.make_ready(turn.now, task),
+                Timer::Retry(task) => self.make_ready(turn.now.mono, task),
                 Timer::Publish(job, output) => self.publish(turn, job, output),
                 Timer::Reattach => self.close_reattach_window(turn),
                 Timer::ForgetKeys => self.forget_keys(turn),
@@ -244,6 +237,11 @@ impl Engine {
     fn notify(&self, turn: &mut Turn, job: Option<JobId>, what: FarmNews) {
         let tenant = job.and_then(|id| self.state.jobs.get(&id)).map(|j| j.tenant.clone());
         self.notify_for(turn, tenant, job, what);
+    }
+
+    /// Tells of a decision of the scheduler.
+    fn decided(&self, turn: &mut Turn, job: Option<JobId>, decision: Decision) {
+        self.notify(turn, job, FarmNews::Decided(decision));
     }
 
     fn notify_for(&self, turn: &mut Turn, tenant: Option<TenantId>, job: Option<JobId>, what: FarmNews) {

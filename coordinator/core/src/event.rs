@@ -1,16 +1,24 @@
 //! What happens to the engine and what it wants done.
 
+mod answer;
+mod news;
+
+use std::sync::Arc;
+
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, Seq, TaskId, TenantId, WorkerId};
-use rushes_shared::job::{JobSpec, JobState};
+use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::task::{Progress, TaskKind, TaskOrder, TaskOutcome};
-use rushes_shared::units::WallMs;
+use rushes_shared::task::{Progress, TaskOrder, TaskOutcome};
 use rushes_shared::wire::HeldAttempt;
+
+pub use answer::{Refusal, Reply};
+pub use news::{Decision, FarmEvent, FarmNews};
 
 use crate::job::Job;
 use crate::record::{IdempotencyKey, Record};
+use crate::state::TenantLimits;
 
 /// One connection of one worker. A newer connection has a higher number within a reign, so that late words of an old one
 /// are known.
@@ -33,7 +41,7 @@ pub enum Event {
         /// Whose.
         tenant: TenantId,
         /// The principal's name.
-        submitter: String,
+        submitter: Arc<str>,
         /// What.
         spec: Box<JobSpec>,
         /// The client's key.
@@ -47,6 +55,33 @@ pub enum Event {
         reply: ReplyTo,
         /// Which.
         job: JobId,
+    },
+    /// A principal that may do so changes a job.
+    AmendAsked {
+        /// Who waits.
+        reply: ReplyTo,
+        /// Which.
+        job: JobId,
+        /// What of it.
+        change: Box<JobChange>,
+    },
+    /// An operator sets a tenant's limits.
+    TenantSetAsked {
+        /// Who waits.
+        reply: ReplyTo,
+        /// Whose.
+        tenant: TenantId,
+        /// All of them.
+        limits: TenantLimits,
+    },
+    /// An operator sets a named limit, or takes it away.
+    LimitSetAsked {
+        /// Who waits.
+        reply: ReplyTo,
+        /// Its name.
+        name: String,
+        /// How many may be held at once; `None`: it limits nothing.
+        most: Option<u32>,
     },
     /// An operator drains a worker, or ends that.
     DrainAsked {
@@ -155,81 +190,6 @@ pub enum Event {
     TimeCame,
 }
 
-/// Why a request is refused. Each has its HTTP status in the shell.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No such job in the live state.
-    #[error("there is no live job {0}")]
-    NoJob(JobId),
-    /// No such worker.
-    #[error("no worker {0} has ever connected; 'rushes worker list' shows those that have")]
-    NoWorker(WorkerId),
-    /// The same idempotency key came with another body.
-    #[error(
-        "the idempotency key was used before with a different request (job {0}); use a new key for a new request"
-    )]
-    KeyReused(JobId),
-    /// The farm holds as many jobs as it may.
-    #[error("the farm holds {limit} jobs, its limit (engine.max_jobs); try again later")]
-    FarmFull {
-        /// `engine.max_jobs`.
-        limit: u64,
-    },
-    /// The tenant has as many jobs as it may.
-    #[error(
-        "tenant '{tenant}' has {limit} jobs that have not ended, its limit (engine.max_jobs_per_tenant); wait for some to end"
-    )]
-    TenantFull {
-        /// Whose.
-        tenant: TenantId,
-        /// `engine.max_jobs_per_tenant`.
-        limit: u64,
-    },
-    /// The store's disk is nearly full.
-    #[error(
-        "the coordinator's disk is nearly full (below store.min_free_bytes); free some space and try again"
-    )]
-    DiskNearlyFull,
-}
-
-impl Refusal {
-    /// After how many seconds a retry is worth it; `None` where it is not.
-    #[must_use]
-    pub fn retry_after_s(&self) -> Option<u32> {
-        match self {
-            Self::NoJob(_) | Self::NoWorker(_) | Self::KeyReused(_) => None,
-            Self::FarmFull { .. } | Self::TenantFull { .. } => Some(5),
-            Self::DiskNearlyFull => Some(60),
-        }
-    }
-}
-
-/// The answer to a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reply {
-    /// A submit was accepted, now or under the same key before.
-    Accepted {
-        /// The job.
-        job: JobId,
-        /// Whether this request made it.
-        created: bool,
-    },
-    /// A cancel took effect.
-    Canceled {
-        /// The job.
-        job: JobId,
-    },
-    /// A drain took effect.
-    Drained {
-        /// The worker.
-        worker: WorkerId,
-        /// Whether it gets no new tasks.
-        draining: bool,
-    },
-    /// It was refused.
-    Refused(Refusal),
-}
-
 /// What the shell must do. Imperative.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
@@ -336,126 +296,7 @@ pub struct Effects {
     /// For the journal, in order; already applied to the state.
     pub records: Vec<Record>,
     /// Jobs that ended: they go to the archive in the same commit as the records.
-    pub archive: Vec<Job>,
+    pub archive: Vec<Box<Job>>,
     /// In order.
     pub commands: Vec<Gated>,
-}
-
-/// What those who watch are told.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FarmEvent {
-    /// When.
-    pub at: WallMs,
-    /// Whose; `None` for what concerns the farm as a whole.
-    pub tenant: Option<TenantId>,
-    /// The job that it is about.
-    pub job: Option<JobId>,
-    /// What.
-    pub what: FarmNews,
-}
-
-/// What happened, for people, scripts and metrics.
-#[derive(Debug, Clone, PartialEq)]
-pub enum FarmNews {
-    /// A job was accepted.
-    JobAccepted,
-    /// A job ended.
-    JobEnded {
-        /// How.
-        state: JobState,
-        /// The first cause, for `failed`.
-        failure: Option<Failure>,
-        /// From acceptance to its end, in milliseconds.
-        total_ms: u64,
-    },
-    /// A task was handed to a worker.
-    TaskDispatched {
-        /// Which.
-        task: TaskId,
-        /// Its kind.
-        kind: TaskKind,
-        /// The try.
-        attempt: AttemptId,
-        /// Where.
-        worker: WorkerId,
-        /// How long it had waited since it was ready, in milliseconds.
-        queued_ms: u64,
-    },
-    /// A worker that had been away holds this attempt and goes on with it.
-    TaskAdopted {
-        /// Which.
-        task: TaskId,
-        /// Its kind.
-        kind: TaskKind,
-        /// The try.
-        attempt: AttemptId,
-        /// Where.
-        worker: WorkerId,
-    },
-    /// A task came further.
-    TaskProgressed {
-        /// Which.
-        task: TaskId,
-        /// Its kind.
-        kind: TaskKind,
-        /// How far.
-        progress: Progress,
-    },
-    /// A task is done.
-    TaskSucceeded {
-        /// Which.
-        task: TaskId,
-        /// Its kind.
-        kind: TaskKind,
-        /// Where.
-        worker: WorkerId,
-        /// From dispatch to the outcome, in milliseconds.
-        run_ms: u64,
-    },
-    /// An attempt failed.
-    AttemptFailed {
-        /// Which.
-        task: TaskId,
-        /// Its kind.
-        kind: TaskKind,
-        /// Where.
-        worker: WorkerId,
-        /// Why.
-        failure: Failure,
-        /// The delay before another attempt, in milliseconds; `None` where the task is given up.
-        retry_ms: Option<u64>,
-    },
-    /// An output is at its place.
-    OutputPublished {
-        /// Which.
-        output: u32,
-        /// Its place.
-        place: Location,
-    },
-    /// A worker connected.
-    WorkerJoined {
-        /// Which.
-        worker: WorkerId,
-        /// Its name for people.
-        name: String,
-    },
-    /// A worker's link broke; its leases run on.
-    WorkerSilent {
-        /// Which.
-        worker: WorkerId,
-    },
-    /// A worker left, or its lease ran out.
-    WorkerGone {
-        /// Which.
-        worker: WorkerId,
-        /// Whether its lease ran out while it held work.
-        lost: bool,
-    },
-    /// A worker is drained, or not any more.
-    WorkerDrained {
-        /// Which.
-        worker: WorkerId,
-        /// Whether it gets no new tasks.
-        draining: bool,
-    },
 }

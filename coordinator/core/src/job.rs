@@ -1,22 +1,32 @@
-//! A job and its tasks as the state keeps them.
+//! A job, its stages and its tasks as the state keeps them.
+
+mod doc;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::job::{Destination, JobSpec, JobState, TaskState, Work};
+use rushes_shared::job::{Destination, JobSpec, JobState, StageWork, Work};
 use rushes_shared::media::MediaFacts;
-use rushes_shared::task::{Demand, Progress, TaskKind, TaskValue, TaskWork, Usage};
+use rushes_shared::task::{Demand, SlotKind, TaskKind, TaskValue, TaskWork, Usage};
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
-/// A task's place in its job: small, because there may be a million of them; the order is assembled at dispatch.
+pub use doc::{JobDoc, LiveTask};
+
+/// What the tasks of a stage do: small, because there may be a million of them; the order is assembled at dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Step {
-    /// Nothing.
-    Noop,
-    /// Probe the job's input.
+    /// Nothing but hold a slot.
+    Noop {
+        /// How long, in milliseconds.
+        hold_ms: u32,
+        /// CPU time that it stands for, in milliseconds.
+        cpu_ms: u32,
+    },
+    /// Probe the job's input, or that of its graph's stage.
     Probe,
     /// Make the output with this index in the job's spec.
     Encode {
@@ -30,33 +40,50 @@ impl Step {
     #[must_use]
     pub fn kind(self) -> TaskKind {
         match self {
-            Self::Noop => TaskKind::Noop,
+            Self::Noop { .. } => TaskKind::Noop,
             Self::Probe => TaskKind::Probe,
             Self::Encode { .. } => TaskKind::Encode,
         }
     }
+
+    /// The output that it makes.
+    #[must_use]
+    pub fn output(self) -> Option<u32> {
+        match self {
+            Self::Encode { output } => Some(output),
+            Self::Noop { .. } | Self::Probe => None,
+        }
+    }
 }
 
-/// What a task was expected to cost when it was planned, and by which model.
+/// What a task was expected to cost when it was planned, on a node of speed 1, and by which model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prediction {
-    /// Single-core CPU time in milliseconds.
+    /// CPU time over all threads in milliseconds.
     pub cpu_ms: u64,
+    /// Wall time in milliseconds, with all the CPU that it can use.
+    pub wall_ms: u64,
     /// Version of the model; 0 is the physical estimate.
     pub model: u32,
 }
 
-/// A task as the planner made it.
+/// Equal tasks of a job, as the planner made them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlannedTask {
-    /// What it does.
+pub struct Stage {
+    /// What each does.
     pub step: Step,
-    /// Tasks of the same job, by index, that must have succeeded before.
+    /// The slots that each takes.
+    pub slot: SlotKind,
+    /// Number of tasks, at least 1.
+    pub count: u32,
+    /// Stages of the same job, by index, that must be complete before.
     pub after: Vec<u32>,
-    /// What it needs of a node.
+    /// What each needs of a node.
     pub demand: Demand,
-    /// What it should cost.
+    /// What each should cost.
     pub prediction: Prediction,
+    /// Whether the job succeeds without it.
+    pub optional: bool,
 }
 
 /// A success.
@@ -89,44 +116,72 @@ pub struct Failed {
     pub at: WallMs,
 }
 
-/// A task's durable part.
+/// What has gone wrong with a task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Task {
-    /// What it is.
-    pub plan: PlannedTask,
+pub struct Trouble {
     /// Failed attempts so far.
     pub failures: u32,
     /// The latest failure.
-    pub last_failure: Option<Failed>,
+    pub last: Failed,
     /// Workers on which an attempt failed by the node's fault or with the process or worker lost.
     pub bad_on: BTreeSet<WorkerId>,
     /// Those of them that were lost, or whose task process died, while they ran it.
     pub died_on: BTreeSet<WorkerId>,
-    /// Set once it succeeded.
-    pub success: Option<Success>,
     /// Set once it was given up.
     pub given_up: bool,
 }
 
+impl Trouble {
+    /// Nothing counted yet; `last` is what is about to be.
+    pub(crate) fn of(last: Failed) -> Self {
+        Self { failures: 0, last, bad_on: BTreeSet::new(), died_on: BTreeSet::new(), given_up: false }
+    }
+}
+
+/// A task's durable part. What few tasks have is kept apart: there may be a million that only wait.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// Set once it succeeded.
+    pub success: Option<Box<Success>>,
+    /// Set once an attempt failed.
+    pub trouble: Option<Box<Trouble>>,
+}
+
 impl Task {
-    /// A task that nothing has happened to.
+    /// Failed attempts so far.
     #[must_use]
-    pub fn new(plan: PlannedTask) -> Self {
-        Self {
-            plan,
-            failures: 0,
-            last_failure: None,
-            bad_on: BTreeSet::new(),
-            died_on: BTreeSet::new(),
-            success: None,
-            given_up: false,
-        }
+    pub fn failures(&self) -> u32 {
+        self.trouble.as_ref().map_or(0, |t| t.failures)
+    }
+
+    /// The latest failure.
+    #[must_use]
+    pub fn last_failure(&self) -> Option<&Failed> {
+        self.trouble.as_ref().map(|t| &t.last)
+    }
+
+    /// Whether it was given up.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|t| t.given_up)
     }
 
     /// Whether it needs no further attempt.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.success.is_some() || self.given_up
+        self.success.is_some() || self.is_given_up()
+    }
+
+    /// Whether there is such a worker.
+    #[must_use]
+    pub fn has_bad_nodes(&self) -> bool {
+        self.trouble.as_ref().is_some_and(|t| !t.bad_on.is_empty())
+    }
+
+    /// Whether an attempt on this worker failed by the node's fault or brought it down.
+    #[must_use]
+    pub fn is_bad_on(&self, worker: WorkerId) -> bool {
+        self.trouble.as_ref().is_some_and(|t| t.bad_on.contains(&worker))
     }
 }
 
@@ -160,38 +215,79 @@ pub struct Job {
     /// Whose it is.
     pub tenant: TenantId,
     /// The principal who submitted it.
-    pub submitter: String,
+    pub submitter: Arc<str>,
     /// What it asks for.
     pub spec: JobSpec,
     /// When it was accepted.
     pub accepted_at: WallMs,
-    /// Its tasks, in the order of planning.
+    /// Its stages, in the order of planning.
+    pub stages: Vec<Stage>,
+    /// Its tasks, stage by stage.
     pub tasks: Vec<Task>,
     /// Outputs at their places.
     pub published: Vec<Published>,
     /// Set once it ended.
-    pub ended: Option<Ended>,
+    pub ended: Option<Box<Ended>>,
 }
 
 impl Job {
+    /// The stage of a task and the stage's index.
+    ///
+    /// # Panics
+    /// When the job has no such task; indices come from the job's own plan.
+    #[must_use]
+    pub fn stage_of(&self, task: u32) -> (usize, &Stage) {
+        let mut end = 0;
+        for (at, stage) in self.stages.iter().enumerate() {
+            end += stage.count;
+            if task < end {
+                return (at, stage);
+            }
+        }
+        panic!("{} has {end} tasks, yet task {task} was asked for", self.id)
+    }
+
+    /// What a task does.
+    ///
+    /// # Panics
+    /// When the job has no such task.
+    #[must_use]
+    pub fn step(&self, task: u32) -> Step {
+        self.stage_of(task).1.step
+    }
+
+    /// The first task that makes this output.
+    #[must_use]
+    pub fn task_of_output(&self, output: u32) -> Option<u32> {
+        let mut first = 0;
+        for stage in &self.stages {
+            if stage.step.output() == Some(output) {
+                return Some(first);
+            }
+            first += stage.count;
+        }
+        None
+    }
+
     /// What the probe found, once it did.
     #[must_use]
     pub fn probed(&self) -> Option<(&Artifact, &MediaFacts)> {
-        self.tasks.iter().find_map(|t| match &t.success.as_ref()?.value {
+        // The probe is planned first.
+        match &self.tasks.first()?.success.as_ref()?.value {
             TaskValue::Probed { input, facts } => Some((input, facts)),
             TaskValue::Nothing | TaskValue::Encoded(_) => None,
-        })
+        }
     }
 
     /// Its input, as far as it is known.
     #[must_use]
     pub fn input(&self) -> Option<Artifact> {
-        if let Some((artifact, _)) = self.probed() {
-            return Some(artifact.clone());
-        }
         match &self.spec.work {
-            Work::Noop { .. } => None,
-            Work::Probe { input } | Work::Encode { input, .. } => Some(Artifact::unseen(input.clone())),
+            Work::Noop { .. } | Work::Graph { .. } => None,
+            Work::Probe { input } | Work::Encode { input, .. } => Some(
+                self.probed()
+                    .map_or_else(|| Artifact::unseen(input.clone()), |(artifact, _)| artifact.clone()),
+            ),
         }
     }
 
@@ -213,10 +309,16 @@ impl Job {
 
     /// The work of a task, complete. `None` where what it depends on is not known yet.
     #[must_use]
-    pub fn work_of(&self, index: u32) -> Option<TaskWork> {
-        let task = self.tasks.get(index as usize)?;
-        match (task.plan.step, &self.spec.work) {
-            (Step::Noop, _) => Some(TaskWork::Noop),
+    pub fn work_of(&self, task: u32) -> Option<TaskWork> {
+        let (at, stage) = self.stage_of(task);
+        match (stage.step, &self.spec.work) {
+            (Step::Noop { hold_ms, cpu_ms }, _) => Some(TaskWork::Noop { hold_ms, cpu_ms }),
+            (Step::Probe, Work::Graph { stages }) => match &stages.get(at)?.work {
+                StageWork::Probe { input } => {
+                    Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })
+                }
+                StageWork::Noop { .. } => None,
+            },
             (Step::Probe, _) => Some(TaskWork::Probe { input: self.input()? }),
             (Step::Encode { output }, Work::Encode { outputs, .. }) => {
                 let (input, source) = self.probed()?;
@@ -228,23 +330,15 @@ impl Job {
                     output: spec.name.clone(),
                 })
             }
-            (Step::Encode { .. }, Work::Noop { .. } | Work::Probe { .. }) => None,
+            (Step::Encode { .. }, Work::Noop { .. } | Work::Probe { .. } | Work::Graph { .. }) => None,
         }
-    }
-
-    /// Whether everything that the task depends on has succeeded.
-    #[must_use]
-    pub fn is_ready(&self, index: u32) -> bool {
-        self.tasks.get(index as usize).is_some_and(|t| {
-            t.plan.after.iter().all(|i| self.tasks.get(*i as usize).is_some_and(|d| d.success.is_some()))
-        })
     }
 
     /// The same job without the long texts of its tasks' failures.
     #[must_use]
     pub fn without_details(&self) -> Self {
         let mut slim = self.clone();
-        for failed in slim.tasks.iter_mut().filter_map(|t| t.last_failure.as_mut()) {
+        for failed in slim.tasks.iter_mut().filter_map(|t| Some(&mut t.trouble.as_mut()?.last)) {
             failed.failure.detail.clear();
             failed.failure.advice.clear();
             failed.failure.message = failed.failure.message.chars().take(80).collect();
@@ -256,73 +350,5 @@ impl Job {
     #[must_use]
     pub fn task_id(&self, index: u32) -> TaskId {
         TaskId { job: self.id, index }
-    }
-}
-
-/// An attempt that runs now; known only in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LiveTask {
-    /// Which try.
-    pub attempt: AttemptId,
-    /// Where.
-    pub worker: WorkerId,
-    /// The worker's name for people.
-    pub worker_name: String,
-    /// When it was dispatched (or adopted after a restart).
-    pub since: WallMs,
-    /// How long the task had waited before, in milliseconds.
-    pub queued_ms: u64,
-    /// Whether the worker confirmed that it is on it.
-    pub started: bool,
-    /// How far it has come.
-    pub progress: Progress,
-}
-
-/// A job with what is known of it only in memory: what `show` and `list` answer from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct JobDoc {
-    /// The durable part.
-    pub job: Job,
-    /// Per task, its live attempt. Empty for a job from the archive.
-    pub live: Vec<Option<LiveTask>>,
-}
-
-impl JobDoc {
-    /// A job that has ended, as the archive keeps it.
-    #[must_use]
-    pub fn archived(job: Job) -> Self {
-        Self { job, live: Vec::new() }
-    }
-
-    /// The job's state.
-    #[must_use]
-    pub fn state(&self) -> JobState {
-        if let Some(ended) = &self.job.ended {
-            return ended.state;
-        }
-        let touched = self.job.tasks.iter().any(|t| t.success.is_some() || t.failures > 0);
-        if touched || self.live.iter().any(Option::is_some) { JobState::Running } else { JobState::Queued }
-    }
-
-    /// A task's state.
-    ///
-    /// # Panics
-    /// When the job has no task with that index.
-    #[must_use]
-    pub fn task_state(&self, index: usize) -> TaskState {
-        let task = &self.job.tasks[index];
-        match (&task.success, task.given_up, &self.job.ended) {
-            (Some(_), _, _) => TaskState::Succeeded,
-            (None, true, _) => TaskState::Failed,
-            (None, false, Some(ended)) if ended.state == JobState::Canceled => TaskState::Canceled,
-            (None, false, Some(_)) => TaskState::Aborted,
-            (None, false, None) => {
-                if self.live.get(index).is_some_and(Option::is_some) {
-                    TaskState::Running
-                } else {
-                    TaskState::Queued
-                }
-            }
-        }
     }
 }

@@ -11,11 +11,11 @@
 
 pub mod engine;
 pub mod event;
-pub mod fleet;
 pub mod job;
+pub mod order;
+pub mod placement;
 pub mod planner;
 pub mod policy;
-pub mod queue;
 pub mod record;
 pub mod state;
 pub mod summary;

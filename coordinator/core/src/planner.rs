@@ -2,41 +2,58 @@
 
 use rushes_shared::encode::{EncodeSettings, SpeedPreset};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::job::Work;
+use rushes_shared::job::{GraphStage, OutputSpec, StageWork, Work};
 use rushes_shared::media::{MediaFacts, VideoFacts};
-use rushes_shared::task::Demand;
+use rushes_shared::task::{Demand, SlotKind};
 use rushes_shared::units::{Bytes, Millicores};
 
-use crate::job::{Job, PlannedTask, Prediction, Step};
+use crate::job::{Job, Prediction, Stage, Step};
 
 const MIB: u64 = 1 << 20;
+/// What a light task costs where nothing better is known, in milliseconds.
+const LIGHT_MS: u64 = 1;
 
-/// The tasks that the job needs next and does not have yet. Empty when it has all that can be known now.
+/// The stages that the job needs next and does not have yet. Empty when it has all that can be known now.
 ///
 /// # Errors
 /// A permanent failure where the probe shows that the job cannot be done.
-pub fn next_tasks(job: &Job) -> Result<Vec<PlannedTask>, Failure> {
+pub fn next_stages(job: &Job) -> Result<Vec<Stage>, Failure> {
     match &job.spec.work {
-        Work::Noop { tasks } if job.tasks.is_empty() => {
-            let noop = PlannedTask {
-                step: Step::Noop,
-                after: Vec::new(),
-                demand: Demand::default(),
-                prediction: Prediction::default(),
-            };
-            Ok(vec![noop; *tasks as usize])
+        Work::Noop { tasks } if job.stages.is_empty() => {
+            let cost = Prediction { cpu_ms: LIGHT_MS, wall_ms: LIGHT_MS, model: 0 };
+            let step = Step::Noop { hold_ms: 0, cpu_ms: 0 };
+            Ok(vec![Stage { step, count: *tasks, prediction: cost, ..probe() }])
         }
-        Work::Probe { .. } | Work::Encode { .. } if job.tasks.is_empty() => Ok(vec![probe()]),
-        Work::Encode { outputs, .. } if job.tasks.len() == 1 => match job.probed() {
+        Work::Graph { stages } if job.stages.is_empty() => Ok(stages.iter().map(graph_stage).collect()),
+        Work::Probe { .. } | Work::Encode { .. } if job.stages.is_empty() => Ok(vec![probe()]),
+        Work::Encode { outputs, .. } if job.stages.len() == 1 => match job.probed() {
             None => Ok(Vec::new()),
             Some((_, facts)) => {
                 let video = facts.video.first().ok_or_else(|| no_video(facts))?;
-                let encodes =
-                    outputs.iter().zip(0..).map(|(output, i)| encode(i, &output.settings, facts, video));
-                Ok(encodes.collect())
+                Ok(outputs.iter().zip(0..).map(|(output, i)| encode(i, output, facts, video)).collect())
             }
         },
-        Work::Noop { .. } | Work::Probe { .. } | Work::Encode { .. } => Ok(Vec::new()),
+        Work::Noop { .. } | Work::Probe { .. } | Work::Encode { .. } | Work::Graph { .. } => Ok(Vec::new()),
+    }
+}
+
+fn graph_stage(stage: &GraphStage) -> Stage {
+    let (step, prediction) = match stage.work {
+        StageWork::Noop { hold_ms, cpu_ms } => {
+            let wall_ms = u64::from(hold_ms).max(LIGHT_MS);
+            let cost = Prediction { cpu_ms: u64::from(cpu_ms).max(LIGHT_MS), wall_ms, model: 0 };
+            (Step::Noop { hold_ms, cpu_ms }, cost)
+        }
+        StageWork::Probe { .. } => (Step::Probe, probe().prediction),
+    };
+    Stage {
+        step,
+        slot: stage.slot,
+        count: stage.count,
+        after: stage.after.clone(),
+        demand: stage.demand,
+        prediction,
+        optional: stage.optional,
     }
 }
 
@@ -49,24 +66,54 @@ fn no_video(facts: &MediaFacts) -> Failure {
     )
 }
 
-fn probe() -> PlannedTask {
-    PlannedTask {
+fn probe() -> Stage {
+    Stage {
         step: Step::Probe,
+        slot: SlotKind::Light,
+        count: 1,
         after: Vec::new(),
         demand: Demand { cpu: Millicores(250), memory: Bytes(128 * MIB) },
-        prediction: Prediction { cpu_ms: 50, model: 0 },
+        prediction: Prediction { cpu_ms: 50, wall_ms: 200, model: 0 },
+        optional: false,
     }
 }
 
-fn encode(output: u32, settings: &EncodeSettings, facts: &MediaFacts, video: &VideoFacts) -> PlannedTask {
+fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts, video: &VideoFacts) -> Stage {
+    let settings = &output.settings;
+    let (width, height) = fitted(video.shown_size(), settings.video.max_width, settings.video.max_height);
+    let pixels = u64::from(width) * u64::from(height);
+    let source_pixels = u64::from(video.width) * u64::from(video.height);
+    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
+    let memory = 200 * MIB + pixels * 3 / 2 * 90 + source_pixels * 3 * 24;
+    let cpu = useful_cpu(pixels);
+    Stage {
+        step: Step::Encode { output: index },
+        slot: SlotKind::Encode,
+        count: 1,
+        after: Vec::new(),
+        demand: Demand { cpu, memory: Bytes(memory) },
+        prediction: encode_cost(settings, facts, video),
+        optional: output.optional,
+    }
+}
+
+/// The physical estimate of an encode, until a model is learned: frames x pixels x what the preset costs.
+#[must_use]
+pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts, video: &VideoFacts) -> Prediction {
     let (width, height) = fitted(video.shown_size(), settings.video.max_width, settings.video.max_height);
     let pixels = u64::from(width) * u64::from(height);
     let source_pixels = u64::from(video.width) * u64::from(video.height);
     let frames = if video.frames > 0 { video.frames } else { facts.duration_ns / 33_000_000 };
-    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
-    let memory = 200 * MIB + pixels * 3 / 2 * 90 + source_pixels * 3 * 24;
-    // Nanoseconds of one core per pixel on a common server core: a physical estimate until one is learned.
-    let ns_per_pixel = match settings.video.preset {
+    let per_frame =
+        pixels.saturating_mul(ns_per_pixel(settings.video.preset)).saturating_add(source_pixels * 4);
+    let cpu_ms = frames.saturating_mul(per_frame) / 1_000_000;
+    let cores = u64::from(useful_cpu(pixels).0);
+    Prediction { cpu_ms, wall_ms: (cpu_ms.saturating_mul(1_000) / cores).max(1), model: 0 }
+}
+
+/// Nanoseconds of one common server core per pixel, measured with x264.
+fn ns_per_pixel(preset: SpeedPreset) -> u64 {
+    match preset {
         SpeedPreset::Ultrafast => 4,
         SpeedPreset::Superfast => 6,
         SpeedPreset::Veryfast => 10,
@@ -76,13 +123,6 @@ fn encode(output: u32, settings: &EncodeSettings, facts: &MediaFacts, video: &Vi
         SpeedPreset::Slow => 45,
         SpeedPreset::Slower => 90,
         SpeedPreset::Veryslow => 170,
-    };
-    let cpu_ns = frames.saturating_mul(pixels.saturating_mul(ns_per_pixel).saturating_add(source_pixels * 4));
-    PlannedTask {
-        step: Step::Encode { output },
-        after: Vec::new(),
-        demand: Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) },
-        prediction: Prediction { cpu_ms: cpu_ns / 1_000_000, model: 0 },
     }
 }
 

@@ -1,8 +1,13 @@
 //! The engine's limits and times, as the operator set them.
 
+use rushes_shared::job::{Class, Priority};
 use rushes_shared::task::{TaskKind, TaskLimits};
 use rushes_shared::units::Bytes;
 use serde::{Deserialize, Serialize};
+
+use crate::order::OrderRule;
+use crate::order::value::ValueWeights;
+use crate::state::TenantLimits;
 
 /// Settings of the engine. Times in milliseconds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -10,8 +15,6 @@ use serde::{Deserialize, Serialize};
 pub struct Policy {
     /// Most jobs that have not ended, over all tenants.
     pub max_jobs: u64,
-    /// Most jobs of one tenant that have not ended.
-    pub max_jobs_per_tenant: u64,
     /// Attempts at a task before it is given up, the first one included.
     pub max_attempts: u32,
     /// A task whose process or node died on this many different nodes is poison: it is given up at once.
@@ -36,6 +39,76 @@ pub struct Policy {
     pub probe: StepLimits,
     /// Bounds on an encode.
     pub encode: StepLimits,
+    /// What a tenant may have unless it was set otherwise.
+    pub tenant: TenantLimits,
+    /// Who is next.
+    pub order: OrderPolicy,
+}
+
+/// Who is next.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrderPolicy {
+    /// What decides.
+    pub rule: OrderRule,
+    /// Share of what is started that the standard class is owed while it has jobs waiting, in thousandths.
+    pub standard_share_permille: u32,
+    /// The same for the bulk class.
+    pub bulk_share_permille: u32,
+    /// Most CPU time that a class may be owed, in milliseconds.
+    pub class_credit_ms: u64,
+    /// How much earlier, in milliseconds, a job counts as submitted for each point of its priority.
+    pub age_ms_per_point: u64,
+    /// Share of the farm's slots that one job may take while others want them, in thousandths at priority 50: bulk.
+    pub bulk_width_permille: u32,
+    /// The same for the standard class.
+    pub standard_width_permille: u32,
+    /// The same for the premium class.
+    pub premium_width_permille: u32,
+    /// Tasks that a job may always run at once.
+    pub min_width: u32,
+    /// Most different combinations of tags, pool and named limits over all jobs that have not ended.
+    pub max_needs: usize,
+    /// Most nodes that are kept free for tasks that fit nowhere yet.
+    pub max_reservations: usize,
+    /// What content is worth.
+    pub value: ValueWeights,
+}
+
+impl Default for OrderPolicy {
+    fn default() -> Self {
+        Self {
+            rule: OrderRule::Value,
+            standard_share_permille: 300,
+            bulk_share_permille: 50,
+            class_credit_ms: 600_000,
+            age_ms_per_point: 30_000,
+            bulk_width_permille: 250,
+            standard_width_permille: 500,
+            premium_width_permille: 1_000,
+            min_width: 4,
+            max_needs: 256,
+            max_reservations: 8,
+            value: ValueWeights::default(),
+        }
+    }
+}
+
+impl OrderPolicy {
+    /// Tasks that a job of this class and priority may run at once while others wait, of so many slots. Emergencies have
+    /// no bound.
+    #[must_use]
+    pub fn width(&self, class: Class, priority: Priority, slots: u64) -> u32 {
+        let permille = match class {
+            Class::Bulk => self.bulk_width_permille,
+            Class::Standard => self.standard_width_permille,
+            Class::Premium => self.premium_width_permille,
+            Class::Emergency => return u32::MAX,
+        };
+        // From half at priority 0 to one and a half at 100.
+        let scaled = slots * u64::from(permille) * (50 + u64::from(priority.value())) / 100_000;
+        u32::try_from(scaled).unwrap_or(u32::MAX).max(self.min_width.max(1))
+    }
 }
 
 /// Bounds on one attempt of one kind of task.
@@ -71,7 +144,6 @@ impl Default for Policy {
         const GIB: u64 = 1 << 30;
         Self {
             max_jobs: 1_000_000,
-            max_jobs_per_tenant: 200_000,
             max_attempts: 5,
             poison_nodes: 3,
             retry_base_ms: 1_000,
@@ -96,6 +168,8 @@ impl Default for Policy {
                 file_size_bytes: 512 * GIB,
                 stall_ms: 120_000,
             },
+            tenant: TenantLimits::default(),
+            order: OrderPolicy::default(),
         }
     }
 }

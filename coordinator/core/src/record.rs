@@ -2,17 +2,19 @@
 //!
 //! Positional encoding: the order of variants and fields is the format of record version 1. New variants go last.
 
+use std::sync::Arc;
+
 use rushes_shared::artifact::Artifact;
 use rushes_shared::failure::Failure;
 use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::job::{JobSpec, JobState};
+use rushes_shared::job::{JobChange, JobSpec, JobState};
 use rushes_shared::task::{TaskValue, Usage};
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Job, PlannedTask};
-use crate::state::{KeptKey, KnownWorker};
+use crate::job::{Job, Stage};
+use crate::state::{KeptKey, KnownWorker, TenantLimits};
 
 /// A client's key that makes a repeated submit the same submit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -52,7 +54,7 @@ pub enum Record {
         /// Whose it is.
         tenant: TenantId,
         /// The principal who submitted it.
-        submitter: String,
+        submitter: Arc<str>,
         /// What it asks for.
         spec: JobSpec,
         /// The client's key, if it sent one.
@@ -60,12 +62,12 @@ pub enum Record {
         /// When.
         at: WallMs,
     },
-    /// The planner added tasks behind those that the job has.
-    TasksPlanned {
+    /// The planner added stages behind those that the job has.
+    StagesPlanned {
         /// Whose.
         job: JobId,
-        /// The new tasks.
-        tasks: Vec<PlannedTask>,
+        /// The new stages.
+        stages: Vec<Stage>,
     },
     /// An attempt failed.
     AttemptFailed {
@@ -98,6 +100,8 @@ pub enum Record {
         usage: Usage,
         /// How long the task waited for this attempt's start since it became ready, in milliseconds.
         queued_ms: u64,
+        /// What is known of the worker's speed from then on, in thousandths; 1000 is what predictions are made for.
+        speed_permille: u32,
         /// When.
         at: WallMs,
     },
@@ -111,6 +115,29 @@ pub enum Record {
         artifact: Artifact,
         /// When.
         at: WallMs,
+    },
+    /// A live job was changed.
+    JobAmended {
+        /// Which.
+        job: JobId,
+        /// What of it.
+        change: JobChange,
+        /// When.
+        at: WallMs,
+    },
+    /// A tenant's limits were set.
+    TenantSet {
+        /// Whose.
+        tenant: TenantId,
+        /// All of them.
+        limits: TenantLimits,
+    },
+    /// A named limit was set, or taken away.
+    LimitSet {
+        /// Its name.
+        name: String,
+        /// How many may be held at once; `None`: it limits nothing.
+        most: Option<u32>,
     },
     /// A job ended; it leaves the live state.
     JobEnded {
@@ -152,7 +179,7 @@ pub enum Record {
         before: WallMs,
     },
     /// A live job as a snapshot carries it.
-    JobCarried(Job),
+    JobCarried(Box<Job>),
     /// An idempotency key as a snapshot carries it.
     KeyCarried(KeptKey),
     /// A known worker as a snapshot carries it.

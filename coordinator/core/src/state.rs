@@ -1,13 +1,16 @@
 //! The durable state and the only place that changes it: [`State::apply`], live and on replay.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rushes_shared::failure::{FailureClass, FailureCode};
 use rushes_shared::id::{Epoch, JobId, Seq, TaskId, TenantId, WorkerId};
+use rushes_shared::job::{Class, JobChange, JobSpec, Priority};
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Ended, Failed, Job, Published, Success, Task};
+use crate::job::{Ended, Failed, Job, Published, Success, Task, Trouble};
+use crate::order::fair::USUAL_WEIGHT;
 use crate::record::{IdempotencyKey, Record, Verdict};
 
 /// An idempotency key that was used.
@@ -36,6 +39,64 @@ pub struct KnownWorker {
     pub draining: bool,
     /// When it last connected or went.
     pub at: WallMs,
+    /// What is known of its speed, in thousandths; 1000 is what predictions are made for.
+    pub speed_permille: u32,
+}
+
+/// What a tenant may have. Changed live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantLimits {
+    /// Its share of a class beside other tenants' weights, 1 to 1000.
+    pub weight: u32,
+    /// Most tasks that run at once.
+    pub max_running: u32,
+    /// Most jobs that have not ended.
+    pub max_jobs: u64,
+    /// The highest class that it may ask for.
+    pub max_class: Class,
+    /// The highest priority that it may ask for or earn by value.
+    pub max_priority: Priority,
+    /// Most jobs with a deadline that have not ended.
+    pub max_deadline_jobs: u64,
+}
+
+impl Default for TenantLimits {
+    fn default() -> Self {
+        Self {
+            weight: USUAL_WEIGHT,
+            max_running: 1_000_000,
+            max_jobs: 200_000,
+            max_class: Class::Emergency,
+            max_priority: Priority::new(Priority::MAX).unwrap_or_default(),
+            max_deadline_jobs: 200_000,
+        }
+    }
+}
+
+/// Texts that many jobs have in common, kept once. Two states are the same whatever they share.
+#[derive(Debug, Clone, Default)]
+struct Names(BTreeSet<Arc<str>>);
+
+impl Names {
+    /// Most texts that are kept for sharing.
+    const LIMIT: usize = 10_000;
+
+    fn shared(&mut self, name: &Arc<str>) -> Arc<str> {
+        if let Some(known) = self.0.get(name) {
+            return Arc::clone(known);
+        }
+        if self.0.len() < Self::LIMIT {
+            self.0.insert(Arc::clone(name));
+        }
+        Arc::clone(name)
+    }
+}
+
+impl PartialEq for Names {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// A record that does not fit the state: the journal is not this program's, or it is damaged in a way that no checksum saw.
@@ -66,11 +127,16 @@ pub struct State {
     /// The last record that was applied.
     pub seq: Seq,
     /// Jobs that have not ended.
-    pub jobs: BTreeMap<JobId, Job>,
+    pub jobs: BTreeMap<JobId, Box<Job>>,
     /// Idempotency keys in use, by tenant and key.
     pub keys: BTreeMap<(TenantId, String), KeptKey>,
     /// Workers that have connected before.
     pub workers: BTreeMap<WorkerId, KnownWorker>,
+    /// Tenants whose limits are not the policy's.
+    pub tenants: BTreeMap<TenantId, TenantLimits>,
+    /// Named limits.
+    pub limits: BTreeMap<String, u32>,
+    names: Names,
 }
 
 impl State {
@@ -78,14 +144,14 @@ impl State {
     ///
     /// # Errors
     /// [`Misfit`] where the record does not fit; the state is as before, except that nothing may be applied after it.
-    pub fn apply(&mut self, record: &Record) -> Result<Option<Job>, Misfit> {
+    pub fn apply(&mut self, record: &Record) -> Result<Option<Box<Job>>, Misfit> {
         let seq = self.seq.next();
         let ended = self.change(seq, record)?;
         self.seq = seq;
         Ok(ended)
     }
 
-    fn change(&mut self, seq: Seq, record: &Record) -> Result<Option<Job>, Misfit> {
+    fn change(&mut self, seq: Seq, record: &Record) -> Result<Option<Box<Job>>, Misfit> {
         match record {
             Record::EpochBegan { epoch, .. } => {
                 if *epoch <= self.epoch {
@@ -100,41 +166,63 @@ impl State {
                 }
                 let accepted = Job {
                     id: *job,
-                    tenant: tenant.clone(),
-                    submitter: submitter.clone(),
+                    tenant: self.tenant(tenant),
+                    submitter: self.names.shared(submitter),
                     spec: spec.clone(),
                     accepted_at: *at,
+                    stages: Vec::new(),
                     tasks: Vec::new(),
                     published: Vec::new(),
                     ended: None,
                 };
-                self.jobs.insert(*job, accepted);
+                self.jobs.insert(*job, Box::new(accepted));
             }
-            Record::TasksPlanned { job, tasks } => {
-                self.job(seq, *job)?.tasks.extend(tasks.iter().cloned().map(Task::new));
+            Record::StagesPlanned { job, stages } => {
+                let job = self.job(seq, *job)?;
+                let more: u32 = stages.iter().map(|s| s.count).sum();
+                job.stages.reserve_exact(stages.len());
+                job.stages.extend(stages.iter().cloned());
+                job.tasks.reserve_exact(more as usize);
+                job.tasks.resize(job.tasks.len() + more as usize, Task::default());
+            }
+            Record::JobAmended { job, change, .. } => amend(&mut self.job(seq, *job)?.spec, change),
+            Record::TenantSet { tenant, limits } => {
+                self.tenants.insert(tenant.clone(), *limits);
+            }
+            Record::LimitSet { name, most: Some(most) } => {
+                self.limits.insert(name.clone(), *most);
+            }
+            Record::LimitSet { name, most: None } => {
+                self.limits.remove(name);
             }
             Record::AttemptFailed { task, attempt, worker, failure, verdict, at, .. } => {
+                let last = Failed { attempt: *attempt, worker: *worker, failure: failure.clone(), at: *at };
                 let entry = self.task(seq, *task)?;
-                entry.failures += 1;
+                let before = entry.trouble.take();
+                let mut trouble = before.unwrap_or_else(|| Box::new(Trouble::of(last.clone())));
+                trouble.failures += 1;
                 if brings_down_node(failure.code) {
-                    entry.died_on.insert(*worker);
+                    trouble.died_on.insert(*worker);
                 }
                 if brings_down_node(failure.code) || failure.class == FailureClass::NodeFault {
-                    entry.bad_on.insert(*worker);
+                    trouble.bad_on.insert(*worker);
                 }
-                entry.given_up = *verdict == Verdict::GiveUp;
-                entry.last_failure =
-                    Some(Failed { attempt: *attempt, worker: *worker, failure: failure.clone(), at: *at });
+                trouble.given_up = *verdict == Verdict::GiveUp;
+                trouble.last = last;
+                entry.trouble = Some(trouble);
             }
-            Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, at } => {
-                self.task(seq, *task)?.success = Some(Success {
+            Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at } => {
+                self.task(seq, *task)?.success = Some(Box::new(Success {
                     attempt: *attempt,
                     worker: *worker,
                     value: value.clone(),
                     usage: *usage,
                     queued_ms: *queued_ms,
                     at: *at,
-                });
+                }));
+                if let Some(known) = self.workers.get_mut(worker) {
+                    known.speed_permille = *speed_permille;
+                }
             }
             Record::OutputPublished { job, output, artifact, at } => {
                 let published = Published { output: *output, artifact: artifact.clone(), at: *at };
@@ -142,12 +230,19 @@ impl State {
             }
             Record::JobEnded { job, state, failure, at } => {
                 let mut ended = self.jobs.remove(job).ok_or(Misfit::NoJob(seq, *job))?;
-                ended.ended = Some(Ended { state: *state, failure: failure.clone(), at: *at });
+                ended.ended = Some(Box::new(Ended { state: *state, failure: failure.clone(), at: *at }));
                 return Ok(Some(ended));
             }
             Record::WorkerSeen { worker, name, at } => {
-                let draining = self.workers.get(worker).is_some_and(|w| w.draining);
-                let seen = KnownWorker { id: *worker, name: name.clone(), expected: true, draining, at: *at };
+                let before = self.workers.get(worker);
+                let seen = KnownWorker {
+                    id: *worker,
+                    name: name.clone(),
+                    expected: true,
+                    draining: before.is_some_and(|w| w.draining),
+                    at: *at,
+                    speed_permille: before.map_or(1_000, |w| w.speed_permille),
+                };
                 self.workers.insert(*worker, seen);
             }
             Record::WorkerGone { worker, at } => {
@@ -163,7 +258,10 @@ impl State {
             }
             Record::KeysForgotten { before } => self.keys.retain(|_, kept| kept.at >= *before),
             Record::JobCarried(job) => {
-                self.jobs.insert(job.id, job.clone());
+                let mut job = job.clone();
+                job.tenant = self.tenant(&job.tenant);
+                job.submitter = self.names.shared(&job.submitter);
+                self.jobs.insert(job.id, job);
             }
             Record::KeyCarried(kept) => {
                 self.keys.insert((kept.tenant.clone(), kept.key.key.clone()), kept.clone());
@@ -182,18 +280,44 @@ impl State {
         epoch
             .into_iter()
             .chain(self.workers.values().cloned().map(Record::WorkerCarried))
+            .chain(self.tenants.iter().map(|(t, l)| Record::TenantSet { tenant: t.clone(), limits: *l }))
+            .chain(self.limits.iter().map(|(n, m)| Record::LimitSet { name: n.clone(), most: Some(*m) }))
             .chain(self.keys.values().cloned().map(Record::KeyCarried))
             .chain(self.jobs.values().cloned().map(Record::JobCarried))
     }
 
     fn job(&mut self, seq: Seq, job: JobId) -> Result<&mut Job, Misfit> {
-        self.jobs.get_mut(&job).ok_or(Misfit::NoJob(seq, job))
+        self.jobs.get_mut(&job).map(|j| &mut **j).ok_or(Misfit::NoJob(seq, job))
+    }
+
+    fn tenant(&mut self, tenant: &TenantId) -> TenantId {
+        TenantId::sharing(self.names.shared(tenant.text()))
     }
 
     fn task(&mut self, seq: Seq, task: TaskId) -> Result<&mut Task, Misfit> {
         let job = self.job(seq, task.job)?;
         job.tasks.get_mut(task.index as usize).ok_or(Misfit::NoTask(seq, task))
     }
+}
+
+fn amend(spec: &mut JobSpec, change: &JobChange) {
+    spec.class = change.class.unwrap_or(spec.class);
+    if let Some(priority) = change.priority {
+        spec.priority = priority;
+        spec.value = None;
+    }
+    if let Some(value) = change.value {
+        spec.value = Some(Box::new(value));
+    }
+    spec.deadline = change.deadline.unwrap_or(spec.deadline);
+    for (key, value) in &change.labels {
+        if value.is_empty() {
+            spec.labels.remove(key);
+        } else {
+            spec.labels.insert(key.clone(), value.clone());
+        }
+    }
+    spec.paused = change.paused.unwrap_or(spec.paused);
 }
 
 /// Whether the task may have brought its process or its whole node down.

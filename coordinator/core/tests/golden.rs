@@ -7,19 +7,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use golden::{check, every, variants};
-use rushes_core::job::{Ended, Failed, Job, PlannedTask, Prediction, Published, Step, Success, Task};
+use rushes_core::job::{Ended, Failed, Job, Prediction, Published, Stage, Step, Success, Task, Trouble};
 use rushes_core::record::{IdempotencyKey, Record, Verdict};
-use rushes_core::state::{KeptKey, KnownWorker};
+use rushes_core::state::{KeptKey, KnownWorker, TenantLimits};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::EncodeSettings;
+use rushes_shared::encode::{EncodeSettings, SpeedPreset};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::job::{Destination, JobSpec, JobState, OutputSpec, Priority, Work};
+use rushes_shared::job::{
+    Class, ContentValue, Destination, GraphStage, JobChange, JobSpec, JobState, Needs, OutputSpec, Priority,
+    QualityFloor, StageWork, Work,
+};
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
-use rushes_shared::task::{Demand, EncodedOutput, TaskValue, Usage};
+use rushes_shared::task::{Demand, EncodedOutput, SlotKind, TaskValue, Usage};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
-variants!(Record: EpochBegan, JobAccepted, TasksPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobEnded,
+variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
+    TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried);
 variants!(Job);
 
@@ -47,6 +51,24 @@ fn spec(work: Work) -> JobSpec {
         labels: BTreeMap::from([("show".into(), "s01".into())]),
         priority: Priority::new(80).expect("at most 100"),
         deadline: Some(WallMs(1_700_000_600_000)),
+        class: Class::Premium,
+        value: Some(Box::new(ContentValue {
+            creator_tier: 4,
+            expected_views: 1_000_000,
+            monetised: true,
+            trending: false,
+        })),
+        floor: QualityFloor {
+            fastest_preset: Some(SpeedPreset::Fast),
+            drop_optional: true,
+            min_height: Some(720),
+        },
+        needs: Some(Box::new(Needs {
+            tags: vec!["gpu".into()],
+            pool: "films".into(),
+            limits: BTreeMap::from([("dolby".into(), 1)]),
+        })),
+        paused: true,
         work,
     }
 }
@@ -56,21 +78,46 @@ fn encode() -> Work {
         name: name.parse().expect("a file name"),
         destination,
         settings: EncodeSettings::default(),
+        optional: true,
+        audience: 40,
     };
     let place = "/out/film.mp4".parse().expect("a path");
     let outputs = vec![output("a.mp4", Destination::Depot), output("b.mp4", Destination::Place(place))];
     Work::Encode { input: source(), outputs }
 }
 
-fn plans() -> Vec<PlannedTask> {
-    [Step::Noop, Step::Probe, Step::Encode { output: 1 }]
-        .map(|step| PlannedTask {
+/// Every step in every kind of slot.
+fn plans() -> Vec<Stage> {
+    let steps = [Step::Noop { hold_ms: 1_000, cpu_ms: 900 }, Step::Probe, Step::Encode { output: 1 }];
+    let slots = every!(SlotKind: Light, Analyse, Encode, Finish);
+    steps
+        .into_iter()
+        .cycle()
+        .zip(slots)
+        .map(|(step, slot)| Stage {
             step,
+            slot,
+            count: 1,
             after: vec![0],
             demand: Demand { cpu: Millicores(4_000), memory: Bytes(700 << 20) },
-            prediction: Prediction { cpu_ms: 240_000, model: 1 },
+            prediction: Prediction { cpu_ms: 240_000, wall_ms: 60_000, model: 1 },
+            optional: true,
         })
-        .to_vec()
+        .collect()
+}
+
+fn graph() -> Work {
+    let stage = |name: &str, after, work| GraphStage {
+        name: name.into(),
+        slot: SlotKind::Encode,
+        after,
+        count: 30,
+        work,
+        demand: Demand { cpu: Millicores(1_000), memory: Bytes(1 << 30) },
+        optional: false,
+    };
+    let probe = stage("look", vec![], StageWork::Probe { input: source() });
+    Work::Graph { stages: vec![probe, stage("hold", vec![0], StageWork::Noop { hold_ms: 500, cpu_ms: 400 })] }
 }
 
 fn key() -> IdempotencyKey {
@@ -136,26 +183,26 @@ fn published() -> Artifact {
 
 /// A job with everything that a job can have.
 fn job() -> Job {
-    let mut tasks: Vec<Task> = plans().into_iter().map(Task::new).collect();
-    for (task, (_, value)) in tasks.iter_mut().zip(values()) {
-        let at = AT;
-        let success = Success { attempt: ATTEMPT, worker: WORKER, value, usage: usage(), queued_ms: 12, at };
-        task.success = Some(success);
-    }
-    let mut given_up = Task::new(plans().remove(2));
-    let failure = failure(FailureCode::WorkerLost);
-    given_up.failures = 3;
-    given_up.last_failure = Some(Failed { attempt: ATTEMPT, worker: WORKER, failure, at: AT });
-    given_up.bad_on = BTreeSet::from([WORKER, WorkerId(1)]);
-    given_up.died_on = BTreeSet::from([WORKER]);
-    given_up.given_up = true;
-    tasks.push(given_up);
+    let success = |value| {
+        let done = Success { attempt: ATTEMPT, worker: WORKER, value, usage: usage(), queued_ms: 12, at: AT };
+        Task { success: Some(Box::new(done)), trouble: None }
+    };
+    let mut tasks: Vec<Task> = values().into_iter().map(|(_, value)| success(value)).collect();
+    let trouble = Trouble {
+        failures: 3,
+        last: Failed { attempt: ATTEMPT, worker: WORKER, failure: failure(FailureCode::WorkerLost), at: AT },
+        bad_on: BTreeSet::from([WORKER, WorkerId(1)]),
+        died_on: BTreeSet::from([WORKER]),
+        given_up: true,
+    };
+    tasks.push(Task { success: None, trouble: Some(Box::new(trouble)) });
     Job {
         id: JOB,
         tenant: tenant(),
         submitter: "ci".into(),
         spec: spec(encode()),
         accepted_at: AT,
+        stages: plans(),
         tasks,
         published: vec![Published { output: 1, artifact: published(), at: AT }],
         ended: None,
@@ -181,7 +228,31 @@ fn failed(code: FailureCode, verdict: Verdict) -> Record {
 
 fn succeeded((note, value): (&'static str, TaskValue)) -> (&'static str, Vec<Record>) {
     let (task, attempt, worker, usage, at) = (TASK, ATTEMPT, WORKER, usage(), AT);
-    (note, vec![Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms: 12, at }])
+    (
+        note,
+        vec![Record::TaskSucceeded {
+            task,
+            attempt,
+            worker,
+            value,
+            usage,
+            queued_ms: 12,
+            speed_permille: 1_200,
+            at,
+        }],
+    )
+}
+
+fn amended(class: Class) -> Record {
+    let change = JobChange {
+        class: Some(class),
+        priority: Priority::new(7),
+        value: Some(ContentValue::default()),
+        deadline: Some(None),
+        labels: BTreeMap::from([("show".into(), "s02".into())]),
+        paused: Some(false),
+    };
+    Record::JobAmended { job: JOB, change, at: AT }
 }
 
 #[test]
@@ -190,13 +261,21 @@ fn golden_records() {
         let failure = (state == JobState::Failed).then(|| failure(FailureCode::InputEmpty));
         Record::JobEnded { job: JOB, state, failure, at: AT }
     };
-    let known = KnownWorker { id: WORKER, name: "rack-3".into(), expected: true, draining: true, at: AT };
+    let known = KnownWorker {
+        id: WORKER,
+        name: "rack-3".into(),
+        expected: true,
+        draining: true,
+        at: AT,
+        speed_permille: 900,
+    };
     let mut samples = vec![
         ("", vec![Record::EpochBegan { epoch: Epoch(3), at: AT }]),
         ("noop", vec![accepted(Work::Noop { tasks: 10_000 }, Some(key()))]),
         ("probe", vec![accepted(Work::Probe { input: source() }, None)]),
         ("encode", vec![accepted(encode(), None)]),
-        ("", vec![Record::TasksPlanned { job: JOB, tasks: plans() }]),
+        ("graph", vec![accepted(graph(), None)]),
+        ("", vec![Record::StagesPlanned { job: JOB, stages: plans() }]),
         (
             "",
             vec![
@@ -206,11 +285,14 @@ fn golden_records() {
         ),
         ("", vec![Record::OutputPublished { job: JOB, output: 1, artifact: published(), at: AT }]),
         ("", every!(JobState: Queued, Running, Succeeded, Failed, Canceled).map(ended).to_vec()),
+        ("", every!(Class: Bulk, Standard, Premium, Emergency).map(amended).to_vec()),
+        ("", vec![Record::TenantSet { tenant: tenant(), limits: TenantLimits::default() }]),
+        ("", [Some(3), None].map(|most| Record::LimitSet { name: "dolby".into(), most }).to_vec()),
         ("", vec![Record::WorkerSeen { worker: WORKER, name: "rack-3".into(), at: AT }]),
         ("", vec![Record::WorkerGone { worker: WORKER, at: AT }]),
         ("", [true, false].map(|draining| Record::WorkerDrained { worker: WORKER, draining }).to_vec()),
         ("", vec![Record::KeysForgotten { before: AT }]),
-        ("", vec![Record::JobCarried(job())]),
+        ("", vec![Record::JobCarried(Box::new(job()))]),
         ("", vec![Record::KeyCarried(KeptKey { tenant: tenant(), key: key(), job: JOB, at: AT })]),
         ("", vec![Record::WorkerCarried(known)]),
     ];
@@ -221,6 +303,6 @@ fn golden_records() {
 #[test]
 fn golden_archived_job() {
     let failure = Some(failure(FailureCode::WorkerLost));
-    let ended = Some(Ended { state: JobState::Failed, failure, at: AT });
+    let ended = Some(Box::new(Ended { state: JobState::Failed, failure, at: AT }));
     check(&dir(), vec![("", vec![Job { ended, ..job() }])]);
 }

@@ -124,6 +124,11 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::KeyReused(_) => (StatusCode::CONFLICT, "idempotency_key_reused"),
         Refusal::FarmFull { .. } => (StatusCode::SERVICE_UNAVAILABLE, "farm_full"),
         Refusal::TenantFull { .. } => (StatusCode::TOO_MANY_REQUESTS, "tenant_full"),
+        Refusal::TooManyDeadlines { .. } => (StatusCode::TOO_MANY_REQUESTS, "too_many_deadlines"),
+        Refusal::ClassTooHigh { .. } => (StatusCode::FORBIDDEN, "class_too_high"),
+        Refusal::PriorityTooHigh { .. } => (StatusCode::FORBIDDEN, "priority_too_high"),
+        Refusal::LimitTooLow { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "limit_too_low"),
+        Refusal::TooManyNeeds { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_needs"),
         Refusal::DiskNearlyFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_nearly_full"),
     };
     let problem = Problem::new(status, code, refusal.to_string());

@@ -1,7 +1,7 @@
 //! The engine's documents as the API's JSON.
 
 use rushes_core::event::{FarmEvent, FarmNews};
-use rushes_core::job::{JobDoc, LiveTask, Step, Success, Task};
+use rushes_core::job::{JobDoc, LiveTask, Success, Task};
 use rushes_core::summary::{FarmDoc, Presence, WorkerDoc};
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::job::{JobState, OutputSpec, TaskState, Work};
@@ -25,7 +25,7 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         kind: kind(&spec.work),
         state: doc.state(),
         tenant: job.tenant.to_string(),
-        submitter: job.submitter.clone(),
+        submitter: job.submitter.to_string(),
         priority: spec.priority.value(),
         deadline: spec.deadline.map(WallMs::to_rfc3339),
         labels: spec.labels.clone(),
@@ -49,6 +49,7 @@ fn kind(work: &Work) -> JobKind {
         Work::Noop { .. } => JobKind::Noop,
         Work::Probe { .. } => JobKind::Probe,
         Work::Encode { .. } => JobKind::Encode,
+        Work::Graph { .. } => JobKind::Graph,
     }
 }
 
@@ -61,7 +62,7 @@ fn started_at(doc: &JobDoc) -> Option<WallMs> {
         .iter()
         .filter_map(|t| t.success.as_ref())
         .map(|s| WallMs(s.at.0.saturating_sub(s.usage.wall_ms)));
-    let failed = doc.job.tasks.iter().filter_map(|t| t.last_failure.as_ref()).map(|f| f.at);
+    let failed = doc.job.tasks.iter().filter_map(|t| t.last_failure()).map(|f| f.at);
     live.chain(done).chain(failed).min().map(|at| at.max(doc.job.accepted_at))
 }
 
@@ -93,8 +94,8 @@ fn progress(doc: &JobDoc) -> ProgressView {
     let (mut done, mut all) = (0_u64, 0_u64);
     let mut view = ProgressView::default();
     let mut speed = 0.0;
-    for (i, task) in doc.job.tasks.iter().enumerate() {
-        let kind = task.plan.step.kind();
+    let kinds = doc.job.stages.iter().flat_map(|s| std::iter::repeat_n(s.step.kind(), s.count as usize));
+    for ((i, task), kind) in doc.job.tasks.iter().enumerate().zip(kinds) {
         let live = doc.live.get(i).and_then(Option::as_ref);
         let permille = match (&task.success, live) {
             (Some(_), _) => 1000,
@@ -125,7 +126,7 @@ fn progress(doc: &JobDoc) -> ProgressView {
     }
     // Encodes that the probe has not made known yet still lie ahead.
     if let Work::Encode { outputs, .. } = &doc.job.spec.work {
-        let known = doc.job.tasks.iter().filter(|t| t.plan.step.kind() == TaskKind::Encode).count();
+        let known = doc.job.stages.iter().filter(|s| s.step.kind() == TaskKind::Encode).count();
         all += 1000 * weight(TaskKind::Encode) * outputs.len().saturating_sub(known) as u64;
     }
     let permille = match doc.state() {
@@ -147,28 +148,27 @@ fn encoded(task: &Task) -> Option<&EncodedOutput> {
 fn task(doc: &JobDoc, index: usize) -> TaskView {
     let task = &doc.job.tasks[index];
     let live = doc.live.get(index).and_then(Option::as_ref);
-    let success = task.success.as_ref();
-    let output = match task.plan.step {
-        Step::Encode { output } => specs(doc).get(output as usize).map(|spec| spec.name.to_string()),
-        Step::Noop | Step::Probe => None,
-    };
+    let success = task.success.as_deref();
+    let number = u32::try_from(index).unwrap_or(u32::MAX);
+    let step = doc.job.step(number);
+    let output = step.output().and_then(|o| specs(doc).get(o as usize)).map(|spec| spec.name.to_string());
     let attempt = live.map(|l| l.attempt).or(success.map(|s| s.attempt));
     TaskView {
-        id: doc.job.task_id(u32::try_from(index).unwrap_or(u32::MAX)),
-        kind: task.plan.step.kind(),
+        id: doc.job.task_id(number),
+        kind: step.kind(),
         state: doc.task_state(index),
         output,
-        attempts: task.failures + u32::from(success.is_some() || live.is_some()),
-        failures: task.failures,
+        attempts: task.failures() + u32::from(success.is_some() || live.is_some()),
+        failures: task.failures(),
         attempt: attempt.map(|a| a.to_string()),
         worker: live.map(|l| l.worker).or(success.map(|s| s.worker)),
-        worker_name: live.map(|l| l.worker_name.clone()),
+        worker_name: live.map(|l| l.worker_name.to_string()),
         started_at: live.map(|l| l.since.to_rfc3339()),
         ended_at: success.map(|s| s.at.to_rfc3339()),
         queue_ms: queue_ms(live, success),
         progress: live.map(|l| ProgressView::from(l.progress)),
         usage: success.map(|s| s.usage),
-        last_failure: task.last_failure.as_ref().map(|f| FailureView::from(&f.failure)),
+        last_failure: task.last_failure().map(|f| FailureView::from(&f.failure)),
     }
 }
 
@@ -177,10 +177,7 @@ fn queue_ms(live: Option<&LiveTask>, success: Option<&Success>) -> Option<u64> {
 }
 
 fn specs(doc: &JobDoc) -> &[OutputSpec] {
-    match &doc.job.spec.work {
-        Work::Encode { outputs, .. } => outputs,
-        Work::Noop { .. } | Work::Probe { .. } => &[],
-    }
+    doc.job.spec.work.outputs()
 }
 
 /// The index of the output with this name.
@@ -194,7 +191,7 @@ fn outputs(doc: &JobDoc) -> Vec<OutputView> {
 
 fn output(doc: &JobDoc, index: u32, spec: &OutputSpec) -> OutputView {
     let published = doc.job.published.iter().find(|p| p.output == index);
-    let made = doc.job.tasks.iter().find(|t| t.plan.step == Step::Encode { output: index }).and_then(encoded);
+    let made = doc.job.task_of_output(index).and_then(|task| encoded(&doc.job.tasks[task as usize]));
     let state = match (published, &doc.job.ended) {
         (Some(_), _) => OutputState::Published,
         (None, None) => OutputState::Pending,
@@ -312,6 +309,10 @@ pub(super) fn event(event: &FarmEvent) -> EventView {
         FarmNews::JobEnded { state, failure, total_ms } => {
             let failure = failure.as_ref().map(FailureView::from);
             named("job_ended", EventView { state: Some(state), failure, total_ms: Some(total_ms), ..view })
+        }
+        FarmNews::Decided(decision) => {
+            let view = EventView { message: Some(decision.to_string()), ..view };
+            named(decision.name(), view)
         }
         FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms } => {
             let attempt = Some(attempt.to_string());

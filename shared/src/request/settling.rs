@@ -6,17 +6,24 @@ use super::{
     Asking, AudioChoice, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS,
     MAX_OUTPUTS, MAX_SIDE, OutputRequest, VideoRequest,
 };
+use super::{graph, standing};
 use crate::artifact::{FileName, Location};
 use crate::encode::{AudioSettings, Container, EncodeSettings, VideoSettings};
-use crate::job::{Destination, JobSpec, OutputSpec, Priority, Work};
+use crate::job::{Destination, JobSpec, OutputSpec, Work};
 use crate::units::WallMs;
 
 pub(super) fn settle(request: &JobRequest, asking: Asking<'_>) -> Result<JobSpec, BadRequest> {
     let work = work(request, asking)?;
+    let name = name(request, &work)?;
     Ok(JobSpec {
-        name: name(request, &work)?,
+        name,
         labels: labels(&request.labels)?,
-        priority: priority(request.priority)?,
+        class: request.class,
+        priority: standing::priority(request)?,
+        value: standing::value(request.value.as_ref())?,
+        floor: standing::floor(request)?,
+        needs: standing::needs(request)?,
+        paused: request.paused,
         deadline: request.deadline.as_deref().map(|text| deadline(text, asking.now)).transpose()?,
         work,
     })
@@ -32,7 +39,12 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
     if request.kind != JobKind::Noop && request.tasks.is_some() {
         return Err(foreign("tasks"));
     }
+    if request.kind != JobKind::Graph && !request.stages.is_empty() {
+        return Err(foreign("stages"));
+    }
     match request.kind {
+        JobKind::Graph if request.input.is_some() => Err(foreign("input")),
+        JobKind::Graph => Ok(Work::Graph { stages: graph::settle(&request.stages, asking)? }),
         JobKind::Noop if request.input.is_some() => Err(foreign("input")),
         JobKind::Noop => {
             let tasks = ranged("tasks", request.tasks.unwrap_or(1), 1, MAX_NOOP_TASKS)?;
@@ -55,18 +67,23 @@ fn input(request: &JobRequest, asking: Asking<'_>) -> Result<Location, BadReques
         );
         return Err(BadRequest::at("input", message));
     };
-    let location: Location = text.parse().map_err(|e| BadRequest::at("input", format!("{e}")))?;
+    input_at("input", text, asking)
+}
+
+/// A file that the tenant may read.
+pub(super) fn input_at(field: &str, text: &str, asking: Asking<'_>) -> Result<Location, BadRequest> {
+    let location: Location = text.parse().map_err(|e| BadRequest::at(field, format!("{e}")))?;
     match &location {
         Location::Upload(tenant, _) | Location::Output(tenant, _, _) if tenant != asking.tenant => {
             let message = format!("this file belongs to another tenant than yours ('{}')", asking.tenant);
-            Err(BadRequest::at("input", message))
+            Err(BadRequest::at(field, message))
         }
         Location::Staged(..) => Err(BadRequest::at(
-            "input",
+            field,
             "a staged file may not be read; use the output once it is published, farm://outputs/TENANT/JOB/NAME",
         )),
         Location::File(path) if path.ends_with('/') => {
-            Err(BadRequest::at("input", format!("'{path}' is a directory; name one file")))
+            Err(BadRequest::at(field, format!("'{path}' is a directory; name one file")))
         }
         Location::File(_) | Location::Upload(..) | Location::Output(..) => Ok(location),
     }
@@ -122,6 +139,8 @@ fn output(path: &str, request: &OutputRequest, input: &Location) -> Result<Outpu
         name,
         destination,
         settings: EncodeSettings { container: request.container, video, audio },
+        optional: request.optional,
+        audience: ranged(&format!("{path}.audience"), request.audience.unwrap_or(0), 0, 100)?,
     })
 }
 
@@ -175,7 +194,7 @@ fn default_name(input: &Location, container: Container) -> FileName {
 fn name(request: &JobRequest, work: &Work) -> Result<String, BadRequest> {
     let name = match (&request.name, work) {
         (Some(name), _) => return text("name", name, MAX_NAME).map(ToOwned::to_owned),
-        (None, Work::Noop { .. }) => String::new(),
+        (None, Work::Noop { .. } | Work::Graph { .. }) => String::new(),
         (None, Work::Probe { input } | Work::Encode { input, .. }) => input.file_name(),
     };
     Ok(name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect())
@@ -198,7 +217,7 @@ fn labels(labels: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>,
     Ok(labels.clone())
 }
 
-fn text<'a>(path: &str, text: &'a str, limit: usize) -> Result<&'a str, BadRequest> {
+pub(super) fn text<'a>(path: &str, text: &'a str, limit: usize) -> Result<&'a str, BadRequest> {
     let count = text.chars().count();
     if count > limit {
         return Err(BadRequest::at(path, format!("{count} characters are too many; at most {limit}")));
@@ -207,12 +226,6 @@ fn text<'a>(path: &str, text: &'a str, limit: usize) -> Result<&'a str, BadReque
         return Err(BadRequest::at(path, "control characters are not allowed"));
     }
     Ok(text)
-}
-
-fn priority(value: Option<i64>) -> Result<Priority, BadRequest> {
-    let Some(value) = value else { return Ok(Priority::default()) };
-    let value = ranged("priority", value, 0, i64::from(Priority::MAX))?;
-    Ok(Priority::new(value).expect("the range was checked"))
 }
 
 /// A time, or a span from now.
@@ -240,7 +253,7 @@ fn deadline(text: &str, now: WallMs) -> Result<WallMs, BadRequest> {
     Ok(WallMs(at_ms))
 }
 
-fn ranged<T: TryFrom<i64>>(path: &str, value: i64, low: i64, high: i64) -> Result<T, BadRequest> {
+pub(super) fn ranged<T: TryFrom<i64>>(path: &str, value: i64, low: i64, high: i64) -> Result<T, BadRequest> {
     T::try_from(value)
         .ok()
         .filter(|_| (low..=high).contains(&value))

@@ -11,8 +11,8 @@ use crate::task::TaskKind;
 /// One piece of news. `type` says what; the other fields are there where they apply.
 ///
 /// Types: `job_accepted`, `job_ended`, `task_dispatched`, `task_adopted`, `task_progressed`, `task_succeeded`,
-/// `attempt_failed`, `output_published`, `worker_joined`, `worker_silent`, `worker_gone`, `worker_drained`, and
-/// `resync`: news were missed, so read the present state again.
+/// `attempt_failed`, `output_published`, `worker_joined`, `worker_silent`, `worker_gone`, `worker_drained`, decisions of
+/// the scheduler such as `job_amended`, and `resync`: news were missed, so read the present state again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
     /// What happened.
@@ -23,6 +23,9 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub job: Option<JobId>,
+    /// A decision of the scheduler, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
     /// The task that it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

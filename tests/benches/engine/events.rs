@@ -9,9 +9,9 @@ use rushes_core::engine::Engine;
 use rushes_core::event::{Command, Effects, Event, LinkId, ReplyTo};
 use rushes_core::policy::Policy;
 use rushes_core::record::{self, Record};
-use rushes_core::state::State;
+use rushes_core::state::{State, TenantLimits};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::job::{JobSpec, Priority, Work};
+use rushes_shared::job::{JobSpec, Work};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOutcome, TaskValue, Usage};
 use rushes_shared::units::{Bytes, Millicores, MonoMs, Now, WallMs};
@@ -72,7 +72,8 @@ struct Farm {
 
 /// That many jobs of one no-op are submitted before the first task ends; then all run to their end.
 fn life(jobs: u64) -> Result<Farm> {
-    let policy = Policy { max_jobs_per_tenant: u64::MAX, ..Policy::default() };
+    let tenant = TenantLimits { max_jobs: u64::MAX, ..TenantLimits::default() };
+    let policy = Policy { tenant, ..Policy::default() };
     let (engine, effects) = Engine::recover(State::default(), policy, Epoch(1), NOW);
     let mut farm = Farm { engine, spent: BTreeMap::new(), journal: Vec::new(), running: VecDeque::new() };
     farm.take_in(effects)?;
@@ -139,13 +140,7 @@ impl Farm {
     }
 
     fn submit(&mut self, number: u64) -> Result<()> {
-        let spec = JobSpec {
-            name: String::new(),
-            labels: BTreeMap::new(),
-            priority: Priority::default(),
-            deadline: None,
-            work: Work::Noop { tasks: 1 },
-        };
+        let spec = JobSpec::of(Work::Noop { tasks: 1 });
         let event = Event::JobSubmitted {
             reply: ReplyTo(number),
             job: JobId::from_parts(NOW.wall.0 + number, u128::from(number)),

@@ -20,7 +20,7 @@ async fn a_worker_tells_its_facts_and_answers_a_noop_at_once() {
     assert_eq!((link.facts.tags.len(), link.facts.light_slots), (2, 7));
     assert!(link.facts.sandbox.starts_with("landlock-v"), "{}", link.facts.sandbox);
 
-    let mut stream = link.start(order(Epoch(1), 1, TaskWork::Noop)).await;
+    let mut stream = link.start(order(Epoch(1), 1, TaskWork::Noop { hold_ms: 0, cpu_ms: 0 })).await;
     assert_eq!(stream.next().await, TaskReply::Started);
     assert_eq!(stream.value().await, TaskValue::Nothing);
 
@@ -45,7 +45,7 @@ async fn an_outcome_is_repeated_until_it_is_collected() {
     let farm = Farm::new();
     let _worker = farm.worker(&[]);
     let link = farm.welcome().await;
-    let mut stream = link.start(order(Epoch(1), 1, TaskWork::Noop)).await;
+    let mut stream = link.start(order(Epoch(1), 1, TaskWork::Noop { hold_ms: 0, cpu_ms: 0 })).await;
     assert_eq!(stream.next().await, TaskReply::Started);
     assert!(matches!(stream.next().await, TaskReply::Outcome(_)));
     link.connection.close(VarInt::from_u32(close::UNAVAILABLE), b"restart");
@@ -68,7 +68,7 @@ async fn a_lower_reign_is_never_served_even_after_a_restart() {
     let mut worker = farm.worker(&[]);
     let link = farm.welcome().await;
     // An order of an older reign on a current connection.
-    let mut stale = link.start(order(Epoch(4), 9, TaskWork::Noop)).await;
+    let mut stale = link.start(order(Epoch(4), 9, TaskWork::Noop { hold_ms: 0, cpu_ms: 0 })).await;
     assert!(matches!(stale.next().await, TaskReply::Refused(_)));
     kill_process(worker.pid(), Signal::KILL).expect("it lives");
     worker.ended().await;

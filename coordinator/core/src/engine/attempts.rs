@@ -24,7 +24,7 @@ impl Engine {
         let Some(live) = self.live_mut(worker, task, attempt) else { return };
         live.started = true;
         live.progress = progress;
-        let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
+        let kind = self.state.jobs[&task.job].step(task.index).kind();
         self.notify(turn, Some(task.job), FarmNews::TaskProgressed { task, kind, progress });
     }
 
@@ -36,7 +36,7 @@ impl Engine {
         attempt: AttemptId,
         outcome: TaskOutcome,
     ) {
-        let held = self.fleet.get_mut(&worker).and_then(|n| n.release(attempt));
+        let held = self.free(worker, attempt);
         let Some(live) = self.take_live(worker, task, attempt) else {
             self.command(turn, Command::CollectOutcome { worker, attempt });
             // Even one that was stopped may have staged its file in the meantime.
@@ -61,7 +61,7 @@ impl Engine {
                 }
                 // One that does not say that it leaves would get it back at once, again and again.
                 if self.fleet.get(&worker).is_some_and(|n| n.leaving) {
-                    self.make_ready(turn.now, task);
+                    self.make_ready(turn.now.mono, task);
                 } else {
                     self.wake_at(turn.now.mono.plus(self.policy.retry_base_ms), Timer::Retry(task));
                 }
@@ -78,9 +78,7 @@ impl Engine {
         attempt: AttemptId,
         failure: Failure,
     ) {
-        if let Some(node) = self.fleet.get_mut(&worker) {
-            node.release(attempt);
-        }
+        self.free(worker, attempt);
         if let Some(live) = self.take_live(worker, task, attempt) {
             self.attempt_failed(turn, task, &live, failure, Usage::default());
         }
@@ -95,21 +93,26 @@ impl Engine {
         usage: Usage,
     ) {
         let (attempt, worker, queued_ms, at) = (live.attempt, live.worker, live.queued_ms, turn.now.wall);
-        let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
-        self.emit(turn, Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, at });
-        self.count_started(task.job);
+        let kind = self.state.jobs[&task.job].step(task.index).kind();
+        let speed_permille = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
+        let success =
+            Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at };
+        self.emit(turn, success);
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         run.open -= 1;
+        run.touched = true;
         if kind != TaskKind::Noop {
-            run.input_on.insert(worker);
+            run.note_input_on(worker);
         }
+        self.count_started(task.job);
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         for twin in run.live.remove(&task.index).unwrap_or_default() {
             self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
         let run_ms = at.0.saturating_sub(live.since.0);
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
-        self.unblock(turn.now, task.job);
+        self.task_done(turn.now.mono, task);
         self.advance(turn, task.job);
     }
 
@@ -123,13 +126,15 @@ impl Engine {
         usage: Usage,
     ) {
         let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
-        let kind = entry.plan.step.kind();
-        let failures = entry.failures + 1;
-        let died_on = entry.died_on.len() + usize::from(!entry.died_on.contains(&live.worker));
+        let kind = self.state.jobs[&task.job].step(task.index).kind();
+        let failures = entry.failures() + 1;
+        let died_before = entry.trouble.as_ref().map_or(0, |t| t.died_on.len());
+        let died_here = entry.trouble.as_ref().is_some_and(|t| t.died_on.contains(&live.worker));
+        let died_on = died_before + usize::from(!died_here);
         let is_poison = brings_down_node(failure.code) && died_on >= self.policy.poison_nodes as usize;
         // A check that fails again has not failed by chance.
         let fails_again = failure.code == FailureCode::CheckFailed
-            && entry.last_failure.as_ref().is_some_and(|last| last.failure.code == failure.code);
+            && entry.last_failure().is_some_and(|last| last.failure.code == failure.code);
         let gives_up = failure.class == FailureClass::Permanent
             || failures >= self.policy.max_attempts
             || is_poison
@@ -144,6 +149,7 @@ impl Engine {
         let (attempt, worker, at) = (live.attempt, live.worker, turn.now.wall);
         let cause = failure.clone();
         self.emit(turn, Record::AttemptFailed { task, attempt, worker, failure, usage, verdict, at });
+        self.runs.get_mut(&task.job).expect("a live job has a run").touched = true;
         self.count_started(task.job);
         if kind == TaskKind::Encode {
             self.command(turn, Command::DropStaged { attempts: vec![attempt] });
@@ -165,11 +171,11 @@ impl Engine {
     /// a crash may have kept the failure and lost the end.
     pub(super) fn end_given_up(&mut self, turn: &mut Turn, id: JobId) {
         let job = self.state.jobs.get(&id);
-        let Some(task) = job.and_then(|j| j.tasks.iter().find(|t| t.given_up)) else { return };
-        let Some(last) = &task.last_failure else { return };
-        let (cause, died_on) = (last.failure.clone(), task.died_on.len());
+        let mut troubles = job.into_iter().flat_map(|j| &j.tasks).filter_map(|t| t.trouble.as_ref());
+        let Some(trouble) = troubles.find(|t| t.given_up) else { return };
+        let (cause, died_on) = (trouble.last.failure.clone(), trouble.died_on.len());
         let is_poison = brings_down_node(cause.code) && died_on >= self.policy.poison_nodes as usize;
-        let cause = if is_poison { poison(cause, died_on) } else { counted(cause, task.failures) };
+        let cause = if is_poison { poison(cause, died_on) } else { counted(cause, trouble.failures) };
         self.end_job(turn, id, JobState::Failed, Some(cause));
     }
 
@@ -177,8 +183,8 @@ impl Engine {
     pub(super) fn drop_unless_winner(&mut self, turn: &mut Turn, attempts: &[(TaskId, AttemptId)]) {
         let may_be_staged = |task: &TaskId| {
             let job = self.state.jobs.get(&task.job);
-            let entry = job.and_then(|j| j.tasks.get(task.index as usize));
-            entry.is_none_or(|t| t.plan.step.kind() == TaskKind::Encode)
+            let known = job.filter(|j| (task.index as usize) < j.tasks.len());
+            known.is_none_or(|j| j.step(task.index).kind() == TaskKind::Encode)
         };
         let is_unwanted =
             |(task, attempt): &&(TaskId, AttemptId)| may_be_staged(task) && !self.is_winner(*task, *attempt);
@@ -214,9 +220,9 @@ impl Engine {
 
 /// Why a result cannot be this task's: another kind of value, or a file that is not staged under the attempt.
 fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Option<Failure> {
-    let step = job.tasks[task.index as usize].plan.step;
+    let step = job.step(task.index);
     let fits = match (step, value) {
-        (Step::Noop, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => true,
+        (Step::Noop { .. }, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => true,
         (Step::Encode { .. }, TaskValue::Encoded(encoded)) => {
             let is_ours = matches!(&encoded.artifact.location, Location::Staged(by, _) if *by == attempt);
             is_ours && encoded.artifact.hash.is_some() && encoded.check.problems.is_empty()

@@ -1,138 +1,256 @@
-//! Which ready task goes to which worker: in queue order, to the node that has the input, else to the freest one.
+//! Starts what can start, in the order of the queue. Every turn ends with it; where nothing is queued that could start,
+//! it costs nothing.
 
-use std::collections::BTreeSet;
-
-use rushes_shared::id::{AttemptId, WorkerId};
-use rushes_shared::task::{Delivery, Progress, TaskKind, TaskOrder};
-use rushes_shared::units::Now;
+use rushes_shared::id::{AttemptId, TaskId, WorkerId};
+use rushes_shared::task::{Delivery, Progress, TaskOrder};
+use rushes_shared::units::{MonoMs, Now};
 
 use super::{Engine, Turn};
-use crate::event::{Command, FarmNews, LinkId};
-use crate::fleet::Node;
+use crate::event::{Command, FarmNews};
 use crate::job::LiveTask;
-use crate::queue::{OrderKey, Waiting, is_light};
+use crate::order::signature::{Closed, SigIx};
+use crate::order::{LOOK_PAST, Pick};
 
-/// How many tasks that cannot start now are looked past before the rest of the queue waits for the next turn.
-const LOOK_PAST: usize = 64;
+/// Nodes among which a task that fits nowhere looks for the one where it fits soonest.
+const MOST_RESERVE_LOOKS: usize = 32;
 
 /// Where a task can go now.
 enum Place {
     /// There.
-    On(WorkerId, LinkId),
-    /// Every node that could do it is full: nothing behind it may overtake. The kinds of one side of the queue run on
-    /// the same nodes, so nothing behind it could start elsewhere either.
-    Full,
-    /// It avoids nodes on which it failed and waits for one of these. They are kept for it; others may use the rest.
-    Awaits(Vec<WorkerId>),
-    /// No connected node can do it: others may pass.
-    Nowhere,
+    On(WorkerId),
+    /// Nowhere: tasks like it have to wait.
+    Closed(Closed),
+    /// It avoids nodes on which it failed and waits for another; tasks like it may pass.
+    Awaits,
 }
 
 impl Engine {
     pub(super) fn dispatch(&mut self, turn: &mut Turn) {
-        for light in [true, false] {
-            self.dispatch_side(turn, light);
+        self.drop_idle_reservations();
+        while self.order.sigs.any_ready() {
+            let Some(pick) = self.pick(|e, sig| e.order.sigs.is_open(sig)) else { return };
+            self.reserve_ahead_of(turn.now.mono, pick);
+            let Some(index) = self.peek(pick) else {
+                // Nothing of it is ready: the queue and the run would disagree for ever.
+                unreachable!("{} is queued without a ready task", pick.job)
+            };
+            let task = TaskId { job: pick.job, index };
+            match self.place(turn.now, pick.sig, task) {
+                Place::On(worker) => self.start(turn, pick.sig, task, worker),
+                Place::Closed(why) => self.order.sigs.close(pick.sig, why),
+                Place::Awaits => self.park(task),
+            }
         }
     }
 
-    fn dispatch_side(&mut self, turn: &mut Turn, light: bool) {
-        let mut passed: Option<OrderKey> = None;
-        let mut kept: BTreeSet<WorkerId> = BTreeSet::new();
-        let mut looked_past = 0;
-        while let Some((key, waiting)) = self.queue.next(light, passed) {
-            match self.place(turn.now, key, waiting, &kept) {
-                Place::On(worker, link) => {
-                    self.start(turn, key, waiting, worker, link);
-                    continue;
-                }
-                Place::Full => return,
-                Place::Awaits(nodes) => kept.extend(nodes),
-                Place::Nowhere => {}
+    /// The next job among signatures that `open` lets through.
+    fn pick(&self, open: impl Fn(&Self, SigIx) -> bool) -> Option<Pick> {
+        let may = |job| !self.tenants.at(self.runs[&job].tenant).is_capped();
+        self.order.pick(|sig| open(self, sig), may)
+    }
+
+    /// The task of a job that is next for a signature: finishing steps, then what others wait for, then what more people
+    /// watch, then the longest, then in the order of the plan.
+    fn peek(&mut self, pick: Pick) -> Option<u32> {
+        let job = self.state.jobs.get(&pick.job)?;
+        let run = self.runs.get_mut(&pick.job)?;
+        let ready = run.stages.iter().zip(&job.stages).enumerate();
+        let ready = ready.filter(|(_, (s, _))| s.sig == pick.sig && s.ready > 0);
+        let outputs = job.spec.work.outputs();
+        let rank = |(at, (_, stage)): &(usize, (_, &crate::job::Stage))| {
+            let audience = stage.step.output().map_or(0, |o| outputs[o as usize].audience);
+            (stage.slot, audience, stage.prediction.wall_ms, std::cmp::Reverse(*at))
+        };
+        let (at, _) = ready.max_by_key(rank)?;
+        run.stages[at].peek(&job.tasks)
+    }
+
+    fn place(&mut self, now: Now, sig: SigIx, task: TaskId) -> Place {
+        if let Some(name) = self.limit_reached(task.job) {
+            return Place::Closed(Closed::Limit(name.to_owned()));
+        }
+        if !self.fleet.is_able(&mut self.order.sigs, sig) {
+            return Place::Closed(Closed::Nowhere);
+        }
+        loop {
+            let Some(worker) = self.node_for(now.mono, sig, task) else {
+                return self.why_not(sig, task);
+            };
+            let node = self.fleet.get(&worker).expect("the index knows only nodes that are there");
+            if node.lease_until > now.mono {
+                return Place::On(worker);
             }
-            passed = Some(key);
-            looked_past += 1;
-            if looked_past > LOOK_PAST {
+            // It may be hung and has to show itself first.
+            self.fleet.change(worker, |node| node.lapsed = true);
+            if !self.fleet.is_able(&mut self.order.sigs, sig) {
+                return Place::Closed(Closed::Nowhere);
+            }
+        }
+    }
+
+    /// The node for a task: the one that is kept for its like, one that has the input, the fastest and freest, or one
+    /// that is kept for a large task which this one does not delay.
+    fn node_for(&self, now: MonoMs, sig: SigIx, task: TaskId) -> Option<WorkerId> {
+        let (job, run) = (&self.state.jobs[&task.job], &self.runs[&task.job]);
+        let entry = &job.tasks[task.index as usize];
+        let signature = self.order.sigs.get(sig);
+        let (slot, demand) = (signature.slot, signature.demand());
+        let wall_ms = job.stage_of(task.index).1.prediction.wall_ms;
+        let avoids = entry.has_bad_nodes() && !self.is_only_one(sig, entry);
+        let not = |id: WorkerId| avoids && entry.is_bad_on(id);
+        let suits = |id: &WorkerId| {
+            let node = self.fleet.get(id)?;
+            let in_time = |from| now.plus(node.expected_ms(wall_ms)) <= from;
+            let is_free = node
+                .reserved
+                .is_none_or(|(kept_for, from)| kept_for == sig || slot.is_light() || in_time(from));
+            let suits = is_free && node.is_open() && node.can_do(signature) && node.fits(slot, demand);
+            (suits && !not(*id)).then_some((node.cpu_free(), *id))
+        };
+        let kept = self.fleet.reserved_for(sig).filter(|id| suits(id).is_some());
+        kept.or_else(|| run.input_on.iter().filter_map(suits).max().map(|(_, id)| id))
+            .or_else(|| self.fleet.find(&self.order.sigs, sig, not))
+            .or_else(|| self.fleet.reservations().find_map(|(_, id)| suits(&id)).map(|(_, id)| id))
+    }
+
+    /// Whether every open node that could do the task is one that it avoids.
+    fn is_only_one(&self, sig: SigIx, entry: &crate::job::Task) -> bool {
+        let bad = entry.trouble.as_ref().map_or(0, |t| t.bad_on.len());
+        let able = self.fleet.able(self.order.sigs.get(sig), bad + 1);
+        able.iter().all(|id| entry.is_bad_on(*id))
+    }
+
+    fn why_not(&self, sig: SigIx, task: TaskId) -> Place {
+        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
+        if entry.has_bad_nodes() && !self.is_only_one(sig, entry) {
+            return Place::Awaits;
+        }
+        Place::Closed(Closed::Full)
+    }
+
+    /// Sets a task aside that no node but those that it avoids has room for.
+    fn park(&mut self, task: TaskId) {
+        let run = self.runs.get_mut(&task.job).expect("a queued job has a run");
+        let since = run.stage_of(task.index).ready_since(task.index);
+        self.withdraw(task);
+        self.picky.insert(task, since);
+    }
+
+    /// Queues the tasks again that were set aside and do not avoid this node.
+    pub(super) fn unpark(&mut self, worker: WorkerId) {
+        let avoids = |task: &TaskId| {
+            let job = self.state.jobs.get(&task.job);
+            job.and_then(|j| j.tasks.get(task.index as usize)).is_some_and(|t| t.is_bad_on(worker))
+        };
+        let back = self.picky.keys().filter(|t| !avoids(t)).take(LOOK_PAST).copied();
+        for task in back.collect::<Vec<_>>() {
+            self.put_back(task);
+        }
+    }
+
+    /// Queues every task again that was set aside: the nodes that they wait for may be gone.
+    pub(super) fn unpark_all(&mut self) {
+        for task in self.picky.keys().copied().collect::<Vec<_>>() {
+            self.put_back(task);
+        }
+    }
+
+    fn put_back(&mut self, task: TaskId) {
+        if let Some(since) = self.picky.remove(&task) {
+            self.make_ready(since, task);
+        }
+    }
+
+    /// Keeps a node for the job at the head of the queue, if its task fits nowhere yet and `pick` would overtake it.
+    fn reserve_ahead_of(&mut self, now: MonoMs, pick: Pick) {
+        if self.order.sigs.get(pick.sig).slot.is_light() {
+            return;
+        }
+        let most = self.policy.order.max_reservations;
+        while self.fleet.reservations().count() < most {
+            let waits = |e: &Self, sig: SigIx| {
+                let sigs = &e.order.sigs;
+                let is_large = !sigs.get(sig).slot.is_light() && sigs.why_closed(sig) == Some(&Closed::Full);
+                sig == pick.sig || (is_large && e.fleet.reserved_for(sig).is_none())
+            };
+            let Some(ahead) = self.pick(waits).filter(|p| p.sig != pick.sig) else { return };
+            if !self.reserve(now, ahead.sig) {
                 return;
             }
         }
     }
 
-    fn place(&self, now: Now, key: OrderKey, waiting: Waiting, kept: &BTreeSet<WorkerId>) -> Place {
-        let task = key.task();
-        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
-        let run = &self.runs[&task.job];
-        let able = || self.fleet.iter().filter(|(id, node)| self.takes(now, **id, node, waiting.kind));
-        // A node that failed this task is used again only where no other node could do it.
-        let avoids = !entry.bad_on.is_empty() && {
-            let is_bad = |id: &WorkerId| entry.bad_on.contains(id);
-            able().any(|(id, _)| is_bad(id)) && able().any(|(id, _)| !is_bad(id))
-        };
-        let mut found_able = false;
-        let mut best: Option<((bool, u32), WorkerId, LinkId)> = None;
-        for (id, node) in able().filter(|(id, _)| !avoids || !entry.bad_on.contains(*id)) {
-            found_able = true;
-            let fits = !kept.contains(id) && node.fits(waiting.kind, entry.plan.demand);
-            let Some(link) = node.link.filter(|_| fits) else { continue };
-            let free = if is_light(waiting.kind) { node.light_free() } else { node.cpu_free() };
-            let rank = (run.input_on.contains(id), free);
-            if best.as_ref().is_none_or(|(b, ..)| rank > *b) {
-                best = Some((rank, *id, link));
-            }
-        }
-        match best {
-            Some((_, worker, link)) => Place::On(worker, link),
-            None if avoids => {
-                let good = able().filter(|(id, _)| !entry.bad_on.contains(*id));
-                Place::Awaits(good.map(|(id, _)| *id).collect())
-            }
-            None if found_able => Place::Full,
-            None => Place::Nowhere,
+    /// Keeps the node on which tasks of this signature fit soonest. Whether there is one.
+    fn reserve(&mut self, now: MonoMs, sig: SigIx) -> bool {
+        let signature = self.order.sigs.get(sig);
+        let able = self.fleet.able(signature, MOST_RESERVE_LOOKS);
+        let free = able.into_iter().filter_map(|id| {
+            let node = self.fleet.get(&id).filter(|n| n.reserved.is_none())?;
+            Some((node.fits_at(signature.demand(), now), id))
+        });
+        let Some((from, id)) = free.min() else { return false };
+        self.fleet.reserve(sig, id, from);
+        true
+    }
+
+    /// A node is not kept for a signature of which nothing waits any more.
+    fn drop_idle_reservations(&mut self) {
+        let idle = |(sig, _): &(SigIx, WorkerId)| self.order.sigs.queued(*sig) == 0;
+        let idle: Vec<(SigIx, WorkerId)> = self.fleet.reservations().filter(idle).collect();
+        for (sig, worker) in idle {
+            self.fleet.unreserve(sig);
+            self.open_for(worker);
         }
     }
 
-    /// Whether a node gets new tasks of a kind. One whose lease has run out may be hung: it has to show itself first.
-    fn takes(&self, now: Now, id: WorkerId, node: &Node, kind: TaskKind) -> bool {
-        let draining = self.state.workers.get(&id).is_some_and(|k| k.draining);
-        node.link.is_some() && node.lease_until > now.mono && !node.leaving && !draining && node.can_do(kind)
-    }
-
-    fn start(&mut self, turn: &mut Turn, key: OrderKey, waiting: Waiting, worker: WorkerId, link: LinkId) {
-        let task = key.task();
-        self.queue.remove(key, waiting.kind);
+    fn start(&mut self, turn: &mut Turn, sig: SigIx, task: TaskId, worker: WorkerId) {
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let stage = run.stage_of(task.index);
+        let since = stage.ready_since(task.index);
+        let kind = stage.kind;
+        stage.take(task.index);
+        self.ready.sub(kind, 1);
+        let (spot, tenant, priority) = (run.spot, run.tenant, run.priority);
+        self.file(task.job, sig);
+        if self.fleet.reserved_for(sig) == Some(worker) {
+            self.fleet.unreserve(sig);
+        }
         let job = &self.state.jobs[&task.job];
-        let plan = &job.tasks[task.index as usize].plan;
+        let plan = job.stage_of(task.index).1;
+        let (slot, cost, class) = (plan.slot, plan.prediction.cpu_ms, job.spec.class);
         let work = job.work_of(task.index).expect("a ready task's work is known");
+        if let Some(spot) = spot {
+            self.order.charge(spot, class, tenant, priority, cost);
+        }
         self.attempts += 1;
         let attempt = AttemptId { epoch: self.state.epoch, counter: self.attempts };
-        let node = self.fleet.get_mut(&worker).expect("the task was placed on a known worker");
-        node.hold(attempt, task, waiting.kind, plan.demand);
-        let order = TaskOrder {
-            task,
+        self.hold(turn.now.mono, worker, attempt, task);
+        let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
+        let link = node.link.expect("an open node has a link");
+        let demand = node.holdings[&attempt].demand;
+        let limits = self.policy.limits_of(kind);
+        let order = TaskOrder { task, attempt, delivery: Delivery::Durable, slot, demand, limits, work };
+        let live = LiveTask {
             attempt,
-            delivery: Delivery::Durable,
-            demand: node.clamped(plan.demand),
-            limits: self.policy.limits_of(waiting.kind),
-            work,
+            worker,
+            worker_name: std::sync::Arc::clone(&node.name),
+            since: turn.now.wall,
+            queued_ms: turn.now.mono.since(since),
+            started: false,
+            progress: Progress::default(),
         };
-        let live = fresh(turn.now, attempt, worker, node, waiting);
         let queued_ms = live.queued_ms;
+        self.add_live(task, live);
+        self.command(turn, Command::StartTask { worker, link, order: Box::new(order) });
+        let news = FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms };
+        self.notify(turn, Some(task.job), news);
+    }
+
+    /// Enters an attempt into its task's live set.
+    pub(super) fn add_live(&mut self, task: TaskId, live: LiveTask) {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         run.live.entry(task.index).or_default().push(live);
         self.count_started(task.job);
-        self.command(turn, Command::StartTask { worker, link, order: Box::new(order) });
-        let news = FarmNews::TaskDispatched { task, kind: waiting.kind, attempt, worker, queued_ms };
-        self.notify(turn, Some(task.job), news);
-    }
-}
-
-fn fresh(now: Now, attempt: AttemptId, worker: WorkerId, node: &Node, waiting: Waiting) -> LiveTask {
-    LiveTask {
-        attempt,
-        worker,
-        worker_name: node.name.clone(),
-        since: now.wall,
-        queued_ms: now.mono.since(waiting.since),
-        started: false,
-        progress: Progress::default(),
+        self.refile(task.job);
     }
 }

@@ -1,12 +1,14 @@
 //! Submits and cancels: what comes in from people and programs.
 
-use rushes_shared::id::{JobId, TenantId};
-use rushes_shared::job::{JobSpec, JobState};
+use std::sync::Arc;
+
+use rushes_shared::id::{JobId, TaskId, TenantId};
+use rushes_shared::job::{Class, JobSpec, JobState, Priority};
 use rushes_shared::units::{Now, WallMs};
 
-use super::{Engine, JobRun, Timer, Turn};
+use super::run::JobRun;
+use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply, ReplyTo};
-use crate::queue::OrderKey;
 use crate::record::{IdempotencyKey, Record};
 
 /// A request to do a job.
@@ -14,7 +16,7 @@ pub(super) struct Submit {
     pub(super) reply: ReplyTo,
     pub(super) job: JobId,
     pub(super) tenant: TenantId,
-    pub(super) submitter: String,
+    pub(super) submitter: Arc<str>,
     pub(super) spec: JobSpec,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) space_left: bool,
@@ -49,11 +51,56 @@ impl Engine {
         if self.state.jobs.len() as u64 >= self.policy.max_jobs {
             return Err(Refusal::FarmFull { limit: self.policy.max_jobs });
         }
-        let limit = self.policy.max_jobs_per_tenant;
-        if self.tenants.get(&submit.tenant).copied().unwrap_or(0) >= limit {
+        let limit = self.limits_of(&submit.tenant).max_jobs;
+        if self.tenants.get(&submit.tenant).is_some_and(|t| t.jobs >= limit) {
             return Err(Refusal::TenantFull { tenant: submit.tenant.clone(), limit });
         }
+        let spec = &submit.spec;
+        let priority = self.policy.order.value.priority_of(spec);
+        let has_deadline = spec.deadline.is_some();
+        self.within_ceilings(&submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
+        self.needs_can_be_met(spec)?;
         Ok(None)
+    }
+
+    /// Whether a tenant may ask for this.
+    pub(super) fn within_ceilings(
+        &self,
+        tenant: &TenantId,
+        class: Option<Class>,
+        priority: Option<Priority>,
+        adds_deadline: bool,
+    ) -> Result<(), Refusal> {
+        let limits = self.limits_of(tenant);
+        if let Some(asked) = class.filter(|c| *c > limits.max_class) {
+            return Err(Refusal::ClassTooHigh { tenant: tenant.clone(), asked, most: limits.max_class });
+        }
+        if let Some(asked) = priority.filter(|p| *p > limits.max_priority) {
+            return Err(Refusal::PriorityTooHigh {
+                tenant: tenant.clone(),
+                asked,
+                most: limits.max_priority,
+            });
+        }
+        let limit = limits.max_deadline_jobs;
+        if adds_deadline && self.tenants.get(tenant).map_or(0, |t| t.deadline_jobs) >= limit {
+            return Err(Refusal::TooManyDeadlines { tenant: tenant.clone(), limit });
+        }
+        Ok(())
+    }
+
+    fn needs_can_be_met(&self, spec: &JobSpec) -> Result<(), Refusal> {
+        let Some(needs) = &spec.needs else { return Ok(()) };
+        for (name, asked) in &needs.limits {
+            if let Some(most) = self.state.limits.get(name).copied().filter(|most| asked > most) {
+                return Err(Refusal::LimitTooLow { name: name.clone(), asked: *asked, most });
+            }
+        }
+        let limit = self.policy.order.max_needs;
+        if self.needs.len() >= limit && !self.needs.contains_key(&**needs) {
+            return Err(Refusal::TooManyNeeds { limit });
+        }
+        Ok(())
     }
 
     fn accept(&mut self, turn: &mut Turn, submit: Submit) {
@@ -61,12 +108,55 @@ impl Engine {
         if key.is_some() && self.state.keys.is_empty() {
             self.wake_to_forget_keys(turn.now);
         }
-        *self.tenants.entry(tenant.clone()).or_default() += 1;
-        self.runs.insert(job, JobRun::default());
         let at = turn.now.wall;
         self.emit(turn, Record::JobAccepted { job, tenant, submitter, spec, key, at });
+        self.enter_run(job);
         self.notify(turn, Some(job), FarmNews::JobAccepted);
         self.advance(turn, job);
+    }
+
+    /// Gives a live job what is known of it only in memory.
+    pub(super) fn enter_run(&mut self, id: JobId) {
+        let spec = &self.state.jobs[&id].spec;
+        let priority = self.policy.order.value.priority_of(spec).value();
+        let has_deadline = spec.deadline.is_some();
+        if let Some(needs) = &spec.needs {
+            *self.needs.entry((**needs).clone()).or_default() += 1;
+        }
+        let tenant = self.tenant_ix(&self.state.jobs[&id].tenant.clone());
+        let counts = self.tenants.at_mut(tenant);
+        counts.jobs += 1;
+        counts.deadline_jobs += u64::from(has_deadline);
+        self.runs.insert(id, Box::new(JobRun::new(tenant, priority)));
+        self.refile(id);
+    }
+
+    /// Forgets it again: the job is about to end.
+    pub(super) fn leave_run(&mut self, id: JobId) -> Box<JobRun> {
+        self.unfile(id);
+        let run = self.runs.remove(&id).expect("a live job has a run");
+        run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
+        self.jobs_started -= u64::from(run.is_started);
+        let spec = &self.state.jobs[&id].spec;
+        let counts = self.tenants.at_mut(run.tenant);
+        counts.jobs -= 1;
+        counts.deadline_jobs -= u64::from(spec.deadline.is_some());
+        if let Some(needs) = &spec.needs
+            && let Some(count) = self.needs.get_mut(&**needs)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.needs.remove(&**needs);
+            }
+        }
+        let aside = self.picky.range(of_job(id)).map(|(task, _)| *task).collect::<Vec<_>>();
+        for task in aside {
+            self.picky.remove(&task);
+        }
+        if let Some(window) = &mut self.reattach {
+            window.jobs.remove(&id);
+        }
+        run
     }
 
     pub(super) fn cancel_asked(&mut self, turn: &mut Turn, reply: ReplyTo, job: JobId) {
@@ -82,7 +172,7 @@ impl Engine {
             for (worker, attempt) in live {
                 self.command(turn, Command::CancelTask { worker, attempt });
             }
-            self.unqueue(job);
+            self.unfile(job);
         }
     }
 
@@ -91,13 +181,6 @@ impl Engine {
         let Some(run) = self.runs.get(&job) else { return };
         if !run.cancels.is_empty() && run.publishes_in_flight.is_empty() {
             self.end_job(turn, job, JobState::Canceled, None);
-        }
-    }
-
-    fn unqueue(&mut self, id: JobId) {
-        let Some(job) = self.state.jobs.get(&id) else { return };
-        for (task, index) in job.tasks.iter().zip(0_u32..) {
-            self.queue.remove(OrderKey::of(job, index), task.plan.step.kind());
         }
     }
 
@@ -114,4 +197,9 @@ impl Engine {
             self.wake_to_forget_keys(turn.now);
         }
     }
+}
+
+/// The tasks of a job, as a range of ids.
+fn of_job(job: JobId) -> std::ops::RangeInclusive<TaskId> {
+    TaskId { job, index: 0 }..=TaskId { job, index: u32::MAX }
 }

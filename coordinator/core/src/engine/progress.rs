@@ -2,26 +2,28 @@
 //! each result and at a restart, so that nothing depends on having seen the event.
 
 use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::encode::VideoCodec;
 use rushes_shared::failure::{Failure, FailureClass};
 use rushes_shared::id::{AttemptId, JobId, TaskId};
-use rushes_shared::job::{JobState, Work};
-use rushes_shared::task::{TaskKind, TaskValue};
-use rushes_shared::units::Now;
+use rushes_shared::job::{JobState, Needs, Work};
+use rushes_shared::task::{EncodedOutput, TaskValue};
+use rushes_shared::units::MonoMs;
 
-use super::{Engine, JobRun, Timer, Turn};
+use super::run::StageRun;
+use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply};
-use crate::job::{Job, Step};
+use crate::job::{Job, Stage, Step};
+use crate::order::signature::Signature;
 use crate::planner;
-use crate::queue::{OrderKey, Waiting};
 use crate::record::Record;
 
 impl Engine {
     /// Does for a live job what can be done now.
     pub(super) fn advance(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        match planner::next_tasks(job) {
+        match planner::next_stages(job) {
             Err(failure) => return self.end_job(turn, id, JobState::Failed, Some(failure)),
-            Ok(tasks) if !tasks.is_empty() => self.plan(turn, id, tasks),
+            Ok(stages) if !stages.is_empty() => self.plan(turn, id, stages),
             Ok(_) => {}
         }
         for output in self.unpublished(id) {
@@ -38,84 +40,111 @@ impl Engine {
 
     /// Takes up a job of the reign before.
     pub(super) fn adopt_job(&mut self, turn: &mut Turn, id: JobId) {
+        self.enter_run(id);
+        let count = self.state.jobs[&id].stages.len();
+        self.enter_stages(id, 0);
         let job = &self.state.jobs[&id];
-        *self.tenants.entry(job.tenant.clone()).or_default() += 1;
-        let mut run = JobRun::default();
-        let mut ready = Vec::new();
-        for (task, index) in job.tasks.iter().zip(0..) {
-            if task.success.is_none() {
-                run.open += 1;
-                if job.is_ready(index) { ready.push(job.task_id(index)) } else { run.blocked.push(index) }
+        let touched = job.tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some());
+        let run = self.runs.get_mut(&id).expect("it was just entered");
+        run.touched = touched;
+        for at in 0..count {
+            let stage = &mut self.runs.get_mut(&id).expect("it was just entered").stages[at];
+            if stage.waits > 0 || stage.open == 0 {
+                continue;
+            }
+            match &mut self.reattach {
+                Some(window) => {
+                    stage.is_held = true;
+                    window.jobs.insert(id);
+                }
+                None => self.release_stage(turn.now.mono, id, at),
             }
         }
-        self.runs.insert(id, run);
         self.count_started(id);
-        match &mut self.reattach {
-            Some(window) => window.tasks.extend(ready),
-            None => ready.into_iter().for_each(|task| self.make_ready(turn.now, task)),
-        }
         self.end_given_up(turn, id);
         self.advance(turn, id);
     }
 
-    fn plan(&mut self, turn: &mut Turn, id: JobId, tasks: Vec<crate::job::PlannedTask>) {
-        let first = self.state.jobs[&id].tasks.len();
-        self.emit(turn, Record::TasksPlanned { job: id, tasks });
-        let count = self.state.jobs[&id].tasks.len();
-        for index in (first..count).map(|i| u32::try_from(i).expect("a job has far fewer than 2^32 tasks")) {
-            let is_ready = self.state.jobs[&id].is_ready(index);
-            let run = self.runs.get_mut(&id).expect("a live job has a run");
-            run.open += 1;
-            if is_ready {
-                self.make_ready(turn.now, TaskId { job: id, index });
-            } else {
-                run.blocked.push(index);
+    /// Releases what waited for workers to re-attach.
+    pub(super) fn release_held(&mut self, now: MonoMs, id: JobId) {
+        let count = self.runs.get(&id).map_or(0, |r| r.stages.len());
+        for at in 0..count {
+            let stage = &mut self.runs.get_mut(&id).expect("it was just seen").stages[at];
+            if std::mem::take(&mut stage.is_held) {
+                self.release_stage(now, id, at);
             }
         }
     }
 
-    /// Queues a task if it still wants an attempt.
-    pub(super) fn make_ready(&mut self, now: Now, task: TaskId) {
-        let Some(job) = self.state.jobs.get(&task.job) else { return };
-        let Some(entry) = job.tasks.get(task.index as usize) else { return };
-        let is_live = self
-            .runs
-            .get(&task.job)
-            .is_some_and(|r| r.live.contains_key(&task.index) || !r.cancels.is_empty());
-        if !entry.is_over() && !is_live {
-            let waiting = Waiting { kind: entry.plan.step.kind(), since: now.mono };
-            self.queue.insert(OrderKey::of(job, task.index), waiting);
+    fn plan(&mut self, turn: &mut Turn, id: JobId, stages: Vec<Stage>) {
+        let first = self.state.jobs[&id].stages.len();
+        self.emit(turn, Record::StagesPlanned { job: id, stages });
+        self.enter_stages(id, first);
+        for at in first..self.state.jobs[&id].stages.len() {
+            if self.runs[&id].stages[at].waits == 0 {
+                self.release_stage(turn.now.mono, id, at);
+            }
         }
     }
 
-    /// Queues the tasks that only waited for what has just succeeded.
-    pub(super) fn unblock(&mut self, now: Now, id: JobId) {
-        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
-        let (ready, blocked) = run.blocked.drain(..).partition::<Vec<u32>, _>(|i| job.is_ready(*i));
-        run.blocked = blocked;
-        ready.into_iter().for_each(|index| self.make_ready(now, TaskId { job: id, index }));
+    /// Enters the job's stages from `from` on into its run.
+    fn enter_stages(&mut self, id: JobId, from: usize) {
+        let job = &self.state.jobs[&id];
+        let run = self.runs.get_mut(&id).expect("a live job has a run");
+        let mut first = job.stages[..from].iter().map(|s| s.count).sum();
+        run.stages.reserve_exact(job.stages.len() - from);
+        for stage in &job.stages[from..] {
+            let is_open = |at: &&u32| run.stages.get(**at as usize).is_some_and(|s| s.open > 0);
+            let waits = u32::try_from(stage.after.iter().filter(is_open).count()).unwrap_or(u32::MAX);
+            let codec = match (stage.step, &job.spec.work) {
+                (Step::Encode { output }, Work::Encode { outputs, .. }) => {
+                    codec_name(outputs[output as usize].settings.video.codec)
+                }
+                _ => "",
+            };
+            let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
+            let sig = self.order.sigs.take(Signature::new(stage.slot, codec, stage.demand, needs));
+            let entered = StageRun::new(first, stage, sig, waits, &job.tasks);
+            run.open += entered.open;
+            run.stages.push(entered);
+            first += stage.count;
+        }
+    }
+
+    /// Counts a task that has just succeeded, and releases the stages that only waited for its stage.
+    pub(super) fn task_done(&mut self, now: MonoMs, task: TaskId) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
+            return;
+        };
+        let at = job.stage_of(task.index).0;
+        run.stages[at].open -= 1;
+        if run.stages[at].open > 0 {
+            return;
+        }
+        let done = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
+        let mut released = Vec::new();
+        for (later, (stage, entered)) in job.stages.iter().zip(&mut run.stages).enumerate() {
+            if stage.after.contains(&done) {
+                entered.waits -= 1;
+                if entered.waits == 0 && entered.open > 0 {
+                    released.push(later);
+                }
+            }
+        }
+        released.into_iter().for_each(|later| self.release_stage(now, task.job, later));
     }
 
     /// Outputs whose file is made but not at its place.
     fn unpublished(&self, id: JobId) -> Vec<u32> {
         let Some(job) = self.state.jobs.get(&id) else { return Vec::new() };
-        if matches!(job.spec.work, Work::Noop { .. } | Work::Probe { .. }) {
-            return Vec::new();
-        }
-        let made = job.tasks.iter().filter(|t| t.success.is_some()).filter_map(|t| match t.plan.step {
-            Step::Encode { output } => Some(output),
-            Step::Noop | Step::Probe => None,
-        });
-        made.filter(|output| !job.published.iter().any(|p| p.output == *output)).collect()
+        let is_published = |output: &u32| job.published.iter().any(|p| p.output == *output);
+        let outputs = (0..).zip(job.spec.work.outputs()).map(|(output, _)| output);
+        outputs.filter(|output| made_by(job, *output).is_some() && !is_published(output)).collect()
     }
 
     fn is_complete(&self, id: JobId) -> bool {
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return false };
-        let outputs = match &job.spec.work {
-            Work::Encode { outputs, .. } => outputs.len(),
-            Work::Noop { .. } | Work::Probe { .. } => 0,
-        };
-        run.open == 0 && job.published.len() == outputs
+        run.open == 0 && job.published.len() == job.spec.work.outputs().len()
     }
 
     pub(super) fn publish(&mut self, turn: &mut Turn, id: JobId, output: u32) {
@@ -172,20 +201,19 @@ impl Engine {
 
     /// Ends a job: what runs is stopped, what is staged and not published is dropped, the job leaves for the archive.
     pub(super) fn end_job(&mut self, turn: &mut Turn, id: JobId, state: JobState, failure: Option<Failure>) {
-        let Some(job) = self.state.jobs.get(&id) else { return };
-        let run = self.runs.remove(&id).expect("a live job has a run");
-        self.jobs_started -= u64::from(run.is_started);
+        if !self.state.jobs.contains_key(&id) {
+            return;
+        }
+        let run = self.leave_run(id);
+        let job = &self.state.jobs[&id];
         let (tenant, accepted_at) = (job.tenant.clone(), job.accepted_at);
         let mut staged: Vec<AttemptId> = Vec::new();
-        for (task, index) in job.tasks.iter().zip(0_u32..) {
-            let kind = task.plan.step.kind();
-            self.queue.remove(OrderKey::of(job, index), kind);
-            if let Some(window) = &mut self.reattach {
-                window.tasks.remove(&job.task_id(index));
-            }
-            if kind == TaskKind::Encode && state != JobState::Succeeded {
-                staged.extend(task.success.iter().map(|s| s.attempt));
-                staged.extend(run.live.get(&index).into_iter().flatten().map(|l| l.attempt));
+        if state != JobState::Succeeded {
+            for output in 0..job.stages.len() {
+                let output = u32::try_from(output).expect("a job has far fewer than 2^32 outputs");
+                let Some(task) = job.task_of_output(output) else { continue };
+                staged.extend(job.tasks[task as usize].success.iter().map(|s| s.attempt));
+                staged.extend(run.live.get(&task).into_iter().flatten().map(|l| l.attempt));
             }
         }
         let at = turn.now.wall;
@@ -195,12 +223,6 @@ impl Engine {
         }
         if !staged.is_empty() {
             self.command(turn, Command::DropStaged { attempts: staged });
-        }
-        if let Some(count) = self.tenants.get_mut(&tenant) {
-            *count -= 1;
-            if *count == 0 {
-                self.tenants.remove(&tenant);
-            }
         }
         let total_ms = at.0.saturating_sub(accepted_at.0);
         self.notify_for(turn, Some(tenant), Some(id), FarmNews::JobEnded { state, failure, total_ms });
@@ -213,16 +235,25 @@ impl Engine {
     }
 }
 
-/// The staged file of an output, once an attempt has made it.
+/// What was made as an output, once an attempt has.
+fn made_by(job: &Job, output: u32) -> Option<&EncodedOutput> {
+    let task = job.task_of_output(output)?;
+    match &job.tasks[task as usize].success.as_ref()?.value {
+        TaskValue::Encoded(encoded) => Some(encoded),
+        TaskValue::Nothing | TaskValue::Probed { .. } => None,
+    }
+}
+
+/// The staged file of an output.
 fn staged(job: &Job, output: u32) -> Option<Artifact> {
-    job.tasks.iter().find_map(|t| match (&t.success, t.plan.step) {
-        (Some(success), Step::Encode { output: made }) if made == output => match &success.value {
-            TaskValue::Encoded(encoded) => {
-                debug_assert!(matches!(encoded.artifact.location, Location::Staged(..)));
-                Some(encoded.artifact.clone())
-            }
-            TaskValue::Nothing | TaskValue::Probed { .. } => None,
-        },
-        _ => None,
-    })
+    let artifact = &made_by(job, output)?.artifact;
+    debug_assert!(matches!(artifact.location, Location::Staged(..)));
+    Some(artifact.clone())
+}
+
+/// The short name under which nodes tell of a codec.
+fn codec_name(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::H264 => "h264",
+    }
 }

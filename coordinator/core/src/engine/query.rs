@@ -5,8 +5,8 @@ use rushes_shared::job::JobState;
 use rushes_shared::task::TaskKind;
 
 use super::Engine;
-use crate::fleet::Node;
-use crate::job::{Job, JobDoc};
+use crate::job::JobDoc;
+use crate::placement::node::Node;
 use crate::summary::{FarmDoc, Presence, WorkerDoc};
 
 impl Engine {
@@ -17,7 +17,7 @@ impl Engine {
         let run = self.runs.get(&id)?;
         let indices = (0_u32..).take(job.tasks.len());
         let live = indices.map(|i| run.live.get(&i).and_then(|l| l.first()).cloned()).collect();
-        Some(JobDoc { job: job.clone(), live })
+        Some(JobDoc { job: (**job).clone(), live })
     }
 
     /// Live jobs before `before`, newest first, of one tenant or of all.
@@ -63,15 +63,11 @@ impl Engine {
     /// Counts over the farm.
     #[must_use]
     pub fn status(&self) -> FarmDoc {
-        let running = |kind: TaskKind| {
-            let holdings = self.fleet.values().flat_map(|n| n.holdings.values());
-            holdings.filter(|h| h.kind == kind).count() as u64
-        };
         FarmDoc {
             jobs_queued: self.state.jobs.len() as u64 - self.jobs_started,
             jobs_running: self.jobs_started,
-            tasks_ready: TaskKind::ALL.iter().map(|k| (*k, self.queue.count(*k))).collect(),
-            tasks_running: TaskKind::ALL.iter().map(|k| (*k, running(*k))).collect(),
+            tasks_ready: TaskKind::ALL.iter().map(|k| (*k, self.ready.get(*k))).collect(),
+            tasks_running: TaskKind::ALL.iter().map(|k| (*k, self.fleet.running(*k))).collect(),
             workers_connected: self.fleet.values().filter(|n| n.link.is_some()).count() as u64,
             workers_silent: self.fleet.values().filter(|n| n.link.is_none()).count() as u64,
             reattaching: self.reattach.is_some(),
@@ -81,24 +77,19 @@ impl Engine {
     /// The state of a live job without copying it.
     #[must_use]
     pub fn job_state(&self, id: JobId) -> Option<JobState> {
-        let job = self.state.jobs.get(&id)?;
-        Some(if self.is_started(job) { JobState::Running } else { JobState::Queued })
+        let run = self.runs.get(&id)?;
+        Some(if run.is_started { JobState::Running } else { JobState::Queued })
     }
 
     /// Counts the job anew after one of its tasks was started, ended or taken back.
     pub(super) fn count_started(&mut self, id: JobId) {
-        let is_started = self.state.jobs.get(&id).is_some_and(|job| self.is_started(job));
         let Some(run) = self.runs.get_mut(&id) else { return };
+        let is_started = run.touched || !run.live.is_empty();
         match (run.is_started, is_started) {
             (false, true) => self.jobs_started += 1,
             (true, false) => self.jobs_started -= 1,
             (true, true) | (false, false) => {}
         }
         run.is_started = is_started;
-    }
-
-    fn is_started(&self, job: &Job) -> bool {
-        let is_live = self.runs.get(&job.id).is_some_and(|r| !r.live.is_empty());
-        is_live || job.tasks.iter().any(|t| t.success.is_some() || t.failures > 0)
     }
 }

@@ -11,8 +11,8 @@ use rushes_shared::wire::HeldAttempt;
 
 use super::{Engine, Reattach, Timer, Turn};
 use crate::event::{Command, FarmNews, LinkId, Refusal, Reply, ReplyTo};
-use crate::fleet::Node;
 use crate::job::LiveTask;
+use crate::placement::node::Node;
 use crate::record::Record;
 
 /// What a worker says when it connects.
@@ -36,6 +36,7 @@ impl Engine {
             self.emit(turn, Record::WorkerSeen { worker, name: name.clone(), at });
         }
         let restarted = self.reconnect(turn.now, worker, link, instance, facts);
+        self.node_changed(worker);
         self.drop_what_is_not_held(turn, worker, &held, restarted);
         let (kept, unwanted) = self.sort_held(turn.now, worker, held);
         let give_up = unwanted.iter().map(|(_, attempt)| *attempt).collect();
@@ -45,7 +46,7 @@ impl Engine {
         self.notify(turn, None, FarmNews::WorkerJoined { worker, name });
         for HeldAttempt { task, attempt, .. } in kept {
             self.command(turn, Command::AttachTask { worker, link, task, attempt });
-            let kind = self.state.jobs[&task.job].tasks[task.index as usize].plan.step.kind();
+            let kind = self.state.jobs[&task.job].step(task.index).kind();
             self.notify(turn, Some(task.job), FarmNews::TaskAdopted { task, kind, attempt, worker });
         }
         if let Some(window) = &mut self.reattach {
@@ -78,25 +79,34 @@ impl Engine {
     ) -> bool {
         let lease_until = now.mono.plus(self.policy.lease_ms);
         self.wake_at(lease_until, Timer::Lease(worker));
-        match self.fleet.entry(worker) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(Node::new(link, instance, facts, lease_until));
-                true
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                let node = entry.get_mut();
-                let restarted = node.instance != instance;
-                node.link = Some(link);
-                node.newest_link = link;
-                node.instance = instance;
-                node.name.clone_from(&facts.name);
-                node.facts = facts;
-                node.lease_until = lease_until;
-                node.silent_since = None;
-                node.leaving = false;
-                restarted
-            }
-        }
+        let known = self.state.workers.get(&worker);
+        let draining = known.is_some_and(|k| k.draining);
+        let speed = known.map_or(1_000, |k| k.speed_permille);
+        let Some(node) = self.fleet.get(&worker) else {
+            let mut node = Node::new(link, instance, facts, lease_until);
+            node.draining = draining;
+            node.set_speed(speed);
+            self.fleet.insert(worker, node);
+            return true;
+        };
+        let restarted = node.instance != instance;
+        self.fleet.change(worker, |node| {
+            node.link = Some(link);
+            node.newest_link = link;
+            node.instance = instance;
+            node.set_facts(facts);
+            node.lease_until = lease_until;
+            node.lapsed = false;
+            node.silent_since = None;
+            node.leaving = false;
+        });
+        restarted
+    }
+
+    /// A node has come, gone, or changed: what waited for its like is looked at again.
+    pub(super) fn node_changed(&mut self, worker: WorkerId) {
+        self.open_for(worker);
+        self.unpark_all();
     }
 
     /// Attempts that were dispatched to the worker and that it does not have.
@@ -108,11 +118,10 @@ impl Engine {
         restarted: bool,
     ) {
         let has: BTreeSet<AttemptId> = held.iter().map(|h| h.attempt).collect();
-        let node = self.fleet.get_mut(&worker).expect("the worker has just been entered");
+        let node = self.fleet.get(&worker).expect("the worker has just been entered");
         let gone: Vec<AttemptId> = node.holdings.keys().copied().filter(|a| !has.contains(a)).collect();
         for attempt in gone {
-            let node = self.fleet.get_mut(&worker).expect("the worker has just been entered");
-            let Some(holding) = node.release(attempt) else { continue };
+            let Some(holding) = self.free(worker, attempt) else { continue };
             let Some(live) = self.take_live(worker, holding.task, attempt) else { continue };
             if restarted || live.started {
                 let what = if restarted {
@@ -123,7 +132,7 @@ impl Engine {
                 self.lose(turn, holding.task, &live, what);
             } else {
                 // The order went into a connection that was already dead: nothing has been tried.
-                self.make_ready(turn.now, holding.task);
+                self.make_ready(turn.now.mono, holding.task);
             }
         }
     }
@@ -143,7 +152,7 @@ impl Engine {
             if known || self.adopt_attempt(now, worker, &item) {
                 kept.push(item);
             } else {
-                self.fleet.get_mut(&worker).expect("the worker has just been entered").release(item.attempt);
+                self.free(worker, item.attempt);
                 unwanted.push((item.task, item.attempt));
             }
         }
@@ -155,55 +164,65 @@ impl Engine {
         let HeldAttempt { task, attempt, .. } = *held;
         let Some(job) = self.state.jobs.get(&task.job) else { return false };
         let Some(entry) = job.tasks.get(task.index as usize) else { return false };
-        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let run = &self.runs[&task.job];
         let is_older = attempt.epoch < self.state.epoch;
         // Attempts at a task are made in order, so one up to the last that failed was given up before it, if it did not
         // fail itself; its staged file is dropped.
-        let was_given_up = entry.last_failure.as_ref().is_some_and(|f| f.attempt >= attempt);
+        let was_given_up = entry.last_failure().is_some_and(|f| f.attempt >= attempt);
         let is_held = self.fleet.get(&worker).is_some_and(|n| n.holdings.contains_key(&attempt));
         let is_live = run.live.contains_key(&task.index);
         if !is_older || entry.is_over() || was_given_up || is_held || is_live {
             return false;
         }
-        let kind = entry.plan.step.kind();
-        self.queue.remove(crate::queue::OrderKey::of(job, task.index), kind);
-        if let Some(window) = &mut self.reattach {
-            window.tasks.remove(&task);
-        }
-        let node = self.fleet.get_mut(&worker).expect("the worker has just been entered");
-        node.hold(attempt, task, kind, entry.plan.demand);
+        self.withdraw(task);
+        self.picky.remove(&task);
+        self.hold(now.mono, worker, attempt, task);
+        let node = self.fleet.get(&worker).expect("the worker has just been entered");
         let live = LiveTask {
             attempt,
             worker,
-            worker_name: node.name.clone(),
+            worker_name: std::sync::Arc::clone(&node.name),
             since: now.wall,
             queued_ms: 0,
             started: true,
             progress: Progress::default(),
         };
-        run.live.entry(task.index).or_default().push(live);
-        self.count_started(task.job);
+        self.add_live(task, live);
         true
     }
 
     pub(super) fn renew_lease(&mut self, now: Now, worker: WorkerId, link: LinkId) {
         let until = now.mono.plus(self.policy.lease_ms);
-        if let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) {
-            node.lease_until = until;
+        let Some(node) = self.fleet.get(&worker).filter(|n| n.link == Some(link)) else { return };
+        if node.lapsed {
+            self.fleet.change(worker, |node| {
+                node.lease_until = until;
+                node.lapsed = false;
+            });
+            self.node_changed(worker);
+        } else {
+            self.fleet.renew(worker, until);
         }
     }
 
     pub(super) fn worker_leaving(&mut self, turn: &mut Turn, worker: WorkerId, link: LinkId) {
         self.renew_lease(turn.now, worker, link);
-        if let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) {
-            node.leaving = true;
+        if self.fleet.get(&worker).is_some_and(|n| n.link == Some(link)) {
+            self.fleet.change(worker, |node| node.leaving = true);
+            self.node_closed(worker);
         }
     }
 
     pub(super) fn link_lost(&mut self, turn: &mut Turn, worker: WorkerId, link: LinkId) {
-        let Some(node) = self.fleet.get_mut(&worker).filter(|n| n.link == Some(link)) else { return };
-        node.link = None;
-        node.silent_since = Some(turn.now.mono);
+        if self.fleet.get(&worker).is_none_or(|n| n.link != Some(link)) {
+            return;
+        }
+        self.fleet.change(worker, |node| {
+            node.link = None;
+            node.silent_since = Some(turn.now.mono);
+        });
+        self.node_closed(worker);
+        let node = self.fleet.get(&worker).expect("it was just changed");
         if node.leaving && node.holdings.is_empty() {
             self.worker_gone(turn, worker);
         } else {
@@ -216,6 +235,10 @@ impl Engine {
         if node.lease_until > turn.now.mono {
             let again = node.lease_until;
             return self.wake_at(again, Timer::Lease(worker));
+        }
+        if !node.lapsed {
+            self.fleet.change(worker, |node| node.lapsed = true);
+            self.node_closed(worker);
         }
         if let Some(until) = self.held_back_until(turn.now) {
             return self.wake_at(until, Timer::Lease(worker));
@@ -235,7 +258,9 @@ impl Engine {
 
     /// The worker is not there any more: what it held goes elsewhere.
     fn worker_gone(&mut self, turn: &mut Turn, worker: WorkerId) {
-        let Some(node) = self.fleet.remove(&worker) else { return };
+        let Some(node) = self.fleet.remove(worker) else { return };
+        node.holdings.values().for_each(|holding| self.after_release(holding));
+        self.unpark_all();
         if let Some(link) = node.link {
             self.command(turn, Command::CloseLink { worker, link });
         }
@@ -248,6 +273,12 @@ impl Engine {
                 self.lose(turn, holding.task, &live, "its worker was silent for longer than its lease");
             }
         }
+    }
+
+    /// A node takes nothing new for now: cores are not kept there, and tasks that waited for it look elsewhere.
+    fn node_closed(&mut self, worker: WorkerId) {
+        self.fleet.unreserve_node(worker);
+        self.unpark_all();
     }
 
     fn lose(&mut self, turn: &mut Turn, task: TaskId, live: &LiveTask, what: &str) {
@@ -267,6 +298,12 @@ impl Engine {
                     self.emit(turn, Record::WorkerDrained { worker, draining });
                     self.notify(turn, None, FarmNews::WorkerDrained { worker, draining });
                 }
+                self.fleet.change(worker, |node| node.draining = draining);
+                if draining {
+                    self.node_closed(worker);
+                } else {
+                    self.node_changed(worker);
+                }
                 if let Some(link) = self.fleet.get(&worker).and_then(|n| n.link) {
                     self.command(turn, Command::TellDraining { worker, link, draining });
                 }
@@ -280,7 +317,7 @@ impl Engine {
         let workers: BTreeSet<WorkerId> =
             self.state.workers.values().filter(|w| w.expected).map(|w| w.id).collect();
         if !workers.is_empty() {
-            self.reattach = Some(Reattach { tasks: BTreeSet::new(), workers });
+            self.reattach = Some(Reattach { jobs: BTreeSet::new(), workers });
             self.wake_at(now.mono.plus(self.policy.reattach_ms), Timer::Reattach);
         }
     }
@@ -293,6 +330,6 @@ impl Engine {
             self.emit(turn, Record::WorkerGone { worker, at });
             self.notify(turn, None, FarmNews::WorkerGone { worker, lost: false });
         }
-        window.tasks.into_iter().for_each(|task| self.make_ready(turn.now, task));
+        window.jobs.into_iter().for_each(|job| self.release_held(turn.now.mono, job));
     }
 }

@@ -151,7 +151,7 @@ fn an_attempt_that_the_worker_stops_by_itself_goes_elsewhere_uncounted() {
         |s| s.end('a', "1.0", TaskOutcome::Cancelled),
         &["collect #1-1 on a", "start j1.0 #1-2 on b"],
     );
-    assert_eq!(scene.world.engine().state().jobs[&JobId(1)].tasks[0].failures, 0);
+    assert_eq!(scene.world.engine().state().jobs[&JobId(1)].tasks[0].failures(), 0);
 }
 
 #[test]

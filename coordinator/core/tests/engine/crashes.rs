@@ -46,7 +46,7 @@ fn an_encode_goes_on_over_a_crash_and_is_not_started_again() {
     );
     assert_eq!(scene.starts(TaskKind::Encode), 1);
     let job = &scene.world.disk.archive()[&JobId(1)];
-    assert_eq!(job.tasks[1].failures, 0);
+    assert_eq!(job.tasks[1].failures(), 0);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Submits, their keys and limits; cancels.
 
 use rushes_core::policy::Policy;
+use rushes_core::state::TenantLimits;
 use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
 
@@ -105,7 +106,8 @@ fn a_full_farm_refuses_and_takes_jobs_again_when_some_have_ended() {
 
 #[test]
 fn a_tenant_at_its_limit_does_not_stop_others() {
-    let policy = Policy { max_jobs_per_tenant: 1, ..Policy::default() };
+    let tenant = TenantLimits { max_jobs: 1, ..TenantLimits::default() };
+    let policy = Policy { tenant, ..Policy::default() };
     let given = |s: &mut Scene| s.ask(of_tenant("one"));
     check_with(policy.clone(), given, |s| s.ask(of_tenant("one")), &["refused TenantFull"]);
     check_with(policy.clone(), given, |s| s.ask(of_tenant("two")), &["accepted j2"]);

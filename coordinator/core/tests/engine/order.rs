@@ -1,23 +1,26 @@
 //! Which task starts first, and where.
 
+use rushes_shared::encode::SpeedPreset;
 use rushes_shared::failure::FailureCode;
 use rushes_shared::task::TaskKind;
 use rushes_shared::units::Millicores;
 
-use crate::support::samples::{encode, facts, node, noop, probe, with_deadline, with_priority};
-use crate::support::scene::check;
+use crate::support::samples::{
+    NOW, encode, facts, node, noop, probe, with_deadline, with_preset, with_priority,
+};
+use crate::support::scene::{Scene, check};
 
 #[test]
-fn priority_comes_first_then_the_deadline_then_submission() {
+fn priority_comes_first_then_submission_and_a_deadline_far_away_changes_nothing() {
     check(
         |s| {
             s.submit(noop(1));
-            s.submit(with_deadline(noop(1), 9_000));
-            s.submit(with_deadline(noop(1), 5_000));
+            s.submit(with_deadline(noop(1), NOW + 3_600_000));
             s.submit(with_priority(noop(1), 60));
+            s.submit(with_priority(noop(1), 40));
         },
         |s| s.join("a"),
-        &["welcome a", "start j4.0 #1-1 on a", "start j3.0 #1-2 on a"],
+        &["welcome a", "start j3.0 #1-1 on a", "start j1.0 #1-2 on a"],
     );
 }
 
@@ -46,22 +49,39 @@ fn a_probe_is_not_stuck_behind_encodes() {
     );
 }
 
+/// One small encode runs, and a large one waits for the whole node.
+fn a_large_one_waits(s: &mut Scene) {
+    s.source = facts(640, 360);
+    s.join("a");
+    s.submit(encode(1));
+    s.done('a', "1.0");
+    s.source = facts(1920, 1080);
+    s.submit(encode(1));
+    s.done('a', "2.0");
+    s.source = facts(640, 360);
+}
+
 #[test]
-fn small_encodes_share_a_node_and_a_large_one_waits_without_being_overtaken() {
+fn a_large_encode_waits_without_being_overtaken_by_one_that_would_delay_it() {
     check(
         |s| {
-            s.source = facts(640, 360);
-            s.join("a");
-            s.submit(encode(1));
-            s.done('a', "1.0");
-            s.source = facts(1920, 1080);
-            s.submit(encode(1));
-            s.done('a', "2.0");
-            s.source = facts(640, 360);
-            s.submit(encode(1));
+            a_large_one_waits(s);
+            s.submit(with_preset(encode(1), SpeedPreset::Veryslow));
         },
         |s| s.done('a', "3.0"),
         &["collect #1-4 on a"],
+    );
+}
+
+#[test]
+fn a_small_encode_that_ends_before_a_large_one_could_begin_uses_the_cores_meanwhile() {
+    check(
+        |s| {
+            a_large_one_waits(s);
+            s.submit(with_preset(encode(1), SpeedPreset::Ultrafast));
+        },
+        |s| s.done('a', "3.0"),
+        &["collect #1-4 on a", "start j3.1 #1-5 on a"],
     );
 }
 

@@ -10,7 +10,7 @@ use crate::support::scene::{Scene, check};
 use crate::support::tell;
 
 fn failures(scene: &Scene, job: u128) -> u32 {
-    scene.world.engine().state().jobs[&JobId(job)].tasks.iter().map(|t| t.failures).sum()
+    scene.world.engine().state().jobs[&JobId(job)].tasks.iter().map(|t| t.failures()).sum()
 }
 
 /// Three workers, the first of which probes and then goes silent.

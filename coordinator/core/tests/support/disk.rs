@@ -13,7 +13,7 @@ use rushes_shared::id::{Epoch, JobId, Seq};
 #[derive(Debug)]
 struct Entry {
     bytes: Vec<u8>,
-    archived: Option<Job>,
+    archived: Option<Box<Job>>,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Disk {
             let ended = self.durable.apply(&record).expect("a record fits");
             assert_eq!(ended, entry.archived, "replay hands out the job that went to the archive");
             if let Some(job) = entry.archived {
-                let before = self.archive.insert(job.id, job);
+                let before = self.archive.insert(job.id, *job);
                 assert!(before.is_none(), "a job ended twice");
             }
             self.journal.push(entry.bytes);

@@ -6,7 +6,6 @@ use rushes_core::job::Job;
 use rushes_core::state::State;
 use rushes_shared::id::{JobId, Seq};
 use rushes_shared::job::JobState;
-use rushes_shared::task::TaskKind;
 
 use super::world::World;
 
@@ -52,12 +51,11 @@ fn capacity_is_kept(world: &World) {
     for worker in world.workers.values().filter(|w| w.welcomed) {
         let (mut cpu, mut memory, mut light) = (0, 0, 0);
         for order in worker.running() {
-            match order.work.kind() {
-                TaskKind::Noop | TaskKind::Probe => light += 1,
-                TaskKind::Encode => {
-                    cpu += order.demand.cpu.0;
-                    memory += order.demand.memory.0;
-                }
+            if order.slot.is_light() {
+                light += 1;
+            } else {
+                cpu += order.demand.cpu.0;
+                memory += order.demand.memory.0;
             }
         }
         let facts = &worker.facts;
@@ -67,7 +65,7 @@ fn capacity_is_kept(world: &World) {
 }
 
 fn jobs(world: &World) -> impl Iterator<Item = &Job> {
-    let live = world.engine.iter().flat_map(|e| e.state().jobs.values());
+    let live = world.engine.iter().flat_map(|e| e.state().jobs.values()).map(|job| &**job);
     live.chain(world.disk.archive().values())
 }
 

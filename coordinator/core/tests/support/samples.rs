@@ -1,10 +1,8 @@
 //! Values that tests are made of.
 
-use std::collections::BTreeMap;
-
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::EncodeSettings;
+use rushes_shared::encode::{EncodeSettings, SpeedPreset};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Destination, JobSpec, OutputSpec, Priority, Work};
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
@@ -12,17 +10,13 @@ use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::task::{EncodedOutput, TaskOrder, TaskValue, TaskWork};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
+/// The wall clock when a world begins, in milliseconds.
+pub(crate) const NOW: u64 = 1_700_000_000_000;
 pub(crate) const GIB: u64 = 1 << 30;
 
 /// A spec with nothing but its work.
 pub(crate) fn spec(work: Work) -> JobSpec {
-    JobSpec {
-        name: String::new(),
-        labels: BTreeMap::new(),
-        priority: Priority::default(),
-        deadline: None,
-        work,
-    }
+    JobSpec::of(work)
 }
 
 pub(crate) fn noop(tasks: u32) -> JobSpec {
@@ -43,6 +37,8 @@ pub(crate) fn encode(outputs: u32) -> JobSpec {
         name: format!("{i}.mp4").parse().expect("a file name"),
         destination: Destination::Depot,
         settings: EncodeSettings::default(),
+        optional: false,
+        audience: 0,
     };
     spec(Work::Encode { input: source(), outputs: (0..outputs).map(output).collect() })
 }
@@ -54,6 +50,14 @@ pub(crate) fn with_priority(mut spec: JobSpec, priority: u8) -> JobSpec {
 
 pub(crate) fn with_deadline(mut spec: JobSpec, at: u64) -> JobSpec {
     spec.deadline = Some(WallMs(at));
+    spec
+}
+
+/// The same with another preset for every output.
+pub(crate) fn with_preset(mut spec: JobSpec, preset: SpeedPreset) -> JobSpec {
+    if let Work::Encode { outputs, .. } = &mut spec.work {
+        outputs.iter_mut().for_each(|o| o.settings.video.preset = preset);
+    }
     spec
 }
 
@@ -108,7 +112,7 @@ pub(crate) fn audio_only() -> MediaFacts {
 /// What an attempt at this order finds or makes when all goes well.
 pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
     match &order.work {
-        TaskWork::Noop => TaskValue::Nothing,
+        TaskWork::Noop { .. } => TaskValue::Nothing,
         TaskWork::Probe { input } => {
             let input =
                 Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };

@@ -36,6 +36,8 @@ pub(crate) fn line(command: &Command) -> Option<String> {
             Reply::Canceled { job } => format!("canceled j{}", job.0),
             Reply::Drained { worker, draining: true } => format!("drained {}", letter(*worker)),
             Reply::Drained { worker, draining: false } => format!("resumed {}", letter(*worker)),
+            Reply::Amended { job } => format!("amended j{}", job.0),
+            Reply::LimitsSet => "limits set".to_owned(),
             Reply::Refused(refusal) => {
                 let name = format!("{refusal:?}");
                 let end = name.find(|c: char| !c.is_alphanumeric()).unwrap_or(name.len());

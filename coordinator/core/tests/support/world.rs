@@ -18,6 +18,7 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::depot::{Asked, Depot};
 use super::disk::Disk;
+use super::samples::NOW;
 use super::tell;
 use super::worker::{Order, Said, Worker};
 
@@ -89,7 +90,7 @@ impl World {
     pub(crate) fn new(policy: Policy) -> Self {
         let mut world = Self {
             policy,
-            now: Now { mono: MonoMs(1_000), wall: WallMs(1_700_000_000_000) },
+            now: Now { mono: MonoMs(1_000), wall: WallMs(NOW) },
             engine: None,
             replayed: State::default(),
             disk: Disk::default(),
@@ -256,7 +257,7 @@ impl World {
         self.jobs += 1;
         let (job, reply) = (JobId(self.jobs), ReplyTo(self.number()));
         let Ask { tenant, spec, key, space_left } = ask;
-        let (spec, submitter) = (Box::new(spec), "someone".to_owned());
+        let (spec, submitter) = (Box::new(spec), "someone".into());
         self.tell(Event::JobSubmitted { reply, job, tenant, submitter, spec, key, space_left });
         job
     }

@@ -19,7 +19,7 @@ use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, WorkerId};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{
-    Delivery, Demand, Progress, TaskLimits, TaskOrder, TaskOutcome, TaskValue, TaskWork,
+    Delivery, Demand, Progress, SlotKind, TaskLimits, TaskOrder, TaskOutcome, TaskValue, TaskWork,
 };
 use rushes_shared::units::{Bytes, Millicores};
 use rushes_shared::wire::{FarmBound, HeldAttempt, TaskBound, TaskReply, WORKER_ALPNS, WorkerBound};
@@ -315,6 +315,7 @@ pub(crate) fn order(epoch: Epoch, counter: u64, work: TaskWork) -> TaskOrder {
         task: TaskId { job: JobId::from_parts(1, 1), index: u32::try_from(counter).expect("a small number") },
         attempt: attempt(epoch, counter),
         delivery: Delivery::Durable,
+        slot: if work.output().is_some() { SlotKind::Encode } else { SlotKind::Light },
         demand: Demand { cpu: Millicores(1000), memory: Bytes(64 << 20) },
         limits: TaskLimits {
             wall_ms: 600_000,

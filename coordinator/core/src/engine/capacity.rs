@@ -1,0 +1,90 @@
+//! What attempts take and give back: room on nodes, named limits, tenants' running tasks. Whatever frees something opens
+//! the signatures that waited for it, so that a turn in which nothing can start costs nothing.
+
+use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
+use rushes_shared::units::MonoMs;
+
+use super::Engine;
+use crate::order::signature::Closed;
+use crate::placement::node::Holding;
+
+impl Engine {
+    /// Takes what an attempt at a task needs. The job is live.
+    pub(super) fn hold(&mut self, now: MonoMs, worker: WorkerId, attempt: AttemptId, task: TaskId) {
+        let job = &self.state.jobs[&task.job];
+        let stage = job.stage_of(task.index).1;
+        let tenant = self.runs[&task.job].tenant;
+        let node = self.fleet.get(&worker).expect("a task is held by a known node");
+        let limits = job.spec.needs.as_ref().filter(|n| !n.limits.is_empty());
+        let holding = Holding {
+            task,
+            kind: stage.step.kind(),
+            slot: stage.slot,
+            demand: node.clamped(stage.demand),
+            until: now.plus(node.expected_ms(stage.prediction.wall_ms)),
+            tenant,
+            limits: limits.map(|n| Box::new(n.limits.clone())),
+        };
+        for (name, count) in holding.limits.iter().flat_map(|l| l.iter()) {
+            *self.limits_held.entry(name.clone()).or_default() += count;
+        }
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        run.count_live(holding.slot, holding.demand, true);
+        self.fleet.hold(worker, attempt, holding);
+        self.count_running(tenant, true);
+    }
+
+    /// Gives back what an attempt took.
+    pub(super) fn free(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Holding> {
+        let holding = self.fleet.release(worker, attempt)?;
+        self.after_release(&holding);
+        self.open_for(worker);
+        Some(holding)
+    }
+
+    /// What is left to give back once a node has let go of a holding, or is gone with it.
+    pub(super) fn after_release(&mut self, holding: &Holding) {
+        self.count_running(holding.tenant, false);
+        if let Some(run) = self.runs.get_mut(&holding.task.job) {
+            run.count_live(holding.slot, holding.demand, false);
+            self.refile(holding.task.job);
+        }
+        for (name, count) in holding.limits.iter().flat_map(|l| l.iter()) {
+            if let Some(held) = self.limits_held.get_mut(name) {
+                *held -= count;
+                if *held == 0 {
+                    self.limits_held.remove(name);
+                }
+            }
+            self.open_limit(name);
+        }
+    }
+
+    /// Opens the signatures that this node has room for now, and takes another look at tasks that avoid some nodes.
+    pub(super) fn open_for(&mut self, worker: WorkerId) {
+        let Some(node) = self.fleet.get(&worker).filter(|n| n.is_open()) else { return };
+        self.order.sigs.open_where(|_, signature, why| {
+            !matches!(why, Closed::Limit(_))
+                && node.can_do(signature)
+                && node.fits(signature.slot, signature.demand())
+        });
+        if !self.picky.is_empty() {
+            self.unpark(worker);
+        }
+    }
+
+    /// Opens the signatures that waited for a named limit.
+    pub(super) fn open_limit(&mut self, name: &str) {
+        self.order.sigs.open_where(|_, _, why| matches!(why, Closed::Limit(limit) if limit == name));
+    }
+
+    /// The first named limit that another task of the job would exceed.
+    pub(super) fn limit_reached(&self, job: JobId) -> Option<&str> {
+        let needs = self.state.jobs.get(&job)?.spec.needs.as_ref()?;
+        let is_over = |(name, count): &(&String, &u32)| {
+            let held = self.limits_held.get(*name).copied().unwrap_or(0);
+            self.state.limits.get(*name).is_some_and(|most| held.saturating_add(**count) > *most)
+        };
+        needs.limits.iter().find(is_over).map(|(name, _)| name.as_str())
+    }
+}

@@ -1,0 +1,254 @@
+//! What is known of a live job only in memory: its place in the queue, its ready tasks, its live attempts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rushes_shared::id::WorkerId;
+use rushes_shared::task::{Demand, SlotKind, TaskKind};
+use rushes_shared::units::MonoMs;
+
+use crate::event::ReplyTo;
+use crate::job::{LiveTask, Stage, Task};
+use crate::order::Spot;
+use crate::order::fair::TenantIx;
+use crate::order::signature::SigIx;
+
+/// Nodes that are remembered to have a job's input.
+const MOST_INPUT_NODES: usize = 8;
+
+/// A live job.
+#[derive(Debug)]
+pub(super) struct JobRun {
+    pub(super) tenant: TenantIx,
+    /// Its priority, computed where its content's value decides.
+    pub(super) priority: u8,
+    /// Where it stands in the queue; `None` while nothing of it may start.
+    pub(super) spot: Option<Spot>,
+    pub(super) stages: Vec<StageRun>,
+    /// Tasks that have not succeeded.
+    pub(super) open: u32,
+    /// Whether a task has succeeded or failed.
+    pub(super) touched: bool,
+    /// Whether it is among [`super::Engine::jobs_started`].
+    pub(super) is_started: bool,
+    /// Live attempts by task index.
+    pub(super) live: BTreeMap<u32, Vec<LiveTask>>,
+    /// Light slots that live attempts take.
+    pub(super) live_light: u32,
+    /// Cores that live attempts take, in millicores.
+    pub(super) live_cpu: u64,
+    /// Publishes under way or waiting: tries so far, by output.
+    pub(super) publishing: BTreeMap<u32, u32>,
+    /// Outputs that the depot has been asked to publish and has not answered for.
+    pub(super) publishes_in_flight: BTreeSet<u32>,
+    /// Those who want the job canceled and wait until the depot has answered: what it publishes now is published.
+    pub(super) cancels: Vec<ReplyTo>,
+    /// Workers that have read the input and may still have it, latest last.
+    pub(super) input_on: Vec<WorkerId>,
+}
+
+/// The tasks of one stage that are not over.
+#[derive(Debug)]
+pub(super) struct StageRun {
+    /// Index of its first task.
+    pub(super) first: u32,
+    pub(super) count: u32,
+    pub(super) kind: TaskKind,
+    pub(super) sig: SigIx,
+    /// Stages that have to be complete before.
+    pub(super) waits: u32,
+    /// Tasks that have not succeeded.
+    pub(super) open: u32,
+    /// Ready tasks: those of `next..` and those that came back.
+    pub(super) ready: u32,
+    /// Whether the tasks of `next..` are ready.
+    pub(super) is_released: bool,
+    /// Whether it waits for workers of the reign before to re-attach.
+    pub(super) is_held: bool,
+    /// Since when the tasks of `next..` are ready.
+    pub(super) since: MonoMs,
+    /// The first task that has not been started in this reign.
+    next: u32,
+    /// Tasks of `next..` that were taken out of turn.
+    skip: BTreeSet<u32>,
+    /// Ready tasks that were started before, and since when.
+    returned: BTreeMap<u32, MonoMs>,
+}
+
+impl JobRun {
+    pub(super) fn new(tenant: TenantIx, priority: u8) -> Self {
+        Self {
+            tenant,
+            priority,
+            spot: None,
+            stages: Vec::new(),
+            open: 0,
+            touched: false,
+            is_started: false,
+            live: BTreeMap::new(),
+            live_light: 0,
+            live_cpu: 0,
+            publishing: BTreeMap::new(),
+            publishes_in_flight: BTreeSet::new(),
+            cancels: Vec::new(),
+            input_on: Vec::new(),
+        }
+    }
+
+    /// The stage of a task.
+    pub(super) fn stage_of(&mut self, task: u32) -> &mut StageRun {
+        let stage = self.stages.iter_mut().find(|s| task < s.first + s.count);
+        stage.expect("a known task has a stage")
+    }
+
+    /// Whether a task is among the ready ones.
+    pub(super) fn has_ready(&self, sig: SigIx) -> bool {
+        self.stages.iter().any(|s| s.sig == sig && s.ready > 0)
+    }
+
+    /// Signatures of its ready tasks, some more than once.
+    pub(super) fn ready_sigs(&self) -> impl Iterator<Item = SigIx> + '_ {
+        self.stages.iter().filter(|s| s.ready > 0).map(|s| s.sig)
+    }
+
+    /// Counts a live attempt in or out.
+    pub(super) fn count_live(&mut self, slot: SlotKind, demand: Demand, more: bool) {
+        let light = u32::from(slot.is_light());
+        let cpu = if slot.is_light() { 0 } else { u64::from(demand.cpu.0) };
+        if more {
+            self.live_light += light;
+            self.live_cpu += cpu;
+        } else {
+            self.live_light -= light;
+            self.live_cpu -= cpu;
+        }
+    }
+
+    /// Notes that a worker has read the input.
+    pub(super) fn note_input_on(&mut self, worker: WorkerId) {
+        if !self.input_on.contains(&worker) {
+            if self.input_on.len() == MOST_INPUT_NODES {
+                self.input_on.remove(0);
+            }
+            self.input_on.push(worker);
+        }
+    }
+}
+
+impl StageRun {
+    pub(super) fn new(first: u32, stage: &Stage, sig: SigIx, waits: u32, tasks: &[Task]) -> Self {
+        let count = stage.count;
+        let own = &tasks[first as usize..(first + count) as usize];
+        let open = own.iter().filter(|t| t.success.is_none()).count();
+        Self {
+            first,
+            count,
+            kind: stage.step.kind(),
+            sig,
+            waits,
+            open: u32::try_from(open).expect("no more than the stage has"),
+            ready: 0,
+            is_released: false,
+            is_held: false,
+            since: MonoMs(0),
+            next: first,
+            skip: BTreeSet::new(),
+            returned: BTreeMap::new(),
+        }
+    }
+
+    fn end(&self) -> u32 {
+        self.first + self.count
+    }
+
+    /// Makes the tasks that were never started ready.
+    pub(super) fn release(&mut self, now: MonoMs, tasks: &[Task]) {
+        debug_assert!(!self.is_released, "a stage is released once");
+        self.is_released = true;
+        self.since = now;
+        let waits = |i: &u32| !tasks[*i as usize].is_over() && !self.skip.contains(i);
+        let fresh = (self.next..self.end()).filter(waits).count();
+        self.ready += u32::try_from(fresh).expect("no more than the stage has");
+    }
+
+    /// Whether a task that is not over is ready.
+    pub(super) fn is_ready(&self, task: u32) -> bool {
+        self.returned.contains_key(&task)
+            || (self.is_released && task >= self.next && !self.skip.contains(&task))
+    }
+
+    /// Since when a ready task is ready.
+    pub(super) fn ready_since(&self, task: u32) -> MonoMs {
+        self.returned.get(&task).copied().unwrap_or(self.since)
+    }
+
+    /// Makes a task that was started, or taken out, ready again.
+    pub(super) fn put_back(&mut self, task: u32, now: MonoMs) {
+        self.returned.insert(task, now);
+        if task >= self.next {
+            self.skip.insert(task);
+        }
+        self.ready += 1;
+    }
+
+    /// Takes a task out of turn. Whether it was ready.
+    pub(super) fn withdraw(&mut self, task: u32) -> bool {
+        let was_ready = self.is_ready(task);
+        self.ready -= u32::from(was_ready);
+        self.returned.remove(&task);
+        if task >= self.next {
+            self.skip.insert(task);
+        }
+        was_ready
+    }
+
+    /// The ready task that is next: those that came back first.
+    pub(super) fn peek(&mut self, tasks: &[Task]) -> Option<u32> {
+        if let Some((task, _)) = self.returned.first_key_value() {
+            return Some(*task);
+        }
+        if !self.is_released {
+            return None;
+        }
+        while self.next < self.end() {
+            if !self.skip.remove(&self.next) && !tasks[self.next as usize].is_over() {
+                return Some(self.next);
+            }
+            self.next += 1;
+        }
+        None
+    }
+
+    /// Takes the task that [`StageRun::peek`] gave.
+    pub(super) fn take(&mut self, task: u32) {
+        self.ready -= 1;
+        if self.returned.remove(&task).is_none() {
+            debug_assert_eq!(task, self.next, "the next task is taken");
+            self.next += 1;
+        }
+    }
+
+    /// Nothing of it is ready any more: its job ends.
+    pub(super) fn clear(&mut self) {
+        self.ready = 0;
+        self.is_released = false;
+        self.returned.clear();
+    }
+}
+
+/// Ready tasks by kind.
+#[derive(Debug, Default)]
+pub(super) struct ReadyCounts(BTreeMap<TaskKind, u64>);
+
+impl ReadyCounts {
+    pub(super) fn add(&mut self, kind: TaskKind, count: u32) {
+        *self.0.entry(kind).or_default() += u64::from(count);
+    }
+
+    pub(super) fn sub(&mut self, kind: TaskKind, count: u32) {
+        *self.0.entry(kind).or_default() -= u64::from(count);
+    }
+
+    pub(super) fn get(&self, kind: TaskKind) -> u64 {
+        self.0.get(&kind).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,144 @@
+//! Answers to requests, and why some are refused.
+
+use rushes_shared::id::{JobId, TenantId, WorkerId};
+use rushes_shared::job::{Class, Priority};
+
+/// Why a request is refused. Each has its HTTP status in the shell.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such job in the live state.
+    #[error("there is no live job {0}")]
+    NoJob(JobId),
+    /// No such worker.
+    #[error("no worker {0} has ever connected; 'rushes worker list' shows those that have")]
+    NoWorker(WorkerId),
+    /// The same idempotency key came with another body.
+    #[error(
+        "the idempotency key was used before with a different request (job {0}); use a new key for a new request"
+    )]
+    KeyReused(JobId),
+    /// The farm holds as many jobs as it may.
+    #[error("the farm holds {limit} jobs, its limit (engine.max_jobs); try again later")]
+    FarmFull {
+        /// `engine.max_jobs`.
+        limit: u64,
+    },
+    /// The tenant has as many jobs as it may.
+    #[error(
+        "tenant '{tenant}' has {limit} jobs that have not ended, its limit (engine.tenant.max_jobs); wait for some to end"
+    )]
+    TenantFull {
+        /// Whose.
+        tenant: TenantId,
+        /// Its limit.
+        limit: u64,
+    },
+    /// The tenant has as many jobs with a deadline as it may.
+    #[error(
+        "tenant '{tenant}' has {limit} jobs with a deadline that have not ended, its limit (engine.tenant.max_deadline_jobs); wait for some to end or leave the deadline out"
+    )]
+    TooManyDeadlines {
+        /// Whose.
+        tenant: TenantId,
+        /// Its limit.
+        limit: u64,
+    },
+    /// The class is above what the tenant may ask for.
+    #[error("tenant '{tenant}' may ask for class {} at most, not {}; use that, or have an operator raise it", .most.as_str(), .asked.as_str())]
+    ClassTooHigh {
+        /// Whose.
+        tenant: TenantId,
+        /// What was asked for.
+        asked: Class,
+        /// The ceiling.
+        most: Class,
+    },
+    /// The priority is above what the tenant may ask for.
+    #[error("tenant '{tenant}' may have priority {} at most, not {}; use that, or have an operator raise it", .most.value(), .asked.value())]
+    PriorityTooHigh {
+        /// Whose.
+        tenant: TenantId,
+        /// What was asked for.
+        asked: Priority,
+        /// The ceiling.
+        most: Priority,
+    },
+    /// A task of the job would hold more of a named limit than there is.
+    #[error(
+        "each task would hold {asked} of the limit '{name}', of which there are {most}; ask for less, or have an operator raise it"
+    )]
+    LimitTooLow {
+        /// Its name.
+        name: String,
+        /// What each task would hold.
+        asked: u32,
+        /// How many there are.
+        most: u32,
+    },
+    /// Too many different combinations of tags, pool and named limits.
+    #[error(
+        "the farm's jobs name {limit} different combinations of tags, pool and limits, the most that it keeps apart (engine.order.max_needs); use one that is in use"
+    )]
+    TooManyNeeds {
+        /// `engine.order.max_needs`.
+        limit: usize,
+    },
+    /// The store's disk is nearly full.
+    #[error(
+        "the coordinator's disk is nearly full (below store.min_free_bytes); free some space and try again"
+    )]
+    DiskNearlyFull,
+}
+
+impl Refusal {
+    /// After how many seconds a retry is worth it; `None` where it is not.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u32> {
+        match self {
+            Self::NoJob(_)
+            | Self::NoWorker(_)
+            | Self::KeyReused(_)
+            | Self::ClassTooHigh { .. }
+            | Self::PriorityTooHigh { .. }
+            | Self::LimitTooLow { .. } => None,
+            Self::FarmFull { .. }
+            | Self::TenantFull { .. }
+            | Self::TooManyDeadlines { .. }
+            | Self::TooManyNeeds { .. } => Some(5),
+            Self::DiskNearlyFull => Some(60),
+        }
+    }
+}
+
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// A submit was accepted, now or under the same key before.
+    Accepted {
+        /// The job.
+        job: JobId,
+        /// Whether this request made it.
+        created: bool,
+    },
+    /// A cancel took effect.
+    Canceled {
+        /// The job.
+        job: JobId,
+    },
+    /// A change took effect.
+    Amended {
+        /// The job.
+        job: JobId,
+    },
+    /// A tenant's limits or a named limit took effect.
+    LimitsSet,
+    /// A drain took effect.
+    Drained {
+        /// The worker.
+        worker: WorkerId,
+        /// Whether it gets no new tasks.
+        draining: bool,
+    },
+    /// It was refused.
+    Refused(Refusal),
+}

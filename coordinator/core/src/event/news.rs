@@ -1,0 +1,185 @@
+//! News for people, scripts and metrics.
+
+use std::fmt;
+
+use rushes_shared::artifact::Location;
+use rushes_shared::failure::Failure;
+use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
+use rushes_shared::job::{JobChange, JobState};
+use rushes_shared::task::{Progress, TaskKind};
+use rushes_shared::units::WallMs;
+
+/// What those who watch are told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FarmEvent {
+    /// When.
+    pub at: WallMs,
+    /// Whose; `None` for what concerns the farm as a whole.
+    pub tenant: Option<TenantId>,
+    /// The job that it is about.
+    pub job: Option<JobId>,
+    /// What.
+    pub what: FarmNews,
+}
+
+/// What happened, for people, scripts and metrics.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FarmNews {
+    /// A job was accepted.
+    JobAccepted,
+    /// A job ended.
+    JobEnded {
+        /// How.
+        state: JobState,
+        /// The first cause, for `failed`.
+        failure: Option<Failure>,
+        /// From acceptance to its end, in milliseconds.
+        total_ms: u64,
+    },
+    /// The scheduler decided something that people may want to know.
+    Decided(Decision),
+    /// A task was handed to a worker.
+    TaskDispatched {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// The try.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+        /// How long it had waited since it was ready, in milliseconds.
+        queued_ms: u64,
+    },
+    /// A worker that had been away holds this attempt and goes on with it.
+    TaskAdopted {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// The try.
+        attempt: AttemptId,
+        /// Where.
+        worker: WorkerId,
+    },
+    /// A task came further.
+    TaskProgressed {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// How far.
+        progress: Progress,
+    },
+    /// A task is done.
+    TaskSucceeded {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// Where.
+        worker: WorkerId,
+        /// From dispatch to the outcome, in milliseconds.
+        run_ms: u64,
+    },
+    /// An attempt failed.
+    AttemptFailed {
+        /// Which.
+        task: TaskId,
+        /// Its kind.
+        kind: TaskKind,
+        /// Where.
+        worker: WorkerId,
+        /// Why.
+        failure: Failure,
+        /// The delay before another attempt, in milliseconds; `None` where the task is given up.
+        retry_ms: Option<u64>,
+    },
+    /// An output is at its place.
+    OutputPublished {
+        /// Which.
+        output: u32,
+        /// Its place.
+        place: Location,
+    },
+    /// A worker connected.
+    WorkerJoined {
+        /// Which.
+        worker: WorkerId,
+        /// Its name for people.
+        name: String,
+    },
+    /// A worker's link broke; its leases run on.
+    WorkerSilent {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A worker left, or its lease ran out.
+    WorkerGone {
+        /// Which.
+        worker: WorkerId,
+        /// Whether its lease ran out while it held work.
+        lost: bool,
+    },
+    /// A worker is drained, or not any more.
+    WorkerDrained {
+        /// Which.
+        worker: WorkerId,
+        /// Whether it gets no new tasks.
+        draining: bool,
+    },
+}
+
+/// What the scheduler decided about a job or a node, and why. The text is for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// A job was changed.
+    JobAmended {
+        /// What of it.
+        change: Box<JobChange>,
+    },
+}
+
+impl Decision {
+    /// What kind of decision it is, for scripts.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::JobAmended { .. } => "job_amended",
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::JobAmended { change } => amended(change, f),
+        }
+    }
+}
+
+fn amended(change: &JobChange, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("changed:")?;
+    if let Some(class) = change.class {
+        write!(f, " class {}", class.as_str())?;
+    }
+    if let Some(priority) = change.priority {
+        write!(f, " priority {}", priority.value())?;
+    }
+    if change.value.is_some() {
+        f.write_str(" value")?;
+    }
+    match change.deadline {
+        Some(Some(at)) => write!(f, " deadline {}", at.to_rfc3339())?,
+        Some(None) => f.write_str(" no deadline")?,
+        None => {}
+    }
+    if !change.labels.is_empty() {
+        f.write_str(" labels")?;
+    }
+    match change.paused {
+        Some(true) => f.write_str(" paused"),
+        Some(false) => f.write_str(" resumed"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,78 @@
+//! A job with what is known of it only in memory.
+
+use std::sync::Arc;
+
+use rushes_shared::id::{AttemptId, WorkerId};
+use rushes_shared::job::{JobState, TaskState};
+use rushes_shared::task::Progress;
+use rushes_shared::units::WallMs;
+
+use super::Job;
+
+/// An attempt that runs now; known only in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveTask {
+    /// Which try.
+    pub attempt: AttemptId,
+    /// Where.
+    pub worker: WorkerId,
+    /// The worker's name for people.
+    pub worker_name: Arc<str>,
+    /// When it was dispatched (or adopted after a restart).
+    pub since: WallMs,
+    /// How long the task had waited before, in milliseconds.
+    pub queued_ms: u64,
+    /// Whether the worker confirmed that it is on it.
+    pub started: bool,
+    /// How far it has come.
+    pub progress: Progress,
+}
+
+/// A job with what is known of it only in memory: what `show` and `list` answer from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobDoc {
+    /// The durable part.
+    pub job: Job,
+    /// Per task, its live attempt. Empty for a job from the archive.
+    pub live: Vec<Option<LiveTask>>,
+}
+
+impl JobDoc {
+    /// A job that has ended, as the archive keeps it.
+    #[must_use]
+    pub fn archived(job: Job) -> Self {
+        Self { job, live: Vec::new() }
+    }
+
+    /// The job's state.
+    #[must_use]
+    pub fn state(&self) -> JobState {
+        if let Some(ended) = &self.job.ended {
+            return ended.state;
+        }
+        let touched = self.job.tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some());
+        if touched || self.live.iter().any(Option::is_some) { JobState::Running } else { JobState::Queued }
+    }
+
+    /// A task's state.
+    ///
+    /// # Panics
+    /// When the job has no task with that index.
+    #[must_use]
+    pub fn task_state(&self, index: usize) -> TaskState {
+        let task = &self.job.tasks[index];
+        match (&task.success, task.is_given_up(), &self.job.ended) {
+            (Some(_), _, _) => TaskState::Succeeded,
+            (None, true, _) => TaskState::Failed,
+            (None, false, Some(ended)) if ended.state == JobState::Canceled => TaskState::Canceled,
+            (None, false, Some(_)) => TaskState::Aborted,
+            (None, false, None) => {
+                if self.live.get(index).is_some_and(Option::is_some) {
+                    TaskState::Running
+                } else {
+                    TaskState::Queued
+                }
+            }
+        }
+    }
+}

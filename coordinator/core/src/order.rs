@@ -1,0 +1,176 @@
+//! Which job starts a task next.
+//!
+//! Jobs are queued, not tasks: a job has one entry for each [`Signature`] in which it has ready tasks, so that a job that
+//! is worth more, at risk or paused moves in O(log n), and a waiting task costs next to nothing.
+//!
+//! ```text
+//! 1 emergency         by priority, then submission
+//! 2 promises at risk  by deadline, of any class
+//! 3 classes           premium, standard, bulk; each backlogged class is owed its guaranteed share    (share)
+//! 4 tenants           start-time fair queueing by weight within the class                            (fair)
+//! 5 jobs              submission, aged by priority, within the tenant
+//! 6 jobs beyond their width: only what nobody else wants
+//! ```
+//!
+//! All keys are integers, so that the order is total and the same everywhere.
+
+pub mod fair;
+pub mod lane;
+pub mod share;
+pub mod signature;
+pub mod value;
+
+use rushes_shared::id::JobId;
+use rushes_shared::job::Class;
+use serde::{Deserialize, Serialize};
+
+use fair::{FairLine, TenantIx};
+use lane::Lane;
+use share::Shares;
+use signature::{SigIx, Signatures};
+
+/// Sorts jobs within a lane: lower is sooner.
+pub type Key = (i64, i64);
+
+/// How many entries that may not start now are looked past in one place of the queue.
+pub const LOOK_PAST: usize = 64;
+
+/// What decides the order. All but the first are baselines to compare it with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OrderRule {
+    /// The order of this module.
+    #[default]
+    Value,
+    /// By submission.
+    Fifo,
+    /// By class, then priority, then submission.
+    StrictPriority,
+    /// By deadline, then submission; jobs without one last.
+    Edf,
+}
+
+/// Where a job stands in the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spot {
+    /// In the emergency lane.
+    Emergency(Key),
+    /// Among the promises at risk.
+    AtRisk(Key),
+    /// In its class and tenant.
+    Fair(Class, TenantIx, Key),
+    /// Beyond its width.
+    Wide(Key),
+    /// In the one lane of a baseline.
+    Plain(Key),
+}
+
+/// The job that is next, and for which kind of task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pick {
+    /// The job.
+    pub job: JobId,
+    /// What its task needs.
+    pub sig: SigIx,
+}
+
+/// The queue.
+#[derive(Debug)]
+pub struct Order {
+    /// What queued tasks need.
+    pub sigs: Signatures,
+    emergency: Lane,
+    at_risk: Lane,
+    classes: [FairLine; 3],
+    shares: Shares,
+    wide: Lane,
+    plain: Lane,
+}
+
+/// The place of a class in tables of the three that share the farm; `None` for the emergency class.
+fn rank(class: Class) -> Option<usize> {
+    match class {
+        Class::Bulk => Some(0),
+        Class::Standard => Some(1),
+        Class::Premium => Some(2),
+        Class::Emergency => None,
+    }
+}
+
+impl Order {
+    /// An empty queue in which bulk, standard and premium are owed these shares, in thousandths, and may save up credit
+    /// for so much CPU time.
+    #[must_use]
+    pub fn new(share_permille: [u32; 3], credit_ms: u64) -> Self {
+        Self {
+            sigs: Signatures::default(),
+            emergency: Lane::default(),
+            at_risk: Lane::default(),
+            classes: Default::default(),
+            shares: Shares::new(share_permille, credit_ms),
+            wide: Lane::default(),
+            plain: Lane::default(),
+        }
+    }
+
+    /// Enters a job for one signature.
+    pub fn insert(&mut self, sig: SigIx, spot: Spot, job: JobId) {
+        let is_new = match spot {
+            Spot::Emergency(key) => self.emergency.insert(sig, key, job),
+            Spot::AtRisk(key) => self.at_risk.insert(sig, key, job),
+            Spot::Wide(key) => self.wide.insert(sig, key, job),
+            Spot::Plain(key) => self.plain.insert(sig, key, job),
+            Spot::Fair(class, tenant, key) => self.fair_mut(class).insert(tenant, sig, key, job),
+        };
+        if is_new {
+            self.sigs.queue(sig);
+        }
+    }
+
+    /// Takes a job's entry out, if it is in.
+    pub fn remove(&mut self, sig: SigIx, spot: Spot, job: JobId) {
+        let was_in = match spot {
+            Spot::Emergency(key) => self.emergency.remove(sig, key, job),
+            Spot::AtRisk(key) => self.at_risk.remove(sig, key, job),
+            Spot::Wide(key) => self.wide.remove(sig, key, job),
+            Spot::Plain(key) => self.plain.remove(sig, key, job),
+            Spot::Fair(class, tenant, key) => self.fair_mut(class).remove(tenant, sig, key, job),
+        };
+        if was_in {
+            self.sigs.unqueue(sig);
+        }
+    }
+
+    /// The next job among signatures that `open` lets through, of jobs that `may` start.
+    pub fn pick(&self, open: impl Fn(SigIx) -> bool, may: impl Fn(JobId) -> bool) -> Option<Pick> {
+        let first = |lane: &Lane| lane.first(&open, &may).map(|(_, job, sig)| Pick { job, sig });
+        first(&self.emergency)
+            .or_else(|| first(&self.at_risk))
+            .or_else(|| self.shares.order().into_iter().find_map(|c| self.classes[c].pick(&open)))
+            .or_else(|| first(&self.plain))
+            .or_else(|| first(&self.wide))
+    }
+
+    /// Accounts for a start: `cost_ms` of CPU time by a job of this class, tenant and priority.
+    pub fn charge(&mut self, spot: Spot, class: Class, tenant: TenantIx, priority: u8, cost_ms: u64) {
+        let Some(at) = rank(class) else { return };
+        let backlog = [0, 1, 2].map(|c| !self.classes[c].is_empty());
+        self.shares.started(at, cost_ms, backlog);
+        self.classes[at].charge(tenant, priority, cost_ms, matches!(spot, Spot::Fair(..)));
+    }
+
+    /// Sets a tenant's weight in every class.
+    pub fn set_weight(&mut self, tenant: TenantIx, weight: u32) {
+        self.classes.iter_mut().for_each(|c| c.set_weight(tenant, weight));
+    }
+
+    /// Holds a tenant's jobs back in the classes, or lets them go again.
+    pub fn set_capped(&mut self, tenant: TenantIx, capped: bool) {
+        self.classes.iter_mut().for_each(|c| c.set_capped(tenant, capped));
+    }
+
+    fn fair_mut(&mut self, class: Class) -> &mut FairLine {
+        let at = rank(class).expect("emergencies have a lane of their own");
+        &mut self.classes[at]
+    }
+}

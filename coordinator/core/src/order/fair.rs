@@ -1,0 +1,128 @@
+//! Weighted fairness between tenants of one class: start-time fair queueing (Goyal, Vin, Cheng 1996) in integers.
+//!
+//! A tenant's virtual time grows with what it starts, divided by its weight; the tenant with the least is next. One
+//! that comes back after a pause begins at the class's virtual time, so that nobody saves up.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rushes_shared::id::JobId;
+
+use super::lane::Lane;
+use super::signature::SigIx;
+use super::{Key, LOOK_PAST, Pick};
+
+/// A tenant's number in this reign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TenantIx(pub u32);
+
+/// Weight of a tenant about whom nothing is said.
+pub const USUAL_WEIGHT: u32 = 100;
+
+/// One class.
+#[derive(Debug, Default)]
+pub struct FairLine {
+    tenants: BTreeMap<TenantIx, Line>,
+    /// Tenants that have jobs waiting and are not capped, by virtual time; equal times by their first job.
+    by_time: BTreeSet<(u64, Key, TenantIx)>,
+    /// The virtual time of what was started last.
+    time: u64,
+    entries: u64,
+}
+
+#[derive(Debug)]
+struct Line {
+    time: u64,
+    weight: u32,
+    capped: bool,
+    lane: Lane,
+    /// Its place in `by_time`.
+    place: Option<(u64, Key)>,
+}
+
+impl FairLine {
+    /// Adds a job; whether it was not in.
+    pub fn insert(&mut self, tenant: TenantIx, sig: SigIx, key: Key, job: JobId) -> bool {
+        let now = self.time;
+        let line = self.line(tenant);
+        if line.lane.is_empty() {
+            line.time = line.time.max(now);
+        }
+        let is_new = line.lane.insert(sig, key, job);
+        self.entries += u64::from(is_new);
+        self.place(tenant);
+        is_new
+    }
+
+    /// Takes a job out; whether it was in.
+    pub fn remove(&mut self, tenant: TenantIx, sig: SigIx, key: Key, job: JobId) -> bool {
+        let was_in = self.line(tenant).lane.remove(sig, key, job);
+        self.entries -= u64::from(was_in);
+        self.place(tenant);
+        was_in
+    }
+
+    /// The next job among signatures that are let through.
+    pub fn pick(&self, open: impl Fn(SigIx) -> bool) -> Option<Pick> {
+        self.by_time.iter().take(LOOK_PAST).find_map(|(_, _, tenant)| {
+            let (_, job, sig) = self.tenants[tenant].lane.first(&open, |_| true)?;
+            Some(Pick { job, sig })
+        })
+    }
+
+    /// Accounts for a start. Priority scales the charge mildly: from one and a half (0) to half (100). What was started
+    /// out of turn does not move the class's time.
+    pub fn charge(&mut self, tenant: TenantIx, priority: u8, cost_ms: u64, in_turn: bool) {
+        let now = self.time;
+        let line = self.line(tenant);
+        let begin = line.time.max(if in_turn { 0 } else { now });
+        let scaled = u128::from(cost_ms.max(1)) * 1_024 * u128::from(150 - priority.min(100));
+        let step = u64::try_from(scaled / u128::from(line.weight)).unwrap_or(u64::MAX);
+        line.time = begin.saturating_add(step.max(1));
+        if in_turn {
+            self.time = self.time.max(begin);
+        }
+        self.place(tenant);
+    }
+
+    /// Sets a tenant's weight.
+    pub fn set_weight(&mut self, tenant: TenantIx, weight: u32) {
+        self.line(tenant).weight = weight.max(1);
+    }
+
+    /// Holds a tenant's jobs back, or lets them go again.
+    pub fn set_capped(&mut self, tenant: TenantIx, capped: bool) {
+        self.line(tenant).capped = capped;
+        self.place(tenant);
+    }
+
+    /// Whether no job waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    fn line(&mut self, tenant: TenantIx) -> &mut Line {
+        self.tenants.entry(tenant).or_insert_with(|| Line {
+            time: 0,
+            weight: USUAL_WEIGHT,
+            capped: false,
+            lane: Lane::default(),
+            place: None,
+        })
+    }
+
+    /// Brings a tenant to its place by virtual time.
+    fn place(&mut self, tenant: TenantIx) {
+        let line = self.tenants.get_mut(&tenant).expect("a tenant is placed after it was looked at");
+        let head = if line.capped { None } else { line.lane.head() };
+        let place = head.map(|key| (line.time, key));
+        if place == line.place {
+            return;
+        }
+        if let Some((time, key)) = line.place {
+            self.by_time.remove(&(time, key, tenant));
+        }
+        line.place = place;
+        self.by_time.extend(place.map(|(time, key)| (time, key, tenant)));
+    }
+}

@@ -1,0 +1,209 @@
+//! What a task needs of a node, as one small number: tasks with equal needs wait, fit and fail to fit together.
+
+use std::collections::BTreeMap;
+
+use rushes_shared::job::Needs;
+use rushes_shared::task::{Demand, SlotKind};
+use rushes_shared::units::{Bytes, Millicores};
+
+use crate::placement::index::ShapeIx;
+
+const CPU_STEP: u32 = 250;
+const MEMORY_STEP: u64 = 128 << 20;
+
+/// A signature's number in this reign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SigIx(pub u32);
+
+/// Everything about a task that decides where it may run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Signature {
+    /// The slots that it takes.
+    pub slot: SlotKind,
+    /// The video codec whose encoder must work there; empty for none.
+    pub codec: &'static str,
+    /// CPU in millicores, rounded up to a quarter of a core; 0 for a light slot.
+    pub cpu: u32,
+    /// Memory in bytes, rounded up to 128 MiB; 0 for a light slot.
+    pub memory: u64,
+    /// Tags, pool and named limits.
+    pub needs: Needs,
+}
+
+impl Signature {
+    /// The signature of such tasks.
+    #[must_use]
+    pub fn new(slot: SlotKind, codec: &'static str, demand: Demand, needs: Needs) -> Self {
+        let light = slot.is_light();
+        Self {
+            slot,
+            codec,
+            cpu: if light { 0 } else { demand.cpu.0.div_ceil(CPU_STEP).saturating_mul(CPU_STEP) },
+            memory: if light { 0 } else { demand.memory.0.div_ceil(MEMORY_STEP).saturating_mul(MEMORY_STEP) },
+            needs,
+        }
+    }
+
+    /// What it takes, rounded up.
+    #[must_use]
+    pub fn demand(&self) -> Demand {
+        Demand { cpu: Millicores(self.cpu), memory: Bytes(self.memory) }
+    }
+}
+
+/// Why no task of a signature can start now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Closed {
+    /// Every node that could do it is full.
+    Full,
+    /// No connected node can do it.
+    Nowhere,
+    /// A named limit is reached.
+    Limit(String),
+}
+
+#[derive(Debug)]
+struct Entry {
+    signature: Signature,
+    /// Stages of live jobs that have it.
+    users: u32,
+    /// Entries in the queue.
+    queued: u32,
+    closed: Option<Closed>,
+    /// Shapes of nodes that can do it, fastest first, as of the fleet's version.
+    shapes: (u64, Vec<ShapeIx>),
+}
+
+/// All signatures in use.
+#[derive(Debug, Default)]
+pub struct Signatures {
+    known: BTreeMap<Signature, SigIx>,
+    entries: Vec<Entry>,
+    free: Vec<SigIx>,
+    /// Signatures that have jobs queued and are not closed.
+    ready: usize,
+}
+
+impl Signatures {
+    /// The number of a signature, which one more stage has now.
+    pub fn take(&mut self, signature: Signature) -> SigIx {
+        if let Some(sig) = self.known.get(&signature) {
+            self.entries[sig.0 as usize].users += 1;
+            return *sig;
+        }
+        let entry = Entry { signature, users: 1, queued: 0, closed: None, shapes: (0, Vec::new()) };
+        let sig = if let Some(sig) = self.free.pop() {
+            self.known.insert(entry.signature.clone(), sig);
+            self.entries[sig.0 as usize] = entry;
+            sig
+        } else {
+            let sig = SigIx(u32::try_from(self.entries.len()).expect("far fewer than 2^32 signatures"));
+            self.known.insert(entry.signature.clone(), sig);
+            self.entries.push(entry);
+            sig
+        };
+        sig
+    }
+
+    /// One stage less has it.
+    pub fn give_back(&mut self, sig: SigIx) {
+        let entry = &mut self.entries[sig.0 as usize];
+        entry.users -= 1;
+        if entry.users == 0 {
+            debug_assert_eq!(entry.queued, 0, "an unused signature has nothing queued");
+            self.known.remove(&entry.signature);
+            self.free.push(sig);
+        }
+    }
+
+    /// The signature.
+    #[must_use]
+    pub fn get(&self, sig: SigIx) -> &Signature {
+        &self.entries[sig.0 as usize].signature
+    }
+
+    /// Whether tasks of it may start, as far as is known.
+    #[must_use]
+    pub fn is_open(&self, sig: SigIx) -> bool {
+        self.entries[sig.0 as usize].closed.is_none()
+    }
+
+    /// Why none may.
+    #[must_use]
+    pub fn why_closed(&self, sig: SigIx) -> Option<&Closed> {
+        self.entries[sig.0 as usize].closed.as_ref()
+    }
+
+    /// Whether anything queued may start, as far as is known.
+    #[must_use]
+    pub fn any_ready(&self) -> bool {
+        self.ready > 0
+    }
+
+    /// Entries in the queue.
+    #[must_use]
+    pub fn queued(&self, sig: SigIx) -> u32 {
+        self.entries[sig.0 as usize].queued
+    }
+
+    /// Signatures with entries in the queue that are closed.
+    pub fn closed(&self) -> impl Iterator<Item = (SigIx, &Signature, &Closed)> + '_ {
+        self.in_use().filter(|(_, e)| e.queued > 0).filter_map(|(sig, e)| {
+            let why = e.closed.as_ref()?;
+            Some((sig, &e.signature, why))
+        })
+    }
+
+    /// Nothing of it starts until [`Signatures::open`].
+    pub fn close(&mut self, sig: SigIx, why: Closed) {
+        let entry = &mut self.entries[sig.0 as usize];
+        self.ready -= usize::from(entry.closed.is_none() && entry.queued > 0);
+        entry.closed = Some(why);
+    }
+
+    /// Tasks of it may start again.
+    pub fn open(&mut self, sig: SigIx) {
+        let entry = &mut self.entries[sig.0 as usize];
+        self.ready += usize::from(entry.closed.is_some() && entry.queued > 0);
+        entry.closed = None;
+    }
+
+    /// Opens every closed signature for which this holds.
+    pub fn open_where(&mut self, holds: impl Fn(SigIx, &Signature, &Closed) -> bool) {
+        let open: Vec<SigIx> = self
+            .in_use()
+            .filter_map(|(sig, e)| Some((sig, &e.signature, e.closed.as_ref()?)))
+            .filter(|(sig, signature, why)| holds(*sig, signature, why))
+            .map(|(sig, ..)| sig)
+            .collect();
+        open.into_iter().for_each(|sig| self.open(sig));
+    }
+
+    /// Shapes that can do it, as the fleet said at this version.
+    #[must_use]
+    pub fn shapes(&self, sig: SigIx, version: u64) -> Option<&[ShapeIx]> {
+        let (at, shapes) = &self.entries[sig.0 as usize].shapes;
+        (*at == version).then_some(shapes)
+    }
+
+    /// Notes them.
+    pub fn set_shapes(&mut self, sig: SigIx, version: u64, shapes: Vec<ShapeIx>) {
+        self.entries[sig.0 as usize].shapes = (version, shapes);
+    }
+
+    pub(super) fn queue(&mut self, sig: SigIx) {
+        let entry = &mut self.entries[sig.0 as usize];
+        entry.queued += 1;
+        self.ready += usize::from(entry.queued == 1 && entry.closed.is_none());
+    }
+
+    pub(super) fn unqueue(&mut self, sig: SigIx) {
+        let entry = &mut self.entries[sig.0 as usize];
+        entry.queued -= 1;
+        self.ready -= usize::from(entry.queued == 0 && entry.closed.is_none());
+    }
+
+    fn in_use(&self) -> impl Iterator<Item = (SigIx, &Entry)> + '_ {
+        self.known.values().map(|sig| (*sig, &self.entries[sig.0 as usize]))
+    }
+}

@@ -1,0 +1,181 @@
+//! The workers of this reign. Whatever changes a node here brings its index entry up to date.
+
+use std::collections::BTreeMap;
+
+use rushes_shared::id::{AttemptId, WorkerId};
+use rushes_shared::task::TaskKind;
+use rushes_shared::units::MonoMs;
+
+use super::index::Index;
+use super::node::{Holding, Node};
+use crate::order::signature::{SigIx, Signature, Signatures};
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    nodes: BTreeMap<WorkerId, Node>,
+    index: Index,
+    running: BTreeMap<TaskKind, u64>,
+    cores: u64,
+    light: u64,
+    /// Nodes whose cores are kept for a signature.
+    reserved: BTreeMap<SigIx, WorkerId>,
+}
+
+impl Fleet {
+    /// A node.
+    #[must_use]
+    pub fn get(&self, id: &WorkerId) -> Option<&Node> {
+        self.nodes.get(id)
+    }
+
+    /// All nodes by id.
+    pub fn iter(&self) -> impl Iterator<Item = (&WorkerId, &Node)> + '_ {
+        self.nodes.iter()
+    }
+
+    /// All nodes.
+    pub fn values(&self) -> impl Iterator<Item = &Node> + '_ {
+        self.nodes.values()
+    }
+
+    /// Number of nodes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Adds a node.
+    pub fn insert(&mut self, id: WorkerId, node: Node) {
+        self.cores += u64::from(node.facts.cpu.0);
+        self.light += u64::from(node.facts.light_slots);
+        let before = self.nodes.insert(id, node);
+        assert!(before.is_none(), "{id} is entered twice");
+        self.change(id, |_| {});
+    }
+
+    /// Takes a node out.
+    pub fn remove(&mut self, id: WorkerId) -> Option<Node> {
+        self.unreserve_node(id);
+        let mut node = self.nodes.remove(&id)?;
+        self.cores -= u64::from(node.facts.cpu.0);
+        self.light -= u64::from(node.facts.light_slots);
+        self.index.remove(id, &mut node);
+        for holding in node.holdings.values() {
+            self.count(holding.kind, false);
+        }
+        Some(node)
+    }
+
+    /// Changes a node. `None` where there is no such node.
+    pub fn change<T>(&mut self, id: WorkerId, with: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        let node = self.nodes.get_mut(&id)?;
+        let (cores, light) = (node.facts.cpu.0, node.facts.light_slots);
+        let result = with(node);
+        self.cores = self.cores + u64::from(node.facts.cpu.0) - u64::from(cores);
+        self.light = self.light + u64::from(node.facts.light_slots) - u64::from(light);
+        self.index.update(id, node);
+        Some(result)
+    }
+
+    /// Lengthens a node's lease. Nothing else about it changes.
+    pub fn renew(&mut self, id: WorkerId, until: MonoMs) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.lease_until = until;
+        }
+    }
+
+    /// Takes capacity for an attempt.
+    ///
+    /// # Panics
+    /// When there is no such node: attempts are placed on nodes that are there.
+    pub fn hold(&mut self, id: WorkerId, attempt: AttemptId, holding: Holding) {
+        self.count(holding.kind, true);
+        self.change(id, |node| node.hold(attempt, holding)).expect("a task is held by a known node");
+    }
+
+    /// Gives an attempt's capacity back.
+    pub fn release(&mut self, id: WorkerId, attempt: AttemptId) -> Option<Holding> {
+        let holding = self.change(id, |node| node.release(attempt))??;
+        self.count(holding.kind, false);
+        Some(holding)
+    }
+
+    fn count(&mut self, kind: TaskKind, more: bool) {
+        let count = self.running.entry(kind).or_default();
+        *count = if more { *count + 1 } else { *count - 1 };
+    }
+
+    /// Attempts that take capacity, by kind.
+    #[must_use]
+    pub fn running(&self, kind: TaskKind) -> u64 {
+        self.running.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Slots of all nodes: light ones, or whole cores.
+    #[must_use]
+    pub fn slots(&self, light: bool) -> u64 {
+        if light { self.light } else { self.cores / 1_000 }
+    }
+
+    /// Whether any open node has what the signature asks for, room aside. Looks the groups up that do.
+    pub fn is_able(&self, sigs: &mut Signatures, sig: SigIx) -> bool {
+        let version = self.index.version();
+        if sigs.shapes(sig, version).is_none() {
+            let shapes = self.index.able(sigs.get(sig));
+            sigs.set_shapes(sig, version, shapes);
+        }
+        sigs.shapes(sig, version).is_some_and(|shapes| !shapes.is_empty())
+    }
+
+    /// Open nodes that have what the signature asks for, room aside; at most so many.
+    pub fn able(&self, signature: &Signature, most: usize) -> Vec<WorkerId> {
+        let is_able = |(_, node): &(&WorkerId, &Node)| node.is_open() && node.can_do(signature);
+        self.nodes.iter().filter(is_able).map(|(id, _)| *id).take(most).collect()
+    }
+
+    /// A node with room for a task of this signature: the fastest, then the freest. Nodes that are kept for others are
+    /// not looked at, nor is any before [`Fleet::is_able`] has looked the groups up.
+    #[must_use]
+    pub fn find(&self, sigs: &Signatures, sig: SigIx, not: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
+        let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
+        self.index.find(sigs.get(sig), shapes, not)
+    }
+
+    /// The node whose cores are kept for a signature.
+    #[must_use]
+    pub fn reserved_for(&self, sig: SigIx) -> Option<WorkerId> {
+        self.reserved.get(&sig).copied()
+    }
+
+    /// All nodes whose cores are kept, with what for.
+    pub fn reservations(&self) -> impl Iterator<Item = (SigIx, WorkerId)> + '_ {
+        self.reserved.iter().map(|(sig, id)| (*sig, *id))
+    }
+
+    /// Keeps a node's cores for a signature from a time on.
+    pub fn reserve(&mut self, sig: SigIx, id: WorkerId, from: MonoMs) {
+        self.reserved.insert(sig, id);
+        self.change(id, |node| node.reserved = Some((sig, from)));
+    }
+
+    /// Keeps nothing for a signature any more.
+    pub fn unreserve(&mut self, sig: SigIx) {
+        if let Some(id) = self.reserved.remove(&sig) {
+            self.change(id, |node| node.reserved = None);
+        }
+    }
+
+    /// Keeps nothing on a node any more.
+    pub fn unreserve_node(&mut self, id: WorkerId) {
+        if let Some((sig, _)) = self.nodes.get(&id).and_then(|n| n.reserved) {
+            self.unreserve(sig);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Open nodes, grouped by everything but what is free on them, and sorted by that. Finding room costs a few look-ups for
+//! each group, however many nodes there are.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rushes_shared::id::WorkerId;
+
+use super::node::{Node, POOL_TAG};
+use crate::order::signature::Signature;
+
+/// Nodes whose memory differs by less than this count as equally large.
+const MEMORY_STEP: u64 = 256 << 20;
+/// Steps down in free CPU within a group that one search takes at most.
+const MAX_STEPS: usize = 64;
+
+/// A group's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShapeIx(u32);
+
+/// What nodes of a group have in common.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Shape {
+    codecs: Vec<String>,
+    tags: Vec<String>,
+    pool: String,
+    cpu: u32,
+    /// Rounded down.
+    memory: u64,
+    /// Speed as the power of two of a quarter of an octave.
+    speed: i32,
+}
+
+impl Shape {
+    fn of(node: &Node) -> Self {
+        let mut codecs: Vec<String> =
+            node.facts.encoders.iter().filter(|e| e.works).map(|e| e.codec.clone()).collect();
+        codecs.sort();
+        codecs.dedup();
+        let mut tags: Vec<String> =
+            node.facts.tags.iter().filter(|t| !t.starts_with(POOL_TAG)).cloned().collect();
+        tags.sort();
+        tags.dedup();
+        Self {
+            codecs,
+            tags,
+            pool: node.pool().to_owned(),
+            cpu: node.facts.cpu.0,
+            memory: node.facts.memory.0 / MEMORY_STEP * MEMORY_STEP,
+            speed: speed_step(node.speed_permille),
+        }
+    }
+
+    fn can_do(&self, signature: &Signature) -> bool {
+        let needs = &signature.needs;
+        self.pool == needs.pool
+            && (signature.codec.is_empty() || self.codecs.iter().any(|c| c == signature.codec))
+            && needs.tags.iter().all(|t| self.tags.binary_search(t).is_ok())
+    }
+}
+
+/// A quarter of an octave is about 19 %: nodes closer than that are equally fast.
+fn speed_step(permille: u32) -> i32 {
+    let speed = u64::from(permille.max(1));
+    // The fourth power of the speed has four times its logarithm.
+    let fourth = u128::from(speed).pow(4);
+    i32::try_from(fourth.ilog2()).unwrap_or(i32::MAX)
+}
+
+/// A node's entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed {
+    shape: ShapeIx,
+    /// CPU and memory that are free for any task; `None` while they are kept for one.
+    cores: Option<(u32, u64)>,
+    light: u32,
+}
+
+#[derive(Debug)]
+struct Group {
+    shape: Shape,
+    nodes: u32,
+    by_cpu: BTreeSet<(u32, u64, Reverse<WorkerId>)>,
+    by_light: BTreeSet<(u32, Reverse<WorkerId>)>,
+}
+
+/// The index.
+#[derive(Debug, Default)]
+pub struct Index {
+    known: BTreeMap<Shape, ShapeIx>,
+    groups: BTreeMap<ShapeIx, Group>,
+    made: u32,
+}
+
+impl Index {
+    /// Changes whenever a group appears or goes.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        (u64::from(self.made) << 32 | self.groups.len() as u64) + 1
+    }
+
+    /// Brings a node's entry up to date.
+    pub fn update(&mut self, id: WorkerId, node: &mut Node) {
+        if !node.is_open() {
+            return self.remove(id, node);
+        }
+        let cores = node.reserved.is_none().then(|| (node.cpu_free(), node.memory_free()));
+        let light = node.light_free();
+        let shape = match node.placed {
+            Some(placed) if !node.shape_changed => placed.shape,
+            _ => self.shape(Shape::of(node)),
+        };
+        node.shape_changed = false;
+        let placed = Placed { shape, cores, light };
+        if node.placed == Some(placed) {
+            return;
+        }
+        if node.placed.is_none_or(|p| p.shape != shape) {
+            self.remove(id, node);
+            self.groups.get_mut(&shape).expect("the group was just looked up").nodes += 1;
+        }
+        let group = self.groups.get_mut(&shape).expect("the group was just looked up");
+        let before = node.placed.replace(placed);
+        if before.map(|p| p.cores) != Some(cores) {
+            if let Some((cpu, memory)) = before.and_then(|p| p.cores) {
+                group.by_cpu.remove(&(cpu, memory, Reverse(id)));
+            }
+            group.by_cpu.extend(cores.map(|(cpu, memory)| (cpu, memory, Reverse(id))));
+        }
+        if before.map(|p| p.light) != Some(light) {
+            if let Some(before) = before {
+                group.by_light.remove(&(before.light, Reverse(id)));
+            }
+            group.by_light.insert((light, Reverse(id)));
+        }
+    }
+
+    /// Takes a node's entry out.
+    pub fn remove(&mut self, id: WorkerId, node: &mut Node) {
+        let Some(placed) = node.placed.take() else { return };
+        let group = self.groups.get_mut(&placed.shape).expect("a placed node has a group");
+        if let Some((cpu, memory)) = placed.cores {
+            group.by_cpu.remove(&(cpu, memory, Reverse(id)));
+        }
+        group.by_light.remove(&(placed.light, Reverse(id)));
+        group.nodes -= 1;
+        if group.nodes == 0
+            && let Some(group) = self.groups.remove(&placed.shape)
+        {
+            self.known.remove(&group.shape);
+        }
+    }
+
+    fn shape(&mut self, shape: Shape) -> ShapeIx {
+        if let Some(known) = self.known.get(&shape) {
+            return *known;
+        }
+        self.made = self.made.wrapping_add(1);
+        let ix = ShapeIx(self.made);
+        self.known.insert(shape.clone(), ix);
+        let group = Group { shape, nodes: 0, by_cpu: BTreeSet::new(), by_light: BTreeSet::new() };
+        self.groups.insert(ix, group);
+        ix
+    }
+
+    /// Groups whose nodes have what the signature asks for, fastest first.
+    #[must_use]
+    pub fn able(&self, signature: &Signature) -> Vec<ShapeIx> {
+        let able = self.groups.iter().filter(|(_, g)| g.shape.can_do(signature));
+        let mut able: Vec<(Reverse<i32>, ShapeIx)> =
+            able.map(|(ix, g)| (Reverse(g.shape.speed), *ix)).collect();
+        able.sort_unstable();
+        able.into_iter().map(|(_, ix)| ix).collect()
+    }
+
+    /// The freest node with room in the fastest of these groups that have one.
+    #[must_use]
+    pub fn find(
+        &self,
+        signature: &Signature,
+        shapes: &[ShapeIx],
+        not: impl Fn(WorkerId) -> bool,
+    ) -> Option<WorkerId> {
+        let mut best: Option<(i32, u64, Reverse<WorkerId>)> = None;
+        for group in shapes.iter().filter_map(|ix| self.groups.get(ix)) {
+            if best.as_ref().is_some_and(|(speed, ..)| *speed > group.shape.speed) {
+                break;
+            }
+            let found =
+                if signature.slot.is_light() { light(group, &not) } else { cores(group, signature, &not) };
+            if let Some((free, id)) = found {
+                best = best.max(Some((group.shape.speed, free, id)));
+            }
+        }
+        best.map(|(.., Reverse(id))| id)
+    }
+}
+
+fn light(group: &Group, not: &impl Fn(WorkerId) -> bool) -> Option<(u64, Reverse<WorkerId>)> {
+    let free = group.by_light.iter().rev().take_while(|(free, _)| *free > 0);
+    let (free, id) = free.take(MAX_STEPS).find(|(_, id)| !not(id.0))?;
+    Some((u64::from(*free), *id))
+}
+
+/// Nodes by falling free CPU; among those with equally much, by falling free memory.
+fn cores(
+    group: &Group,
+    signature: &Signature,
+    not: &impl Fn(WorkerId) -> bool,
+) -> Option<(u64, Reverse<WorkerId>)> {
+    let cpu = signature.cpu.min(group.shape.cpu);
+    let memory = signature.memory.min(group.shape.memory);
+    let mut below = (u32::MAX, u64::MAX, Reverse(WorkerId(0)));
+    for _ in 0..MAX_STEPS {
+        let (free_cpu, free_memory, id) = group.by_cpu.range(..below).next_back()?;
+        if *free_cpu < cpu {
+            return None;
+        }
+        if *free_memory < memory {
+            // The others with as much CPU have even less memory.
+            below = (*free_cpu, 0, Reverse(WorkerId(u128::MAX)));
+            continue;
+        }
+        if !not(id.0) {
+            return Some((u64::from(*free_cpu), *id));
+        }
+        below = (*free_cpu, *free_memory, *id);
+    }
+    None
+}

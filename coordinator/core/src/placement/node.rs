@@ -1,0 +1,224 @@
+//! One worker of this reign: its link, its lease, what it holds.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rushes_shared::id::{AttemptId, TaskId};
+use rushes_shared::node::NodeFacts;
+use rushes_shared::task::{Demand, SlotKind, TaskKind};
+use rushes_shared::units::{Bytes, Millicores, MonoMs};
+
+use super::index::Placed;
+use crate::event::LinkId;
+use crate::order::fair::TenantIx;
+use crate::order::signature::{SigIx, Signature};
+
+/// What begins the tag that puts a node into a pool of its own: `pool:NAME`.
+pub const POOL_TAG: &str = "pool:";
+
+/// An attempt that takes capacity on a node, whether or not it still counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// The task.
+    pub task: TaskId,
+    /// Its kind.
+    pub kind: TaskKind,
+    /// The slots that it takes.
+    pub slot: SlotKind,
+    /// What it takes.
+    pub demand: Demand,
+    /// When it should end, by prediction.
+    pub until: MonoMs,
+    /// Whose it is.
+    pub tenant: TenantIx,
+    /// Named limits that it holds; none for nearly all.
+    pub limits: Option<Box<BTreeMap<String, u32>>>,
+}
+
+/// A worker that has connected in this reign and is not gone.
+#[derive(Debug)]
+pub struct Node {
+    /// Its name for people.
+    pub name: Arc<str>,
+    /// Its present connection.
+    pub link: Option<LinkId>,
+    /// Its newest connection, present or broken.
+    pub newest_link: LinkId,
+    /// Tells a reconnect from a restart.
+    pub instance: u64,
+    /// Its node.
+    pub facts: NodeFacts,
+    /// Until when its attempts are its own.
+    pub lease_until: MonoMs,
+    /// Since when its link is broken.
+    pub silent_since: Option<MonoMs>,
+    /// Whether it said that it leaves.
+    pub leaving: bool,
+    /// Whether an operator drains it.
+    pub draining: bool,
+    /// Whether its lease has run out: it may be hung and has to show itself first.
+    pub lapsed: bool,
+    /// What is known of its speed, in thousandths; 1000 is what predictions are made for.
+    pub speed_permille: u32,
+    /// The signature that its free cores are kept for, and since when they should be free.
+    pub reserved: Option<(SigIx, MonoMs)>,
+    /// What it holds.
+    pub holdings: BTreeMap<AttemptId, Holding>,
+    cpu_used: u32,
+    memory_used: u64,
+    light_used: u32,
+    /// Whether its facts or speed have changed since it was put into the index.
+    pub(super) shape_changed: bool,
+    /// Its entry in the index.
+    pub(super) placed: Option<Placed>,
+}
+
+impl Node {
+    /// A node that has just connected and holds nothing.
+    #[must_use]
+    pub fn new(link: LinkId, instance: u64, facts: NodeFacts, lease_until: MonoMs) -> Self {
+        Self {
+            name: facts.name.as_str().into(),
+            link: Some(link),
+            newest_link: link,
+            instance,
+            facts,
+            lease_until,
+            silent_since: None,
+            leaving: false,
+            draining: false,
+            lapsed: false,
+            speed_permille: 1_000,
+            reserved: None,
+            holdings: BTreeMap::new(),
+            cpu_used: 0,
+            memory_used: 0,
+            light_used: 0,
+            shape_changed: true,
+            placed: None,
+        }
+    }
+
+    /// Takes in what its worker says of it.
+    pub fn set_facts(&mut self, facts: NodeFacts) {
+        self.name = facts.name.as_str().into();
+        self.facts = facts;
+        self.shape_changed = true;
+    }
+
+    /// Takes in what was learned of its speed.
+    pub fn set_speed(&mut self, permille: u32) {
+        self.shape_changed |= permille != self.speed_permille;
+        self.speed_permille = permille;
+    }
+
+    /// Whether it gets new tasks.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.link.is_some() && !self.leaving && !self.draining && !self.lapsed
+    }
+
+    /// Whether it has what the signature asks for, room aside.
+    #[must_use]
+    pub fn can_do(&self, signature: &Signature) -> bool {
+        let works = |codec: &str| self.facts.encoders.iter().any(|e| e.works && e.codec == codec);
+        let has_tag = |tag: &String| self.facts.tags.contains(tag);
+        self.pool() == signature.needs.pool
+            && (signature.codec.is_empty() || works(signature.codec))
+            && signature.needs.tags.iter().all(has_tag)
+    }
+
+    /// The pool that it serves; empty for the common one.
+    #[must_use]
+    pub fn pool(&self) -> &str {
+        self.facts.tags.iter().find_map(|tag| tag.strip_prefix(POOL_TAG)).unwrap_or_default()
+    }
+
+    /// Whether the demand fits what is free. A task larger than the whole node fits an idle node.
+    #[must_use]
+    pub fn fits(&self, slot: SlotKind, demand: Demand) -> bool {
+        if slot.is_light() {
+            return self.light_free() > 0;
+        }
+        let taken = self.clamped(demand);
+        taken.cpu.0 <= self.cpu_free() && taken.memory.0 <= self.memory_free()
+    }
+
+    /// What a task takes of this node: its demand, at most the whole node.
+    #[must_use]
+    pub fn clamped(&self, demand: Demand) -> Demand {
+        Demand {
+            cpu: Millicores(demand.cpu.0.min(self.facts.cpu.0)),
+            memory: Bytes(demand.memory.0.min(self.facts.memory.0)),
+        }
+    }
+
+    /// Takes capacity for an attempt: a light slot, or a share of the cores.
+    pub(super) fn hold(&mut self, attempt: AttemptId, holding: Holding) {
+        let light = holding.slot.is_light();
+        let demand = if light { Demand::default() } else { self.clamped(holding.demand) };
+        self.cpu_used += demand.cpu.0;
+        self.memory_used += demand.memory.0;
+        self.light_used += u32::from(light);
+        let before = self.holdings.insert(attempt, Holding { demand, ..holding });
+        assert!(before.is_none(), "attempt {attempt} is held twice on {}", self.name);
+    }
+
+    /// Gives an attempt's capacity back.
+    pub(super) fn release(&mut self, attempt: AttemptId) -> Option<Holding> {
+        let holding = self.holdings.remove(&attempt)?;
+        self.cpu_used -= holding.demand.cpu.0;
+        self.memory_used -= holding.demand.memory.0;
+        self.light_used -= u32::from(holding.slot.is_light());
+        Some(holding)
+    }
+
+    /// How long a task should take here that takes so long on a node of speed 1.
+    #[must_use]
+    pub fn expected_ms(&self, wall_ms: u64) -> u64 {
+        wall_ms.saturating_mul(1_000) / u64::from(self.speed_permille.max(1))
+    }
+
+    /// CPU that is free.
+    #[must_use]
+    pub fn cpu_free(&self) -> u32 {
+        self.facts.cpu.0.saturating_sub(self.cpu_used)
+    }
+
+    /// Memory that is free.
+    #[must_use]
+    pub fn memory_free(&self) -> u64 {
+        self.facts.memory.0.saturating_sub(self.memory_used)
+    }
+
+    /// Light slots that are free.
+    #[must_use]
+    pub fn light_free(&self) -> u32 {
+        self.facts.light_slots.saturating_sub(self.light_used)
+    }
+
+    /// CPU and memory in use.
+    #[must_use]
+    pub fn used(&self) -> Demand {
+        Demand { cpu: Millicores(self.cpu_used), memory: Bytes(self.memory_used) }
+    }
+
+    /// When this demand should fit, if nothing else is started here before.
+    #[must_use]
+    pub fn fits_at(&self, demand: Demand, now: MonoMs) -> MonoMs {
+        let wanted = self.clamped(demand);
+        let (mut cpu, mut memory) = (self.cpu_free(), self.memory_free());
+        let mut ends: Vec<&Holding> = self.holdings.values().filter(|h| !h.slot.is_light()).collect();
+        ends.sort_by_key(|h| h.until);
+        let mut at = now;
+        for holding in ends {
+            if wanted.cpu.0 <= cpu && wanted.memory.0 <= memory {
+                break;
+            }
+            cpu += holding.demand.cpu.0;
+            memory += holding.demand.memory.0;
+            at = at.max(holding.until);
+        }
+        at
+    }
+}
