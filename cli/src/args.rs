@@ -159,6 +159,17 @@ Examples:
   rushes sim my-farm.toml --seeds 20 --output json
   rushes sim my-farm.toml --baseline fifo,edf";
 
+/// Another rule of order to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Baseline {
+    /// By submission.
+    Fifo,
+    /// By class, then priority.
+    Strict,
+    /// By deadline.
+    Edf,
+}
+
 /// `rushes sim`.
 #[derive(Debug, Args)]
 pub(crate) struct SimArgs {
@@ -171,6 +182,9 @@ pub(crate) struct SimArgs {
     /// How many seeds, one after another.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
     pub(crate) seeds: u64,
+    /// Runs each seed by these rules of order as well: fifo, strict, edf; several with commas between.
+    #[arg(long, value_delimiter = ',', value_enum, value_name = "RULES")]
+    pub(crate) baseline: Vec<Baseline>,
     /// Prints the scenario's [cost] table with what events cost the engine on this machine, instead of a report.
     #[arg(long)]
     pub(crate) measure: bool,

@@ -2,16 +2,18 @@
 
 use std::time::Instant;
 
-use rushes_sim::{Report, Scenario, SimError};
+use rushes_sim::{OrderRule, Report, Scenario, SimError};
 use serde::Serialize;
 
 use super::{print, put};
-use crate::args::{FarmArgs, Output, SimArgs};
+use crate::args::{Baseline, FarmArgs, Output, SimArgs};
 use crate::fault::{Ending, Fault};
 
 /// One run with how long it took here.
 #[derive(Debug, Serialize)]
 struct Timed {
+    /// The rule of order; `scenario` for the scenario's own.
+    order: &'static str,
     #[serde(flatten)]
     report: Report,
     /// Wall time of the run, in seconds.
@@ -22,12 +24,27 @@ struct Timed {
 
 impl Timed {
     fn text(&self) -> String {
+        let rule = match self.order {
+            OWN => String::new(),
+            rule => format!("order {rule}: "),
+        };
         format!(
-            "{}  simulated in {:.2} s, {:.0} engine events/s\n",
+            "{rule}{}  simulated in {:.2} s, {:.0} engine events/s\n",
             self.report.table(),
             self.run_s,
             self.engine_events_per_s
         )
+    }
+}
+
+/// What the scenario's own order is called.
+const OWN: &str = "scenario";
+
+fn rule(baseline: Baseline) -> (&'static str, OrderRule) {
+    match baseline {
+        Baseline::Fifo => ("fifo", OrderRule::Fifo),
+        Baseline::Strict => ("strict", OrderRule::StrictPriority),
+        Baseline::Edf => ("edf", OrderRule::Edf),
     }
 }
 
@@ -43,28 +60,42 @@ pub(super) fn run(farm: &FarmArgs, args: &SimArgs) -> Result<Ending, Fault> {
     }
     let mut runs = Vec::new();
     for seed in args.seed..args.seed.saturating_add(args.seeds) {
-        let began = Instant::now();
-        let report = match rushes_sim::run(&scenario, seed) {
-            Ok(report) => report,
-            Err(error @ SimError::Violation(_)) => {
-                eprintln!("rushes: {error}");
-                return Ok(Ending::JobFailed);
+        let baselines = args.baseline.iter().map(|b| Some(rule(*b)));
+        for order in std::iter::once(None).chain(baselines) {
+            let timed = match timed(&scenario, seed, order) {
+                Ok(timed) => timed,
+                Err(error @ SimError::Violation(_)) => {
+                    eprintln!("rushes: {error}");
+                    return Ok(Ending::JobFailed);
+                }
+                Err(error) => return Err(fault(&error)),
+            };
+            if farm.output == Output::Text {
+                put(timed.text().as_bytes());
             }
-            Err(error) => return Err(fault(&error)),
-        };
-        let run_s = began.elapsed().as_secs_f64();
-        #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
-        let engine_events_per_s = report.farm.engine_events as f64 / run_s.max(f64::MIN_POSITIVE);
-        let timed = Timed { report, run_s, engine_events_per_s };
-        if farm.output == Output::Text {
-            put(timed.text().as_bytes());
+            runs.push(timed);
         }
-        runs.push(timed);
     }
     if farm.output == Output::Json {
         print(farm, &runs, String::new);
     }
     Ok(Ending::Ok)
+}
+
+fn timed(
+    scenario: &Scenario,
+    seed: u64,
+    order: Option<(&'static str, OrderRule)>,
+) -> Result<Timed, SimError> {
+    let began = Instant::now();
+    let report = match order {
+        None => rushes_sim::run(scenario, seed)?,
+        Some((_, rule)) => rushes_sim::run_by(scenario, seed, rule)?,
+    };
+    let run_s = began.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let engine_events_per_s = report.farm.engine_events as f64 / run_s.max(f64::MIN_POSITIVE);
+    Ok(Timed { order: order.map_or(OWN, |(name, _)| name), report, run_s, engine_events_per_s })
 }
 
 fn fault(error: &SimError) -> Fault {

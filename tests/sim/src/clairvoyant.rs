@@ -23,8 +23,7 @@ pub struct Clairvoyance {
 #[must_use]
 pub fn clairvoyant(scenario: &Scenario, seed: u64) -> Clairvoyance {
     let arrivals = Chance::new(seed, "arrivals");
-    let mut moments =
-        Moments::new(&scenario.arrivals, scenario.uploads_per_hour(), scenario.hours, arrivals);
+    let mut moments = Moments::new(&scenario.arrivals, scenario.uploads_per_hour(), scenario.hours, arrivals);
     let mut owners = Owners::new(seed);
     let mut plan = Plan::new(scenario);
     let mut result = Clairvoyance::default();

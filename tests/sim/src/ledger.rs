@@ -6,11 +6,11 @@ use rushes_shared::id::AttemptId;
 use rushes_shared::job::JobState;
 
 use crate::agenda::At;
-use rushes_shared::job::Class;
 use crate::node::Room;
 use crate::report::{ClassReport, Farm, JobLine, Report, quantile};
 use crate::scenario::{EventKind, Scenario};
 use crate::upload::{Fate, Upload};
+use rushes_shared::job::Class;
 
 /// What one class has come to.
 #[derive(Debug, Default)]
@@ -270,6 +270,7 @@ impl Ledger {
             kept_share_of_backlog: share(self.kept.1, self.backlog_room_s),
             cores_used: used(0),
             light_used: used(1),
+            quality_given_up: 0.0,
             attempts: self.attempts,
             failed_attempts: self.failed_attempts,
             node_deaths: self.node_deaths,

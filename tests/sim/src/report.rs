@@ -66,6 +66,8 @@ pub struct Farm {
     pub cores_used: f64,
     /// Of all light places' time, the share in use.
     pub light_used: f64,
+    /// Quality given up to keep promises, on average over the jobs that succeeded: 0 is none.
+    pub quality_given_up: f64,
     /// Attempts that were started.
     pub attempts: u64,
     /// Attempts that failed or were lost.

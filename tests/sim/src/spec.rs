@@ -1,9 +1,9 @@
 //! Uploads as job specs, and what a simulated attempt finds or makes: the one place that knows the farm's vocabulary of
 //! work.
 
+use rushes_core::job::Job;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::EncodeSettings;
-use rushes_core::job::Job;
 use rushes_shared::job::{Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, EncodedOutput, TaskOrder, TaskValue, TaskWork};

@@ -6,8 +6,8 @@ use rushes_shared::job::JobState;
 
 use crate::agenda::At;
 use crate::chance::{Chance, fixed, fixed_share, log_normal};
-use rushes_shared::job::Class;
 use crate::scenario::{Content, Scenario, Truth};
+use rushes_shared::job::Class;
 
 /// A stage as this upload has it.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -7,9 +7,9 @@ use rushes_shared::id::TaskId;
 
 use super::{Step, World};
 use crate::agenda::At;
-use rushes_shared::job::Class;
 use crate::laws::broken;
 use crate::upload::Fate;
+use rushes_shared::job::Class;
 
 /// A recount also compares the whole state with the fold over its records; where there is more of it than this many tasks
 /// and keys, only every so many recounts.
@@ -60,7 +60,6 @@ impl World<'_> {
 
     /// Counts everything anew.
     pub(super) fn recount(&mut self) -> Step {
-        let mut held: BTreeSet<TaskId> = BTreeSet::new();
         for node in &self.nodes {
             let counted = node.recount();
             if counted != node.used || !counted.fits_in(node.room) {
@@ -72,7 +71,6 @@ impl World<'_> {
                     node.used
                 ));
             }
-            held.extend(node.held.values().map(|h| h.order.task));
         }
         let Some(engine) = &self.engine else { return Ok(()) };
         let state = engine.state();
@@ -86,23 +84,29 @@ impl World<'_> {
                 return Err(broken!(NoTaskLost, "{job} was accepted, has not ended and is gone"));
             }
         }
-        self.find_lost(&held)
+        self.find_lost()
     }
 
     /// A task that is ready and that no node has seen for long, while there was room all the time, is lost.
-    fn find_lost(&mut self, held: &BTreeSet<TaskId>) -> Step {
+    fn find_lost(&mut self) -> Step {
         let now = self.agenda.now();
-        let Some(engine) = &self.engine else { return Ok(()) };
+        let calm_since = self.free_since.full_at.max(self.calm_since());
+        let Some(engine) = self.engine.as_ref().filter(|_| now.since(calm_since) > UNSEEN) else {
+            self.free_since.tasks.clear();
+            return Ok(());
+        };
+        let attempts = self.nodes.iter().flat_map(|node| node.held.values());
+        let held: BTreeSet<TaskId> = attempts.map(|h| h.order.task).collect();
         let mut tasks = BTreeMap::new();
         for job in engine.state().jobs.values() {
             for task in ready_of(job).filter(|task| !held.contains(task)) {
                 let since = self.free_since.tasks.get(&task).copied().unwrap_or(now);
-                let quiet_since = since.max(self.free_since.full_at).max(self.calm_since());
-                if now.since(quiet_since) > UNSEEN {
+                let waited = now.since(since);
+                if waited > UNSEEN {
                     return Err(broken!(
                         NoTaskLost,
                         "{task} could run for {:.0} s, there was room, and nobody ran it",
-                        now.since(quiet_since).s()
+                        waited.s()
                     ));
                 }
                 tasks.insert(task, since);
