@@ -119,7 +119,7 @@ impl Farm {
             space_left,
         };
         match self.request(event).await? {
-            Reply::Accepted { job, created } => Ok((job, created)),
+            Reply::Accepted { job, created, .. } => Ok((job, created)),
             other => Err(unexpected(&other)),
         }
     }

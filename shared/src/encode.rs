@@ -50,6 +50,22 @@ pub enum SpeedPreset {
 }
 
 impl SpeedPreset {
+    /// The next faster one.
+    #[must_use]
+    pub fn faster(self) -> Option<Self> {
+        Some(match self {
+            Self::Ultrafast => return None,
+            Self::Superfast => Self::Ultrafast,
+            Self::Veryfast => Self::Superfast,
+            Self::Faster => Self::Veryfast,
+            Self::Fast => Self::Faster,
+            Self::Medium => Self::Fast,
+            Self::Slow => Self::Medium,
+            Self::Slower => Self::Slow,
+            Self::Veryslow => Self::Slower,
+        })
+    }
+
     /// The name that encoders know.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -6,6 +6,7 @@
 //!         ├─ filing     where jobs stand in the queue; changes of live jobs
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
+//!         ├─ promises   deadlines: risk, trades, lateness
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
@@ -21,6 +22,7 @@ mod dispatch;
 mod filing;
 mod intake;
 mod progress;
+mod promises;
 mod query;
 mod run;
 mod tenants;
@@ -37,6 +39,7 @@ use crate::job::LiveTask;
 use crate::order::Order;
 use crate::placement::fleet::Fleet;
 use crate::policy::Policy;
+use crate::promise::ledger::Ledger;
 use crate::record::Record;
 use crate::state::State;
 use run::{JobRun, ReadyCounts};
@@ -51,6 +54,8 @@ enum Timer {
     Retry(TaskId),
     /// A publish is to be tried again.
     Publish(JobId, u32),
+    /// A promise is to be looked at.
+    Promise(JobId),
     /// The window to re-attach closes.
     Reattach,
     /// Old idempotency keys go.
@@ -66,6 +71,8 @@ pub struct Engine {
     tenants: Tenants,
     fleet: Fleet,
     order: Order,
+    /// The work that is booked.
+    ledger: Ledger,
     /// Ready tasks by kind.
     ready: ReadyCounts,
     /// Ready tasks that wait for a node on which they have not failed, and since when they are ready.
@@ -109,6 +116,7 @@ impl Engine {
             runs: BTreeMap::new(),
             tenants: Tenants::default(),
             fleet: Fleet::default(),
+            ledger: Ledger::default(),
             ready: ReadyCounts::default(),
             picky: BTreeMap::new(),
             limits_held: BTreeMap::new(),
@@ -162,6 +170,11 @@ impl Engine {
                 let submit = intake::Submit { reply, job, tenant, submitter, spec: *spec, key, space_left };
                 self.submitted(turn, submit);
             }
+            Event::DryRunAsked { reply, tenant, spec } => {
+                let (job, submitter, key, space_left) = (JobId(0), "".into(), None, true);
+                let submit = intake::Submit { reply, job, tenant, submitter, spec: *spec, key, space_left };
+                self.dry_run_asked(turn, &submit);
+            }
             Event::CancelAsked { reply, job } => self.cancel_asked(turn, reply, job),
             Event::AmendAsked { reply, job, change } => self.amend_asked(turn, reply, job, *change),
             Event::TenantSetAsked { reply, tenant, limits } => {
@@ -211,6 +224,7 @@ impl Engine {
                 Timer::Lease(worker) => self.lease_due(turn, worker),
                 Timer::Retry(task) => self.make_ready(turn.now.mono, task),
                 Timer::Publish(job, output) => self.publish(turn, job, output),
+                Timer::Promise(job) => self.promise_due(turn, job),
                 Timer::Reattach => self.close_reattach_window(turn),
                 Timer::ForgetKeys => self.forget_keys(turn),
             }

@@ -49,6 +49,15 @@ pub enum Event {
         /// Whether the store has room for more.
         space_left: bool,
     },
+    /// A principal wants to know what would come of a job.
+    DryRunAsked {
+        /// Who waits.
+        reply: ReplyTo,
+        /// Whose.
+        tenant: TenantId,
+        /// What.
+        spec: Box<JobSpec>,
+    },
     /// A principal that may do so wants a job stopped.
     CancelAsked {
         /// Who waits.

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::encode::EncodeSettings;
 use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{Destination, JobSpec, JobState, StageWork, Work};
@@ -15,6 +16,8 @@ use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
 pub use doc::{JobDoc, LiveTask};
+
+use crate::promise::trade::{self, Trade};
 
 /// What the tasks of a stage do: small, because there may be a million of them; the order is assembled at dispatch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -84,6 +87,8 @@ pub struct Stage {
     pub prediction: Prediction,
     /// Whether the job succeeds without it.
     pub optional: bool,
+    /// Whether it is left out.
+    pub dropped: bool,
 }
 
 /// A success.
@@ -226,11 +231,57 @@ pub struct Job {
     pub tasks: Vec<Task>,
     /// Outputs at their places.
     pub published: Vec<Published>,
+    /// What was given up for its deadline, in order; those that were taken back as well.
+    pub trades: Vec<Trade>,
+    /// Since when its deadline is given up: it cannot be kept even at the job's floor.
+    pub late_since: Option<WallMs>,
     /// Set once it ended.
     pub ended: Option<Box<Ended>>,
 }
 
 impl Job {
+    /// A job that was just accepted.
+    #[must_use]
+    pub fn new(id: JobId, tenant: TenantId, submitter: Arc<str>, spec: JobSpec, accepted_at: WallMs) -> Self {
+        Self {
+            id,
+            tenant,
+            submitter,
+            spec,
+            accepted_at,
+            stages: Vec::new(),
+            tasks: Vec::new(),
+            published: Vec::new(),
+            trades: Vec::new(),
+            late_since: None,
+            ended: None,
+        }
+    }
+
+    /// Whether something is given up now.
+    #[must_use]
+    pub fn has_trades(&self) -> bool {
+        self.trades.iter().any(|t| t.undone.is_none())
+    }
+
+    /// The settings of an output, with what was given up.
+    #[must_use]
+    pub fn settings_of(&self, output: u32) -> Option<EncodeSettings> {
+        let mut settings = self.spec.work.outputs().get(output as usize)?.settings.clone();
+        let makes_it = |t: &&Trade| {
+            t.undone.is_none()
+                && self.stages.get(t.stage as usize).and_then(|s| s.step.output()) == Some(output)
+        };
+        self.trades.iter().filter(makes_it).for_each(|t| trade::apply(&mut settings, t.what));
+        Some(settings)
+    }
+
+    /// The stage that makes an output, once it is planned.
+    #[must_use]
+    pub fn stage_of_output(&self, output: u32) -> Option<&Stage> {
+        self.stages.iter().find(|s| s.step.output() == Some(output))
+    }
+
     /// The stage of a task and the stage's index.
     ///
     /// # Panics
@@ -326,7 +377,7 @@ impl Job {
                 Some(TaskWork::Encode {
                     input: input.clone(),
                     source: source.clone(),
-                    settings: spec.settings.clone(),
+                    settings: self.settings_of(output)?,
                     output: spec.name.clone(),
                 })
             }

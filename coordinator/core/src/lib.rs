@@ -16,6 +16,7 @@ pub mod order;
 pub mod placement;
 pub mod planner;
 pub mod policy;
+pub mod promise;
 pub mod record;
 pub mod state;
 pub mod summary;

@@ -54,7 +54,14 @@ fn graph_stage(stage: &GraphStage) -> Stage {
         demand: stage.demand,
         prediction,
         optional: stage.optional,
+        dropped: false,
     }
+}
+
+/// Whether most of the job is unknown until its input has been probed.
+#[must_use]
+pub fn awaits_probe(job: &Job) -> bool {
+    matches!(job.spec.work, Work::Encode { .. }) && job.stages.len() <= 1
 }
 
 fn no_video(facts: &MediaFacts) -> Failure {
@@ -75,6 +82,7 @@ fn probe() -> Stage {
         demand: Demand { cpu: Millicores(250), memory: Bytes(128 * MIB) },
         prediction: Prediction { cpu_ms: 50, wall_ms: 200, model: 0 },
         optional: false,
+        dropped: false,
     }
 }
 
@@ -94,6 +102,7 @@ fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts, video: &VideoFact
         demand: Demand { cpu, memory: Bytes(memory) },
         prediction: encode_cost(settings, facts, video),
         optional: output.optional,
+        dropped: false,
     }
 }
 

@@ -43,6 +43,50 @@ pub struct Policy {
     pub tenant: TenantLimits,
     /// Who is next.
     pub order: OrderPolicy,
+    /// Deadlines.
+    pub promise: PromisePolicy,
+}
+
+/// What becomes of a job whose deadline cannot be kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Admission {
+    /// It is taken, and the answer says so.
+    #[default]
+    Advise,
+    /// It is refused.
+    Refuse,
+}
+
+/// Deadlines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PromisePolicy {
+    /// What becomes of a job whose deadline cannot be kept.
+    pub admission: Admission,
+    /// Share of the farm that promises may fill, in thousandths.
+    pub load_permille: u32,
+    /// The ninth decile of what a task takes against the median, in thousandths.
+    pub p90_permille: u32,
+    /// A job is at risk when it has less time to spare than this share of its critical path, in thousandths,
+    pub margin_permille: u32,
+    /// and this much, in milliseconds. Quality is traded when this much is missing.
+    pub margin_ms: u64,
+    /// How often a promise at risk is looked at, in milliseconds; others at most sixty times as long.
+    pub look_ms: u64,
+}
+
+impl Default for PromisePolicy {
+    fn default() -> Self {
+        Self {
+            admission: Admission::Advise,
+            load_permille: 900,
+            p90_permille: 1_400,
+            margin_permille: 500,
+            margin_ms: 2_000,
+            look_ms: 5_000,
+        }
+    }
 }
 
 /// Who is next.
@@ -170,6 +214,7 @@ impl Default for Policy {
             },
             tenant: TenantLimits::default(),
             order: OrderPolicy::default(),
+            promise: PromisePolicy::default(),
         }
     }
 }

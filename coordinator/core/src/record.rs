@@ -14,6 +14,7 @@ use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Stage};
+use crate::promise::trade::Trade;
 use crate::state::{KeptKey, KnownWorker, TenantLimits};
 
 /// A client's key that makes a repeated submit the same submit.
@@ -123,6 +124,31 @@ pub enum Record {
         /// What of it.
         change: JobChange,
         /// When.
+        at: WallMs,
+    },
+    /// A job gave something up for its deadline.
+    Traded {
+        /// Which.
+        job: JobId,
+        /// What.
+        trade: Trade,
+    },
+    /// A trade was taken back.
+    TradeUndone {
+        /// Whose.
+        job: JobId,
+        /// Which of the job's trades, from 0.
+        number: u32,
+        /// When.
+        at: WallMs,
+    },
+    /// A job's deadline cannot be kept even at its floor.
+    PromiseLate {
+        /// Which.
+        job: JobId,
+        /// When it should be done instead.
+        expected: WallMs,
+        /// When that was found.
         at: WallMs,
     },
     /// A tenant's limits were set.

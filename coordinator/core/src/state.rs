@@ -164,17 +164,8 @@ impl State {
                     let kept = KeptKey { tenant: tenant.clone(), key: key.clone(), job: *job, at: *at };
                     self.keys.insert((tenant.clone(), key.key.clone()), kept);
                 }
-                let accepted = Job {
-                    id: *job,
-                    tenant: self.tenant(tenant),
-                    submitter: self.names.shared(submitter),
-                    spec: spec.clone(),
-                    accepted_at: *at,
-                    stages: Vec::new(),
-                    tasks: Vec::new(),
-                    published: Vec::new(),
-                    ended: None,
-                };
+                let (tenant, submitter) = (self.tenant(tenant), self.names.shared(submitter));
+                let accepted = Job::new(*job, tenant, submitter, spec.clone(), *at);
                 self.jobs.insert(*job, Box::new(accepted));
             }
             Record::StagesPlanned { job, stages } => {
@@ -185,7 +176,26 @@ impl State {
                 job.tasks.reserve_exact(more as usize);
                 job.tasks.resize(job.tasks.len() + more as usize, Task::default());
             }
-            Record::JobAmended { job, change, .. } => amend(&mut self.job(seq, *job)?.spec, change),
+            Record::JobAmended { job, change, .. } => {
+                let job = self.job(seq, *job)?;
+                amend(&mut job.spec, change);
+                if change.deadline.is_some() {
+                    job.late_since = None;
+                }
+            }
+            Record::Traded { job, trade } => {
+                let job = self.job(seq, *job)?;
+                trade.change(&mut job.stages);
+                job.trades.push(*trade);
+            }
+            Record::TradeUndone { job, number, at } => {
+                let job = self.job(seq, *job)?;
+                if let Some(trade) = job.trades.get_mut(*number as usize) {
+                    trade.undone = Some(*at);
+                    trade.change_back(&mut job.stages);
+                }
+            }
+            Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(*at),
             Record::TenantSet { tenant, limits } => {
                 self.tenants.insert(tenant.clone(), *limits);
             }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use golden::{check, every, variants};
 use rushes_core::job::{Ended, Failed, Job, Prediction, Published, Stage, Step, Success, Task, Trouble};
+use rushes_core::promise::trade::{Trade, What};
 use rushes_core::record::{IdempotencyKey, Record, Verdict};
 use rushes_core::state::{KeptKey, KnownWorker, TenantLimits};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
@@ -23,7 +24,7 @@ use rushes_shared::task::{Demand, EncodedOutput, SlotKind, TaskValue, Usage};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
-    TenantSet, LimitSet, JobEnded,
+    Traded, TradeUndone, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried);
 variants!(Job);
 
@@ -102,6 +103,7 @@ fn plans() -> Vec<Stage> {
             demand: Demand { cpu: Millicores(4_000), memory: Bytes(700 << 20) },
             prediction: Prediction { cpu_ms: 240_000, wall_ms: 60_000, model: 1 },
             optional: true,
+            dropped: true,
         })
         .collect()
 }
@@ -205,7 +207,23 @@ fn job() -> Job {
         stages: plans(),
         tasks,
         published: vec![Published { output: 1, artifact: published(), at: AT }],
+        trades: vec![trade(What::Drop)],
+        late_since: Some(AT),
         ended: None,
+    }
+}
+
+fn trade(what: What) -> Trade {
+    Trade {
+        stage: 2,
+        what,
+        missing_ms: 4_000,
+        saved_ms: 30_000,
+        loss: 10,
+        before: Prediction { cpu_ms: 240_000, wall_ms: 60_000, model: 1 },
+        after: Prediction { cpu_ms: 120_000, wall_ms: 30_000, model: 1 },
+        at: AT,
+        undone: Some(AT),
     }
 }
 
@@ -286,6 +304,18 @@ fn golden_records() {
         ("", vec![Record::OutputPublished { job: JOB, output: 1, artifact: published(), at: AT }]),
         ("", every!(JobState: Queued, Running, Succeeded, Failed, Canceled).map(ended).to_vec()),
         ("", every!(Class: Bulk, Standard, Premium, Emergency).map(amended).to_vec()),
+        (
+            "",
+            [
+                What::Preset { from: SpeedPreset::Slow, to: SpeedPreset::Medium },
+                What::Height { from: None, to: 720 },
+                What::Drop,
+            ]
+            .map(|what| Record::Traded { job: JOB, trade: trade(what) })
+            .to_vec(),
+        ),
+        ("", vec![Record::TradeUndone { job: JOB, number: 1, at: AT }]),
+        ("", vec![Record::PromiseLate { job: JOB, expected: AT, at: AT }]),
         ("", vec![Record::TenantSet { tenant: tenant(), limits: TenantLimits::default() }]),
         ("", [Some(3), None].map(|most| Record::LimitSet { name: "dolby".into(), most }).to_vec()),
         ("", vec![Record::WorkerSeen { worker: WORKER, name: "rack-3".into(), at: AT }]),

@@ -5,15 +5,39 @@ use toml::de::{DeTable, DeValue};
 
 use super::{BadRequest, Format, JobRequest};
 
-const JOB: &[&str] = &["kind", "name", "priority", "deadline", "labels", "input", "outputs", "tasks"];
-const OUTPUT: &[&str] = &["name", "destination", "container", "video", "audio"];
+const JOB: &[&str] = &[
+    "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
+    "paused", "input", "outputs", "tasks", "stages",
+];
+const OUTPUT: &[&str] = &["name", "destination", "container", "video", "audio", "optional", "audience"];
 const VIDEO: &[&str] = &["codec", "crf", "preset", "max_width", "max_height"];
 const AUDIO: &[&str] = &["codec", "bitrate"];
+const VALUE: &[&str] = &["creator_tier", "expected_views", "monetised", "trending"];
+const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height"];
+const STAGE: &[&str] = &[
+    "name",
+    "slot",
+    "after",
+    "count",
+    "hold_ms",
+    "cpu_ms",
+    "input",
+    "cpu_millicores",
+    "memory_bytes",
+    "optional",
+];
 
 /// The keys of each type by its schema's name; a test holds them against the schema.
 #[cfg(test)]
-pub(super) const KEYS: &[(&str, &[&str])] =
-    &[("JobRequest", JOB), ("OutputRequest", OUTPUT), ("VideoRequest", VIDEO), ("AudioRequest", AUDIO)];
+pub(super) const KEYS: &[(&str, &[&str])] = &[
+    ("JobRequest", JOB),
+    ("OutputRequest", OUTPUT),
+    ("VideoRequest", VIDEO),
+    ("AudioRequest", AUDIO),
+    ("ContentValue", VALUE),
+    ("QualityFloor", FLOOR),
+    ("StageRequest", STAGE),
+];
 
 pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
     let document = match format {
@@ -84,6 +108,17 @@ fn check_document(document: &Json) -> Result<(), BadRequest> {
         return Err(BadRequest::at("", format!("a job is an object with fields, not {}", named(document))));
     };
     check_keys("", job, JOB)?;
+    for (part, known) in [("value", VALUE), ("floor", FLOOR)] {
+        if let Some(Json::Object(fields)) = job.get(part) {
+            check_keys(part, fields, known)?;
+        }
+    }
+    let stages = job.get("stages").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    for (i, stage) in stages.iter().enumerate() {
+        if let Json::Object(stage) = stage {
+            check_keys(&format!("stages[{i}]"), stage, STAGE)?;
+        }
+    }
     let outputs = job.get("outputs").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     for (i, output) in outputs.iter().enumerate() {
         let Json::Object(output) = output else { continue };

@@ -1,5 +1,6 @@
 use super::*;
-use crate::job::{Destination, Work};
+use crate::job::{Destination, StageWork, Work};
+use crate::task::SlotKind;
 
 const NOW: WallMs = WallMs(1_700_000_000_000);
 
@@ -142,6 +143,35 @@ fn a_request_that_is_written_reads_back() {
     let request = JobRequest::read(Format::Toml, toml).expect("valid");
     let json = serde_json::to_string(&request).expect("it serializes");
     assert_eq!(JobRequest::read(Format::Json, &json), Ok(request));
+}
+
+#[test]
+fn a_graph_names_its_stages_and_what_is_wrong_with_one_is_told_with_its_line() {
+    let toml = "kind = 'graph'\nclass = 'premium'\nvalue.creator_tier = 4\ntags = ['gpu', 'gpu']\nlimits = { dolby = 1 }\n\
+                [[stages]]\nname = 'cut'\ncount = 3\nslot = 'encode'\nhold_ms = 500\n\
+                [[stages]]\nname = 'join'\nafter = ['cut']\nslot = 'finish'\n";
+    let spec = parse(toml).expect("valid");
+    let Work::Graph { stages } = &spec.work else { panic!("a graph") };
+    assert_eq!((stages[0].count, stages[0].slot, &stages[1].after[..]), (3, SlotKind::Encode, &[0][..]));
+    assert_eq!(stages[0].work, StageWork::Noop { hold_ms: 500, cpu_ms: 500 });
+    let needs = spec.needs.expect("tags and limits");
+    assert_eq!((needs.tags, needs.limits["dolby"]), (vec!["gpu".to_owned()], 1));
+    for (wrong, what) in [
+        (
+            toml.replace("after = ['cut']", "after = ['paste']"),
+            "line 13: stages[1].after: there is no stage 'paste'",
+        ),
+        (toml.replace("name = 'join'", "name = 'cut'"), "two stages have the name 'cut'"),
+        (toml.replace("count = 3", "count = 10000"), "more tasks together than a job may have"),
+        (toml.replace("creator_tier = 4", "creator_tier = 6"), "value.creator_tier: should be 0 to 5, not 6"),
+        (toml.replace("creator_tier", "creator_teir"), "did you mean 'creator_tier'?"),
+        (toml.replace("hold_ms", "hold"), "did you mean 'hold_ms'?"),
+        (format!("priority = 3\n{toml}"), "the priority is computed from 'value'"),
+        (format!("floor.drop_optional = true\n{toml}"), "quality is given up only for a deadline"),
+    ] {
+        let error = parse(&wrong).expect_err(what).to_string();
+        assert!(error.contains(what), "{error}");
+    }
 }
 
 #[test]

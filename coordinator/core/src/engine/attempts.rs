@@ -9,6 +9,7 @@ use rushes_shared::task::{Progress, TaskKind, TaskOutcome, TaskValue, Usage};
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews};
 use crate::job::{Job, LiveTask, Step};
+use crate::promise::predict;
 use crate::record::{Record, Verdict};
 use crate::state::brings_down_node;
 
@@ -94,10 +95,15 @@ impl Engine {
     ) {
         let (attempt, worker, queued_ms, at) = (live.attempt, live.worker, live.queued_ms, turn.now.wall);
         let kind = self.state.jobs[&task.job].step(task.index).kind();
-        let speed_permille = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
+        let prediction = self.state.jobs[&task.job].stage_of(task.index).1.prediction;
+        let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
+        let speed_permille = predict::learned(speed_before, prediction, usage.run_ms);
         let success =
             Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at };
         self.emit(turn, success);
+        if speed_permille != speed_before {
+            self.fleet.change(worker, |node| node.set_speed(speed_permille));
+        }
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         run.open -= 1;
         run.touched = true;
@@ -112,8 +118,11 @@ impl Engine {
         }
         let run_ms = at.0.saturating_sub(live.since.0);
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
-        self.task_done(turn.now.mono, task);
+        let stages_done = self.task_done(turn.now.mono, task);
         self.advance(turn, task.job);
+        if stages_done && self.runs.contains_key(&task.job) {
+            self.look_at_promise(turn, task.job);
+        }
     }
 
     /// Counts a failed attempt that was live until now, and decides what follows.

@@ -4,7 +4,7 @@ use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::job::{Class, JobChange};
 use rushes_shared::units::MonoMs;
 
-use super::run::JobRun;
+use super::run::{JobRun, Promise};
 use super::{Engine, Turn};
 use crate::event::{Command, Decision, Refusal, Reply, ReplyTo};
 use crate::job::Job;
@@ -35,6 +35,9 @@ impl Engine {
             return Some(Spot::Emergency((-priority, accepted)));
         }
         let aged = accepted.saturating_sub(priority.saturating_mul(signed(order.age_ms_per_point)));
+        if run.promise == Promise::AtRisk {
+            return Some(Spot::AtRisk((deadline, accepted)));
+        }
         let width = |light| order.width(class, priority_of(run), self.fleet.slots(light));
         if run.live_light >= width(true) || run.live_cpu >= u64::from(width(false)) * 1_000 {
             return Some(Spot::Wide((-(class as i64), aged)));
@@ -99,6 +102,29 @@ impl Engine {
         self.file(id, sig);
     }
 
+    /// Leaves a stage out, or takes it in again, as the state has it.
+    pub(super) fn set_dropped(&mut self, now: MonoMs, id: JobId, at: usize) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
+        let (dropped, stage) = (job.stages[at].dropped, &mut run.stages[at]);
+        if dropped && stage.open > 0 {
+            run.open -= stage.open;
+            stage.open = 0;
+            self.ready.sub(stage.kind, stage.ready);
+            stage.clear();
+            let sig = stage.sig;
+            self.file(id, sig);
+        } else if !dropped && stage.open == 0 && stage.is_left_out {
+            stage.open = stage.count;
+            run.open += stage.count;
+            if stage.waits == 0 && !stage.is_held {
+                self.release_stage(now, id, at);
+            }
+        }
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.stages[at].is_left_out = dropped;
+        }
+    }
+
     /// Queues a task if it still wants an attempt.
     pub(super) fn make_ready(&mut self, now: MonoMs, task: TaskId) {
         let Some(job) = self.state.jobs.get(&task.job) else { return };
@@ -157,7 +183,9 @@ impl Engine {
         let count = &mut self.tenants.at_mut(run.tenant).deadline_jobs;
         *count = *count + u64::from(has_deadline) - u64::from(had_deadline);
         self.decided(turn, Some(id), Decision::JobAmended { change: Box::new(change) });
+        self.rebook(id);
         self.refile(id);
+        self.look_at_promise(turn, id);
         Ok(())
     }
 }

@@ -9,6 +9,8 @@ use rushes_shared::units::{Now, WallMs};
 use super::run::JobRun;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply, ReplyTo};
+use crate::policy::Admission;
+use crate::promise::Forecast;
 use crate::record::{IdempotencyKey, Record};
 
 /// A request to do a job.
@@ -25,25 +27,36 @@ pub(super) struct Submit {
 impl Engine {
     pub(super) fn submitted(&mut self, turn: &mut Turn, submit: Submit) {
         let to = submit.reply;
-        let reply = match self.admit(&submit) {
-            Ok(None) => {
+        let reply = match self.admit(turn.now.wall, &submit) {
+            Ok((None, forecast)) => {
                 let job = submit.job;
                 self.accept(turn, submit);
-                Reply::Accepted { job, created: true }
+                Reply::Accepted { job, created: true, forecast }
             }
-            Ok(Some(job)) => Reply::Accepted { job, created: false },
+            Ok((Some(job), forecast)) => Reply::Accepted { job, created: false, forecast },
             Err(refusal) => Reply::Refused(refusal),
         };
         self.command(turn, Command::Answer { to, reply });
     }
 
-    /// `Ok(None)`: a new job; `Ok(Some)`: the job that the same key made before.
-    fn admit(&self, submit: &Submit) -> Result<Option<JobId>, Refusal> {
+    /// Says what would come of a submit.
+    pub(super) fn dry_run_asked(&mut self, turn: &mut Turn, submit: &Submit) {
+        let reply = match self.admit(turn.now.wall, submit) {
+            Ok((_, forecast)) => Reply::Forecast(forecast),
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        self.command(turn, Command::Answer { to: submit.reply, reply });
+    }
+
+    /// What is expected of a new job, or the job that the same key made before.
+    fn admit(&self, now: WallMs, submit: &Submit) -> Result<(Option<JobId>, Forecast), Refusal> {
         if let Some(key) = &submit.key
             && let Some(kept) = self.state.keys.get(&(submit.tenant.clone(), key.key.clone()))
         {
             let same = kept.key.fingerprint == key.fingerprint;
-            return if same { Ok(Some(kept.job)) } else { Err(Refusal::KeyReused(kept.job)) };
+            let forecast =
+                self.state.jobs.get(&kept.job).map_or_else(Forecast::default, |j| self.forecast(j, now));
+            return if same { Ok((Some(kept.job), forecast)) } else { Err(Refusal::KeyReused(kept.job)) };
         }
         if !submit.space_left {
             return Err(Refusal::DiskNearlyFull);
@@ -60,7 +73,14 @@ impl Engine {
         let has_deadline = spec.deadline.is_some();
         self.within_ceilings(&submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
         self.needs_can_be_met(spec)?;
-        Ok(None)
+        let forecast = self.forecast_of(spec, &submit.tenant, now);
+        if let (Admission::Refuse, Some(deadline), Some(false)) =
+            (self.policy.promise.admission, spec.deadline, forecast.can_keep)
+        {
+            let expected = forecast.expected_finish.unwrap_or(deadline);
+            return Err(Refusal::CannotKeep { deadline, expected });
+        }
+        Ok((None, forecast))
     }
 
     /// Whether a tenant may ask for this.
@@ -113,6 +133,9 @@ impl Engine {
         self.enter_run(job);
         self.notify(turn, Some(job), FarmNews::JobAccepted);
         self.advance(turn, job);
+        if self.runs.contains_key(&job) {
+            self.look_at_promise(turn, job);
+        }
     }
 
     /// Gives a live job what is known of it only in memory.
@@ -135,6 +158,7 @@ impl Engine {
     pub(super) fn leave_run(&mut self, id: JobId) -> Box<JobRun> {
         self.unfile(id);
         let run = self.runs.remove(&id).expect("a live job has a run");
+        self.unbook_job(&run);
         run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
         self.jobs_started -= u64::from(run.is_started);
         let spec = &self.state.jobs[&id].spec;

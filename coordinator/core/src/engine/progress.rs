@@ -61,8 +61,12 @@ impl Engine {
             }
         }
         self.count_started(id);
+        self.rebook(id);
         self.end_given_up(turn, id);
         self.advance(turn, id);
+        if self.runs.contains_key(&id) {
+            self.wake_for_promise(turn.now, id, 1);
+        }
     }
 
     /// Releases what waited for workers to re-attach.
@@ -80,6 +84,7 @@ impl Engine {
         let first = self.state.jobs[&id].stages.len();
         self.emit(turn, Record::StagesPlanned { job: id, stages });
         self.enter_stages(id, first);
+        self.rebook(id);
         for at in first..self.state.jobs[&id].stages.len() {
             if self.runs[&id].stages[at].waits == 0 {
                 self.release_stage(turn.now.mono, id, at);
@@ -111,15 +116,17 @@ impl Engine {
         }
     }
 
-    /// Counts a task that has just succeeded, and releases the stages that only waited for its stage.
-    pub(super) fn task_done(&mut self, now: MonoMs, task: TaskId) {
+    /// Counts a task that has just succeeded, and releases the stages that only waited for its stage. Whether
+    /// that stage is complete.
+    pub(super) fn task_done(&mut self, now: MonoMs, task: TaskId) -> bool {
+        self.unbook_task(task);
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
-            return;
+            return false;
         };
         let at = job.stage_of(task.index).0;
         run.stages[at].open -= 1;
         if run.stages[at].open > 0 {
-            return;
+            return false;
         }
         let done = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
         let mut released = Vec::new();
@@ -132,6 +139,7 @@ impl Engine {
             }
         }
         released.into_iter().for_each(|later| self.release_stage(now, task.job, later));
+        true
     }
 
     /// Outputs whose file is made but not at its place.
@@ -144,7 +152,9 @@ impl Engine {
 
     fn is_complete(&self, id: JobId) -> bool {
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return false };
-        run.open == 0 && job.published.len() == job.spec.work.outputs().len()
+        let is_wanted = |output| job.stage_of_output(output).is_none_or(|s| !s.dropped);
+        let wanted = (0..).zip(job.spec.work.outputs()).filter(|(output, _)| is_wanted(*output)).count();
+        run.open == 0 && job.published.len() == wanted
     }
 
     pub(super) fn publish(&mut self, turn: &mut Turn, id: JobId, output: u32) {

@@ -11,9 +11,22 @@ use crate::job::{LiveTask, Stage, Task};
 use crate::order::Spot;
 use crate::order::fair::TenantIx;
 use crate::order::signature::SigIx;
+use crate::promise::ledger::Booking;
 
 /// Nodes that are remembered to have a job's input.
 const MOST_INPUT_NODES: usize = 8;
+
+/// How a job stands to its deadline.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// It has none, or it is given up.
+    #[default]
+    None,
+    /// There is time to spare.
+    Fine,
+    /// There is little: it goes ahead.
+    AtRisk,
+}
 
 /// A live job.
 #[derive(Debug)]
@@ -23,6 +36,11 @@ pub(super) struct JobRun {
     pub(super) priority: u8,
     /// Where it stands in the queue; `None` while nothing of it may start.
     pub(super) spot: Option<Spot>,
+    pub(super) promise: Promise,
+    /// When its promise is looked at next.
+    pub(super) looks_at: Option<MonoMs>,
+    /// What it has booked.
+    pub(super) booked: Booking,
     pub(super) stages: Vec<StageRun>,
     /// Tasks that have not succeeded.
     pub(super) open: u32,
@@ -64,6 +82,8 @@ pub(super) struct StageRun {
     pub(super) is_released: bool,
     /// Whether it waits for workers of the reign before to re-attach.
     pub(super) is_held: bool,
+    /// Whether it is left out of the job.
+    pub(super) is_left_out: bool,
     /// Since when the tasks of `next..` are ready.
     pub(super) since: MonoMs,
     /// The first task that has not been started in this reign.
@@ -80,6 +100,9 @@ impl JobRun {
             tenant,
             priority,
             spot: None,
+            promise: Promise::None,
+            looks_at: None,
+            booked: Booking::default(),
             stages: Vec::new(),
             open: 0,
             touched: false,
@@ -138,7 +161,7 @@ impl StageRun {
     pub(super) fn new(first: u32, stage: &Stage, sig: SigIx, waits: u32, tasks: &[Task]) -> Self {
         let count = stage.count;
         let own = &tasks[first as usize..(first + count) as usize];
-        let open = own.iter().filter(|t| t.success.is_none()).count();
+        let open = if stage.dropped { 0 } else { own.iter().filter(|t| t.success.is_none()).count() };
         Self {
             first,
             count,
@@ -149,6 +172,7 @@ impl StageRun {
             ready: 0,
             is_released: false,
             is_held: false,
+            is_left_out: stage.dropped,
             since: MonoMs(0),
             next: first,
             skip: BTreeSet::new(),
@@ -227,7 +251,12 @@ impl StageRun {
         }
     }
 
-    /// Nothing of it is ready any more: its job ends.
+    /// Whether nothing of it has been started.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.next == self.first && self.open == self.count && self.skip.is_empty() && self.returned.is_empty()
+    }
+
+    /// Nothing of it is ready any more.
     pub(super) fn clear(&mut self) {
         self.ready = 0;
         self.is_released = false;

@@ -2,6 +2,9 @@
 
 use rushes_shared::id::{JobId, TenantId, WorkerId};
 use rushes_shared::job::{Class, Priority};
+use rushes_shared::units::WallMs;
+
+use crate::promise::Forecast;
 
 /// Why a request is refused. Each has its HTTP status in the shell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,6 +78,17 @@ pub enum Refusal {
         /// How many there are.
         most: u32,
     },
+    /// The deadline cannot be kept, and such jobs are not taken.
+    #[error(
+        "the deadline {} cannot be kept: the job should be done by {}; ask for that, or lower its quality floor (engine.promise.admission)",
+        .deadline.to_rfc3339(), .expected.to_rfc3339()
+    )]
+    CannotKeep {
+        /// What was asked for.
+        deadline: WallMs,
+        /// When it should be done.
+        expected: WallMs,
+    },
     /// Too many different combinations of tags, pool and named limits.
     #[error(
         "the farm's jobs name {limit} different combinations of tags, pool and limits, the most that it keeps apart (engine.order.max_needs); use one that is in use"
@@ -100,6 +114,7 @@ impl Refusal {
             | Self::KeyReused(_)
             | Self::ClassTooHigh { .. }
             | Self::PriorityTooHigh { .. }
+            | Self::CannotKeep { .. }
             | Self::LimitTooLow { .. } => None,
             Self::FarmFull { .. }
             | Self::TenantFull { .. }
@@ -119,7 +134,11 @@ pub enum Reply {
         job: JobId,
         /// Whether this request made it.
         created: bool,
+        /// What is expected of it.
+        forecast: Forecast,
     },
+    /// What would come of a submit.
+    Forecast(Forecast),
     /// A cancel took effect.
     Canceled {
         /// The job.

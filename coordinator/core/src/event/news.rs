@@ -9,6 +9,8 @@ use rushes_shared::job::{JobChange, JobState};
 use rushes_shared::task::{Progress, TaskKind};
 use rushes_shared::units::WallMs;
 
+use crate::promise::trade::Trade;
+
 /// What those who watch are told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FarmEvent {
@@ -138,6 +140,30 @@ pub enum Decision {
         /// What of it.
         change: Box<JobChange>,
     },
+    /// A job has little time to spare: it goes ahead.
+    PromiseAtRisk {
+        /// When it should be done.
+        deadline: WallMs,
+        /// What it has to spare beyond what it should still take, in milliseconds.
+        spare_ms: u64,
+    },
+    /// A job's deadline cannot be kept even at its floor: it goes back to its class.
+    PromiseLate {
+        /// When it should be done.
+        deadline: WallMs,
+        /// When it should be done instead.
+        expected: WallMs,
+    },
+    /// A job gave something up for its deadline.
+    Traded {
+        /// What.
+        trade: Box<Trade>,
+    },
+    /// A trade was taken back: there is time after all.
+    TradeUndone {
+        /// What.
+        trade: Box<Trade>,
+    },
 }
 
 impl Decision {
@@ -146,6 +172,10 @@ impl Decision {
     pub fn name(&self) -> &'static str {
         match self {
             Self::JobAmended { .. } => "job_amended",
+            Self::PromiseAtRisk { .. } => "promise_at_risk",
+            Self::PromiseLate { .. } => "promise_late",
+            Self::Traded { .. } => "traded",
+            Self::TradeUndone { .. } => "trade_undone",
         }
     }
 }
@@ -154,6 +184,19 @@ impl fmt::Display for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::JobAmended { change } => amended(change, f),
+            Self::PromiseAtRisk { deadline, spare_ms } => {
+                let deadline = deadline.to_rfc3339();
+                write!(f, "{spare_ms} ms to spare before the deadline {deadline}: goes ahead of others")
+            }
+            Self::PromiseLate { deadline, expected } => {
+                let (deadline, expected) = (deadline.to_rfc3339(), expected.to_rfc3339());
+                write!(f, "the deadline {deadline} cannot be kept even at the floor; expected by {expected}")
+            }
+            Self::Traded { trade } => {
+                let Trade { saved_ms, missing_ms, .. } = **trade;
+                write!(f, "{}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved", trade.what)
+            }
+            Self::TradeUndone { trade } => write!(f, "taken back, there is time: {}", trade.what),
         }
     }
 }

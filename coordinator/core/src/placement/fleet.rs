@@ -9,6 +9,7 @@ use rushes_shared::units::MonoMs;
 use super::index::Index;
 use super::node::{Holding, Node};
 use crate::order::signature::{SigIx, Signature, Signatures};
+use crate::promise::ledger::Power;
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -18,6 +19,10 @@ pub struct Fleet {
     running: BTreeMap<TaskKind, u64>,
     cores: u64,
     light: u64,
+    /// What open nodes get done.
+    power: Power,
+    /// What their cores and slots would get done at speed 1.
+    plain: Power,
     /// Nodes whose cores are kept for a signature.
     reserved: BTreeMap<SigIx, WorkerId>,
 }
@@ -55,6 +60,11 @@ impl Fleet {
     pub fn insert(&mut self, id: WorkerId, node: Node) {
         self.cores += u64::from(node.facts.cpu.0);
         self.light += u64::from(node.facts.light_slots);
+        let (power, plain) = node.power();
+        self.power.cores += power.cores;
+        self.power.light += power.light;
+        self.plain.cores += plain.cores;
+        self.plain.light += plain.light;
         let before = self.nodes.insert(id, node);
         assert!(before.is_none(), "{id} is entered twice");
         self.change(id, |_| {});
@@ -63,6 +73,7 @@ impl Fleet {
     /// Takes a node out.
     pub fn remove(&mut self, id: WorkerId) -> Option<Node> {
         self.unreserve_node(id);
+        self.change(id, |node| node.leaving = true);
         let mut node = self.nodes.remove(&id)?;
         self.cores -= u64::from(node.facts.cpu.0);
         self.light -= u64::from(node.facts.light_slots);
@@ -77,7 +88,15 @@ impl Fleet {
     pub fn change<T>(&mut self, id: WorkerId, with: impl FnOnce(&mut Node) -> T) -> Option<T> {
         let node = self.nodes.get_mut(&id)?;
         let (cores, light) = (node.facts.cpu.0, node.facts.light_slots);
+        let before = node.power();
         let result = with(node);
+        let after = node.power();
+        for (sum, before, after) in
+            [(&mut self.power, before.0, after.0), (&mut self.plain, before.1, after.1)]
+        {
+            sum.cores = sum.cores + after.cores - before.cores;
+            sum.light = sum.light + after.light - before.light;
+        }
         self.cores = self.cores + u64::from(node.facts.cpu.0) - u64::from(cores);
         self.light = self.light + u64::from(node.facts.light_slots) - u64::from(light);
         self.index.update(id, node);
@@ -116,6 +135,20 @@ impl Fleet {
     #[must_use]
     pub fn running(&self, kind: TaskKind) -> u64 {
         self.running.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// What the open nodes get done.
+    #[must_use]
+    pub fn power(&self) -> Power {
+        self.power
+    }
+
+    /// Their speed in the mean, in thousandths.
+    #[must_use]
+    pub fn usual_speed(&self) -> u32 {
+        let of = |power: u64, plain: u64| power.saturating_mul(1_000).checked_div(plain);
+        let speed = of(self.power.cores, self.plain.cores).or(of(self.power.light, self.plain.light));
+        u32::try_from(speed.unwrap_or(1_000)).unwrap_or(1_000).max(1)
     }
 
     /// Slots of all nodes: light ones, or whole cores.

@@ -60,7 +60,7 @@ impl Shape {
 }
 
 /// A quarter of an octave is about 19 %: nodes closer than that are equally fast.
-fn speed_step(permille: u32) -> i32 {
+pub(super) fn speed_step(permille: u32) -> i32 {
     let speed = u64::from(permille.max(1));
     // The fourth power of the speed has four times its logarithm.
     let fourth = u128::from(speed).pow(4);

@@ -8,10 +8,11 @@ use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Demand, SlotKind, TaskKind};
 use rushes_shared::units::{Bytes, Millicores, MonoMs};
 
-use super::index::Placed;
+use super::index::{Placed, speed_step};
 use crate::event::LinkId;
 use crate::order::fair::TenantIx;
 use crate::order::signature::{SigIx, Signature};
+use crate::promise::ledger::Power;
 
 /// What begins the tag that puts a node into a pool of its own: `pool:NAME`.
 pub const POOL_TAG: &str = "pool:";
@@ -108,7 +109,7 @@ impl Node {
 
     /// Takes in what was learned of its speed.
     pub fn set_speed(&mut self, permille: u32) {
-        self.shape_changed |= permille != self.speed_permille;
+        self.shape_changed |= speed_step(permille) != speed_step(self.speed_permille);
         self.speed_permille = permille;
     }
 
@@ -116,6 +117,18 @@ impl Node {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.link.is_some() && !self.leaving && !self.draining && !self.lapsed
+    }
+
+    /// What it gets done while it is open, at its speed and at speed 1.
+    #[must_use]
+    pub fn power(&self) -> (Power, Power) {
+        if !self.is_open() {
+            return (Power::default(), Power::default());
+        }
+        let (cores, light) = (u64::from(self.facts.cpu.0), u64::from(self.facts.light_slots) * 1_000);
+        let speed = u64::from(self.speed_permille);
+        let power = Power { cores: cores * speed / 1_000, light: light * speed / 1_000 };
+        (power, Power { cores, light })
     }
 
     /// Whether it has what the signature asks for, room aside.

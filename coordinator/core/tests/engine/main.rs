@@ -8,5 +8,6 @@ mod crashes;
 mod intake;
 mod order;
 mod outputs;
+mod promises;
 mod random;
 mod workers;

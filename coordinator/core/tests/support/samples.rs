@@ -4,10 +4,10 @@ use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::{EncodeSettings, SpeedPreset};
 use rushes_shared::id::AttemptId;
-use rushes_shared::job::{Destination, JobSpec, OutputSpec, Priority, Work};
+use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::node::{EncoderFact, NodeFacts};
-use rushes_shared::task::{EncodedOutput, TaskOrder, TaskValue, TaskWork};
+use rushes_shared::task::{Demand, EncodedOutput, SlotKind, TaskOrder, TaskValue, TaskWork};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 /// The wall clock when a world begins, in milliseconds.
@@ -59,6 +59,28 @@ pub(crate) fn with_preset(mut spec: JobSpec, preset: SpeedPreset) -> JobSpec {
         outputs.iter_mut().for_each(|o| o.settings.video.preset = preset);
     }
     spec
+}
+
+/// A job of its own stages.
+pub(crate) fn graph(stages: Vec<GraphStage>) -> JobSpec {
+    spec(Work::Graph { stages })
+}
+
+/// Tasks that hold a slot, or a core, for so long.
+pub(crate) fn stage(name: &str, slot: SlotKind, count: u32, hold_ms: u32, after: &[u32]) -> GraphStage {
+    GraphStage {
+        name: name.to_owned(),
+        slot,
+        after: after.to_vec(),
+        count,
+        work: StageWork::Noop { hold_ms, cpu_ms: hold_ms },
+        demand: Demand { cpu: Millicores(1_000), memory: Bytes(1 << 20) },
+        optional: false,
+    }
+}
+
+pub(crate) fn in_class(spec: JobSpec, class: Class) -> JobSpec {
+    JobSpec { class, ..spec }
 }
 
 pub(crate) fn key(key: &str, body: u8) -> IdempotencyKey {

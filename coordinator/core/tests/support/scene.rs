@@ -4,10 +4,11 @@ use rushes_core::event::Event;
 use rushes_core::policy::Policy;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, WorkerId};
-use rushes_shared::job::JobSpec;
+use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{TaskKind, TaskOutcome, TaskValue, Usage};
+use rushes_shared::units::Millicores;
 
 use super::world::{Ask, World};
 use super::{laws, samples, tell};
@@ -68,6 +69,22 @@ impl Scene {
     pub(crate) fn cancel(&mut self, job: u128) {
         self.world.cancel(rushes_shared::id::JobId(job));
         self.rest();
+    }
+
+    pub(crate) fn amend(&mut self, job: u128, change: JobChange) {
+        self.world.amend(rushes_shared::id::JobId(job), change);
+        self.rest();
+    }
+
+    pub(crate) fn dry_run(&mut self, spec: JobSpec) {
+        self.world.dry_run(spec);
+        self.rest();
+    }
+
+    /// A node of so many cores and as many light slots.
+    pub(crate) fn join_with_cores(&mut self, name: char, cores: u32) {
+        let cpu = Millicores(cores * 1_000);
+        self.join_as(name, NodeFacts { cpu, light_slots: cores, ..samples::node(&name.to_string()) });
     }
 
     pub(crate) fn drain(&mut self, name: char, draining: bool) {

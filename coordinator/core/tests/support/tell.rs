@@ -31,12 +31,17 @@ fn list(attempts: &[AttemptId]) -> String {
 pub(crate) fn line(command: &Command) -> Option<String> {
     Some(match command {
         Command::Answer { reply, .. } => match reply {
-            Reply::Accepted { job, created: true } => format!("accepted j{}", job.0),
-            Reply::Accepted { job, created: false } => format!("accepted before as j{}", job.0),
+            Reply::Accepted { job, created: true, .. } => format!("accepted j{}", job.0),
+            Reply::Accepted { job, created: false, .. } => format!("accepted before as j{}", job.0),
             Reply::Canceled { job } => format!("canceled j{}", job.0),
             Reply::Drained { worker, draining: true } => format!("drained {}", letter(*worker)),
             Reply::Drained { worker, draining: false } => format!("resumed {}", letter(*worker)),
             Reply::Amended { job } => format!("amended j{}", job.0),
+            Reply::Forecast(forecast) => match forecast.can_keep {
+                Some(true) => "can be kept".to_owned(),
+                Some(false) => "cannot be kept".to_owned(),
+                None => "nothing promised".to_owned(),
+            },
             Reply::LimitsSet => "limits set".to_owned(),
             Reply::Refused(refusal) => {
                 let name = format!("{refusal:?}");

@@ -11,7 +11,7 @@ use rushes_core::policy::Policy;
 use rushes_core::record::{self, IdempotencyKey, Record};
 use rushes_core::state::State;
 use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::job::JobSpec;
+use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOutcome};
 use rushes_shared::units::{MonoMs, Now, WallMs};
@@ -266,6 +266,17 @@ impl World {
         let reply = ReplyTo(self.number());
         self.cancels.insert(job);
         self.tell(Event::CancelAsked { reply, job });
+    }
+
+    pub(crate) fn amend(&mut self, job: JobId, change: JobChange) {
+        let reply = ReplyTo(self.number());
+        self.tell(Event::AmendAsked { reply, job, change: Box::new(change) });
+    }
+
+    pub(crate) fn dry_run(&mut self, spec: JobSpec) {
+        let reply = ReplyTo(self.number());
+        let tenant = TenantId::default_tenant();
+        self.tell(Event::DryRunAsked { reply, tenant, spec: Box::new(spec) });
     }
 
     pub(crate) fn drain(&mut self, worker: WorkerId, draining: bool) {

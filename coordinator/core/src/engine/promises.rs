@@ -1,0 +1,278 @@
+//! Keeps promises: knows how much time each job with a deadline has to spare, moves those that run short ahead, trades
+//! quality for time within their floor, takes that back, and says early and plainly when one cannot be kept.
+
+use rushes_shared::id::{JobId, TaskId, TenantId};
+use rushes_shared::job::JobSpec;
+use rushes_shared::units::{Now, WallMs};
+
+use super::run::{JobRun, Promise};
+use super::{Engine, Timer, Turn};
+use crate::event::Decision;
+use crate::job::{Job, Stage};
+use crate::planner;
+use crate::promise::Forecast;
+use crate::promise::ledger::{Booking, Load, Power};
+use crate::promise::path::{self, Left, Path};
+use crate::promise::predict::Predictor;
+use crate::promise::trade;
+use crate::record::Record;
+
+/// Trades that one look at a job takes at most; the next look takes more.
+const MOST_TRADES: usize = 64;
+
+impl Engine {
+    /// Enters what a job still takes into the books, in place of what it had booked before.
+    pub(super) fn rebook(&mut self, id: JobId) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
+        let mut load = Load::default();
+        if !job.spec.paused {
+            for (stage, entered) in job.stages.iter().zip(&run.stages).filter(|(s, _)| !s.dropped) {
+                load = load.plus(path::load_of(stage).times(entered.open));
+            }
+        }
+        let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
+        let booking = Booking { class: job.spec.class, deadline, load };
+        let before = std::mem::replace(&mut self.runs.get_mut(&id).expect("just seen").booked, booking);
+        self.ledger.unbook(&before);
+        self.ledger.book(&booking);
+    }
+
+    /// Takes a task that is done off the books.
+    pub(super) fn unbook_task(&mut self, task: TaskId) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
+            return;
+        };
+        let one = path::load_of(job.stage_of(task.index).1);
+        let load = Load {
+            cores_ms: one.cores_ms.min(run.booked.load.cores_ms),
+            light_ms: one.light_ms.min(run.booked.load.light_ms),
+        };
+        self.ledger.unbook(&Booking { load, ..run.booked });
+        run.booked.load = run.booked.load.minus(load);
+    }
+
+    /// Takes the rest of an ending job off the books.
+    pub(super) fn unbook_job(&mut self, run: &JobRun) {
+        self.ledger.unbook(&run.booked);
+    }
+
+    /// What the job should still take, with the farm to itself.
+    fn path_of(&self, stages: &[Stage], run: &JobRun, now: WallMs) -> Path {
+        let mut left = Vec::with_capacity(stages.len());
+        for (stage, entered) in stages.iter().zip(&run.stages) {
+            let open = if stage.dropped { 0 } else { entered.open };
+            let range = entered.first..entered.first + entered.count;
+            let all_run = open > 0 && entered.ready == 0 && entered.is_released;
+            let since = || run.live.range(range).flat_map(|(_, l)| l).map(|l| l.since).max();
+            let running_ms = if all_run { since().map(|s| now.0.saturating_sub(s.0)) } else { None };
+            left.push(Left { stage, open, running_ms });
+        }
+        path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
+    }
+
+    fn predictor(&self) -> Predictor {
+        Predictor { p90_permille: self.policy.promise.p90_permille }
+    }
+
+    /// Looks at a job's promise, moves it to where it belongs, and says when to look again.
+    pub(super) fn look_at_promise(&mut self, turn: &mut Turn, id: JobId) {
+        let Some(job) = self.state.jobs.get(&id) else { return };
+        let Some(deadline) = job.spec.deadline else {
+            return self.stand(id, Promise::None);
+        };
+        if job.late_since.is_some() || job.spec.paused {
+            return self.stand(id, Promise::None);
+        }
+        let now = turn.now.wall;
+        if !planner::awaits_probe(job) && self.fleet.power() != Power::default() {
+            self.take_back(turn, id, deadline);
+            self.trade(turn, id, deadline);
+            self.advance(turn, id);
+        }
+        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
+        let path = self.path_of(&job.stages, run, now);
+        let spare = spare(now, deadline, path.p90_ms);
+        if now.0.saturating_add(path.p50_ms) > deadline.0 && self.fleet.power() != Power::default() {
+            return self.declare_late(turn, id, deadline, path);
+        }
+        let margin = self.margin(path);
+        let was_at_risk = run.promise == Promise::AtRisk;
+        // One that was saved by a hair would be moved to and fro.
+        let is_at_risk = spare < if was_at_risk { margin.saturating_mul(5) / 4 } else { margin };
+        let most = self.policy.promise.look_ms.max(1);
+        let wait = if is_at_risk || job.has_trades() {
+            most
+        } else {
+            u64::try_from(spare - margin).unwrap_or(0).clamp(1, most.saturating_mul(60))
+        };
+        if is_at_risk && !was_at_risk {
+            let spare_ms = spare.max(0).unsigned_abs();
+            self.decided(turn, Some(id), Decision::PromiseAtRisk { deadline, spare_ms });
+        }
+        self.stand(id, if is_at_risk { Promise::AtRisk } else { Promise::Fine });
+        self.wake_for_promise(turn.now, id, wait);
+    }
+
+    /// Looks at a job's promise after so long, unless it is looked at before.
+    pub(super) fn wake_for_promise(&mut self, now: Now, id: JobId, wait_ms: u64) {
+        if self.state.jobs[&id].spec.deadline.is_none() {
+            return;
+        }
+        let at = now.mono.plus(wait_ms);
+        let run = self.runs.get_mut(&id).expect("a live job has a run");
+        if run.looks_at.is_none_or(|before| at < before || before <= now.mono) {
+            run.looks_at = Some(at);
+            self.wake_at(at, Timer::Promise(id));
+        }
+    }
+
+    pub(super) fn promise_due(&mut self, turn: &mut Turn, id: JobId) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if run.looks_at.is_some_and(|at| at <= turn.now.mono) {
+            run.looks_at = None;
+            self.look_at_promise(turn, id);
+        }
+    }
+
+    /// How much time a job has to have to spare beyond its critical path, in milliseconds.
+    fn margin(&self, path: Path) -> i64 {
+        let policy = &self.policy.promise;
+        let share = path.p90_ms.saturating_mul(u64::from(policy.margin_permille)) / 1_000;
+        i64::try_from(share.saturating_add(policy.margin_ms)).unwrap_or(i64::MAX)
+    }
+
+    fn stand(&mut self, id: JobId, promise: Promise) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if run.promise != promise {
+            run.promise = promise;
+            self.refile(id);
+        }
+    }
+
+    fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, path: Path) {
+        let at = turn.now.wall;
+        let expected = WallMs(at.0.saturating_add(path.p50_ms));
+        self.emit(turn, Record::PromiseLate { job: id, expected, at });
+        self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected });
+        self.rebook(id);
+        self.stand(id, Promise::None);
+    }
+
+    /// Takes trades, the cheapest first, until the job can be done in time or nothing is left to give up. Going ahead of
+    /// others comes first: nothing is given up while that is enough.
+    fn trade(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
+        for _ in 0..MOST_TRADES {
+            let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+            let now = turn.now.wall;
+            let path = self.path_of(&job.stages, run, now);
+            let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
+            let missing = wanted.saturating_sub(spare(now, deadline, path.p90_ms));
+            if missing <= 0 {
+                return;
+            }
+            let mut options =
+                trade::options(job, |at| run.stages[at].is_untouched(), missing.unsigned_abs(), now);
+            options.retain(|option| {
+                let mut tried = job.stages.clone();
+                option.change(&mut tried);
+                self.path_of(&tried, run, now).p90_ms < path.p90_ms
+            });
+            let Some(trade) = trade::cheapest(&options) else { return };
+            self.emit(turn, Record::Traded { job: id, trade });
+            self.decided(turn, Some(id), Decision::Traded { trade: Box::new(trade) });
+            self.after_trade(turn, id, trade.stage);
+        }
+    }
+
+    /// Takes trades back, the latest first, while the job has time to spare even so.
+    fn take_back(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
+        for _ in 0..MOST_TRADES {
+            let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+            let Some((number, trade)) = job.trades.iter().enumerate().rfind(|(_, t)| t.undone.is_none())
+            else {
+                return;
+            };
+            let trade = *trade;
+            let at = trade.stage as usize;
+            if !run.stages[at].is_untouched() && !job.stages[at].dropped {
+                return;
+            }
+            let mut tried = job.stages.clone();
+            trade.change_back(&mut tried);
+            let now = turn.now.wall;
+            let path = self.path_of(&tried, run, now);
+            // Once more than what is needed, so that it is not given up again at the next look.
+            if spare(now, deadline, path.p90_ms) < self.margin(path).saturating_mul(3) / 2 {
+                return;
+            }
+            let number = u32::try_from(number).expect("trades of a job are few");
+            self.emit(turn, Record::TradeUndone { job: id, number, at: now });
+            self.decided(turn, Some(id), Decision::TradeUndone { trade: Box::new(trade) });
+            self.after_trade(turn, id, trade.stage);
+        }
+    }
+
+    /// Brings the queue and the books in line with a stage that was changed.
+    fn after_trade(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
+        self.set_dropped(turn.now.mono, id, stage as usize);
+        self.rebook(id);
+    }
+
+    /// When a job should be done, and whether its deadline can be kept. Answers submits and dry runs.
+    pub(super) fn forecast(&self, job: &Job, now: WallMs) -> Forecast {
+        let power = self.fleet.power();
+        if power == Power::default() || planner::awaits_probe(job) {
+            return Forecast::default();
+        }
+        let stages = match self.planned(job) {
+            Some(stages) => stages,
+            None => return Forecast::default(),
+        };
+        let left: Vec<Left<'_>> =
+            stages.iter().map(|stage| Left { stage, open: stage.count, running_ms: None }).collect();
+        let path = path::remaining(&left, self.predictor(), power, self.fleet.usual_speed());
+        let load = stages
+            .iter()
+            .fold(Load::default(), |sum, stage| sum.plus(path::load_of(stage).times(stage.count)));
+        let spec = &job.spec;
+        let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
+        let in_turn = WallMs(now.0.saturating_add(wait).saturating_add(path.p50_ms));
+        let Some(deadline) = spec.deadline else {
+            return Forecast { expected_finish: Some(in_turn), can_keep: None };
+        };
+        let lowest = self.at_floor(spec, &stages);
+        let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
+        let power = power.share(self.policy.promise.load_permille);
+        let can_keep = fits && self.ledger.can_take(now, deadline, load, power);
+        let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
+        let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
+        let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
+        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
+    }
+
+    /// The critical path of a job that gives up all that it may.
+    fn at_floor(&self, spec: &JobSpec, stages: &[Stage]) -> Path {
+        let keeps = |stage: &Stage| !(stage.optional && spec.floor.drop_optional);
+        let left: Vec<Left<'_>> = stages
+            .iter()
+            .map(|stage| Left { stage, open: if keeps(stage) { stage.count } else { 0 }, running_ms: None })
+            .collect();
+        path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
+    }
+
+    /// What is expected of a job that was not submitted yet.
+    pub(super) fn forecast_of(&self, spec: &JobSpec, tenant: &TenantId, now: WallMs) -> Forecast {
+        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), spec.clone(), now), now)
+    }
+
+    /// The stages of a job that was planned, or that can be planned at once.
+    fn planned(&self, job: &Job) -> Option<Vec<Stage>> {
+        if job.stages.is_empty() { planner::next_stages(job).ok() } else { Some(job.stages.clone()) }
+    }
+}
+
+/// Time that a job has to spare before its deadline, in milliseconds; below zero where it will be late.
+fn spare(now: WallMs, deadline: WallMs, path_ms: u64) -> i64 {
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    signed(deadline.0).saturating_sub(signed(now.0)).saturating_sub(signed(path_ms))
+}

@@ -1,0 +1,25 @@
+//! Deadlines: what a job should still take, whether its promise can be kept, and what may be given up to keep it.
+//!
+//! ```text
+//! predict  what one task should take on a node; what outcomes teach about the node's speed
+//! path     what a job should still take if nothing else ran: its critical path
+//! ledger   the work that is booked, by class and by deadline
+//! trade    quality for time, within the job's floor
+//! ```
+
+pub mod ledger;
+pub mod path;
+pub mod predict;
+pub mod trade;
+
+use rushes_shared::units::WallMs;
+
+/// What the engine expects of a job.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Forecast {
+    /// When it should be done. `None` where too little is known: no worker is there, or its input has not been probed.
+    pub expected_finish: Option<WallMs>,
+    /// Whether its deadline can be kept, if need be at its floor and ahead of its turn. `None` without a deadline or
+    /// where too little is known.
+    pub can_keep: Option<bool>,
+}
