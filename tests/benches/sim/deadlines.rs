@@ -30,7 +30,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let beside = Row::beside("jobs admitted", "jobs", Better::Higher, "clairvoyant", &admitted);
     bench.add(beside.target_ratio(0.95));
     bench.add(higher("what the clairvoyant admits", "of 1", &feasible));
-    bench.add(Row::of("quality given up, mean", "of 1", Better::Lower, &given_up));
+    bench.add(Row::of("quality given up, mean", "points a job", Better::Lower, &given_up));
     Ok(())
 }
 

@@ -70,6 +70,7 @@ pub(crate) struct Ledger {
     /// ones, heavy ones.
     runnable: [u64; 2],
     held: [u64; 2],
+    given_up: u64,
     longest_queue: u64,
     tasks_in_time: u64,
     attempts: u64,
@@ -107,6 +108,11 @@ impl Ledger {
         self.coordinator_deaths
     }
 
+    /// Quality given up by a job that ended, in tenths of a point.
+    pub(crate) fn gave_up(&mut self, loss: u64) {
+        self.given_up += loss;
+    }
+
     pub(crate) fn attempt_failed(&mut self) {
         self.failed_attempts += 1;
     }
@@ -137,7 +143,8 @@ impl Ledger {
                 tally.succeeded += 1;
                 tally.succeeded_in_time += u64::from(in_time);
                 tally.completion_s.push(now.since(upload.at).s());
-                tally.met += u64::from(upload.deadline.is_some_and(|deadline| now <= deadline));
+                let in_time = upload.deadline.is_some_and(|deadline| now <= deadline);
+                tally.met += u64::from(upload.is_promised && in_time);
             }
             JobState::Canceled => tally.canceled += 1,
             _ => tally.failed += 1,
@@ -258,6 +265,7 @@ impl Ledger {
         let used = |side: usize| share(self.busy_area[side] as f64, self.room_area[side] as f64);
         let done = |u: &&Upload| matches!(u.fate, Fate::Ended(JobState::Succeeded, _));
         let tasks: u64 = uploads.iter().filter(done).map(|u| u64::from(u.tasks())).sum();
+        let succeeded = uploads.iter().filter(done).count();
         let farm = Farm {
             hours,
             uploads: uploads.len() as u64,
@@ -270,7 +278,7 @@ impl Ledger {
             kept_share_of_backlog: share(self.kept.1, self.backlog_room_s),
             cores_used: used(0),
             light_used: used(1),
-            quality_given_up: 0.0,
+            quality_given_up: share(self.given_up as f64 / 10.0, succeeded as f64),
             attempts: self.attempts,
             failed_attempts: self.failed_attempts,
             node_deaths: self.node_deaths,

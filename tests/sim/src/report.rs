@@ -66,7 +66,7 @@ pub struct Farm {
     pub cores_used: f64,
     /// Of all light places' time, the share in use.
     pub light_used: f64,
-    /// Quality given up to keep promises, on average over the jobs that succeeded: 0 is none.
+    /// Quality given up to keep promises, on average over the jobs that succeeded, in points: 0 is none.
     pub quality_given_up: f64,
     /// Attempts that were started.
     pub attempts: u64,
@@ -162,6 +162,9 @@ impl Report {
         if farm.node_deaths + farm.coordinator_deaths > 0 {
             let deaths = format!("{}, {}", farm.node_deaths, farm.coordinator_deaths);
             line("deaths: nodes, coordinator", deaths);
+        }
+        if farm.quality_given_up > 0.0 {
+            line("quality given up", format!("{:.2} points a job", farm.quality_given_up));
         }
         line("engine", format!("{} events, busy {:.3} %", farm.engine_events, farm.engine_used * 100.0));
         let head = ["class", "came", "refused", "ok", "failed", "median", "p95", "in time", "longest wait"];

@@ -22,6 +22,8 @@ pub(crate) struct Stretch {
     pub(crate) is_light: bool,
     /// Tasks that have not succeeded, on the disk.
     pub(crate) left: u32,
+    /// Whether it is left out for the deadline's sake.
+    pub(crate) is_dropped: bool,
 }
 
 /// What its owner knows about its end.
@@ -57,6 +59,8 @@ pub(crate) struct Upload {
     /// The job that the latest try asked for, or the accepted one.
     pub(crate) job: JobId,
     pub(crate) fate: Fate,
+    /// Whether its deadline was promised to be kept.
+    pub(crate) is_promised: bool,
     /// Published so far, a bit for each output.
     pub(crate) published: u32,
     /// Tasks that have succeeded, on the disk, a bit for each.
@@ -76,9 +80,9 @@ impl Upload {
         for (stage, stretch) in content.stage.iter().zip(&self.stretches) {
             let is_done = |name: &String| {
                 let at = content.stage.iter().position(|s| s.name == *name);
-                at.is_some_and(|at| self.stretches[at].left == 0)
+                at.is_some_and(|at| self.stretches[at].left == 0 || self.stretches[at].is_dropped)
             };
-            if stage.after.iter().all(is_done) {
+            if !stretch.is_dropped && stage.after.iter().all(is_done) {
                 counts[usize::from(!stretch.is_light)] += u64::from(stretch.left);
             }
         }
@@ -152,7 +156,14 @@ impl Owners {
             let more = u32::try_from(chance.below(u64::from(most - fewest) + 1)).expect("it is small");
             let count = fewest + more;
             let ms = (chance.between(stage.seconds) * 1000.0).max(1.0);
-            stretches.push(Stretch { count, ms, first, is_light: stage.slot.is_light(), left: count });
+            stretches.push(Stretch {
+                count,
+                ms,
+                first,
+                is_light: stage.slot.is_light(),
+                left: count,
+                is_dropped: false,
+            });
             first += count;
         }
         let path_ms = longest_path(scenario, content, &stretches);
@@ -173,6 +184,7 @@ impl Owners {
             tries: 0,
             job: JobId(0),
             fate: Fate::Asked,
+            is_promised: false,
             published: 0,
             done: Vec::new(),
             first_start: None,

@@ -223,8 +223,10 @@ impl<'a> World<'a> {
 
     fn live(&mut self) -> Step {
         self.start()?;
-        for node in 0..self.nodes.len() {
-            self.agenda.enter(At(node as u64 * 1_000), Happening::Connect(node));
+        let groups = self.scenario.node.iter();
+        let joins = groups.flat_map(|g| std::iter::repeat_n(At::from_s(g.joins_s), g.count as usize));
+        for (node, at) in joins.enumerate() {
+            self.agenda.enter(at.plus(At(node as u64 * 1_000)), Happening::Connect(node));
         }
         // Uploads come once the farm is there.
         self.next_arrival();

@@ -33,6 +33,9 @@ pub struct Content {
     pub floor: QualityFloor,
     /// The deadline: arrival plus a factor from this range times the job's predicted critical path.
     pub deadline: Option<[f64; 2]>,
+    /// Whether that path is the one that its tasks truly take instead: the owner knows the content, the farm does not.
+    #[serde(default)]
+    pub deadline_from_truth: bool,
     /// Share of the jobs that their owner cancels while they wait or run.
     #[serde(default)]
     pub canceled: f64,

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{ScenarioError, positive, share};
+use super::{ScenarioError, not_negative, positive, share};
 
 /// Most nodes of one group.
 const MAX_NODES: u32 = 100_000;
@@ -29,6 +29,9 @@ pub struct Group {
     /// How far single nodes are from it: 0.1 is up to a tenth faster or slower.
     #[serde(default)]
     pub speed_spread: f64,
+    /// When they first connect, in seconds from the start: capacity that comes later.
+    #[serde(default)]
+    pub joins_s: f64,
     /// Labels.
     #[serde(default)]
     pub tags: Vec<String>,
@@ -56,6 +59,7 @@ impl Group {
         if self.cores > 4_000.0 {
             return Err(ScenarioError::field(at("cores"), "should be at most 4,000"));
         }
+        not_negative(&at("joins_s"), self.joins_s)?;
         positive(&at("speed"), self.speed)?;
         share(&at("speed_spread"), self.speed_spread)
     }

@@ -167,7 +167,8 @@ fn ready_of(job: &Job) -> impl Iterator<Item = TaskId> + '_ {
         .map(|(first, end)| job.tasks[*first as usize..*end as usize].iter().all(|t| t.success.is_some()))
         .collect();
     let open = job.stages.iter().zip(ends).filter(move |(stage, _)| {
-        stage.after.iter().all(|before| complete.get(*before as usize).copied().unwrap_or(false))
+        !stage.dropped
+            && stage.after.iter().all(|before| complete.get(*before as usize).copied().unwrap_or(false))
     });
     open.flat_map(|(_, (first, end))| first..end)
         .filter(|index| !job.tasks[*index as usize].is_over())

@@ -88,7 +88,7 @@ impl World<'_> {
         let Ok(index) = u32::try_from(to.0) else { return Ok(()) };
         let Some(upload) = self.uploads.get_mut(index as usize) else { return Ok(()) };
         match reply {
-            Reply::Accepted { job, .. } => {
+            Reply::Accepted { job, forecast, .. } => {
                 if !self.disk.has(*job) {
                     return Err(broken!(AcceptedIsDurable, "{job} was answered before it was on the disk"));
                 }
@@ -97,7 +97,9 @@ impl World<'_> {
                     upload.job = *job;
                     self.asked.remove(&index);
                     self.accepted.insert(index);
-                    self.ledger.accepted(upload.class, upload.deadline.is_some());
+                    // Without a worker nothing is foretold: the owner hopes.
+                    upload.is_promised = upload.deadline.is_some() && forecast.can_keep != Some(false);
+                    self.ledger.accepted(upload.class, upload.is_promised);
                     if let Some(at) = upload.canceled_at {
                         self.agenda.enter(at, Happening::Cancel(index));
                     }
@@ -126,7 +128,8 @@ impl World<'_> {
             Fate::Asked => {
                 // A crash took the answer; the owner learns both at once.
                 self.asked.remove(&index);
-                self.ledger.accepted(upload.class, upload.deadline.is_some());
+                upload.is_promised = upload.deadline.is_some();
+                self.ledger.accepted(upload.class, upload.is_promised);
             }
             Fate::Accepted => {}
         }

@@ -6,6 +6,7 @@ use rushes_core::event::{Command, Effects, Event, FarmNews};
 use rushes_core::job::Job;
 use rushes_core::record::Record;
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
 use rushes_shared::units::MonoMs;
 
@@ -14,7 +15,7 @@ use super::{Happening, Step, World};
 use crate::agenda::At;
 use crate::depot::Asked;
 use crate::laws::broken;
-use crate::scenario::EventKind;
+use crate::scenario::{EventKind, WorkShape};
 use crate::spec;
 use crate::upload::number;
 
@@ -224,6 +225,7 @@ impl World<'_> {
                 let content = &self.scenario.content[upload.content];
                 self.ledger.runnable_changes([0, 0], upload.runnable(content));
             }
+            Record::Traded { job, .. } | Record::TradeUndone { job, .. } => self.traded(job),
             Record::AttemptFailed { .. } => self.ledger.attempt_failed(),
             Record::OutputPublished { job, output, artifact, .. } => {
                 let upload = &mut self.uploads[number(job) as usize];
@@ -244,10 +246,28 @@ impl World<'_> {
         }
     }
 
+    /// Stages are left out, or taken in again.
+    fn traded(&mut self, job: JobId) {
+        let Some(stages) = self.disk.durable().jobs.get(&job).map(|j| &j.stages) else { return };
+        let upload = &mut self.uploads[number(job) as usize];
+        let content = &self.scenario.content[upload.content];
+        let before = upload.runnable(content);
+        if content.work == WorkShape::Graph {
+            for (stretch, stage) in upload.stretches.iter_mut().zip(stages) {
+                stretch.is_dropped = stage.dropped;
+            }
+        }
+        self.ledger.runnable_changes(before, upload.runnable(content));
+    }
+
     fn check_end(&mut self, job: &Job) -> Step {
         let state = job.ended.as_ref().map_or(JobState::Failed, |e| e.state);
         let upload = &self.uploads[number(job.id) as usize];
         self.ledger.runnable_changes(upload.runnable(&self.scenario.content[upload.content]), [0, 0]);
+        if state == JobState::Succeeded {
+            self.ledger
+                .gave_up(job.trades.iter().filter(|t| t.undone.is_none()).map(|t| u64::from(t.loss)).sum());
+        }
         let undone = spec::undone(job);
         let unpublished = job.published.len() < spec::wanted_outputs(job);
         if state == JobState::Succeeded && (undone > 0 || unpublished || job.tasks.is_empty()) {
