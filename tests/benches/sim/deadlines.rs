@@ -12,6 +12,9 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let (mut met, mut admitted, mut feasible, mut given_up) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut fifo, mut edf) = (Vec::new(), Vec::new());
+    let (mut unknown, mut hopeless) = (Vec::new(), Vec::new());
+    let mut guessed = scenario.clone();
+    guessed.content[0].deadline_from_truth = false;
     for seed in seeds(bench.runs(3)) {
         let ours = rushes_sim::run(&scenario, seed)?;
         met.push(kept(&ours));
@@ -22,6 +25,9 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         given_up.push(ours.farm.quality_given_up);
         fifo.push(kept(&rushes_sim::run_by(&scenario, seed, OrderRule::Fifo)?));
         edf.push(kept(&rushes_sim::run_by(&scenario, seed, OrderRule::Edf)?));
+        unknown.push(kept(&rushes_sim::run(&guessed, seed)?));
+        let clairvoyant = rushes_sim::clairvoyant(&guessed, seed);
+        hopeless.push(1.0 - count(clairvoyant.hopeless) / count(clairvoyant.promised));
     }
     let higher = |name: &str, unit, values: &[f64]| Row::of(name, unit, Better::Higher, values);
     bench.add(higher("deadlines met, of those admitted", "of 1", &met).target(0.999));
@@ -30,6 +36,8 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let beside = Row::beside("jobs admitted", "jobs", Better::Higher, "clairvoyant", &admitted);
     bench.add(beside.target_ratio(0.95));
     bench.add(higher("what the clairvoyant admits", "of 1", &feasible));
+    bench.add(higher("met, deadlines from the predicted path", "of 1", &unknown));
+    bench.add(higher("those that an empty farm could keep", "of 1", &hopeless));
     bench.add(Row::of("quality given up, mean", "points a job", Better::Lower, &given_up));
     Ok(())
 }

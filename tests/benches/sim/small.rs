@@ -10,6 +10,9 @@ use crate::seeds;
 /// has to spend it as well.
 const BETWEEN_MS: u64 = 5;
 
+/// When the slot comes where all jobs come at once, in seconds.
+const JOINS_S: f64 = 1.0;
+
 /// One slot, some jobs of one task; where `apart_s` is 0 all come at once.
 fn case(jobs: u32, deadline: [f64; 2], apart_s: f64) -> Result<Scenario> {
     let arrivals =
@@ -17,6 +20,8 @@ fn case(jobs: u32, deadline: [f64; 2], apart_s: f64) -> Result<Scenario> {
     // Jobs come for as long as it takes that many of them on average.
     let hours = if apart_s > 0.0 { apart_s * f64::from(jobs) / 3600.0 } else { 0.01 };
     let [low, high] = deadline;
+    // "All at once" means that all are known before the slot comes.
+    let joins_s = if apart_s > 0.0 { 0.0 } else { JOINS_S };
     let text = format!(
         r#"
         name = "small"
@@ -32,20 +37,21 @@ fn case(jobs: u32, deadline: [f64; 2], apart_s: f64) -> Result<Scenario> {
         name = "only"
         count = 1
         cores = 1.0
+        joins_s = {joins_s:?}
         "#
     );
     Ok(Scenario::parse(&text)?)
 }
 
 /// How many were late, and how many had to be.
-fn late(report: &Report) -> Option<(usize, usize)> {
+fn late(report: &Report, from_s: f64) -> Option<(usize, usize)> {
     if report.jobs.is_empty() || report.jobs.len() > rushes_sim::MOST_JOBS {
         return None;
     }
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a small case")]
     let ms = |s: f64| (s * 1000.0) as u64;
     let task = |job: &rushes_sim::JobLine| OneTask {
-        release: ms(job.at_s),
+        release: ms(job.at_s.max(from_s)) + BETWEEN_MS,
         takes: ms(job.true_core_s) + BETWEEN_MS,
         deadline: ms(job.deadline_s.unwrap_or(f64::MAX)),
     };
@@ -64,7 +70,7 @@ fn compare(bench: &Bench, deadline: [f64; 2], apart_s: f64) -> Result<(f64, f64,
     let (mut cases, mut free, mut needless, mut worse, mut extra) = (0.0, 0.0_f64, 0.0, 0.0, 0_i64);
     for (seed, jobs) in seeds(bench.runs(300)).zip((3..=8).cycle()) {
         let report = rushes_sim::run(&case(jobs, deadline, apart_s)?, seed)?;
-        let Some((ours, best)) = late(&report) else { continue };
+        let Some((ours, best)) = late(&report, if apart_s > 0.0 { 0.0 } else { JOINS_S }) else { continue };
         cases += 1.0;
         if best == 0 {
             free += 1.0;

@@ -17,6 +17,8 @@ pub struct Clairvoyance {
     pub promised: u64,
     /// Of them, those that it takes.
     pub admitted: u64,
+    /// Of them, those that an empty farm could not have kept either.
+    pub hopeless: u64,
 }
 
 /// Admits the uploads of a scenario and seed: the same ones that [`crate::run`] submits.
@@ -27,6 +29,7 @@ pub fn clairvoyant(scenario: &Scenario, seed: u64) -> Clairvoyance {
     let mut owners = Owners::new(seed);
     let mut plan = Plan::new(scenario);
     let mut result = Clairvoyance::default();
+    let fastest = scenario.node.iter().map(|g| g.speed).fold(0.0, f64::max);
     while let Some(at) = moments.next() {
         for upload in owners.arrive(scenario, at) {
             plan.advance(at);
@@ -37,6 +40,8 @@ pub fn clairvoyant(scenario: &Scenario, seed: u64) -> Clairvoyance {
             let keeps = !trial.is_late;
             if upload.deadline.is_some() {
                 result.promised += 1;
+                let best = at.plus(At::from_s(upload.true_path_s(scenario, fastest)));
+                result.hopeless += u64::from(upload.deadline.is_some_and(|deadline| best > deadline));
                 result.admitted += u64::from(keeps);
             }
             if keeps {

@@ -115,12 +115,14 @@ impl Upload {
 
     /// How long an attempt at a task truly takes on a node of speed 1, in milliseconds.
     pub(crate) fn true_ms(&self, truth: &Truth, index: u32, attempt: Option<AttemptId>) -> f64 {
-        let which = u64::from(index);
-        let error = log_normal(self.truth_seed, 1, which, truth.sigma);
         let by =
             if truth.outliers_by_attempt { attempt.map_or(0, |a| a.counter ^ a.epoch.0 << 48) } else { 0 };
-        let is_outlier = fixed_share(self.truth_seed ^ by, 2, which) < truth.outliers;
-        self.predicted_ms(index) * error * if is_outlier { truth.outlier_factor } else { 1.0 }
+        self.predicted_ms(index) * error_of(self.truth_seed, truth, index, by)
+    }
+
+    /// Length of its longest path on nodes of this speed with room for all of it, in seconds.
+    pub(crate) fn true_path_s(&self, scenario: &Scenario, speed: f64) -> f64 {
+        longest_path(scenario, self.content, &self.stretches, Some(self.truth_seed)) / speed / 1000.0
     }
 
     /// Whether a task fails wherever it runs.
@@ -166,7 +168,9 @@ impl Owners {
             });
             first += count;
         }
-        let path_ms = longest_path(scenario, content, &stretches);
+        let truth_seed = fixed(self.seed, 4, self.made);
+        let path_ms =
+            longest_path(scenario, content, &stretches, kind.deadline_from_truth.then_some(truth_seed));
         let factor = kind.deadline.map(|range| chance.between(range));
         let deadline = factor.map(|f| at.plus(At::from_s(path_ms * f / 1000.0)));
         let canceled = chance.happens(kind.canceled);
@@ -178,7 +182,7 @@ impl Owners {
             at,
             deadline,
             stretches,
-            truth_seed: fixed(self.seed, 4, self.made),
+            truth_seed,
             canceled_at,
             is_canceled: false,
             tries: 0,
@@ -212,12 +216,27 @@ fn pick(chance: &mut Chance, shares: impl Iterator<Item = f64> + Clone) -> usize
     last
 }
 
-fn longest_path(scenario: &Scenario, content: usize, stretches: &[Stretch]) -> f64 {
+/// How many times as long as predicted a task truly takes.
+fn error_of(seed: u64, truth: &Truth, index: u32, attempt: u64) -> f64 {
+    let which = u64::from(index);
+    let is_outlier = fixed_share(seed ^ attempt, 2, which) < truth.outliers;
+    log_normal(seed, 1, which, truth.sigma) * if is_outlier { truth.outlier_factor } else { 1.0 }
+}
+
+/// The longest path through the stages, in milliseconds: as predicted, or with a seed of the truth as it truly is.
+fn longest_path(scenario: &Scenario, content: usize, stretches: &[Stretch], truth: Option<u64>) -> f64 {
     let stages = &scenario.content[content].stage;
+    let longest = |s: &Stretch| match truth {
+        None => s.ms,
+        Some(seed) => {
+            let errors = (s.first..s.first + s.count).map(|index| error_of(seed, &scenario.truth, index, 0));
+            s.ms * errors.fold(0.0, f64::max)
+        }
+    };
     let mut ends = vec![0.0_f64; stages.len()];
     for (n, stage) in stages.iter().enumerate() {
         let before = stages[..n].iter().zip(&ends).filter(|(s, _)| stage.after.contains(&s.name));
-        ends[n] = before.map(|(_, end)| *end).fold(0.0, f64::max) + stretches[n].ms;
+        ends[n] = before.map(|(_, end)| *end).fold(0.0, f64::max) + longest(&stretches[n]);
     }
     ends.into_iter().fold(0.0, f64::max)
 }
