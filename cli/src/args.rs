@@ -45,7 +45,7 @@ pub(crate) struct FarmArgs {
     /// A PEM file with the certificates to trust for https, instead of the public ones.
     #[arg(long, global = true, env = "RUSHES_CA_FILE", value_name = "FILE", help_heading = "Farm")]
     pub(crate) ca_file: Option<PathBuf>,
-    /// How results are printed: for people, or as JSON for scripts.
+    /// How results are printed: for people, or as JSON for scripts. As JSON, an error is one object on standard error.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORM", help_heading = "Output")]
     pub(crate) output: Output,
     /// Shows no progress.
@@ -70,7 +70,7 @@ pub(crate) enum Command {
     /// Submits, shows and cancels jobs.
     #[command(subcommand)]
     Job(JobCommand),
-    /// Lists, drains and resumes workers.
+    /// Lists, drains, resumes and removes workers.
     #[command(subcommand)]
     Worker(WorkerCommand),
     /// Shows the farm at a glance.
@@ -273,6 +273,21 @@ pub(crate) enum WorkerCommand {
         /// The worker's id or name.
         worker: String,
     },
+    /// Removes a worker for good: its certificate is refused from now on, and what runs there goes to others.
+    #[command(
+        after_help = "Examples:\n  rushes worker remove node-7\n  rushes worker drain node-7    to let its tasks end first\n\nNeeds a token with the role admin. The machine can come back with a new join token, as another worker."
+    )]
+    Remove {
+        /// The worker's id or name.
+        worker: String,
+    },
+}
+
+/// Whether a command line that could not be parsed asks for JSON.
+pub(crate) fn asks_for_json(line: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let words: Vec<_> = line.take_while(|word| word != "--").collect();
+    words.iter().any(|word| word == "--output=json")
+        || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
 }
 
 fn preset(text: &str) -> Result<SpeedPreset, String> {

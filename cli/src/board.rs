@@ -10,6 +10,7 @@ use rushes_shared::job::TaskState;
 use rushes_shared::task::{Phase, TaskKind};
 use rushes_shared::view::{EventView, JobView, ProgressView, TaskView};
 
+use crate::args::{FarmArgs, Output};
 use crate::table::allowed;
 use crate::watch::Update;
 use crate::words;
@@ -51,7 +52,7 @@ struct TaskLine {
 
 impl Board {
     /// A board that fits where standard error goes.
-    pub(crate) fn new(quiet: bool) -> Self {
+    fn new(quiet: bool) -> Self {
         let form = if quiet {
             Form::Silent
         } else if std::io::stderr().is_terminal() {
@@ -60,6 +61,11 @@ impl Board {
             Form::Lines
         };
         Self { form, jobs: BTreeMap::new(), last_lines: Instant::now() }
+    }
+
+    /// A board for a command with these results: where they are JSON, a standard error that is no terminal is for errors.
+    pub(crate) fn for_results(farm: &FarmArgs) -> Self {
+        Self::new(farm.quiet || (farm.output == Output::Json && !std::io::stderr().is_terminal()))
     }
 
     /// A line that stays.

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use rushes_shared::id::JobId;
 use rushes_shared::view::{
-    JobList, JobView, ProblemView, StatusView, SubmittedView, UploadRequest, UploadView, WorkerList,
-    WorkerView,
+    JobList, JobView, ProblemView, RemovedWorkerView, StatusView, SubmittedView, UploadRequest, UploadView,
+    WorkerList, WorkerView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -123,6 +123,10 @@ impl Client {
     pub(crate) fn set_draining(&self, worker: &str, draining: bool) -> Result<WorkerView, Fault> {
         let verb = if draining { "drain" } else { "resume" };
         self.post(&format!("/v1/workers/{}/{verb}", escaped(worker)), &serde_json::json!({}))
+    }
+
+    pub(crate) fn remove_worker(&self, worker: &str) -> Result<RemovedWorkerView, Fault> {
+        self.answer(self.call("DELETE", &format!("/v1/workers/{}", escaped(worker)), &[], &[])?)
     }
 
     pub(crate) fn status(&self) -> Result<StatusView, Fault> {

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use rushes_shared::view::JobView;
+use rushes_shared::view::{JobView, StatusView};
 use serde::Serialize;
 
 use crate::args::{Cli, Command, FarmArgs, Output};
@@ -82,14 +82,11 @@ fn status(farm: &FarmArgs) -> Result<Ending, Fault> {
     let status = client(farm)?.status()?;
     print(farm, &status, || {
         let mut text = format!(
-            "coordinator {}, up {}{}\nworkers  {} connected, {} silent\njobs     {} running, {} queued\n",
+            "coordinator  {}, up for {}\nworkers      {}\njobs         {}\n",
             status.version,
-            words::eta(status.uptime_s * 1000),
-            if status.reattaching { ", waiting for workers to come back" } else { "" },
-            status.workers_connected,
-            status.workers_silent,
-            status.jobs_running,
-            status.jobs_queued,
+            words::span(status.uptime_s),
+            status_of_workers(&status),
+            status_of_jobs(&status),
         );
         if !status.tasks.is_empty() {
             let rows: Vec<Vec<Cell>> = status
@@ -101,11 +98,36 @@ fn status(farm: &FarmArgs) -> Result<Ending, Fault> {
                     vec![t.kind.as_str().into(), running, t.ready.to_string().into()]
                 })
                 .collect();
-            text.push_str(&table(&["TASKS", "RUNNING", "READY"], &rows, colours()));
+            text.push_str(&format!("\n{}", table(&["TASKS", "RUNNING", "WAITING"], &rows, colours())));
         }
         text
     });
     Ok(Ending::Ok)
+}
+
+fn status_of_workers(status: &StatusView) -> String {
+    let mut parts = Vec::new();
+    if status.workers_connected > 0 {
+        parts.push(format!("{} connected", status.workers_connected));
+    }
+    if status.workers_silent > 0 {
+        parts.push(format!("{} not answering", status.workers_silent));
+    }
+    if parts.is_empty() {
+        parts
+            .push("none connected; 'rushes worker list' shows all, 'rushes-worker join' adds one".to_owned());
+    }
+    if status.reattaching {
+        parts.push("waiting for those from before the restart".to_owned());
+    }
+    parts.join(", ")
+}
+
+fn status_of_jobs(status: &StatusView) -> String {
+    match (status.jobs_running, status.jobs_queued) {
+        (0, 0) => "none to do; 'rushes job list' shows those that ended".to_owned(),
+        (running, queued) => format!("{running} running, {queued} waiting"),
+    }
 }
 
 fn version(farm: &FarmArgs) {

@@ -3,6 +3,9 @@
 use std::process::ExitCode;
 
 use rushes_shared::view::ProblemView;
+use serde::Serialize;
+
+use crate::args::Output;
 
 /// How the program ends. The codes are part of its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,18 +28,24 @@ pub(crate) enum Ending {
     Interrupted,
 }
 
+impl Ending {
+    fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::JobFailed => 1,
+            Self::Usage => 2,
+            Self::Refused => 3,
+            Self::Unreachable => 4,
+            Self::Canceled => 5,
+            Self::Local => 6,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
 impl From<Ending> for ExitCode {
     fn from(ending: Ending) -> Self {
-        Self::from(match ending {
-            Ending::Ok => 0,
-            Ending::JobFailed => 1,
-            Ending::Usage => 2,
-            Ending::Refused => 3,
-            Ending::Unreachable => 4,
-            Ending::Canceled => 5,
-            Ending::Local => 6,
-            Ending::Interrupted => 130,
-        })
+        Self::from(ending.code())
     }
 }
 
@@ -63,6 +72,28 @@ pub(crate) enum Fault {
     /// The user pressed Ctrl-C, or the process was told to stop.
     #[error("interrupted")]
     Interrupted,
+    /// The same, or the patience given was over, while jobs were waited for that go on.
+    #[error("{0}")]
+    NoLongerWaiting(String),
+}
+
+/// What `--output json` prints of an error on standard error: one object on one line.
+#[derive(Serialize)]
+struct ErrorView<'a> {
+    error: ErrorBody<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorBody<'a> {
+    /// `usage`, `refused`, `unreachable`, `local` or `interrupted`.
+    kind: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+    exit_code: u8,
+    /// The farm's own words, for `refused`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<&'a ProblemView>,
 }
 
 impl Fault {
@@ -81,7 +112,7 @@ impl Fault {
             },
             Self::Unreachable { .. } => Ending::Unreachable,
             Self::Local(_) => Ending::Local,
-            Self::Interrupted => Ending::Interrupted,
+            Self::Interrupted | Self::NoLongerWaiting(_) => Ending::Interrupted,
         }
     }
 
@@ -99,7 +130,7 @@ impl Fault {
             Self::Unreachable { .. } => {
                 Some("is the coordinator running, and is --url or RUSHES_URL right?".to_owned())
             }
-            Self::Usage(_) | Self::Local(_) | Self::Interrupted => None,
+            Self::Usage(_) | Self::Local(_) | Self::Interrupted | Self::NoLongerWaiting(_) => None,
         }
     }
 
@@ -108,7 +139,33 @@ impl Fault {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused(problem) => matches!(problem.status, 502..=504),
-            Self::Usage(_) | Self::Local(_) | Self::Interrupted => false,
+            Self::Usage(_) | Self::Local(_) | Self::Interrupted | Self::NoLongerWaiting(_) => false,
         }
+    }
+
+    /// Tells it on standard error, in the form of the results. `about` names what it concerns, where there are several.
+    pub(crate) fn tell(&self, form: Output, about: Option<&str>) {
+        let message = about.map_or_else(|| self.to_string(), |about| format!("{about}: {self}"));
+        if form == Output::Json {
+            eprintln!("{}", self.as_json(message));
+            return;
+        }
+        eprintln!("rushes: {message}");
+        if let Some(advice) = self.advice() {
+            eprintln!("        {advice}");
+        }
+    }
+
+    fn as_json(&self, message: String) -> String {
+        let (kind, problem) = match self {
+            Self::Usage(_) => ("usage", None),
+            Self::Refused(problem) => ("refused", Some(&**problem)),
+            Self::Unreachable { .. } => ("unreachable", None),
+            Self::Local(_) => ("local", None),
+            Self::Interrupted | Self::NoLongerWaiting(_) => ("interrupted", None),
+        };
+        let body =
+            ErrorBody { kind, message, advice: self.advice(), exit_code: self.ending().code(), problem };
+        serde_json::to_string(&ErrorView { error: body }).expect("an error consists of plain values")
     }
 }

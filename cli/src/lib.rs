@@ -11,7 +11,8 @@
 //! fault                               what went wrong, and the exit code that it has
 //! ```
 //!
-//! Results go to standard output, everything else to standard error, so that output can be piped.
+//! Results go to standard output, everything else to standard error, so that output can be piped. With `--output json`
+//! an error is one JSON object on one line of standard error.
 
 mod args;
 mod board;
@@ -33,18 +34,33 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use args::Output;
+use fault::Fault;
+
 /// Runs the program on the process' arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = args::Cli::parse();
+    let cli = match args::Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and versions are no errors, and people read their colours.
+        Err(error) if !error.use_stderr() || !args::asks_for_json(std::env::args_os()) => error.exit(),
+        Err(error) => return told(&usage(&error), Output::Json),
+    };
+    let form = cli.farm.output;
     match commands::run(cli) {
         Ok(ending) => ending.into(),
-        Err(fault) => {
-            eprintln!("rushes: {fault}");
-            if let Some(advice) = fault.advice() {
-                eprintln!("        {advice}");
-            }
-            fault.ending().into()
-        }
+        Err(fault) => told(&fault, form),
     }
+}
+
+fn told(fault: &Fault, form: Output) -> ExitCode {
+    fault.tell(form, None);
+    fault.ending().into()
+}
+
+/// What the parser says, as one line without its own heading.
+fn usage(error: &clap::Error) -> Fault {
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    Fault::Usage(lines.join("; ").trim_start_matches("error: ").to_owned())
 }

@@ -80,6 +80,12 @@ impl OwnFarm {
         &self.client
     }
 
+    /// Whether both of its programs still run; where one does not, what became of it.
+    pub(crate) fn check(&mut self) -> Result<(), Fault> {
+        self.coordinator.check()?;
+        self.worker.check()
+    }
+
     /// Stops everything in good order.
     pub(crate) fn stop(mut self) {
         self.worker.stop();

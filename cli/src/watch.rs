@@ -85,17 +85,20 @@ impl Watch {
         board.tick();
     }
 
-    /// Waits until all jobs have ended; their final states, in the order in which they were added.
+    /// Waits until all jobs have ended; their final states, in the order in which they were added. `check` is asked now
+    /// and then whether waiting still makes sense.
     pub(crate) fn finish(
         &mut self,
         board: &mut Board,
         interrupt: &Interrupt,
         deadline: Option<Instant>,
+        check: &mut dyn FnMut() -> Result<(), Fault>,
     ) -> Result<Vec<JobView>, Fault> {
         while self.jobs.iter().any(|job| !job.is_over()) {
             if interrupt.is_asked() || deadline.is_some_and(|at| Instant::now() >= at) {
                 return Err(Fault::Interrupted);
             }
+            check()?;
             match self.updates.recv_timeout(LOOK) {
                 Ok((index, update)) => self.take(index, update, board),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}

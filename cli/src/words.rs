@@ -19,6 +19,21 @@ pub(crate) fn eta(ms: u64) -> String {
     if s < 3600 { format!("{}:{:02}", s / 60, s % 60) } else { duration(s * 1000) }
 }
 
+/// How long something has run, roughly: `42 s`, `7 min`, `5 h 12 min`, `3 d 4 h`.
+pub(crate) fn span(s: u64) -> String {
+    match s {
+        0..60 => format!("{s} s"),
+        60..3600 => format!("{} min", s / 60),
+        3600..86_400 => format!("{} h {} min", s / 3600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3600 % 24),
+    }
+}
+
+/// `1 task`, `2 tasks`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    if n == 1 { format!("{n} {what}") } else { format!("{n} {what}s") }
+}
+
 /// A bit rate: `950 kbit/s`, `4.21 Mbit/s`.
 pub(crate) fn bitrate(bps: u64) -> String {
     if bps < 1_000_000 {
@@ -63,6 +78,11 @@ mod tests {
             [350, 12_345, 59_999, 245_000, 3_723_000].map(duration),
             ["0.35 s", "12.3 s", "59.9 s", "4:05", "1:02:03"]
         );
+        assert_eq!(
+            [42, 420, 18_720, 273_600].map(span),
+            ["42 s", "7 min", "5 h 12 min", "3 d 4 h"].map(str::to_owned)
+        );
+        assert_eq!([count(1, "task"), count(0, "task")], ["1 task", "0 tasks"]);
         assert_eq!([0, 11_001, 3_600_000].map(eta), ["0:00", "0:12", "1:00:00"]);
         assert_eq!([950_000, 4_213_000].map(bitrate), ["950 kbit/s", "4.21 Mbit/s"]);
         assert_eq!([speed(1.854), speed(12.34)], ["1.85x", "12.3x"]);

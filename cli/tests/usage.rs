@@ -37,6 +37,26 @@ fn exit_codes_tell_usage_from_an_absent_farm() {
 }
 
 #[test]
+fn an_error_of_a_script_is_one_json_object() {
+    let farm = [("RUSHES_URL", "http://127.0.0.1:1")];
+    let check = |arguments: &[&str], code: i32, kind: &str| {
+        let output = rushes(arguments, &farm);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "results alone go there");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+        assert_eq!((&told["error"]["kind"], &told["error"]["exit_code"]), (&kind.into(), &code.into()));
+        told["error"]["message"].as_str().expect("a message").to_owned()
+    };
+    assert!(check(&["status", "--output", "json"], 4, "unreachable").contains("127.0.0.1:1"));
+    assert!(check(&["job", "show", "7", "--output=json"], 2, "usage").contains("is not a job id"));
+    assert!(
+        check(&["--output", "json", "nonsense"], 2, "usage").contains("unrecognized subcommand 'nonsense'")
+    );
+    check(&["status", "--output", "json", "--token-file", "/nowhere"], 6, "local");
+}
+
+#[test]
 fn encode_looks_at_its_files_before_it_starts_anything() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let path = |name: &str| dir.path().join(name).display().to_string();

@@ -6,12 +6,16 @@
 //! guard     time limit, metrics, problem bodies     auth     who is asking, and in which role
 //! jobs uploads workers tokens admin health          news     event streams (SSE)
 //! views     the engine's documents as JSON          problem  every error, as RFC 9457 has it
+//! body      bodies of requests                      vault    questions to the key store
+//! destinations  whether outputs can go where they should
 //! ```
 //!
 //! The API keeps no state of its own: what it answers comes from the [`Farm`], the token vault and the news.
 
 mod admin;
 mod auth;
+mod body;
+mod destinations;
 mod guard;
 mod health;
 mod jobs;
@@ -24,6 +28,7 @@ mod streams;
 mod table;
 mod tokens;
 mod uploads;
+mod vault;
 mod views;
 mod workers;
 

@@ -9,9 +9,11 @@ macro_rules! say {
 }
 
 mod backup;
+mod desk;
 mod init;
 mod settings_files;
 mod token;
+mod worker;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -70,6 +72,9 @@ enum Command {
     /// Makes, lists and takes back tokens, whether the coordinator runs or not.
     #[command(subcommand)]
     Token(token::TokenCommand),
+    /// Removes workers, whether the coordinator runs or not.
+    #[command(subcommand)]
+    Worker(worker::WorkerCommand),
     /// Copies everything that the farm keeps, its keys included, into a new directory; works while it runs.
     Backup {
         /// The directory to make.
@@ -111,11 +116,25 @@ pub fn main() -> ExitCode {
     match cli.go() {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("rushes-coordinator: {error:#}");
+            eprintln!("rushes-coordinator: {}", told_once(&error));
             let is_usage = error.downcast_ref::<rushes_shared::settings::SettingsError>().is_some();
             ExitCode::from(if is_usage { 2 } else { 1 })
         }
     }
+}
+
+/// An error with its causes; one whose text is within the text before it is not told again.
+fn told_once(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// Writes a line, or says why it could not.
@@ -165,6 +184,7 @@ impl Cli {
             }
             Command::Init => init::init(&settings, &layout)?,
             Command::Token(command) => token::run(command, &settings, &layout)?,
+            Command::Worker(command) => worker::run(command, &settings, &layout)?,
             Command::Backup { dir } => backup::backup(&settings, &layout, &dir)?,
             Command::Export { to } => backup::export(&settings, &layout, &to)?,
             Command::Import { from } => backup::import(&layout, &from)?,
@@ -185,5 +205,20 @@ impl Cli {
             arguments.extend(["--set".to_owned(), set.clone()]);
         }
         arguments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_that_was_told_is_not_told_again() {
+        let source = || std::io::Error::other("permission denied");
+        let wrapped = crate::pki::PkiError::File { path: "/x/ca.key".into(), source: source() };
+        let error = anyhow::Error::new(wrapped).context("start the farm");
+        assert_eq!(told_once(&error), "start the farm: cannot use /x/ca.key: permission denied");
+        let error = anyhow::Error::new(source()).context("read /y");
+        assert_eq!(told_once(&error), "read /y: permission denied");
     }
 }

@@ -19,6 +19,8 @@ use rushes_net::ticket::TicketKey;
 use rushes_net::{Identity, NetError};
 use rushes_shared::wire::BULK_ALPNS;
 
+use crate::tls::TlsError;
+
 mod areas;
 mod bulk_server;
 pub mod command;
@@ -129,9 +131,14 @@ pub enum DepotError {
         "{0} can be reached from other hosts, so it needs TLS: set depot.tls_certificate and depot.tls_key, or bind to 127.0.0.1"
     )]
     NeedsTls(SocketAddr),
-    /// The TLS files are no good.
-    #[error("cannot use the TLS files of depot.tls_certificate and depot.tls_key: {0}")]
-    Tls(String),
+    /// A TLS file cannot be used.
+    #[error("{setting}: {error}")]
+    Tls {
+        /// The file's setting.
+        setting: String,
+        /// What is wrong with it.
+        error: TlsError,
+    },
     /// QUIC could not be set up.
     #[error(transparent)]
     Net(#[from] NetError),

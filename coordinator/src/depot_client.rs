@@ -8,12 +8,14 @@ use rushes_core::event::Event;
 use rushes_net::bulk::BulkClient;
 use rushes_net::ticket::TicketKey;
 use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId};
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
 use tokio::sync::Semaphore;
 
-use crate::engine_actor::{Clock, EngineActor, Happened, tell};
+use crate::clock::Clock;
+use crate::engine_actor::{EngineActor, Happened, tell};
 
 /// Requests under way at once.
 const STREAMS: usize = 64;
@@ -59,6 +61,15 @@ impl DepotFront {
             }
             tell(&engine, Happened(Event::PublishEnded { job, output, result })).await;
         });
+    }
+
+    /// Tells the depot that an upload is still needed.
+    ///
+    /// # Errors
+    /// The depot's own failure; `TransferFailed` when it cannot be reached.
+    pub async fn renew(&self, upload: &Location) -> Result<(), Failure> {
+        let _permit = self.streams.acquire().await;
+        self.client.renew(upload, &self.ticket(Grant::Read(upload.clone()))).await
     }
 
     /// Has staged files dropped. Tried again with the next drop if the depot is away.

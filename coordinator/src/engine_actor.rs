@@ -9,124 +9,33 @@
 //!
 //! Engine, links and the store's front share one arbiter; nothing here waits or blocks.
 
+mod links;
+mod messages;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use actix::prelude::*;
 use rushes_core::engine::Engine;
-use rushes_core::event::{Command, Effects, Event, FarmEvent, Gated, LinkId, Reply, ReplyTo};
+use rushes_core::event::{Command, Effects, Event, FarmEvent, Gated, Reply, ReplyTo};
 use rushes_core::record;
-use rushes_shared::id::{Epoch, JobId, Seq, WorkerId};
-use rushes_shared::units::{MonoMs, Now, WallMs};
+use rushes_shared::id::{Epoch, JobId, Seq};
+use rushes_shared::units::MonoMs;
 use tokio::sync::{broadcast, oneshot, watch};
 
+use crate::clock::Clock;
 use crate::depot_client::DepotFront;
-use crate::link_actor::{LinkActor, LinkOrder};
+use crate::link_actor::LinkOrder;
 use crate::store::{ArchiveDoc, Batch, StoreHandle, SubmitError};
 use crate::telemetry;
 
-/// A numbered piece of news; the number rises within one reign.
-pub type News = Arc<(u64, FarmEvent)>;
+use links::Links;
 
-/// Reads both clocks.
-#[derive(Debug, Clone, Copy)]
-pub struct Clock {
-    started: Instant,
-}
-
-impl Clock {
-    /// A clock whose monotonic time begins now.
-    #[must_use]
-    pub fn start() -> Self {
-        Self { started: Instant::now() }
-    }
-
-    /// Both times.
-    #[must_use]
-    pub fn now(self) -> Now {
-        let mono = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono: MonoMs(mono), wall: WallMs(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)) }
-    }
-}
-
-/// Something happened. The answer comes when it has been taken in, so that senders can pause.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Happened(pub Event);
-
-/// Tells the engine and waits until it has taken it in. The engine ends only with the process, so there is nothing to
-/// do about a closed mailbox.
-pub async fn tell<M>(engine: &Addr<EngineActor>, message: M)
-where
-    M: Message + Send + 'static,
-    M::Result: Send,
-    EngineActor: Handler<M>,
-{
-    let _ended_with_the_process = engine.send(message).await;
-}
-
-/// A request whose answer waits for the disk. `event` gets the number under which the answer will come.
-#[derive(Message)]
-#[rtype(result = "Result<oneshot::Receiver<Reply>, Overload>")]
-pub struct Request {
-    /// Builds the event.
-    pub event: Box<dyn FnOnce(ReplyTo, bool) -> Event + Send>,
-}
-
-/// The store is so far behind that nothing more is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Overload;
-
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Request")
-    }
-}
-
-/// What questions are answered from.
-#[derive(Debug)]
-pub struct View<'a> {
-    /// The engine.
-    pub engine: &'a Engine,
-    /// Jobs that have left the engine and whose end is not on disk yet, with the record that it waits for.
-    pub ending: &'a BTreeMap<JobId, Seq>,
-}
-
-/// Reads the engine's state.
-#[derive(Debug)]
-pub struct Inspect<F>(pub F);
-
-impl<F, T> Message for Inspect<F>
-where
-    F: FnOnce(&View<'_>) -> T,
-    T: 'static,
-{
-    type Result = T;
-}
-
-/// A connection of a worker is ready for orders.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct LinkOpened {
-    /// Whose.
-    pub worker: WorkerId,
-    /// Its number.
-    pub link: LinkId,
-    /// Its actor.
-    pub addr: Addr<LinkActor>,
-}
-
-/// A connection of a worker is gone.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct LinkClosed {
-    /// Whose.
-    pub worker: WorkerId,
-    /// Its number.
-    pub link: LinkId,
-}
+pub use messages::{
+    Farewell, Happened, Inspect, LinkClosed, LinkOpened, News, Overload, Removed, Request, View,
+    WorkerRemoved, tell,
+};
 
 /// Batches that may wait behind a full store before requests are refused. What workers say is always taken in; it is
 /// bounded by what they run.
@@ -148,7 +57,7 @@ pub struct EngineActor {
     released: Seq,
     waiting: HashMap<ReplyTo, oneshot::Sender<Reply>>,
     replies: u64,
-    links: BTreeMap<(WorkerId, LinkId), Addr<LinkActor>>,
+    links: Links,
     depot: DepotFront,
     news: broadcast::Sender<News>,
     news_count: u64,
@@ -218,7 +127,7 @@ impl EngineActor {
                 released: tail,
                 waiting: HashMap::new(),
                 replies: 0,
-                links: BTreeMap::new(),
+                links: Links::default(),
                 depot,
                 news,
                 news_count: 0,
@@ -299,45 +208,29 @@ impl EngineActor {
                 }
             }
             Command::Welcome { worker, link, give_up, draining } => {
-                self.hand_to_link(worker, Some(link), LinkOrder::Welcome { give_up, draining });
+                self.links.hand(worker, Some(link), LinkOrder::Welcome { give_up, draining });
             }
             Command::StartTask { worker, link, order } => {
-                self.hand_to_link(worker, Some(link), LinkOrder::Start(order));
+                self.links.hand(worker, Some(link), LinkOrder::Start(order));
             }
             Command::AttachTask { worker, link, task, attempt } => {
-                self.hand_to_link(worker, Some(link), LinkOrder::Attach { task, attempt });
+                self.links.hand(worker, Some(link), LinkOrder::Attach { task, attempt });
             }
             Command::CancelTask { worker, attempt } => {
-                self.hand_to_link(worker, None, LinkOrder::Cancel(attempt))
+                self.links.hand(worker, None, LinkOrder::Cancel(attempt))
             }
             Command::CollectOutcome { worker, attempt } => {
-                self.hand_to_link(worker, None, LinkOrder::Collect(attempt));
+                self.links.hand(worker, None, LinkOrder::Collect(attempt));
             }
-            Command::CloseLink { worker, link } => self.hand_to_link(worker, Some(link), LinkOrder::Close),
+            Command::CloseLink { worker, link } => self.links.hand(worker, Some(link), LinkOrder::Close),
             Command::TellDraining { worker, link, draining } => {
-                self.hand_to_link(worker, Some(link), LinkOrder::Draining(draining));
+                self.links.hand(worker, Some(link), LinkOrder::Draining(draining));
             }
             Command::Publish { job, output, from, to } => {
                 self.depot.publish(ctx.address(), job, output, from, to);
             }
             Command::DropStaged { attempts } => self.depot.drop_staged(attempts),
             Command::Notify(event) => self.announce(event),
-        }
-    }
-
-    /// Hands an order to a worker's connection: to the given one, or to its newest.
-    fn hand_to_link(&mut self, worker: WorkerId, link: Option<LinkId>, order: LinkOrder) {
-        let newest = (worker, LinkId(0))..=(worker, LinkId(u64::MAX));
-        let found = match link {
-            Some(link) => self.links.get(&(worker, link)),
-            None => self.links.range(newest).next_back().map(|(_, addr)| addr),
-        };
-        // A missing link is a lost one: the worker will say what it holds when it is back.
-        let Some(addr) = found else { return };
-        if let Err(SendError::Full(_)) = addr.try_send(order) {
-            tracing::warn!(%worker, "the worker's connection does not take orders fast enough and is closed");
-            // Closing drops the connection's streams; the worker reconnects and the engine compares notes with it.
-            addr.do_send(crate::link_actor::Overrun);
         }
     }
 
@@ -447,33 +340,5 @@ where
 
     fn handle(&mut self, message: Inspect<F>, _: &mut Self::Context) -> Self::Result {
         MessageResult((message.0)(&View { engine: &self.engine, ending: &self.ending }))
-    }
-}
-
-impl Handler<LinkOpened> for EngineActor {
-    type Result = ();
-
-    fn handle(&mut self, message: LinkOpened, _: &mut Self::Context) {
-        let LinkOpened { worker, link, addr } = message;
-        let older: Vec<_> = self
-            .links
-            .range((worker, LinkId(0))..(worker, link))
-            .map(|(key, addr)| (*key, addr.clone()))
-            .collect();
-        for (key, addr) in older {
-            self.links.remove(&key);
-            drop(addr.try_send(LinkOrder::Replaced));
-        }
-        self.links.insert((worker, link), addr);
-    }
-}
-
-impl Handler<LinkClosed> for EngineActor {
-    type Result = ();
-
-    fn handle(&mut self, message: LinkClosed, ctx: &mut Self::Context) {
-        let LinkClosed { worker, link } = message;
-        self.links.remove(&(worker, link));
-        self.take_in(Event::LinkLost { worker, link }, ctx);
     }
 }

@@ -1,20 +1,26 @@
 //! The engine's front for everything else in the process: requests that wait for the disk, questions, news.
 
-use std::collections::BTreeSet;
+mod pages;
+
+use std::ops::Bound;
 use std::time::Duration;
 
 use actix::{Addr, MailboxError};
 use rushes_core::event::{Event, Refusal, Reply, ReplyTo};
-use rushes_core::job::{Job, JobDoc};
-use rushes_core::record::{self, IdempotencyKey};
+use rushes_core::job::JobDoc;
+use rushes_core::record::IdempotencyKey;
 use rushes_core::summary::{FarmDoc, WorkerDoc};
+use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, Seq, TenantId, WorkerId};
 use rushes_shared::job::{JobSpec, JobState};
 use rushes_shared::principal::{Principal, Role};
 use tokio::sync::{broadcast, watch};
 
-use crate::engine_actor::{Clock, EngineActor, Inspect, News, Request, View};
+use crate::clock::Clock;
+use crate::engine_actor::{EngineActor, Inspect, News, Request, View, WorkerRemoved};
 use crate::store::StoreReader;
+
+use pages::{Page, decode, merge, scan};
 
 /// Why the farm did not answer as asked.
 #[derive(Debug, thiserror::Error)]
@@ -69,10 +75,6 @@ impl JobFilter {
 const TAKE_IN: Duration = Duration::from_secs(10);
 /// How many live jobs one list request looks at before it answers with where to go on; the engine waits meanwhile.
 const LIVE_SCAN: usize = 1_000;
-/// The same for archived jobs, which nobody waits for.
-const ARCHIVE_SCAN: usize = 20_000;
-/// Archived jobs read at a time.
-const ARCHIVE_PAGE: usize = 200;
 
 /// The front. Cheap to clone, usable from any thread.
 #[derive(Debug, Clone)]
@@ -124,6 +126,15 @@ impl Farm {
         }
     }
 
+    /// Whether a job was submitted with this key before.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn knows_key(&self, by: &Principal, key: &IdempotencyKey) -> Result<bool, FarmError> {
+        let name = (by.tenant.clone(), key.key.clone());
+        self.inspect(move |view| view.engine.state().keys.contains_key(&name)).await
+    }
+
     /// Cancels a job that has not ended.
     ///
     /// # Errors
@@ -145,6 +156,15 @@ impl Farm {
             Reply::Drained { .. } => Ok(()),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// Lets a worker go that is not enrolled any more: its connection ends, and what it holds goes elsewhere. How many
+    /// tasks that were.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn let_go(&self, worker: WorkerId) -> Result<usize, FarmError> {
+        Ok(self.engine.send(WorkerRemoved(worker)).await?)
     }
 
     /// A job, live or archived.
@@ -194,6 +214,29 @@ impl Farm {
         self.on_disk(ending).await?;
         let ended = self.archived_before(by.clone(), filter.clone(), before, limit + 1).await?;
         Ok(merge(live, ended, limit))
+    }
+
+    /// Uploads that live jobs behind `after` read, of a bounded number of jobs; the second value says where to go on,
+    /// and is `None` at the end.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn uploads_in_use(
+        &self,
+        after: Option<JobId>,
+    ) -> Result<(Vec<Location>, Option<JobId>), FarmError> {
+        self.inspect(move |view| {
+            let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let jobs = view.engine.state().jobs.range((start, Bound::Unbounded)).take(LIVE_SCAN);
+            let (mut uploads, mut seen, mut last) = (Vec::new(), 0, None);
+            for (id, job) in jobs {
+                (seen, last) = (seen + 1, Some(*id));
+                let inputs = job.spec.work.inputs();
+                uploads.extend(inputs.filter(|i| matches!(i, Location::Upload(..))).cloned());
+            }
+            (uploads, last.filter(|_| seen == LIVE_SCAN))
+        })
+        .await
     }
 
     /// All known workers.
@@ -269,83 +312,6 @@ impl Farm {
         let scan = move || scan(&archive, &by, &filter, before, limit);
         tokio::task::spawn_blocking(scan).await.map_err(|_| FarmError::Stopping)?
     }
-}
-
-fn scan(
-    archive: &StoreReader,
-    by: &Principal,
-    filter: &JobFilter,
-    before: Option<JobId>,
-    limit: usize,
-) -> Result<Page, FarmError> {
-    let mut page = Page::new(limit, ARCHIVE_SCAN);
-    if matches!(filter.state, Some(JobState::Queued | JobState::Running)) {
-        return Ok(page);
-    }
-    let mut cursor = before.map(|id| id.0);
-    loop {
-        let batch =
-            archive.archived_before(cursor, ARCHIVE_PAGE).map_err(|e| FarmError::Store(e.to_string()))?;
-        let is_last = batch.len() < ARCHIVE_PAGE;
-        for archived in batch {
-            cursor = Some(archived.key);
-            let doc = decode(&archived.doc)?;
-            let wanted = by.sees(&doc.job.tenant) && filter.admits(&doc);
-            if page.is_full_with(doc.job.id, wanted.then_some(doc)) {
-                return Ok(page);
-            }
-        }
-        if is_last {
-            return Ok(page);
-        }
-    }
-}
-
-/// Jobs found by one look, newest first, and where the look stopped if it did not reach the end.
-struct Page {
-    found: Vec<JobDoc>,
-    limit: usize,
-    scan: usize,
-    scanned: usize,
-    stopped_at: Option<JobId>,
-}
-
-impl Page {
-    fn new(limit: usize, scan: usize) -> Self {
-        Self { found: Vec::new(), limit, scan, scanned: 0, stopped_at: None }
-    }
-
-    /// Takes one job that was looked at; says whether to look no further.
-    fn is_full_with(&mut self, id: JobId, doc: Option<JobDoc>) -> bool {
-        self.scanned += 1;
-        self.found.extend(doc);
-        let full = self.found.len() >= self.limit || self.scanned >= self.scan;
-        if full {
-            self.stopped_at = Some(id);
-        }
-        full
-    }
-}
-
-fn decode(bytes: &[u8]) -> Result<JobDoc, FarmError> {
-    record::from_bytes::<Job>(bytes).map(JobDoc::archived).map_err(|e| FarmError::Store(e.to_string()))
-}
-
-/// Newest first, each job once; a job that ended between the two looks is in both, and its end counts. What is older
-/// than the point at which either look stopped is left to the next page, which begins there.
-fn merge(live: Page, ended: Page, limit: usize) -> (Vec<JobDoc>, Option<JobId>) {
-    let stopped_at = live.stopped_at.max(ended.stopped_at);
-    let mut all = ended.found;
-    let known: BTreeSet<JobId> = all.iter().map(|d| d.job.id).collect();
-    all.extend(live.found.into_iter().filter(|d| !known.contains(&d.job.id)));
-    all.retain(|d| stopped_at.is_none_or(|end| d.job.id >= end));
-    all.sort_by_key(|d| std::cmp::Reverse(d.job.id));
-    if all.len() > limit {
-        all.truncate(limit);
-        let next = all.last().map(|d| d.job.id);
-        return (all, next);
-    }
-    (all, stopped_at)
 }
 
 fn unexpected(reply: &Reply) -> FarmError {

@@ -12,6 +12,7 @@
 //! ```
 
 pub mod api;
+pub mod clock;
 pub mod commands;
 pub mod depot;
 pub mod depot_client;
@@ -25,9 +26,13 @@ pub mod link_actor;
 pub mod listener;
 pub mod local_api;
 pub mod pki;
+mod problem;
 pub mod recover;
 pub mod run;
 pub mod settings;
 pub mod store;
 pub mod store_vault;
+mod strangers;
 pub mod telemetry;
+pub mod tls;
+mod upload_keeper;

@@ -3,26 +3,34 @@
 //! The actor only passes orders on; each stream has a small task of its own that reads replies into the engine and
 //! pauses when the engine is busy.
 
+mod control;
+mod task_stream;
+
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use quinn::{Connection, RecvStream, SendStream, VarInt};
-use rushes_core::event::{Event, LinkId};
+use quinn::{Connection, VarInt};
+use rushes_net::endpoint::refuse;
 use rushes_net::ticket::TicketKey;
-use rushes_net::{NetError, framed};
 use rushes_shared::artifact::Location;
-use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
-use rushes_shared::task::{TaskOrder, TaskOutcome};
+use rushes_shared::task::TaskOrder;
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
-use rushes_shared::wire::{FarmBound, HeldAttempt, TaskBound, TaskReply, WorkerBound, close};
+use rushes_shared::wire::{TaskBound, WorkerBound, close};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use crate::engine_actor::{Clock, EngineActor, Happened, LinkClosed, LinkOpened, tell};
+use crate::clock::Clock;
+use crate::engine_actor::EngineActor;
+
+use control::Word;
+use task_stream::{TaskStream, TaskWord};
+
+pub use control::serve;
 
 /// How long a task stream may take to open; the other side has to allow more streams.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,6 +86,10 @@ pub enum LinkOrder {
     Draining(bool),
     /// A newer connection took this one's place.
     Replaced,
+    /// An operator removed the worker.
+    Removed,
+    /// The coordinator stops; the sender goes when the worker has heard it.
+    Goodbye(mpsc::Sender<Infallible>),
     /// The engine gave the worker up.
     Close,
 }
@@ -87,19 +99,12 @@ pub enum LinkOrder {
 #[rtype(result = "()")]
 pub struct Overrun;
 
-/// A word for one task's stream.
-#[derive(Debug)]
-enum TaskWord {
-    Cancel,
-    Collect,
-}
-
 /// The actor.
 #[derive(Debug)]
 pub struct LinkActor {
     worker: WorkerId,
     connection: Connection,
-    control: mpsc::Sender<WorkerBound>,
+    control: mpsc::Sender<Word>,
     engine: Addr<EngineActor>,
     farm: Arc<FarmFacts>,
     tasks: BTreeMap<AttemptId, mpsc::Sender<TaskWord>>,
@@ -110,106 +115,9 @@ pub struct LinkActor {
 #[rtype(result = "()")]
 struct StreamEnded(AttemptId);
 
-/// Serves one worker's connection from its hello to its end. Runs on the engine's arbiter.
-pub async fn serve(
-    connection: Connection,
-    worker: WorkerId,
-    link: LinkId,
-    engine: Addr<EngineActor>,
-    farm: Arc<FarmFacts>,
-) -> Result<(), NetError> {
-    let (send, mut recv, hello) = match tokio::time::timeout(OPEN_TIMEOUT, greet(&connection)).await {
-        Ok(greeting) => greeting?,
-        Err(_) => {
-            connection.close(VarInt::from_u32(close::PROTOCOL), b"no hello within 10 s");
-            return Ok(());
-        }
-    };
-    let (control, words) = mpsc::channel(64);
-    actix_rt::spawn(write_control(send, words, connection.clone()));
-    let addr = LinkActor::create(|ctx| {
-        ctx.set_mailbox_capacity(MAILBOX);
-        LinkActor {
-            worker,
-            connection: connection.clone(),
-            control,
-            engine: engine.clone(),
-            farm,
-            tasks: BTreeMap::new(),
-        }
-    });
-    // The engine ends only with the process; a failed send then is the end of this connection too.
-    if engine.send(LinkOpened { worker, link, addr }).await.is_err() {
-        return Ok(());
-    }
-    let ended = read_control(&mut recv, worker, link, &engine, hello).await;
-    if let Err(error) = &ended {
-        tracing::info!(%worker, %error, "the worker's connection ended");
-    }
-    connection.close(VarInt::from_u32(close::BYE), b"");
-    tell(&engine, LinkClosed { worker, link }).await;
-    Ok(())
-}
-
-async fn greet(connection: &Connection) -> Result<(SendStream, RecvStream, FarmBound), NetError> {
-    let (send, mut recv) = connection.accept_bi().await?;
-    let hello = framed::recv::<FarmBound>(&mut recv).await?;
-    match hello {
-        Some(hello @ FarmBound::Hello { .. }) => Ok((send, recv, hello)),
-        _ => {
-            connection.close(VarInt::from_u32(close::PROTOCOL), b"the first word must be a hello");
-            Err(NetError::Transport { reason: "the worker's first word was no hello".to_owned() })
-        }
-    }
-}
-
-async fn read_control(
-    recv: &mut RecvStream,
-    worker: WorkerId,
-    link: LinkId,
-    engine: &Addr<EngineActor>,
-    hello: FarmBound,
-) -> Result<(), NetError> {
-    let mut word = Some(hello);
-    while let Some(message) = word {
-        let event = match message {
-            FarmBound::Hello { instance, facts, held, .. } => {
-                Event::WorkerJoined { worker, link, instance, facts: Box::new(facts), held: unique(held) }
-            }
-            FarmBound::Heartbeat => Event::HeartbeatCame { worker, link },
-            FarmBound::Facts(facts) => Event::FactsChanged { worker, link, facts: Box::new(facts) },
-            FarmBound::Leaving => Event::WorkerLeaving { worker, link },
-        };
-        if engine.send(Happened(event)).await.is_err() {
-            return Ok(());
-        }
-        word = framed::recv::<FarmBound>(recv).await?;
-        if matches!(word, Some(FarmBound::Hello { .. })) {
-            return Err(NetError::Transport { reason: "the worker said hello twice".to_owned() });
-        }
-    }
-    Ok(())
-}
-
-/// Each attempt once, whatever the worker sent.
-fn unique(held: Vec<HeldAttempt>) -> Vec<HeldAttempt> {
-    let by_attempt: BTreeMap<AttemptId, HeldAttempt> = held.into_iter().map(|h| (h.attempt, h)).collect();
-    by_attempt.into_values().collect()
-}
-
-async fn write_control(mut send: SendStream, mut words: mpsc::Receiver<WorkerBound>, connection: Connection) {
-    while let Some(word) = words.recv().await {
-        if let Err(error) = framed::send(&mut send, &word).await {
-            tracing::debug!(%error, "the control stream takes no more words");
-            connection.close(VarInt::from_u32(close::PROTOCOL), b"the control stream broke");
-            return;
-        }
-    }
-}
-
 impl LinkActor {
-    fn say(&self, word: WorkerBound) {
-        if self.control.try_send(word).is_err() {
+    fn say(&self, word: impl Into<Word>) {
+        if self.control.try_send(word.into()).is_err() {
             self.connection
                 .close(VarInt::from_u32(close::PROTOCOL), b"the worker does not read its control stream");
         }
@@ -298,6 +206,11 @@ impl Handler<LinkOrder> for LinkActor {
                 self.connection.close(VarInt::from_u32(close::REPLACED), reason);
                 ctx.stop();
             }
+            LinkOrder::Goodbye(heard) => self.say(Word::Last(WorkerBound::Goodbye, heard)),
+            LinkOrder::Removed => {
+                refuse(&self.connection, &control::removed());
+                ctx.stop();
+            }
             LinkOrder::Close => {
                 let reason = b"no heartbeat within the lease; connect again";
                 self.connection.close(VarInt::from_u32(close::UNAVAILABLE), reason);
@@ -322,89 +235,5 @@ impl Handler<StreamEnded> for LinkActor {
 
     fn handle(&mut self, ended: StreamEnded, _: &mut Self::Context) {
         self.tasks.remove(&ended.0);
-    }
-}
-
-/// One task's stream.
-struct TaskStream {
-    worker: WorkerId,
-    task: TaskId,
-    attempt: AttemptId,
-    engine: Addr<EngineActor>,
-    connection: Connection,
-}
-
-impl TaskStream {
-    async fn run(self, first: TaskBound, mut words: mpsc::Receiver<TaskWord>) -> Result<(), NetError> {
-        let opened = tokio::time::timeout(OPEN_TIMEOUT, self.connection.open_bi()).await;
-        let Ok(opened) = opened else {
-            self.refused(Failure::new(
-                FailureCode::NodeUnfit,
-                "the worker accepted no further task stream within 10 s",
-                "lower the worker's slots",
-            ))
-            .await;
-            return Ok(());
-        };
-        let (mut send, mut recv) = opened?;
-        framed::send(&mut send, &first).await?;
-        let writer = async {
-            while let Some(word) = words.recv().await {
-                let done = matches!(word, TaskWord::Collect);
-                let word = match word {
-                    TaskWord::Cancel => TaskBound::Cancel,
-                    TaskWord::Collect => TaskBound::Collected,
-                };
-                framed::send(&mut send, &word).await?;
-                if done {
-                    drop(send.finish());
-                    return Ok(());
-                }
-            }
-            Ok::<(), NetError>(())
-        };
-        let reader = async {
-            let mut is_told = false;
-            while let Some(reply) = framed::recv::<TaskReply>(&mut recv).await? {
-                is_told |= matches!(reply, TaskReply::Outcome(_) | TaskReply::Refused(_));
-                self.take_in(reply).await;
-            }
-            // An attempt that is heard of no more must not look as if it still ran.
-            if is_told { Ok(()) } else { Err(NetError::Truncated) }
-        };
-        // The writer ends with `Collected`; the reader ends when the worker closes its side after that.
-        futures_util::future::try_join(writer, reader).await?;
-        Ok(())
-    }
-
-    async fn take_in(&self, reply: TaskReply) {
-        let (worker, task, attempt) = (self.worker, self.task, self.attempt);
-        let event = match reply {
-            TaskReply::Started => Event::TaskStarted { worker, task, attempt },
-            TaskReply::Progress(progress) => Event::TaskProgressed { worker, task, attempt, progress },
-            TaskReply::Log(text) => {
-                for line in text.lines().take(100) {
-                    tracing::debug!(target: "rushes::task_log", "{line}");
-                }
-                return;
-            }
-            TaskReply::Outcome(mut outcome) => {
-                if let TaskOutcome::Failed { failure, .. } = &mut outcome {
-                    failure.clip();
-                }
-                Event::TaskEnded { worker, task, attempt, outcome: Box::new(outcome) }
-            }
-            TaskReply::Refused(mut failure) => {
-                failure.clip();
-                return self.refused(failure).await;
-            }
-        };
-        tell(&self.engine, Happened(event)).await;
-    }
-
-    async fn refused(&self, failure: Failure) {
-        let event =
-            Event::TaskRefused { worker: self.worker, task: self.task, attempt: self.attempt, failure };
-        tell(&self.engine, Happened(event)).await;
     }
 }

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::engine_actor::EngineActor;
 use crate::link_actor::{self, FarmFacts};
 use crate::pki::{JoinServer, KeyVault, enrolment};
+use crate::strangers;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -73,7 +74,9 @@ pub async fn accept(endpoint: Endpoint, listener: Listener) {
 
 fn refused(peer: SocketAddr, error: &NetError) {
     counter!("rushes_connections_refused_total", "reason" => "handshake").increment(1);
-    tracing::warn!(%peer, %error, "a connection was refused");
+    if let Some(untold) = strangers::may_cause_a_line() {
+        tracing::warn!(%peer, %error, untold, "a connection was refused");
+    }
 }
 
 async fn serve(connecting: Connecting, listener: Listener, link: LinkId) -> Result<(), NetError> {

@@ -4,21 +4,25 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix::Addr;
 use anyhow::{Context, bail};
+use quinn::{Endpoint, VarInt};
 use rushes_core::engine::Engine;
+use rushes_core::state::State;
 use rushes_net::bulk::BulkClient;
 use rushes_net::endpoint::{ClientCerts, client, client_config, server};
 use rushes_net::ticket::TicketKey;
-use rushes_shared::id::JobId;
-use rushes_shared::units::Bytes;
+use rushes_shared::id::{JobId, Seq};
+use rushes_shared::units::{Bytes, WallMs};
 use rushes_shared::view::AddressBook;
 use rushes_shared::wire::{BULK_ALPNS, JOIN_ALPNS, WORKER_ALPNS};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use crate::api::{self, Api, ApiParts};
+use crate::clock::Clock;
 use crate::depot_client::DepotFront;
 use crate::depot_process::DepotProcess;
-use crate::engine_actor::{Clock, EngineActor, EngineParts};
+use crate::engine_actor::{EngineActor, EngineParts, Farewell, tell};
 use crate::farm::Farm;
 use crate::joins::Joins;
 use crate::layout::Layout;
@@ -26,14 +30,14 @@ use crate::ledger::Exporter;
 use crate::link_actor::FarmFacts;
 use crate::listener::{self, Listener};
 use crate::pki::join_server::JoinLimits;
-use crate::pki::{Authority, JoinServer, KeyVault};
+use crate::pki::{Authority, JoinServer, KeyVault, VaultError, enrolment, join_token};
 use crate::recover::Replay;
 use crate::settings::Settings;
 use crate::store::{
-    FoldError, Origin, Recovery, Running, Store, StoreError, StoreEvent, StoreHandle, StoreOptions,
+    EventSink, FoldError, Origin, Recovery, Running, Store, StoreError, StoreEvent, StoreHandle, StoreOptions,
 };
 use crate::store_vault::StoreVault;
-use crate::telemetry;
+use crate::{telemetry, upload_keeper};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -44,11 +48,13 @@ pub enum End {
     Store(StoreError),
 }
 
-/// How often old jobs are looked for.
+/// How often old jobs and tokens are looked for.
 const RETENTION_EVERY: Duration = Duration::from_secs(600);
 /// How long connections may take to hear of the end.
 const GOODBYE: Duration = Duration::from_secs(2);
 const DAY_MS: u64 = 86_400_000;
+/// A join token that has ended stays in the list for this long, so that one can see what became of it.
+const KEEP_ENDED_MS: u64 = 7 * DAY_MS;
 
 /// The store's options by the settings.
 #[must_use]
@@ -74,34 +80,14 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     let authority = Arc::new(Authority::open(&layout.pki)?);
     let (mut store, recovery) = Store::open(&layout.store, store_options(&settings))?;
     report(&recovery);
-    let mut replay = Replay::default();
-    for item in recovery.records() {
-        let item = item?;
-        replay.push((item.origin == Origin::Journal).then_some(item.seq), &item.bytes)?;
-    }
-    let (tail, replayed) = (store.tail(), replay.records);
-    let state = replay.finish(tail);
+    let tail = store.tail();
+    let (state, replayed) = replayed(&recovery, tail)?;
     let jobs = state.jobs.len();
     let epoch = store.begin_epoch()?;
     let engine = Engine::recover(state, settings.engine.clone(), epoch, clock.now());
     let (confirmed_in, confirmed) = watch::channel(tail);
     let (fatal_in, mut fatal) = mpsc::unbounded_channel();
-    let running = store.start(
-        Box::new(move |event| match event {
-            StoreEvent::Confirmed(seq) => {
-                let _nobody_left = confirmed_in.send(seq);
-            }
-            StoreEvent::Snapshot(facts) => {
-                tracing::info!(covers = facts.covers.0, records = facts.records, took = ?facts.took, "snapshot made");
-            }
-            StoreEvent::Retired { documents, .. } => tracing::info!(documents, "old jobs removed from the archive"),
-            StoreEvent::SnapshotFailed(error) => tracing::error!(%error, "no snapshot could be made"),
-            StoreEvent::Fatal(error) => {
-                let _stopping_already = fatal_in.send(error);
-            }
-        }),
-        Box::new(fold),
-    )?;
+    let running = store.start(tell_of_store(confirmed_in, fatal_in), Box::new(fold))?;
     tracing::info!(epoch = epoch.0, jobs, records = replayed, took = ?started.elapsed(), "state recovered");
 
     let handle = running.handle();
@@ -111,6 +97,7 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     let depot = DepotProcess::start(&settings, &layout, arguments).await?;
     let bulk = BulkClient::new(client()?, client_config(&identity, BULK_ALPNS)?, depot.local_addr.clone());
     let depot_front = DepotFront::new(bulk, Arc::clone(&key), clock);
+    let keeper_depot = depot_front.clone();
     let (news, _) = broadcast::channel(settings.queues.news);
 
     let alpns: Vec<&[u8]> = WORKER_ALPNS.iter().chain(JOIN_ALPNS).copied().collect();
@@ -146,7 +133,8 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     let accepting =
         Listener { engine: engine.clone(), farm: farm_facts, join, vault: Arc::clone(&vault), connections };
     actix_rt::spawn(listener::accept(endpoint.clone(), accepting));
-    let farm = Farm::new(engine, reader.clone(), news, confirmed, clock);
+    let farm = Farm::new(engine.clone(), reader.clone(), news, confirmed, clock);
+    let (kept, keeper_farm) = (Arc::clone(&vault), farm.clone());
 
     let store_ready = {
         let handle = handle.clone();
@@ -179,22 +167,11 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     write_book(&layout.run_json, &book)?;
     tracing::info!(api = %book.api_url, workers = %book.link_addr, depot = %book.depot_addr, took = ?started.elapsed(), "ready");
 
-    actix_rt::spawn(retire_old_jobs(handle.clone(), clock, settings.store.retention_days));
+    actix_rt::spawn(upload_keeper::run(keeper_farm, keeper_depot));
+    actix_rt::spawn(retire(handle.clone(), kept, clock, settings.store.retention_days));
     let server_handle = bound.server.handle();
     let serving = actix_rt::spawn(bound.server);
-    let end = tokio::select! {
-        signal = stop_signal() => {
-            tracing::info!(signal = signal?, "stopping; running tasks go on and are taken up again at the next start");
-            End::Asked
-        }
-        error = fatal.recv() => match error {
-            Some(error) => {
-                tracing::error!(%error, "the store failed; the coordinator stops, and a restart recovers all that was confirmed");
-                End::Store(error)
-            }
-            None => bail!("the store's threads ended without a word"),
-        },
-    };
+    let end = until_the_end(&mut fatal).await?;
     // A second signal does not wait for anything.
     actix_rt::spawn(async {
         if stop_signal().await.is_ok() {
@@ -205,14 +182,66 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     api.stop();
     server_handle.stop(true).await;
     let _served = serving.await;
-    endpoint.close(
-        quinn::VarInt::from_u32(rushes_shared::wire::close::UNAVAILABLE),
-        b"the coordinator stops; connect again later",
-    );
-    let _slow_to_hear = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
+    say_goodbye(&engine, &endpoint).await;
     depot.stop().await;
     close_store(running, matches!(end, End::Asked));
     Ok(end)
+}
+
+/// The state that the store's records come to, and how many they are.
+fn replayed(recovery: &Recovery, tail: Seq) -> anyhow::Result<(State, u64)> {
+    let mut replay = Replay::default();
+    for item in recovery.records() {
+        let item = item?;
+        replay.push((item.origin == Origin::Journal).then_some(item.seq), &item.bytes)?;
+    }
+    let records = replay.records;
+    Ok((replay.finish(tail), records))
+}
+
+/// What becomes of the store's events.
+fn tell_of_store(confirmed: watch::Sender<Seq>, fatal: mpsc::UnboundedSender<StoreError>) -> EventSink {
+    Box::new(move |event| match event {
+        StoreEvent::Confirmed(seq) => {
+            let _nobody_left = confirmed.send(seq);
+        }
+        StoreEvent::Snapshot(facts) => {
+            tracing::info!(covers = facts.covers.0, records = facts.records, took = ?facts.took, "snapshot made");
+        }
+        StoreEvent::Retired { documents, .. } => {
+            tracing::info!(documents, "old jobs removed from the archive")
+        }
+        StoreEvent::SnapshotFailed(error) => tracing::error!(%error, "no snapshot could be made"),
+        StoreEvent::Fatal(error) => {
+            let _stopping_already = fatal.send(error);
+        }
+    })
+}
+
+/// Waits until somebody asks for the end, or the store brings it about.
+async fn until_the_end(fatal: &mut mpsc::UnboundedReceiver<StoreError>) -> anyhow::Result<End> {
+    tokio::select! {
+        signal = stop_signal() => {
+            tracing::info!(signal = signal?, "stopping; running tasks go on and are taken up again at the next start");
+            Ok(End::Asked)
+        }
+        error = fatal.recv() => {
+            let Some(error) = error else { bail!("the store's threads ended without a word") };
+            tracing::error!(%error, "the store failed; the coordinator stops, and a restart recovers all that was confirmed");
+            Ok(End::Store(error))
+        }
+    }
+}
+
+/// Tells workers, and whoever else is connected, that the coordinator stops.
+async fn say_goodbye(engine: &Addr<EngineActor>, endpoint: &Endpoint) {
+    let (heard, mut all_heard) = mpsc::channel(1);
+    tell(engine, Farewell(heard)).await;
+    // Ends without a word when the last worker has heard it.
+    let _slow_to_hear = tokio::time::timeout(GOODBYE, all_heard.recv()).await;
+    let reason = b"the coordinator stops; connect again later";
+    endpoint.close(VarInt::from_u32(rushes_shared::wire::close::UNAVAILABLE), reason);
+    let _slow_to_hear = tokio::time::timeout(GOODBYE, endpoint.wait_idle()).await;
 }
 
 fn close_store(running: Running, sound: bool) {
@@ -254,11 +283,29 @@ fn ready(handle: &StoreHandle) -> Result<(), String> {
     }
 }
 
-async fn retire_old_jobs(handle: StoreHandle, clock: Clock, days: u64) {
+/// Removes what has been kept long enough: jobs that ended, join tokens that let nobody in any more, removed workers
+/// whose certificates have ended.
+async fn retire(handle: StoreHandle, vault: Arc<dyn KeyVault>, clock: Clock, days: u64) {
     loop {
-        let before = clock.now().wall.0.saturating_sub(days.saturating_mul(DAY_MS));
+        let now = clock.now().wall;
+        let before = now.0.saturating_sub(days.saturating_mul(DAY_MS));
         if !handle.retire_archive(JobId::from_parts(before, 0).0) {
             tracing::debug!("the snapshot thread is busy; old jobs are removed later");
+        }
+        let keys = Arc::clone(&vault);
+        let ended = WallMs(now.0.saturating_sub(KEEP_ENDED_MS));
+        let forgotten = tokio::task::spawn_blocking(move || {
+            Ok::<_, VaultError>((
+                join_token::forget_ended(&*keys, ended)?,
+                enrolment::forget_ended(&*keys, ended)?,
+            ))
+        });
+        match forgotten.await {
+            Ok(Ok((0, 0))) | Err(_) => {}
+            Ok(Ok((tokens, workers))) => {
+                tracing::info!(tokens, workers, "join tokens and removed workers of long ago are forgotten");
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "old join tokens could not be forgotten"),
         }
         tokio::time::sleep(RETENTION_EVERY).await;
     }

@@ -198,6 +198,8 @@ pub fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         ("api.heartbeat_s", settings.api.heartbeat_s),
         ("engine.heartbeat_ms", settings.engine.heartbeat_ms),
         ("engine.max_attempts", u64::from(settings.engine.max_attempts)),
+        ("depot.upload_days", settings.depot.upload_days),
+        ("depot.output_days", settings.depot.output_days),
     ] {
         if value == 0 {
             return Err(layers.refuse(key, "should be at least 1, not 0"));
@@ -212,12 +214,37 @@ pub fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
             return Err(layers.refuse(key, format!("should be {least} to {most}, not {value}")));
         }
     }
+    if let Err(message) = check_log_level(&settings.log.level) {
+        return Err(layers.refuse("log.level", message));
+    }
     if settings.engine.lease_ms < 2 * settings.engine.heartbeat_ms {
         let least = 2 * settings.engine.heartbeat_ms;
         let message = format!("should be at least two heartbeats ({least}), or a lost packet costs a lease");
         return Err(layers.refuse("engine.lease_ms", message));
     }
     Ok(settings)
+}
+
+/// Levels of `log.level`, least first.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// The filter's own parser takes any word for the name of a module, so that a misspelt level would log nothing at all.
+fn check_log_level(text: &str) -> Result<(), String> {
+    let levels = LEVELS.join(", ");
+    for part in text.split(',').map(str::trim) {
+        let (module, level) = part.rsplit_once('=').map_or((None, part), |(m, level)| (Some(m), level));
+        if !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(level)) {
+            return Err(format!(
+                "'{level}' is no level: use {levels}, or give modules their own, as in \"info,rushes_coordinator=debug\""
+            ));
+        }
+        let is_path =
+            |m: &str| !m.is_empty() && m.chars().all(|c| c.is_ascii_alphanumeric() || "_:-".contains(c));
+        if module.is_some_and(|m| !is_path(m)) {
+            return Err(format!("'{part}' should be MODULE=LEVEL, with one of {levels}"));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -250,6 +277,14 @@ mod tests {
     fn limits_that_would_stop_everything_are_refused() {
         let error = with(&["queues.news=0"]).expect_err("no queue").to_string();
         assert!(error.contains("queues.news: should be at least 1"), "{error}");
+        for (level, word) in
+            [("zzz", "'zzz' is no level"), ("info,x=loud", "'loud'"), ("=info", "MODULE=LEVEL")]
+        {
+            let error = with(&[&format!("log.level={level}")]).expect_err(level).to_string();
+            let names_it = error.contains("flag --set log.level") && error.contains("warn, info, debug");
+            assert!(names_it && error.contains(word), "{error}");
+        }
+        assert!(with(&["log.level=WARN,rushes_coordinator::api=trace"]).is_ok());
         let error = with(&["engine.lease_ms=2500"]).expect_err("too short").to_string();
         assert!(error.contains("two heartbeats (4000)"), "{error}");
     }

@@ -20,6 +20,7 @@
 mod archive;
 mod backup;
 mod commit;
+mod contained;
 mod directory;
 mod disk;
 mod error;
@@ -28,7 +29,9 @@ mod handle;
 mod journal;
 mod keys;
 mod parcel;
+mod reader;
 mod recovery;
+mod shared;
 mod side;
 mod snapshot;
 mod snapshotter;
@@ -47,14 +50,16 @@ pub use backup::{
 pub use commit::{Batch, EventSink, StoreEvent};
 pub use error::StoreError;
 pub use group::Mark;
-pub use handle::{Running, StoreHandle, StoreReader, StoreStats, SubmitError};
+pub use handle::{Running, StoreHandle, SubmitError};
 pub use keys::{KEY_NAME_LIMIT, KEY_VALUE_LIMIT, Swap};
+pub use reader::{StoreReader, StoreStats};
 pub use recovery::{Missing, Origin, Recovery, Replayed, Report};
 pub use snapshotter::{Fold, FoldError, SnapshotFacts};
 pub use space::{Space, free_space};
 
 use commit::Committer;
-use handle::Shared;
+use contained::contained;
+use shared::Shared;
 
 /// Limits and policies.
 #[derive(Debug, Clone)]
@@ -111,9 +116,10 @@ impl Store {
         let disk = Arc::new(disk::Disk::open(&dir, options.cache_bytes)?);
         let note = if made { note } else { Some(note.unwrap_or_default()) };
         let mut recovery = recovery::inspect(&dir, &disk, note)?;
-        let (archive, taken_back) = archive::Archive::open(&disk, recovery.tail.seq)?;
+        let (archive, taken_back) =
+            contained(&dir, "archive", || archive::Archive::open(&disk, recovery.tail.seq))?;
         recovery.report.documents_taken_back = taken_back;
-        let epoch = commit::read_epoch(&disk)?;
+        let epoch = contained(&dir, "log", || commit::read_epoch(&disk))?;
         if let Missing::Confirmed { .. } = recovery.report.missing {
             // Said once by the report, and kept: from here on the store counts from its new end.
             directory::note_loss(&dir, &recovery.report)?;

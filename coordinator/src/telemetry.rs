@@ -20,9 +20,8 @@ const SECONDS: &[f64] = &[
 pub fn start_logs(json: bool, level: &str) -> anyhow::Result<()> {
     use std::io::IsTerminal;
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_new(level).with_context(|| {
-        format!("log.level '{level}' is none: use error, warn, info, debug, trace, or module=level pairs")
-    })?;
+    let filter = EnvFilter::try_new(quiet_about_strangers(level))
+        .with_context(|| format!("log.level '{level}' cannot be used"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = if json {
         logs.json().flatten_event(true).with_current_span(true).try_init()
@@ -30,6 +29,13 @@ pub fn start_logs(json: bool, level: &str) -> anyhow::Result<()> {
         logs.with_ansi(std::io::stderr().is_terminal()).try_init()
     };
     started.map_err(|e| anyhow::anyhow!("start logs: {e}"))
+}
+
+/// The HTTP library logs as an error whatever a stranger sends that is no HTTP. That is told only to those who debug.
+fn quiet_about_strangers(level: &str) -> String {
+    let is_debug =
+        |word: &str| ["debug", "trace"].iter().any(|known| known.eq_ignore_ascii_case(word.trim()));
+    if level.split(',').any(is_debug) { level.to_owned() } else { format!("actix_http=off,{level}") }
 }
 
 /// Installs the process' metrics recorder on a fresh registry, with facts of the build and of the process.

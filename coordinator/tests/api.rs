@@ -46,6 +46,85 @@ fn a_job_is_submitted_once_shown_listed_and_canceled() {
 }
 
 #[test]
+fn two_keys_for_one_request_are_refused() {
+    let farm = Coordinator::start(&[]);
+    let keys = |pair: [&'static str; 2]| pair.map(|key| ("idempotency-key", key));
+    farm.send("POST", "/v1/jobs", &keys(["a", "b"]), NOOP).is_problem(400, "bad_parameter");
+    assert_eq!(farm.send("POST", "/v1/jobs", &keys(["a", "a"]), NOOP).status, 201);
+    assert_eq!(farm.get("/v1/jobs").json()["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn head_answers_wherever_get_does() {
+    let farm = Coordinator::start(&[]);
+    let id = submit(&farm);
+    for path in ["/health/ready", "/v1/openapi.json", "/v1/schemas/job.json", "/v1/workers"] {
+        let (get, head) = (farm.get(path), farm.send("HEAD", path, &[], ""));
+        assert_eq!((head.status, head.text().as_str()), (200, ""), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        assert_eq!(head.header("content-length"), Some(get.text().len().to_string()), "{path}");
+    }
+    for path in ["/v1/jobs", &format!("/v1/jobs/{id}"), "/v1/status", "/v1/tokens", "/metrics"] {
+        let head = farm.send("HEAD", path, &[], "");
+        assert_eq!((head.status, head.text().as_str()), (200, ""), "{path}");
+    }
+    for endless in ["/v1/events", &format!("/v1/jobs/{id}/events"), "/v1/admin/export"] {
+        let head = farm.send("HEAD", endless, &[], "");
+        assert_eq!((head.status, head.text().as_str()), (200, ""), "{endless}");
+    }
+    assert_eq!(farm.send("HEAD", "/v1/jobs/x", &[], "").status, 400);
+    assert_eq!(farm.as_token(None).send("HEAD", "/v1/jobs", &[], "").status, 401);
+}
+
+#[test]
+fn a_destination_that_is_there_is_refused_before_any_work() {
+    let out = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(out.path().join("there.mp4"), "somebody's own").expect("written");
+    let root = format!("depot.output_roots={}", json!([out.path()]));
+    let farm = Coordinator::start(&[&root]);
+    let job = |name: &str| {
+        json!({"input": "/in/a.mov", "outputs": [{"name": name, "destination": out.path().join(name)}]})
+            .to_string()
+    };
+    let refused = farm.post("/v1/jobs", &job("there.mp4"));
+    refused.is_problem(409, "output_exists");
+    let problem = refused.json();
+    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("there.mp4")), "{problem}");
+    assert!(problem["advice"].as_str().is_some_and(|text| text.contains("another destination")), "{problem}");
+    let key = ("idempotency-key", "k-1");
+    let first = farm.send("POST", "/v1/jobs", &[key], &job("free.mp4"));
+    assert_eq!(first.status, 201, "{first:?}");
+    // The job has delivered its file by the time that the request is repeated.
+    std::fs::write(out.path().join("free.mp4"), "made").expect("written");
+    let again = farm.send("POST", "/v1/jobs", &[key], &job("free.mp4"));
+    assert_eq!((again.status, &again.json()["id"]), (200, &first.json()["id"]));
+}
+
+#[test]
+fn what_strangers_send_is_no_error_of_ours() {
+    use std::io::{Read, Write};
+    let farm = Coordinator::start(&[]);
+    let address = farm.url().trim_start_matches("http://").to_owned();
+    for nonsense in
+        ["\u{16}\u{3}\u{1} no HTTP\r\n\r\n", "GET\r\n\r\n", "BREW /pot HTTP/1.1\r\nhost: x\r\n\r\n"]
+    {
+        let mut stream = std::net::TcpStream::connect(&address).expect("it listens");
+        stream.write_all(nonsense.as_bytes()).expect("it takes it");
+        stream.shutdown(std::net::Shutdown::Write).expect("done");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok();
+    }
+    for _ in 0..100 {
+        farm.as_token(Some("rushes-api-v1.0000")).get("/v1/jobs").is_problem(401, "token_refused");
+    }
+    let log = farm.log();
+    assert!(!log.contains("ERROR"), "{log}");
+    let lines = log.lines().filter(|line| line.contains("unauthenticated request")).count();
+    assert!((1..=60).contains(&lines), "{lines} lines");
+    assert!(!farm.get("/metrics").text().contains("BREW"), "strangers make no time series");
+}
+
+#[test]
 fn pages_of_a_list_hold_every_job_once() {
     let farm = Coordinator::start(&[]);
     let mut made: Vec<String> = (0..7).map(|_| submit(&farm)).collect();
@@ -84,6 +163,8 @@ fn every_error_is_a_problem_that_says_what_to_do() {
     farm.get("/v1/jobs?limit=0").is_problem(400, "bad_parameter");
     farm.get("/v1/jobs/job_01jv2c8k3q5w7x9z0a2b4c6d8e").is_problem(404, "no_such_job");
     farm.post("/v1/workers/wrk_01jv2c8k3q5w7x9z0a2b4c6d8e/drain", "").is_problem(404, "no_such_worker");
+    farm.send("DELETE", "/v1/workers/wrk_01jv2c8k3q5w7x9z0a2b4c6d8e", &[], "")
+        .is_problem(404, "no_such_worker");
     farm.post("/v1/uploads", r#"{"hash": "xyz", "size_bytes": 1}"#).is_problem(422, "invalid_upload");
     assert_eq!(farm.get("/v1/status").status, 200, "it goes on");
 }
@@ -111,6 +192,10 @@ fn a_stranger_gets_nothing_and_a_role_only_what_is_its_own() {
     viewer.post(&format!("/v1/jobs/{id}/cancel"), "").is_problem(403, "forbidden");
     viewer.get("/v1/tokens").is_problem(403, "forbidden");
     viewer.get("/v1/workers").is_problem(403, "forbidden");
+    let (operator, _) = make(json!({"name": "p", "roles": ["operator"]}));
+    farm.as_token(Some(&operator))
+        .send("DELETE", "/v1/workers/wrk_01jv2c8k3q5w7x9z0a2b4c6d8e", &[], "")
+        .is_problem(403, "forbidden");
     let other = farm.as_token(Some(&other));
     other.get(&format!("/v1/jobs/{id}")).is_problem(404, "no_such_job");
     other.post(&format!("/v1/jobs/{id}/cancel"), "").is_problem(404, "no_such_job");

@@ -98,6 +98,36 @@ pub struct VideoSettings {
     pub max_height: Option<u32>,
 }
 
+impl VideoSettings {
+    /// The size that a picture of `shown` width and height, in pixels, is encoded in: even sides, within both limits,
+    /// never larger than the source, the aspect kept to the nearest even pixel. `None` where a limit or the picture
+    /// leaves less than 2 pixels a side.
+    #[must_use]
+    pub fn fitted(&self, shown: (u32, u32)) -> Option<(u32, u32)> {
+        let (width, height) = shown;
+        let limit = (self.max_width.unwrap_or(u32::MAX), self.max_height.unwrap_or(u32::MAX));
+        if width.min(height).min(limit.0).min(limit.1) < 2 {
+            return None;
+        }
+        if width <= limit.0 && height <= limit.1 {
+            return Some((width & !1, height & !1));
+        }
+        let (w, h) = (u64::from(width), u64::from(height));
+        let (lw, lh) = (u64::from(limit.0.min(width) & !1), u64::from(limit.1.min(height) & !1));
+        // The nearest even number to `side * num / den`, within the limit.
+        let even = |side: u64, num: u64, den: u64, most: u64| {
+            u32::try_from((2 * ((side * num + den) / (2 * den))).clamp(2, most)).ok()
+        };
+        let narrow = |side: u64| u32::try_from(side).ok();
+        // The side that is further over its limit decides.
+        if w * lh > h * lw {
+            Some((narrow(lw)?, even(lw, h, w, lh)?))
+        } else {
+            Some((even(lh, w, h, lw)?, narrow(lh)?))
+        }
+    }
+}
+
 impl Default for VideoSettings {
     fn default() -> Self {
         Self {
@@ -143,5 +173,35 @@ impl Default for EncodeSettings {
             video: VideoSettings::default(),
             audio: Some(AudioSettings::default()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(shown: (u32, u32), limit: (Option<u32>, Option<u32>), expect: Option<(u32, u32)>) {
+        let settings = VideoSettings { max_width: limit.0, max_height: limit.1, ..VideoSettings::default() };
+        assert_eq!(settings.fitted(shown), expect, "{shown:?} within {limit:?}");
+    }
+
+    #[test]
+    fn a_picture_shrinks_into_its_limits_and_never_grows() {
+        check((1920, 1080), (None, None), Some((1920, 1080)));
+        check((1920, 1080), (Some(1280), None), Some((1280, 720)));
+        check((1920, 1080), (Some(1280), Some(600)), Some((1066, 600)));
+        check((1280, 720), (Some(3840), Some(2160)), Some((1280, 720)));
+        check((853, 479), (None, None), Some((852, 478)));
+        check((853, 479), (Some(641), None), Some((640, 360)));
+        check((1280, 720), (None, Some(240)), Some((426, 240)));
+        check((1080, 1920), (None, Some(1280)), Some((720, 1280)));
+        check((4096, 2), (Some(100), None), Some((100, 2)));
+    }
+
+    #[test]
+    fn what_leaves_no_picture_has_no_size() {
+        check((1280, 720), (Some(1), None), None);
+        check((1280, 1), (None, None), None);
+        check((0, 0), (None, Some(720)), None);
     }
 }

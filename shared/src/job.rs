@@ -207,6 +207,19 @@ pub enum Work {
 }
 
 impl Work {
+    /// The files that it reads.
+    pub fn inputs(&self) -> impl Iterator<Item = &Location> + '_ {
+        let (one, stages) = match self {
+            Self::Noop { .. } => (None, &[][..]),
+            Self::Probe { input } | Self::Encode { input, .. } => (Some(input), &[][..]),
+            Self::Graph { stages } => (None, stages.as_slice()),
+        };
+        one.into_iter().chain(stages.iter().filter_map(|stage| match &stage.work {
+            StageWork::Probe { input } => Some(input),
+            StageWork::Noop { .. } => None,
+        }))
+    }
+
     /// The files that it makes.
     #[must_use]
     pub fn outputs(&self) -> &[OutputSpec] {

@@ -177,4 +177,7 @@ pub struct CheckReport {
     pub av_start_offset_ns: i64,
     /// Every limit that was broken, one line each: what, the limit, the value.
     pub problems: Vec<String>,
+    /// What is worth knowing of an output that keeps every limit, one line each: damage in the source that its decoders
+    /// concealed, streams of the source that were left out.
+    pub warnings: Vec<String>,
 }

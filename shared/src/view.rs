@@ -10,8 +10,8 @@ mod join;
 
 pub use event::EventView;
 pub use farm::{
-    AddressBook, CreatedTokenView, HealthView, NewTokenRequest, ProblemView, RunningView, StatusView,
-    TaskTally, TokenList, TokenView, UploadRequest, UploadView, WorkerList, WorkerView,
+    AddressBook, CreatedTokenView, HealthView, NewTokenRequest, ProblemView, RemovedWorkerView, RunningView,
+    StatusView, TaskTally, TokenList, TokenView, UploadRequest, UploadView, WorkerList, WorkerView,
 };
 pub use job::{
     ArtifactView, FailureView, JobList, JobView, OutputState, OutputView, ProgressView, SubmittedView,

@@ -197,6 +197,7 @@ fn encoded() -> TaskValue {
         audio_duration_ns: 240_000_000_000,
         av_start_offset_ns: -21_333_333,
         problems: vec!["a frame is missing".into()],
+        warnings: vec!["damage was concealed".into()],
     };
     TaskValue::Encoded(EncodedOutput {
         artifact: artifact(places()[2].clone()),

@@ -66,7 +66,14 @@ fn outputs_are_scaled_and_several(farm: &Farm) {
 fn a_file_that_is_there_is_never_overwritten(farm: &Farm) {
     let path = farm.out().join("taken.mp4");
     fs::write(&path, "somebody's own").expect("written");
-    let job = farm.api().ended(farm.api().submit(&farm.encode(&media::short(), "taken.mp4", "ultrafast")));
+    let job = farm.encode(&media::short(), "taken.mp4", "ultrafast");
+    let refused = farm.api().post("/v1/jobs", &job).problem(409, "output_exists");
+    assert!(refused.detail.contains("taken.mp4") && refused.advice.is_some(), "{refused:?}");
+    // It may also come in between, and is then found when the output is published.
+    fs::remove_file(&path).expect("removed");
+    let id = farm.api().submit(&job);
+    fs::write(&path, "somebody's own").expect("written");
+    let job = farm.api().ended(id);
     assert_eq!(job.state, JobState::Failed);
     let failure = job.failure.expect("a failed job has a cause");
     assert_eq!(failure.code, FailureCode::OutputExists);

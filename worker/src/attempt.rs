@@ -3,21 +3,20 @@
 //! Its directory is `scratch/ATTEMPT` with `in/` for the input, which the process may only read, and `work/`, which is
 //! the process's own. Both are gone before the outcome is told.
 
-use std::fs::File;
-use std::io::ErrorKind;
+mod scratch;
+mod transfer;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rushes_net::flow;
-use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::artifact::Artifact;
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::frame::{self, FrameError};
 use rushes_shared::task::{
-    EncodedOutput, Phase, Progress, TaskKind, TaskOrder, TaskOutcome, TaskValue, TaskWork, Usage,
+    EncodedOutput, Progress, TaskKind, TaskOrder, TaskOutcome, TaskValue, TaskWork, Usage,
 };
-use rushes_shared::units::{Bytes, Millicores};
+use rushes_shared::units::Millicores;
 use rushes_shared::wire::TaskReply;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -33,7 +32,8 @@ use crate::process::protocol::{LocalResult, LocalWork, TaskProcessJob, Walls};
 use crate::process::running::{ProcessEvent, Watch};
 use crate::progress::Meter;
 use crate::settings::Settings;
-use crate::state_dir::make_private;
+use scratch::Scratch;
+use transfer::{local_name, open_output};
 
 /// What attempts work with.
 #[derive(Debug)]
@@ -78,11 +78,11 @@ impl From<Failure> for Stop {
 pub async fn run(shop: &Workshop, dispatch: &Dispatch, held: &Held) -> TaskOutcome {
     let order = &dispatch.order;
     let started = Instant::now();
-    let dir = Scratch(shop.scratch.join(order.attempt.to_string()));
+    let dir = Scratch::of(&shop.scratch, order.attempt);
     let mut usage = Usage::default();
     let deadline = started + Duration::from_millis(order.limits.wall_ms);
     let attempt =
-        Attempt { shop, dispatch, held, dir: &dir.0, deadline, meter: Meter::new(order.work.kind()) };
+        Attempt { shop, dispatch, held, dir: dir.path(), deadline, meter: Meter::new(order.work.kind()) };
     let result = attempt.steps(&mut usage).await;
     dir.remove().await;
     usage.wall_ms = millis(started.elapsed());
@@ -109,10 +109,7 @@ impl Attempt<'_> {
     async fn steps(&self, usage: &mut Usage) -> Result<TaskValue, Stop> {
         let work = &self.dispatch.order.work;
         let Some(input) = work.input() else { return Ok(TaskValue::Nothing) };
-        let (in_dir, work_dir) = (self.dir.join("in"), self.dir.join("work"));
-        for dir in [&in_dir, &work_dir] {
-            make_private(dir).map_err(|e| no_scratch(dir, &e))?;
-        }
+        let (in_dir, work_dir) = scratch::rooms(self.dir)?;
         let local = in_dir.join(local_name(&input.location));
         let fetched = self.fetch(input, &local, usage).await?;
 
@@ -142,62 +139,6 @@ impl Attempt<'_> {
                 "the task is tried again",
             ))),
         }
-    }
-
-    /// Brings the input to `local`, from the farm or from what was kept.
-    async fn fetch(&self, input: &Artifact, local: &Path, usage: &mut Usage) -> Result<Artifact, Stop> {
-        if self.shop.inputs.link(input, local) {
-            debug!("the input was kept from an earlier task");
-            metrics::input_kept();
-            return Ok(input.clone());
-        }
-        let done = AtomicU64::new(0);
-        let progress = |now: u64, all: u64| {
-            done.store(now, Ordering::Relaxed);
-            self.report(self.meter.transfer(Phase::Fetching, now, all));
-        };
-        self.report(self.meter.transfer(Phase::Fetching, 0, 0));
-        let ticket = &self.dispatch.read_ticket;
-        let most = self.shop.settings.transfer.input_limit();
-        let fetched = loop {
-            let room = self.room(input.size.unwrap_or_default());
-            let fetch = self.shop.depot.fetch(&input.location, ticket, local, most.min(room), &progress);
-            match self.guarded(fetch).await {
-                Err(Stop::Failed(failure)) if failure.code == FailureCode::LimitReached && room < most => {
-                    // How large it is was not known before: all that is kept for later goes, and then it is tried again.
-                    if self.shop.inputs.remove_oldest() {
-                        while self.shop.inputs.remove_oldest() {}
-                        continue;
-                    }
-                    break Err(self.disk_full(&failure).into());
-                }
-                other => break other,
-            }
-        };
-        usage.bytes_in = done.into_inner();
-        metrics::bytes_fetched(usage.bytes_in);
-        let fetched = fetched?;
-        let differs = input.hash.is_some_and(|wanted| fetched.hash != Some(wanted))
-            || input.size.is_some_and(|wanted| fetched.size != Some(wanted));
-        if differs {
-            return Err(Stop::Failed(Failure::new(
-                FailureCode::InputDamaged,
-                format!("{} is no longer the file that was probed", input.location),
-                "do not change inputs while a job uses them; submit it again",
-            )));
-        }
-        if let Location::Upload(_, wanted) = &input.location
-            && fetched.hash != Some(*wanted)
-        {
-            return Err(Stop::Failed(Failure::new(
-                FailureCode::InputDamaged,
-                format!("{} came with other content than was uploaded", input.location),
-                "look at the depot's disk; upload the file again",
-            )));
-        }
-        let fetched = Artifact { attempt: input.attempt, ..fetched };
-        self.shop.inputs.keep(&fetched, local);
-        Ok(fetched)
     }
 
     /// Has a task process do the work.
@@ -272,27 +213,6 @@ impl Attempt<'_> {
         }
     }
 
-    /// Stages the finished output.
-    async fn store(&self, output: &File, usage: &mut Usage) -> Result<Artifact, Stop> {
-        let order = &self.dispatch.order;
-        let Some(name) = order.work.output() else {
-            let message = "the order names no output but asks for one";
-            return Err(Failure::new(FailureCode::NodeUnfit, message, "update this worker").into());
-        };
-        let place = Location::Staged(order.attempt, name.clone());
-        let done = AtomicU64::new(0);
-        let progress = |now: u64, all: u64| {
-            done.store(now, Ordering::Relaxed);
-            self.report(self.meter.transfer(Phase::Storing, now, all));
-        };
-        self.report(self.meter.transfer(Phase::Storing, 0, 0));
-        let store = self.shop.depot.store(output, &place, &self.dispatch.write_ticket, &progress);
-        let stored = self.guarded(store).await;
-        usage.bytes_out = done.into_inner();
-        metrics::bytes_stored(usage.bytes_out);
-        Ok(Artifact { attempt: Some(order.attempt), ..stored? })
-    }
-
     /// Waits for something, unless the attempt is stopped or out of time first. The task process is not waited for in
     /// this way: its end is seen before its directory is removed. A network or node that is slow now may be faster later.
     async fn guarded<T>(&self, work: impl Future<Output = Result<T, Failure>>) -> Result<T, Stop> {
@@ -311,48 +231,6 @@ impl Attempt<'_> {
     fn report(&self, progress: Progress) {
         self.held.progress(progress);
     }
-
-    fn free_space(&self) -> Bytes {
-        let free = rustix::fs::statvfs(self.dir).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-        Bytes(free.unwrap_or(u64::MAX))
-    }
-
-    /// What may be fetched to this node's disk, after the oldest of what is kept there has made room for `wanted`.
-    fn room(&self, wanted: Bytes) -> Bytes {
-        let reserve = self.shop.settings.transfer.reserve();
-        let needed = Bytes(reserve.0.saturating_add(wanted.0));
-        self.shop.inputs.make_room(needed, || self.free_space());
-        Bytes(self.free_space().0.saturating_sub(reserve.0))
-    }
-
-    fn disk_full(&self, refused: &Failure) -> Failure {
-        let (free, reserve) = (self.free_space(), self.shop.settings.transfer.reserve());
-        let message = format!(
-            "the worker's disk with {} is too full, it has {free} free and {reserve} stay free: {}",
-            self.shop.scratch.display(),
-            refused.message
-        );
-        let advice = "make room on that disk, or lower transfer.reserve_mib in worker.toml";
-        Failure::new(FailureCode::NodeUnfit, message, advice)
-    }
-}
-
-/// Opens what the task process, which is gone now, has left as its output.
-fn open_output(output: &Path) -> Result<File, Failure> {
-    flow::open_regular(output).map_err(|error| match error.kind() {
-        // A task process makes a file there. Somebody else does in its place what makes no file.
-        ErrorKind::InvalidInput => Failure::new(
-            FailureCode::CheckFailed,
-            format!("the task process left no output that can be stored: {error}"),
-            "nothing was stored; the input may have taken the decoder over: please report it",
-        )
-        .with_class(FailureClass::Permanent),
-        _ => Failure::new(
-            FailureCode::NodeUnfit,
-            format!("the finished output cannot be opened: {error}"),
-            "look at the worker's disk; the task is tried elsewhere",
-        ),
-    })
 }
 
 /// The outcome, or a failure in its place where it is too large to be told.
@@ -372,59 +250,9 @@ fn tellable(outcome: TaskOutcome) -> TaskOutcome {
     }
 }
 
-/// An attempt's directory, removed even if the attempt is dropped half-way.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    /// Removes it where that may take long without holding up the worker.
-    async fn remove(self) {
-        let dir = self.0.clone();
-        if let Err(error) = tokio::task::spawn_blocking(move || remove_tree(&dir)).await {
-            warn!(%error, "an attempt's directory could not be removed");
-        }
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        remove_tree(&self.0);
-    }
-}
-
-fn remove_tree(dir: &Path) {
-    let mut tries = 0;
-    while let Err(error) = std::fs::remove_dir_all(dir) {
-        tries += 1;
-        match error.kind() {
-            ErrorKind::NotFound => return,
-            // A transfer that was just given up may have made its file in the meantime.
-            ErrorKind::DirectoryNotEmpty if tries < 5 => {}
-            _ => {
-                warn!(%error, dir = %dir.display(), "an attempt's directory could not be removed");
-                return;
-            }
-        }
-    }
-}
-
 /// Threads for a share of the cores; `None` where it may have them all.
 fn threads(share: Millicores, cores: u32) -> Option<u32> {
     Some(share.0.div_ceil(1000).max(1)).filter(|wanted| *wanted < cores)
-}
-
-/// A harmless file name that keeps the extension, as some formats are told apart by it.
-fn local_name(location: &Location) -> String {
-    let name = location.file_name();
-    let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
-    match extension.filter(|e| (1..=8).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric())) {
-        Some(extension) => format!("input.{extension}"),
-        None => "input".to_owned(),
-    }
-}
-
-fn no_scratch(dir: &Path, error: &std::io::Error) -> Failure {
-    let message = format!("{} cannot be made: {error}", dir.display());
-    Failure::new(FailureCode::NodeUnfit, message, "look at the worker's disk; the task is tried elsewhere")
 }
 
 fn millis(duration: Duration) -> u64 {
@@ -454,6 +282,7 @@ pub async fn serve(shop: Arc<Workshop>, dispatch: Dispatch, held: Arc<Held>, sha
 
 #[cfg(test)]
 mod tests {
+    use rushes_shared::artifact::Location;
     use rushes_shared::media::MediaFacts;
 
     use super::*;
@@ -463,22 +292,6 @@ mod tests {
         assert_eq!(threads(Millicores(2000), 2), None);
         assert_eq!(threads(Millicores(1500), 4), Some(2));
         assert_eq!(threads(Millicores(0), 4), Some(1));
-    }
-
-    #[test]
-    fn an_output_that_is_no_file_fails_and_is_not_read() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let output = dir.path().join("output.mp4");
-        assert_eq!(open_output(&output).expect_err("missing").code, FailureCode::NodeUnfit);
-        std::os::unix::fs::symlink("/etc/passwd", &output).expect("linked");
-        let failure = open_output(&output).expect_err("a link");
-        assert_eq!((failure.code, failure.class), (FailureCode::CheckFailed, FailureClass::Permanent));
-        assert!(failure.message.contains("symbolic link"), "{failure}");
-        std::fs::remove_file(&output).expect("it is there");
-        let (fifo, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::from_raw_mode(0o600));
-        rustix::fs::mknodat(rustix::fs::CWD, &output, fifo, mode, 0).expect("made");
-        let failure = open_output(&output).expect_err("a FIFO");
-        assert!(failure.message.contains("FIFO"), "{failure}");
     }
 
     #[test]
@@ -495,13 +308,5 @@ mod tests {
             panic!("it cannot be told")
         };
         assert_eq!((failure.code, failure.class), (FailureCode::Unsupported, FailureClass::Permanent));
-    }
-
-    #[test]
-    fn an_input_has_a_harmless_name_here() {
-        let name = |path: &str| local_name(&Location::File(path.to_owned()));
-        assert_eq!(name("/a/Film.MOV"), "input.mov");
-        assert_eq!(name("/a/no extension"), "input");
-        assert_eq!(name("/a/x.\u{202e}gpj"), "input");
     }
 }

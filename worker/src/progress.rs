@@ -1,4 +1,5 @@
-//! How far a whole attempt is: what its phases say, weighed by what they usually cost.
+//! How far a whole attempt is: transfers and work, weighed by what they usually cost. How the work's own phases weigh
+//! against each other is the media library's to say.
 
 use rushes_shared::task::{Phase, Progress, TaskKind};
 
@@ -18,26 +19,30 @@ impl Meter {
     /// Bytes on their way.
     #[must_use]
     pub fn transfer(&self, phase: Phase, done: u64, all: u64) -> Progress {
-        Progress { phase, permille: whole_share(self.kind, phase, share(done, all)), ..Progress::default() }
+        let (before, after) = self.work_span();
+        let within = if phase == Phase::Storing { (after, 1000) } else { (0, before) };
+        Progress { phase, permille: placed(within, share(done, all)), ..Progress::default() }
     }
 
     /// The task process has its job.
     #[must_use]
     pub fn start(&self) -> Progress {
-        let phase = Phase::Running;
-        Progress { phase, permille: whole_share(self.kind, phase, 0), ..Progress::default() }
+        self.work(Progress { phase: Phase::Running, ..Progress::default() })
     }
 
-    /// What the task process says, with the share of the whole attempt filled in.
+    /// What the task process says, with its share of the work made one of the whole attempt.
     #[must_use]
     pub fn work(&self, said: Progress) -> Progress {
-        // Frames tell best; a file of unknown length only has its time, or nothing.
-        let done = if said.frames_total > 0 {
-            share(said.frames, said.frames_total)
-        } else {
-            share(said.media_ns, said.media_total_ns)
-        };
-        Progress { permille: whole_share(self.kind, said.phase, done), ..said }
+        Progress { permille: placed(self.work_span(), said.permille), ..said }
+    }
+
+    /// Where the work begins and ends, in thousandths of the attempt.
+    fn work_span(&self) -> (u16, u16) {
+        match self.kind {
+            TaskKind::Encode => (30, 970),
+            // Reading a file's facts takes less than fetching it, and nothing is stored.
+            TaskKind::Noop | TaskKind::Probe => (700, 1000),
+        }
     }
 }
 
@@ -50,16 +55,8 @@ fn share(done: u64, all: u64) -> u16 {
     u16::try_from(permille).unwrap_or(1000)
 }
 
-/// Thousandths of the whole attempt, given those of a phase.
-#[must_use]
-pub fn whole_share(kind: TaskKind, phase: Phase, within: u16) -> u16 {
-    // A whole decode of a result costs about a tenth of its encode.
-    let borders: [u16; 5] = match kind {
-        TaskKind::Encode => [0, 30, 890, 970, 1000],
-        TaskKind::Noop | TaskKind::Probe => [0, 700, 1000, 1000, 1000],
-    };
-    let index = phase as usize;
-    let (from, to) = (borders[index], borders[index + 1]);
+/// Thousandths of the whole, given those of a part of it.
+fn placed((from, to): (u16, u16), within: u16) -> u16 {
     let part = u32::from(to - from) * u32::from(within.min(1000)) / 1000;
     from + u16::try_from(part).unwrap_or(0)
 }
@@ -71,25 +68,17 @@ mod tests {
     #[test]
     fn the_share_rises_through_the_phases_and_ends_at_the_whole() {
         let meter = Meter::new(TaskKind::Encode);
-        let at = |phase, frames| {
-            meter.work(Progress { phase, frames, frames_total: 100, ..Progress::default() }).permille
-        };
+        let at = |phase, permille| meter.work(Progress { phase, permille, ..Progress::default() }).permille;
         let seen = [
             meter.transfer(Phase::Fetching, 0, 0).permille,
             meter.transfer(Phase::Fetching, 50, 100).permille,
-            at(Phase::Running, 0),
-            at(Phase::Running, 50),
-            at(Phase::Checking, 0),
-            at(Phase::Checking, 100),
+            meter.start().permille,
+            at(Phase::Running, 450),
+            at(Phase::Checking, 900),
+            at(Phase::Checking, u16::MAX),
             meter.transfer(Phase::Storing, u64::MAX, u64::MAX).permille,
         ];
         assert!(seen.is_sorted(), "{seen:?}");
         assert_eq!((seen[0], seen[6]), (0, 1000));
-    }
-
-    #[test]
-    fn without_frames_the_media_time_counts() {
-        let said = Progress { phase: Phase::Running, media_ns: 5, media_total_ns: 10, ..Progress::default() };
-        assert_eq!(Meter::new(TaskKind::Encode).work(said).permille, 460);
     }
 }

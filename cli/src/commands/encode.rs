@@ -11,7 +11,7 @@ use rushes_shared::view::{JobView, OutputState};
 use serde::Serialize;
 
 use super::print;
-use crate::args::{EncodeArgs, FarmArgs};
+use crate::args::{EncodeArgs, FarmArgs, Output};
 use crate::board::Board;
 use crate::client::Client;
 use crate::connection::Connection;
@@ -43,11 +43,11 @@ struct Done<'a> {
 pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
     let mut pieces = plan(args)?;
     let interrupt = Interrupt::watch()?;
-    let mut board = Board::new(farm.quiet);
+    let mut board = Board::for_results(farm);
     let result = match Connection::find(farm)? {
         Some(connection) => {
             let client = Client::new(&connection)?;
-            encode(&client, args, &pieces, &mut board, &interrupt, &Place::Remote)
+            encode(&client, args, &pieces, &mut board, &interrupt, &mut Place::Remote)
         }
         None => {
             for piece in pieces.iter_mut().filter(|piece| args.force && piece.target.exists()) {
@@ -55,8 +55,9 @@ pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
             }
             let inputs = pieces.iter().filter_map(|piece| piece.input.parent());
             let roots: BTreeSet<&Path> = inputs.collect();
-            let own = OwnFarm::start(&roots, &args.out_dir_path()?, &board, &interrupt)?;
-            let result = encode(own.client(), args, &pieces, &mut board, &interrupt, &Place::Own);
+            let mut own = OwnFarm::start(&roots, &args.out_dir_path()?, &board, &interrupt)?;
+            let client = own.client().clone();
+            let result = encode(&client, args, &pieces, &mut board, &interrupt, &mut Place::Own(&mut own));
             let step = board.step("stopping the farm");
             own.stop();
             drop(step);
@@ -70,11 +71,22 @@ pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
 }
 
 /// Whose disk the farm reads and writes.
-enum Place {
+enum Place<'a> {
     /// Another machine's, or another user's: files travel.
     Remote,
-    /// This one's.
-    Own,
+    /// This one's; the farm lives as long as this command.
+    Own(&'a mut OwnFarm),
+}
+
+impl Place<'_> {
+    /// Whether there is still a farm to wait for.
+    fn check(&mut self) -> Result<(), Fault> {
+        match self {
+            // It may be away for a while and come back.
+            Self::Remote => Ok(()),
+            Self::Own(farm) => farm.check(),
+        }
+    }
 }
 
 fn encode(
@@ -83,17 +95,16 @@ fn encode(
     pieces: &[Piece],
     board: &mut Board,
     interrupt: &Interrupt,
-    place: &Place,
+    place: &mut Place<'_>,
 ) -> Result<Vec<JobView>, Fault> {
     let mut watch = Watch::new(client);
-    let begun = begin(client, args, pieces, board, interrupt, place, &mut watch);
-    if let Err(fault) = begun {
-        cancel(client, &watch.open(), board);
-        return Err(fault);
-    }
-    let jobs = match watch.finish(board, interrupt, None) {
+    let ended = begin(client, args, pieces, board, interrupt, place, &mut watch)
+        .and_then(|()| watch.finish(board, interrupt, None, &mut || place.check()));
+    let jobs = match ended {
         Ok(jobs) => jobs,
         Err(fault) => {
+            // Nobody is there to ask when the farm's own coordinator is gone, which then is the reason of all else.
+            place.check().inspect_err(|_| board.clear())?;
             cancel(client, &watch.open(), board);
             return Err(fault);
         }
@@ -101,12 +112,12 @@ fn encode(
     for (piece, job) in pieces.iter().zip(&jobs).filter(|(_, job)| job.state == JobState::Succeeded) {
         let made = job.outputs.iter().filter(|output| output.state == OutputState::Published);
         for output in made {
-            match (place, &piece.temp) {
+            match (&*place, &piece.temp) {
                 (Place::Remote, _) => {
                     transfer::download(client, output, &piece.target, args.force, board, interrupt)?;
                 }
-                (Place::Own, Some(temp)) => transfer::place(&temp.0, &piece.target, true)?,
-                (Place::Own, None) => {}
+                (Place::Own(_), Some(temp)) => transfer::place(&temp.0, &piece.target, true)?,
+                (Place::Own(_), None) => {}
             }
         }
     }
@@ -119,14 +130,14 @@ fn begin(
     pieces: &[Piece],
     board: &mut Board,
     interrupt: &Interrupt,
-    place: &Place,
+    place: &mut Place<'_>,
     watch: &mut Watch,
 ) -> Result<(), Fault> {
     for piece in pieces {
         interrupt.check()?;
         let (input, destination) = match place {
             Place::Remote => (transfer::upload(client, &piece.input, board, interrupt)?, None),
-            Place::Own => {
+            Place::Own(_) => {
                 let to = piece.temp.as_ref().map_or(&piece.target, |temp| &temp.0);
                 (text_of(&piece.input)?, Some(text_of(to)?))
             }
@@ -245,7 +256,8 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
             job,
         })
         .collect();
-    for done in all.iter().filter(|done| done.job.state != JobState::Succeeded) {
+    let failed = |done: &&Done<'_>| farm.output == Output::Text && done.job.state != JobState::Succeeded;
+    for done in all.iter().filter(failed) {
         let why =
             done.job.failure.as_ref().map(|why| format!(": {}", report::failure(why))).unwrap_or_default();
         eprintln!("rushes: {} {}{why}", done.input.display(), done.job.state.as_str());

@@ -1,5 +1,7 @@
 //! `rushes worker …`.
 
+use std::collections::BTreeSet;
+
 use rushes_shared::view::WorkerView;
 
 use super::{client, print};
@@ -18,6 +20,7 @@ pub(super) fn run(farm: &FarmArgs, command: &WorkerCommand) -> Result<Ending, Fa
         }
         WorkerCommand::Drain { worker } => set_draining(farm, &client, worker, true)?,
         WorkerCommand::Resume { worker } => set_draining(farm, &client, worker, false)?,
+        WorkerCommand::Remove { worker } => remove(farm, &client, worker)?,
     }
     Ok(Ending::Ok)
 }
@@ -27,10 +30,27 @@ fn set_draining(farm: &FarmArgs, client: &Client, selector: &str, draining: bool
     let worker = client.set_draining(&worker, draining)?;
     print(farm, &worker, || {
         if draining {
-            format!("{} gets no new tasks; {} still run there\n", worker.name, worker.running.len())
+            let running = match worker.running.len() as u64 {
+                0 => "nothing runs there".to_owned(),
+                n => format!("{} still to end there", words::count(n, "task")),
+            };
+            format!("{} gets no new tasks; {running}\n", worker.name)
         } else {
             format!("{} gets tasks again\n", worker.name)
         }
+    });
+    Ok(())
+}
+
+fn remove(farm: &FarmArgs, client: &Client, selector: &str) -> Result<(), Fault> {
+    let removed = client.remove_worker(&find(client, selector)?)?;
+    print(farm, &removed, || {
+        let moved = match removed.tasks_moved {
+            0 => String::new(),
+            1 => "; the task that ran there goes to another worker".to_owned(),
+            n => format!("; the {n} tasks that ran there go to other workers"),
+        };
+        format!("{} is removed and refused from now on{moved}\n", removed.name)
     });
     Ok(())
 }
@@ -59,7 +79,7 @@ fn find(client: &Client, selector: &str) -> Result<String, Fault> {
 
 fn listed(workers: &[WorkerView]) -> String {
     if workers.is_empty() {
-        return "no worker has connected yet; 'rushes-worker join' adds one\n".to_owned();
+        return "there is no worker; 'rushes-coordinator token join' makes a token for 'rushes-worker join'\n".to_owned();
     }
     let rows: Vec<Vec<Cell>> = workers
         .iter()
@@ -67,24 +87,28 @@ fn listed(workers: &[WorkerView]) -> String {
             let (state, tone) = match (w.presence.as_str(), w.draining) {
                 ("connected", false) => ("connected".to_owned(), Tone::Good),
                 ("connected", true) => ("draining".to_owned(), Tone::Busy),
-                ("silent", _) => ("silent".to_owned(), Tone::Bad),
+                ("silent", _) => ("not answering".to_owned(), Tone::Bad),
                 (other, _) => (other.to_owned(), Tone::Faint),
             };
             let cores = |millicores: u32| format!("{:.1}", f64::from(millicores) / 1000.0);
-            let encoders: Vec<&str> =
-                w.encoders.iter().filter(|e| e.works).map(|e| e.element.as_str()).collect();
+            // Nothing is known of a node before it connects to this coordinator.
+            let known = |text: String| if w.cpu_millicores == 0 { "-".to_owned() } else { text };
+            let working = w.encoders.iter().filter(|e| e.works);
+            let codecs: BTreeSet<&str> = working.map(|e| e.codec.as_str()).collect();
+            let codecs: Vec<&str> = codecs.into_iter().collect();
             vec![
                 w.id.to_string().into(),
                 w.name.as_str().into(),
                 Cell(state, tone),
                 w.running.len().to_string().into(),
-                format!("{}/{}", cores(w.cpu_used_millicores), cores(w.cpu_millicores)).into(),
-                format!("{}/{}", words::size(w.memory_used_bytes), words::size(w.memory_bytes)).into(),
+                known(format!("{} of {}", cores(w.cpu_used_millicores), cores(w.cpu_millicores))).into(),
+                known(format!("{} of {}", words::size(w.memory_used_bytes), words::size(w.memory_bytes)))
+                    .into(),
                 words::time(&w.since).into(),
-                encoders.join(" ").into(),
+                known(codecs.join(" ")).into(),
             ]
         })
         .collect();
-    let head = ["ID", "NAME", "STATE", "TASKS", "CORES", "MEMORY", "SINCE (UTC)", "ENCODERS"];
+    let head = ["ID", "NAME", "STATE", "TASKS", "CORES", "MEMORY", "SINCE (UTC)", "ENCODES"];
     table(&head, &rows, colours())
 }

@@ -53,17 +53,21 @@ impl Child {
         Ok(Self { what, process, log: log.to_owned() })
     }
 
-    /// Goes on while it runs; otherwise tells the end of its log.
+    /// Goes on while it runs; otherwise tells how it ended, with the end of its log.
     pub(super) fn check(&mut self) -> Result<(), Fault> {
-        let Ok(None) = self.process.try_wait() else {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
-            let message =
-                format!("the {} ended at once; the end of {}:\n  {tail}", self.what, self.log.display());
-            return Err(Fault::Local(message));
+        let status = match self.process.try_wait() {
+            Ok(None) => return Ok(()),
+            Ok(Some(status)) => status.to_string(),
+            Err(error) => error.to_string(),
         };
-        Ok(())
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(TAIL)..].join("\n  ");
+        Err(Fault::Local(format!(
+            "the {} that this command started has ended ({status}), so nothing more comes of it; run the command again, or see the end of {}:\n  {tail}",
+            self.what,
+            self.log.display()
+        )))
     }
 
     /// Asks it to end and waits; kills it when it takes too long.

@@ -32,14 +32,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::id::{AttemptId, Epoch, JobId, Seq, TaskId, TenantId, WorkerId};
 use rushes_shared::job::Needs;
-use rushes_shared::units::{MonoMs, Now};
+use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use crate::event::{Command, Decision, Effects, Event, FarmEvent, FarmNews, Gated};
 use crate::job::LiveTask;
 use crate::order::Order;
 use crate::placement::fleet::Fleet;
 use crate::policy::Policy;
-use crate::promise::ledger::Ledger;
+use crate::promise::ledger::{Ledger, Tightness};
 use crate::record::Record;
 use crate::state::State;
 use run::{JobRun, ReadyCounts};
@@ -73,6 +73,11 @@ pub struct Engine {
     order: Order,
     /// The work that is booked.
     ledger: Ledger,
+    /// Promises that have time to spare, by deadline.
+    promises_fine: BTreeSet<(WallMs, JobId)>,
+    /// How much time they have together, and until when that holds.
+    tight: Tightness,
+    tight_holds_until: MonoMs,
     /// Ready tasks by kind.
     ready: ReadyCounts,
     /// Ready tasks that wait for a node on which they have not failed, and since when they are ready.
@@ -117,6 +122,9 @@ impl Engine {
             tenants: Tenants::default(),
             fleet: Fleet::default(),
             ledger: Ledger::default(),
+            promises_fine: BTreeSet::new(),
+            tight: Tightness::default(),
+            tight_holds_until: MonoMs(0),
             ready: ReadyCounts::default(),
             picky: BTreeMap::new(),
             limits_held: BTreeMap::new(),
@@ -167,12 +175,12 @@ impl Engine {
     fn react(&mut self, turn: &mut Turn, event: Event) {
         match event {
             Event::JobSubmitted { reply, job, tenant, submitter, spec, key, space_left } => {
-                let submit = intake::Submit { reply, job, tenant, submitter, spec: *spec, key, space_left };
+                let submit = intake::Submit { reply, job, tenant, submitter, spec, key, space_left };
                 self.submitted(turn, submit);
             }
             Event::DryRunAsked { reply, tenant, spec } => {
                 let (job, submitter, key, space_left) = (JobId(0), "".into(), None, true);
-                let submit = intake::Submit { reply, job, tenant, submitter, spec: *spec, key, space_left };
+                let submit = intake::Submit { reply, job, tenant, submitter, spec, key, space_left };
                 self.dry_run_asked(turn, &submit);
             }
             Event::CancelAsked { reply, job } => self.cancel_asked(turn, reply, job),

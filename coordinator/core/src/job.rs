@@ -98,8 +98,8 @@ pub struct Success {
     pub attempt: AttemptId,
     /// Where.
     pub worker: WorkerId,
-    /// What it found or made.
-    pub value: TaskValue,
+    /// What it found or made; `None` for a no-op, of which there may be very many.
+    pub value: Option<Box<TaskValue>>,
     /// What it used.
     pub usage: Usage,
     /// How long the task waited for its start, in milliseconds.
@@ -324,7 +324,7 @@ impl Job {
     #[must_use]
     pub fn probed(&self) -> Option<(&Artifact, &MediaFacts)> {
         // The probe is planned first.
-        match &self.tasks.first()?.success.as_ref()?.value {
+        match &**self.tasks.first()?.success.as_ref()?.value.as_ref()? {
             TaskValue::Probed { input, facts } => Some((input, facts)),
             TaskValue::Nothing | TaskValue::Encoded(_) => None,
         }

@@ -57,7 +57,7 @@ pub enum Record {
         /// The principal who submitted it.
         submitter: Arc<str>,
         /// What it asks for.
-        spec: JobSpec,
+        spec: Box<JobSpec>,
         /// The client's key, if it sent one.
         key: Option<IdempotencyKey>,
         /// When.
@@ -95,8 +95,8 @@ pub enum Record {
         attempt: AttemptId,
         /// Where.
         worker: WorkerId,
-        /// What it found or made.
-        value: TaskValue,
+        /// What it found or made; `None` for a no-op.
+        value: Option<Box<TaskValue>>,
         /// What it used.
         usage: Usage,
         /// How long the task waited for this attempt's start since it became ready, in milliseconds.

@@ -165,7 +165,7 @@ impl State {
                     self.keys.insert((tenant.clone(), key.key.clone()), kept);
                 }
                 let (tenant, submitter) = (self.tenant(tenant), self.names.shared(submitter));
-                let accepted = Job::new(*job, tenant, submitter, spec.clone(), *at);
+                let accepted = Job::new(*job, tenant, submitter, (**spec).clone(), *at);
                 self.jobs.insert(*job, Box::new(accepted));
             }
             Record::StagesPlanned { job, stages } => {

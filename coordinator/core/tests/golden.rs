@@ -163,7 +163,7 @@ fn staged() -> Artifact {
     }
 }
 
-fn values() -> [(&'static str, TaskValue); 3] {
+fn values() -> [(&'static str, Option<Box<TaskValue>>); 3] {
     let encoded = EncodedOutput {
         artifact: staged(),
         facts: facts(),
@@ -173,9 +173,9 @@ fn values() -> [(&'static str, TaskValue); 3] {
         encoder: "x264enc 164".into(),
     };
     [
-        ("nothing", TaskValue::Nothing),
-        ("probed", TaskValue::Probed { input: Artifact::unseen(source()), facts: facts() }),
-        ("encoded", TaskValue::Encoded(encoded)),
+        ("nothing", None),
+        ("probed", Some(Box::new(TaskValue::Probed { input: Artifact::unseen(source()), facts: facts() }))),
+        ("encoded", Some(Box::new(TaskValue::Encoded(encoded)))),
     ]
 }
 
@@ -228,7 +228,14 @@ fn trade(what: What) -> Trade {
 }
 
 fn accepted(work: Work, key: Option<IdempotencyKey>) -> Record {
-    Record::JobAccepted { job: JOB, tenant: tenant(), submitter: "ci".into(), spec: spec(work), key, at: AT }
+    Record::JobAccepted {
+        job: JOB,
+        tenant: tenant(),
+        submitter: "ci".into(),
+        spec: Box::new(spec(work)),
+        key,
+        at: AT,
+    }
 }
 
 fn failed(code: FailureCode, verdict: Verdict) -> Record {
@@ -244,7 +251,7 @@ fn failed(code: FailureCode, verdict: Verdict) -> Record {
     }
 }
 
-fn succeeded((note, value): (&'static str, TaskValue)) -> (&'static str, Vec<Record>) {
+fn succeeded((note, value): (&'static str, Option<Box<TaskValue>>)) -> (&'static str, Vec<Record>) {
     let (task, attempt, worker, usage, at) = (TASK, ATTEMPT, WORKER, usage(), AT);
     (
         note,

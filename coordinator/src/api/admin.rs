@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::http::Method;
+use actix_web::{HttpRequest, HttpResponse, web};
 use futures_util::stream;
 use rushes_shared::principal::Role;
 use rushes_shared::view::ProblemView;
@@ -26,8 +27,16 @@ pub trait Archivist: Send + Sync {
 /// its trailer is incomplete.
 #[utoipa::path(get, path = "/v1/admin/export", tag = "admin",
     responses((status = 200, content_type = "application/x-ndjson", body = String), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
-pub(super) async fn export(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(super) async fn export(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     let by = caller.needs(&[Role::Admin])?;
+    if request.method() == Method::HEAD {
+        // Nothing is read for a copy that nobody takes.
+        return Ok(HttpResponse::Ok().content_type(NDJSON).finish());
+    }
     tracing::info!(principal = %by.name, "export begun");
     let archivist = Arc::clone(&api.parts.archivist);
     let (sender, receiver) = mpsc::channel(16);
@@ -43,9 +52,11 @@ pub(super) async fn export(api: web::Data<Arc<Api>>, caller: Caller) -> Result<H
     let body = stream::unfold(receiver, |mut receiver| async {
         receiver.recv().await.map(|piece| (piece, receiver))
     });
-    Ok(HttpResponse::Ok().content_type("application/x-ndjson").streaming(body))
+    Ok(HttpResponse::Ok().content_type(NDJSON).streaming(body))
 }
 
+/// JSON, one object a line.
+const NDJSON: &str = "application/x-ndjson";
 /// Bytes gathered before they travel.
 const PIECE: usize = 64 << 10;
 

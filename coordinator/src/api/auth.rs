@@ -13,9 +13,10 @@ use metrics::counter;
 use rushes_shared::id::TenantId;
 use rushes_shared::principal::{Principal, Role};
 
-use super::Api;
 use super::problem::Problem;
+use super::{Api, vault};
 use crate::pki::api_token::{self, ApiRefusal};
+use crate::strangers;
 
 /// Longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 512;
@@ -68,9 +69,11 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
         return Ok(Caller(Arc::new(LocalAdmin::principal())));
     }
     let api = request.app_data::<web::Data<Arc<Api>>>().expect("the table gives every route the API");
-    let stranger = |code: &str, detail: &str| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
     let Some(value) = request.headers().get(header::AUTHORIZATION) else {
-        return Err(stranger("token_missing", "this needs a token: send 'Authorization: Bearer TOKEN'"));
+        return Err(Problem::stranger(
+            "token_missing",
+            "this needs a token: send 'Authorization: Bearer TOKEN'",
+        ));
     };
     let secret = value
         .to_str()
@@ -78,32 +81,34 @@ async fn identify(request: &HttpRequest) -> Result<Caller, Problem> {
         .and_then(|text| text.split_once(' '))
         .filter(|(scheme, secret)| scheme.eq_ignore_ascii_case("bearer") && secret.len() <= MAX_TOKEN)
         .map(|(_, secret)| secret.trim().to_owned())
-        .ok_or_else(|| stranger("token_unreadable", "the Authorization header should read 'Bearer TOKEN'"))?;
+        .ok_or_else(|| {
+            Problem::stranger("token_unreadable", "the Authorization header should read 'Bearer TOKEN'")
+        })?;
     // Tokens are known by their hash, so that neither a map nor a store compares secrets.
     let hash = *blake3::hash(secret.as_bytes()).as_bytes();
     if let Some(principal) = api.tokens.find(&hash) {
         return Ok(Caller(principal));
     }
-    let vault = Arc::clone(&api.parts.vault);
+    let store = Arc::clone(&api.parts.vault);
     let now = api.now();
-    let answer = web::block(move || api_token::authenticate(&*vault, &secret, now))
-        .await
-        .map_err(|_| Problem::unavailable("stopping", "the coordinator is stopping", 5))?;
-    match answer {
+    match vault::blocking(move || api_token::authenticate(&*store, &secret, now)).await? {
         Ok(principal) => {
             let principal = Arc::new(principal);
             api.tokens.keep(hash, Arc::clone(&principal));
             Ok(Caller(principal))
         }
         Err(ApiRefusal::Vault(error)) => Err(error.into()),
-        Err(refusal) => Err(stranger("token_refused", &refusal.to_string())),
+        Err(refusal) => Err(Problem::stranger("token_refused", refusal.to_string())),
     }
 }
 
 fn note(request: &HttpRequest, problem: &Problem) {
     let peer = request.peer_addr().map_or_else(|| "unknown".to_owned(), |addr| addr.to_string());
     counter!("rushes_api_auth_failures_total", "reason" => "token").increment(1);
-    tracing::warn!(%peer, method = %request.method(), path = request.path(), %problem, "unauthenticated request");
+    if let Some(untold) = strangers::may_cause_a_line() {
+        let (method, path) = (request.method(), request.path());
+        tracing::info!(%peer, %method, path, %problem, untold, "unauthenticated request");
+    }
 }
 
 /// A principal and when it was looked up.

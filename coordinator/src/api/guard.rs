@@ -1,11 +1,14 @@
 //! Around every request: a time limit, metrics, and a problem body where an error has none.
 
+use std::convert::Infallible;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{StatusCode, header};
+use actix_web::http::{Method, StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 use metrics::{counter, histogram};
@@ -21,7 +24,7 @@ pub(super) async fn guard(
         .app_data::<web::Data<Arc<Api>>>()
         .map_or(Duration::from_secs(30), |api| Duration::from_millis(api.parts.settings.request_timeout_ms));
     let began = Instant::now();
-    let method = request.method().to_string();
+    let (method, is_head) = (method_label(request.method()), request.method() == Method::HEAD);
     // The pattern and not the path, so that ids do not make a time series each.
     let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
     // No copy of the request may be kept beside it: the router changes it in place.
@@ -44,7 +47,37 @@ pub(super) async fn guard(
     counter!("rushes_http_requests_total", "method" => method, "route" => route.clone(), "status" => status)
         .increment(1);
     histogram!("rushes_http_request_seconds", "route" => route).record(began.elapsed().as_secs_f64());
-    Ok(answer?)
+    let response = answer?;
+    Ok(if is_head { response.map_body(|_, body| Unsent(body.size()).boxed()) } else { response })
+}
+
+/// The body of an answer to `HEAD`: as long as the one that `GET` sends, and not there.
+struct Unsent(BodySize);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        self.0
+    }
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<web::Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}
+
+/// A method's name for metrics. Strangers can make names up, and each would be a time series of its own.
+fn method_label(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
 }
 
 /// The same response, or a problem in place of an error's bare body (of the router or of an extractor).

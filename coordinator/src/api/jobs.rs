@@ -1,6 +1,5 @@
 //! Jobs: submit, list, show, cancel, fetch an output.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
@@ -9,16 +8,16 @@ use rushes_core::event::Refusal;
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::Location;
 use rushes_shared::id::JobId;
-use rushes_shared::job::{Destination, JobState, Work};
+use rushes_shared::job::JobState;
 use rushes_shared::principal::Role;
 use rushes_shared::request::{Asking, Format, JobRequest, job_schema};
 use rushes_shared::ticket::Grant;
 use rushes_shared::view::{JobList, JobView, ProblemView, SubmittedView};
-use serde::de::DeserializeOwned;
 
 use super::auth::Caller;
 use super::problem::Problem;
-use super::{Api, views};
+use super::vault::blocking;
+use super::{Api, body, destinations, views};
 use crate::farm::{FarmError, JobFilter};
 
 /// Longest idempotency key, in bytes.
@@ -30,12 +29,6 @@ const PAGE: usize = 50;
 /// Roles that see jobs. A submitter sees what becomes of its own tenant's jobs.
 pub(super) const READERS: &[Role] = &[Role::Viewer, Role::Submitter, Role::Operator];
 
-/// A JSON body as its type.
-pub(super) fn json_body<T: DeserializeOwned>(body: &[u8], code: &str) -> Result<T, Problem> {
-    serde_json::from_slice(body)
-        .map_err(|e| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, format!("the body: {e}")))
-}
-
 /// Submits a job, as JSON or (`Content-Type: application/toml`) TOML. The answer comes once the job is on disk.
 ///
 /// With an `Idempotency-Key` the same request can be repeated safely: it makes one job, and the repetition answers 200
@@ -44,6 +37,7 @@ pub(super) fn json_body<T: DeserializeOwned>(body: &[u8], code: &str) -> Result<
     request_body(content((JobRequest = "application/json"), (String = "application/toml"))),
     params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters, unique for each intended job")),
     responses((status = 201, body = SubmittedView, headers(("Location" = String, description = "The job"))), (status = 200, body = SubmittedView, description = "The same request was accepted before"),
+        (status = 409, body = ProblemView, content_type = "application/problem+json", description = "A file is at a destination already, or the key was used for another request"),
         (status = "4XX", body = ProblemView, content_type = "application/problem+json"), (status = "5XX", body = ProblemView, content_type = "application/problem+json")))]
 pub(super) async fn submit(
     api: web::Data<Arc<Api>>,
@@ -54,34 +48,23 @@ pub(super) async fn submit(
     let by = caller.needs(&[Role::Submitter])?;
     let format = format_of(&request)?;
     let key = idempotency_key(&request, &body)?;
-    let text = std::str::from_utf8(&body).map_err(|e| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", format!("not UTF-8: {e}"))
-    })?;
+    let text =
+        std::str::from_utf8(&body).map_err(|e| body::invalid("invalid_job", format!("not UTF-8: {e}")))?;
     let spec = JobRequest::parse(format, text, Asking { tenant: &by.tenant, now: api.now() })?;
-    let roots = api.parts.output_roots.as_deref();
-    if let Some(path) = roots.and_then(|roots| misplaced(&spec.work, roots)) {
-        let detail = format!("{path} is outside the directories into which files may be written");
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "outside_roots", detail)
-            .advice("add its directory to depot.output_roots in coordinator.toml, or leave the destination out and fetch the file"));
+    let known = match &key {
+        Some(key) => api.parts.farm.knows_key(by, key).await?,
+        None => false,
+    };
+    // A repeated request is answered as before, also after its file is there.
+    if let Some(roots) = api.parts.output_roots.clone().filter(|_| !known) {
+        let files = destinations::files(&spec.work);
+        blocking(move || destinations::check(&files, &roots)).await??;
     }
     let (id, created) = api.parts.farm.submit(by, spec, key).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     Ok(HttpResponse::build(status)
         .insert_header((header::LOCATION, format!("/v1/jobs/{id}")))
         .json(SubmittedView { id, created }))
-}
-
-/// A destination that cannot be right, told before hours of work go into it. The depot looks again, at the real path.
-fn misplaced(work: &Work, roots: &[PathBuf]) -> Option<String> {
-    let Work::Encode { outputs, .. } = work else { return None };
-    let real: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
-    outputs.iter().find_map(|output| match &output.destination {
-        Destination::Place(Location::File(path)) => {
-            let within = |root: &PathBuf| Path::new(path).starts_with(root);
-            (!roots.iter().any(within) && !real.iter().any(within)).then(|| path.clone())
-        }
-        Destination::Place(_) | Destination::Depot => None,
-    })
 }
 
 fn format_of(request: &HttpRequest) -> Result<Format, Problem> {
@@ -97,7 +80,11 @@ fn format_of(request: &HttpRequest) -> Result<Format, Problem> {
 }
 
 fn idempotency_key(request: &HttpRequest, body: &[u8]) -> Result<Option<IdempotencyKey>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let mut values = request.headers().get_all("idempotency-key");
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.any(|other| other != value) {
+        return Err(Problem::parameter("Idempotency-Key", "two different keys; send one"));
+    }
     let key = value.to_str().unwrap_or_default().trim();
     if key.is_empty() || key.len() > MAX_KEY {
         let detail = format!("should be 1 to {MAX_KEY} printable ASCII characters");

@@ -9,9 +9,8 @@ use rushes_shared::view::{CreatedJoinTokenView, JoinTokenList, NewJoinTokenReque
 
 use super::auth::Caller;
 use super::problem::Problem;
-use super::{Api, jobs};
+use super::{Api, body};
 use crate::joins::Joins;
-use crate::pki::VaultError;
 use crate::pki::token::TokenId;
 
 /// Makes a token with which workers join the farm.
@@ -20,16 +19,15 @@ use crate::pki::token::TokenId;
 pub(super) async fn create(
     api: web::Data<Arc<Api>>,
     caller: Caller,
-    body: web::Bytes,
+    content: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let by = caller.needs(&[Role::Admin])?.name.clone();
-    let request: NewJoinTokenRequest = jobs::json_body(&body, "invalid_token")?;
+    let request: NewJoinTokenRequest = body::json(&content, "invalid_token")?;
     if request.uses == Some(0) || request.lifetime_s == Some(0) {
-        let detail = "uses and lifetime_s: at least 1".to_owned();
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_token", detail));
+        return Err(body::invalid("invalid_token", "uses and lifetime_s: at least 1"));
     }
     let now = api.now();
-    let made = ask(&api, move |joins| joins.create(&request, now)).await?;
+    let made = api.ask_joins(move |joins| joins.create(&request, now)).await?;
     tracing::info!(principal = %by, token = %made.token.id, label = %made.token.label, "join token made");
     Ok(HttpResponse::Created().json(made))
 }
@@ -39,7 +37,7 @@ pub(super) async fn create(
     responses((status = 200, body = JoinTokenList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
 pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Admin])?;
-    let items = ask(&api, Joins::list).await?;
+    let items = api.ask_joins(Joins::list).await?;
     Ok(HttpResponse::Ok().json(JoinTokenList { items }))
 }
 
@@ -54,22 +52,10 @@ pub(super) async fn delete(
     let by = caller.needs(&[Role::Admin])?.name.clone();
     let id: TokenId = id.parse().map_err(|e| Problem::parameter("id", e))?;
     let gone = id.clone();
-    if !ask(&api, move |joins| joins.withdraw(&gone)).await? {
+    if !api.ask_joins(move |joins| joins.withdraw(&gone)).await? {
         let detail = format!("there is no join token {id}; GET /v1/join-tokens lists them");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_token", detail));
     }
     tracing::info!(principal = %by, token = %id, "join token withdrawn");
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Asks the desk on a thread that may block.
-async fn ask<T: Send + 'static>(
-    api: &Api,
-    question: impl FnOnce(&Joins) -> Result<T, VaultError> + Send + 'static,
-) -> Result<T, Problem> {
-    let joins = api.parts.joins.clone();
-    let answer = web::block(move || question(&joins)).await;
-    answer
-        .map_err(|_| Problem::unavailable("stopping", "the coordinator is stopping", 5))?
-        .map_err(Problem::from)
 }

@@ -21,7 +21,7 @@ use super::{admin, health, jobs, join_tokens, streams, tokens, uploads, workers}
         jobs::submit, jobs::list, jobs::show, jobs::cancel, jobs::output, jobs::schema,
         streams::job, streams::farm,
         uploads::create,
-        workers::list, workers::drain, workers::resume, workers::status,
+        workers::list, workers::remove, workers::drain, workers::resume, workers::status,
         tokens::create, tokens::list, tokens::delete,
         join_tokens::create,
         join_tokens::list,

@@ -1,58 +1,31 @@
-//! Every error of the API, as `application/problem+json` (RFC 9457).
+//! The API's problems.
 
 use std::fmt;
 
 use actix_web::http::{StatusCode, header};
-use actix_web::{HttpResponse, HttpResponseBuilder, ResponseError};
 use rushes_core::event::Refusal;
 use rushes_shared::request::BadRequest;
-use rushes_shared::view::ProblemView;
 
 use crate::farm::FarmError;
 
-/// The media type.
-pub(super) const PROBLEM_JSON: &str = "application/problem+json";
-
-/// An error that ends a request.
-#[derive(Debug)]
-pub(super) struct Problem(Box<ProblemView>);
+pub(super) use crate::problem::{PROBLEM_JSON, Problem};
 
 impl Problem {
-    pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
-        Self(Box::new(ProblemView {
-            r#type: format!("urn:rushes:problem:{code}"),
-            title: status.canonical_reason().unwrap_or("Error").to_owned(),
-            status: status.as_u16(),
-            detail: detail.into(),
-            code: code.to_owned(),
-            advice: None,
-            retry_after: None,
-            field: None,
-            line: None,
-        }))
-    }
-
     /// 400 for a parameter.
     pub(super) fn parameter(name: &str, detail: impl fmt::Display) -> Self {
-        let mut problem =
-            Self::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("parameter '{name}': {detail}"));
-        problem.0.field = Some(name.to_owned());
-        problem
+        Self::new(StatusCode::BAD_REQUEST, "bad_parameter", format!("parameter '{name}': {detail}"))
+            .at(Some(name.to_owned()), None)
+    }
+
+    /// 401: who is asking is not known.
+    pub(super) fn stranger(code: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+            .header(header::WWW_AUTHENTICATE, "Bearer realm=\"rushes\"".to_owned())
     }
 
     /// 503 that is worth a retry.
     pub(super) fn unavailable(code: &str, detail: impl Into<String>, retry_after_s: u32) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(retry_after_s)
-    }
-
-    pub(super) fn retry_after(mut self, seconds: u32) -> Self {
-        self.0.retry_after = Some(seconds);
-        self
-    }
-
-    pub(super) fn advice(mut self, advice: impl Into<String>) -> Self {
-        self.0.advice = Some(advice.into());
-        self
     }
 
     /// What a status without a body of its own means.
@@ -72,31 +45,6 @@ impl Problem {
         };
         let detail = if detail.is_empty() { words.to_owned() } else { format!("{words}: {detail}") };
         Self::new(status, code, detail)
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}: {}", self.0.status, self.0.code, self.0.detail)
-    }
-}
-
-impl ResponseError for Problem {
-    fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        let mut response = HttpResponseBuilder::new(self.status_code());
-        response.insert_header((header::CONTENT_TYPE, PROBLEM_JSON));
-        response.insert_header((header::CACHE_CONTROL, "no-store"));
-        if let Some(seconds) = self.0.retry_after {
-            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
-        }
-        if self.status_code() == StatusCode::UNAUTHORIZED {
-            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"rushes\""));
-        }
-        response.body(serde_json::to_string(&self.0).expect("a problem consists of plain values"))
     }
 }
 
@@ -141,9 +89,8 @@ fn refused(refusal: &Refusal) -> Problem {
 
 impl From<BadRequest> for Problem {
     fn from(bad: BadRequest) -> Self {
-        let mut problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", bad.to_string());
-        problem.0.line = bad.line.and_then(|line| u32::try_from(line).ok());
-        problem.0.field = (!bad.path.is_empty()).then_some(bad.path);
-        problem
+        let line = bad.line.and_then(|line| u32::try_from(line).ok());
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_job", bad.to_string())
+            .at(Some(bad.path).filter(|path| !path.is_empty()), line)
     }
 }

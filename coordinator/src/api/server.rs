@@ -13,12 +13,11 @@ use std::time::Duration;
 use actix_web::dev::{Extensions, Server};
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer};
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::auth::LocalAdmin;
 use super::{Api, configure, guard};
 use crate::settings::ApiSettings;
+use crate::tls::{self, TlsError};
 
 /// Why the API cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -32,14 +31,12 @@ pub enum ServeError {
     )]
     NeedsTls(SocketAddr),
     /// A TLS file cannot be used.
-    #[error("{path} ({setting}) cannot be used for TLS: {reason}")]
+    #[error("{setting}: {error}")]
     Tls {
-        /// The file.
-        path: PathBuf,
-        /// Its setting.
-        setting: &'static str,
-        /// Why.
-        reason: String,
+        /// The file's setting.
+        setting: String,
+        /// What is wrong with it.
+        error: TlsError,
     },
     /// The unix socket cannot be made.
     #[error("cannot make the administrator's socket {0}: {1}")]
@@ -126,16 +123,6 @@ fn tls_config(settings: &ApiSettings) -> Result<Option<rustls::ServerConfig>, Se
     if certificate.as_os_str().is_empty() && key.as_os_str().is_empty() {
         return Ok(None);
     }
-    let bad =
-        |path: &Path, setting, reason: String| ServeError::Tls { path: path.to_owned(), setting, reason };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| bad(certificate, "api.tls_certificate", e.to_string()))?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(|e| bad(key, "api.tls_key", e.to_string()))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
-        .map(Some)
-        .map_err(|e| bad(certificate, "api.tls_certificate", e.to_string()))
+    let config = tls::server_config(certificate, key);
+    config.map(Some).map_err(|error| ServeError::Tls { setting: error.file.setting("api"), error })
 }

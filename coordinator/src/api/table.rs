@@ -12,7 +12,7 @@ use super::{Api, admin, health, jobs, join_tokens, openapi, streams, tokens, upl
 pub(super) struct Entry {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    route: fn() -> Route,
+    route: fn(Method) -> Route,
 }
 
 macro_rules! table {
@@ -20,7 +20,7 @@ macro_rules! table {
         vec![$(Entry {
             method: Method::$method,
             path: $path,
-            route: || web::method(Method::$method).to($handler),
+            route: |method| web::method(method).to($handler),
         }),*]
     };
 }
@@ -36,6 +36,7 @@ pub(super) fn table() -> Vec<Entry> {
         GET    "/v1/events" streams::farm;
         POST   "/v1/uploads" uploads::create;
         GET    "/v1/workers" workers::list;
+        DELETE "/v1/workers/{id}" workers::remove;
         POST   "/v1/workers/{id}/drain" workers::drain;
         POST   "/v1/workers/{id}/resume" workers::resume;
         GET    "/v1/status" workers::status;
@@ -64,12 +65,18 @@ pub fn configure(config: &mut web::ServiceConfig, api: &Arc<Api>) {
         paths.entry(entry.path).or_default().push(entry);
     }
     for (path, entries) in paths {
-        let methods: Vec<&str> = entries.iter().map(|e| e.method.as_str()).collect();
-        let allow = methods.join(", ");
+        let mut methods = Vec::new();
         let mut resource = web::resource(path);
         for entry in &entries {
-            resource = resource.route((entry.route)());
+            methods.push(entry.method.as_str());
+            resource = resource.route((entry.route)(entry.method.clone()));
+            if entry.method == Method::GET {
+                // The same answer; the guard leaves its body out.
+                methods.push("HEAD");
+                resource = resource.route((entry.route)(Method::HEAD));
+            }
         }
+        let allow = methods.join(", ");
         config.service(resource.default_service(web::to(move || {
             let allow = allow.clone();
             async move { HttpResponse::MethodNotAllowed().insert_header(("allow", allow)).finish() }

@@ -11,21 +11,12 @@ use rushes_shared::view::{CreatedTokenView, NewTokenRequest, ProblemView, TokenL
 
 use super::auth::Caller;
 use super::problem::Problem;
-use super::{Api, jobs};
+use super::{Api, body};
 use crate::pki::api_token::{self, ApiRecord};
 use crate::pki::token::TokenId;
-use crate::pki::vault::{KeyVault, VaultError};
 
 /// Longest name of a token, in characters.
 const MAX_NAME: usize = 64;
-
-impl From<VaultError> for Problem {
-    fn from(error: VaultError) -> Self {
-        tracing::error!(%error, "a request failed in the key store");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", error.to_string())
-            .advice("the coordinator's log has the details")
-    }
-}
 
 /// Makes an API token.
 #[utoipa::path(post, path = "/v1/tokens", tag = "tokens", request_body = NewTokenRequest,
@@ -33,11 +24,11 @@ impl From<VaultError> for Problem {
 pub(super) async fn create(
     api: web::Data<Arc<Api>>,
     caller: Caller,
-    body: web::Bytes,
+    content: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let by = caller.needs(&[Role::Admin])?.name.clone();
-    let request: NewTokenRequest = jobs::json_body(&body, "invalid_token")?;
-    let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_token", detail);
+    let request: NewTokenRequest = body::json(&content, "invalid_token")?;
+    let invalid = |detail: String| body::invalid("invalid_token", detail);
     if request.roles.is_empty() {
         return Err(invalid("roles: at least one of viewer, submitter, operator, admin".to_owned()));
     }
@@ -58,7 +49,7 @@ pub(super) async fn create(
         expires: request.expires_in_s.map(|s| WallMs(now.0.saturating_add(s.saturating_mul(1000)))),
     };
     let kept = record.clone();
-    let (id, secret) = ask(&api, move |vault| api_token::issue(vault, &kept)).await?;
+    let (id, secret) = api.ask_vault(move |vault| api_token::issue(vault, &kept)).await?;
     let token = record.view(&id);
     tracing::info!(principal = %by, token = %token.id, name = %token.name, tenant = %token.tenant, "API token made");
     Ok(HttpResponse::Created().json(CreatedTokenView { token, secret }))
@@ -69,7 +60,7 @@ pub(super) async fn create(
     responses((status = 200, body = TokenList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
 pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Admin])?;
-    let items = ask(&api, api_token::list).await?.iter().map(|(id, record)| record.view(id)).collect();
+    let items = api.ask_vault(api_token::list).await?.iter().map(|(id, record)| record.view(id)).collect();
     Ok(HttpResponse::Ok().json(TokenList { items }))
 }
 
@@ -84,23 +75,11 @@ pub(super) async fn delete(
     let by = caller.needs(&[Role::Admin])?.name.clone();
     let id: TokenId = id.parse().map_err(|e| Problem::parameter("id", e))?;
     let gone = id.clone();
-    if !ask(&api, move |vault| api_token::withdraw(vault, &gone)).await? {
+    if !api.ask_vault(move |vault| api_token::withdraw(vault, &gone)).await? {
         let detail = format!("there is no token {id}; GET /v1/tokens lists them");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_token", detail));
     }
     api.tokens.forget();
     tracing::info!(principal = %by, token = %id, "API token withdrawn");
     Ok(HttpResponse::NoContent().finish())
-}
-
-/// Asks the vault on a thread that may block.
-async fn ask<T: Send + 'static>(
-    api: &Api,
-    question: impl FnOnce(&dyn KeyVault) -> Result<T, VaultError> + Send + 'static,
-) -> Result<T, Problem> {
-    let vault = Arc::clone(&api.parts.vault);
-    let answer = web::block(move || question(&*vault)).await;
-    answer
-        .map_err(|_| Problem::unavailable("stopping", "the coordinator is stopping", 5))?
-        .map_err(Problem::from)
 }

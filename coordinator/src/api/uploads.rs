@@ -11,7 +11,7 @@ use rushes_shared::view::{ProblemView, UploadRequest, UploadView};
 
 use super::auth::Caller;
 use super::problem::Problem;
-use super::{Api, jobs};
+use super::{Api, body};
 
 /// Permits the upload of one file, named by its content. `HEAD` the URL in the answer to learn how much of it is there
 /// already, `PUT` the bytes to it, then use `location` as a job's `input`.
@@ -20,13 +20,12 @@ use super::{Api, jobs};
 pub(super) async fn create(
     api: web::Data<Arc<Api>>,
     caller: Caller,
-    body: web::Bytes,
+    content: web::Bytes,
 ) -> Result<HttpResponse, Problem> {
     let by = caller.needs(&[Role::Submitter])?;
-    let request: UploadRequest = jobs::json_body(&body, "invalid_upload")?;
-    let hash: ContentHash = request.hash.parse().map_err(|e| {
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_upload", format!("hash: {e}"))
-    })?;
+    let request: UploadRequest = body::json(&content, "invalid_upload")?;
+    let hash: ContentHash =
+        request.hash.parse().map_err(|e| body::invalid("invalid_upload", format!("hash: {e}")))?;
     let limit = api.parts.max_upload_bytes;
     if request.size_bytes > limit {
         let detail = format!(

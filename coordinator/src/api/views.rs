@@ -139,7 +139,7 @@ fn progress(doc: &JobDoc) -> ProgressView {
 }
 
 fn encoded(task: &Task) -> Option<&EncodedOutput> {
-    match &task.success.as_ref()?.value {
+    match &**task.success.as_ref()?.value.as_ref()? {
         TaskValue::Encoded(made) => Some(made),
         TaskValue::Nothing | TaskValue::Probed { .. } => None,
     }

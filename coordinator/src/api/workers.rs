@@ -2,22 +2,46 @@
 
 use std::sync::Arc;
 
+use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
+use rushes_core::summary::WorkerDoc;
 use rushes_shared::id::WorkerId;
 use rushes_shared::principal::Role;
-use rushes_shared::view::{ProblemView, StatusView, WorkerList, WorkerView};
+use rushes_shared::view::{ProblemView, RemovedWorkerView, StatusView, WorkerList, WorkerView};
 
 use super::auth::Caller;
 use super::problem::Problem;
 use super::{Api, views};
+use crate::pki::enrolment;
 
-/// Lists all workers that have ever connected.
+/// Lists all workers that have ever connected and were not removed.
 #[utoipa::path(get, path = "/v1/workers", tag = "workers",
     responses((status = 200, body = WorkerList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
 pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Operator])?;
-    let items = api.parts.farm.workers().await?.iter().map(views::worker).collect();
+    let items = present(&api).await?.iter().map(views::worker).collect();
     Ok(HttpResponse::Ok().json(WorkerList { items }))
+}
+
+/// Removes a worker: its certificate is refused from now on, its connection ends, and what it held goes to others. The
+/// machine can come back with a new join token, as another worker.
+#[utoipa::path(delete, path = "/v1/workers/{id}", tag = "workers", params(("id" = String, Path, description = "The worker's id")),
+    responses((status = 200, body = RemovedWorkerView), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn remove(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Admin])?.name.clone();
+    let id = worker_id(&id)?;
+    let now = api.now();
+    // Refused before it is let go, so that it cannot come back in between.
+    let Some(enrolment) = api.ask_vault(move |vault| enrolment::remove(vault, id, now)).await? else {
+        return Err(no_such_worker(id));
+    };
+    let tasks_moved = api.parts.farm.let_go(id).await? as u64;
+    tracing::info!(principal = %by, worker = %id, name = %enrolment.name, tasks_moved, "worker removed");
+    Ok(HttpResponse::Ok().json(RemovedWorkerView { id, name: enrolment.name, tasks_moved }))
 }
 
 /// Gives a worker no new tasks; what runs there ends in peace.
@@ -53,12 +77,31 @@ pub(super) async fn status(api: web::Data<Arc<Api>>, caller: Caller) -> Result<H
 
 async fn set_draining(api: &Api, caller: &Caller, id: &str, draining: bool) -> Result<HttpResponse, Problem> {
     let by = caller.needs(&[Role::Operator])?;
-    let worker: WorkerId = id.parse().map_err(|e| Problem::parameter("id", e))?;
+    let worker = worker_id(id)?;
+    if !present(api).await?.iter().any(|doc| doc.id == worker) {
+        return Err(no_such_worker(worker));
+    }
     api.parts.farm.drain(worker, draining).await?;
     tracing::info!(principal = %by.name, %worker, draining, "worker drained or resumed");
-    let workers = api.parts.farm.workers().await?;
-    match workers.iter().find(|doc| doc.id == worker) {
+    match present(api).await?.iter().find(|doc| doc.id == worker) {
         Some(doc) => Ok(HttpResponse::Ok().json(views::worker(doc))),
-        None => Ok(HttpResponse::NoContent().finish()),
+        None => Err(no_such_worker(worker)),
     }
+}
+
+/// Workers that have connected before and were not removed.
+async fn present(api: &Api) -> Result<Vec<WorkerDoc>, Problem> {
+    let removed = api.ask_vault(enrolment::removed).await?;
+    let mut workers = api.parts.farm.workers().await?;
+    workers.retain(|doc| !removed.contains(&doc.id));
+    Ok(workers)
+}
+
+fn worker_id(text: &str) -> Result<WorkerId, Problem> {
+    text.parse().map_err(|e| Problem::parameter("id", e))
+}
+
+fn no_such_worker(id: WorkerId) -> Problem {
+    let detail = format!("there is no worker {id}; 'rushes worker list' shows those that are");
+    Problem::new(StatusCode::NOT_FOUND, "no_such_worker", detail)
 }

@@ -13,8 +13,8 @@ use rushes_shared::id::TenantId;
 use rushes_shared::principal::Role;
 use rushes_shared::view::NewJoinTokenRequest;
 
-use super::token;
-use crate::engine_actor::Clock;
+use super::desk;
+use crate::clock::Clock;
 use crate::joins::Joins;
 use crate::layout::Layout;
 use crate::pki::Authority;
@@ -40,7 +40,7 @@ pub(super) fn init(settings: &Settings, layout: &Layout) -> anyhow::Result<()> {
         created: now,
         expires: None,
     };
-    let (api_token, join_token) = token::with_vault(settings, layout, |vault| {
+    let (api_token, join_token) = desk::with_vault(settings, layout, |vault| {
         let (_, text) = api_token::issue(&*vault, &admin)?;
         let joins = Joins::new(Arc::clone(&vault), authority.fingerprint(), settings.join.clone());
         let request = NewJoinTokenRequest { label: "init".to_owned(), ..NewJoinTokenRequest::default() };

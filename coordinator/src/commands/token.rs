@@ -1,7 +1,5 @@
 //! `token`: API and join tokens, by the running coordinator, or by the store itself while none runs.
 
-use std::sync::Arc;
-
 use anyhow::{Context, bail};
 use clap::Subcommand;
 use hyper::Method;
@@ -14,17 +12,11 @@ use rushes_shared::view::{
 };
 use serde_json::Value;
 
-use crate::engine_actor::Clock;
-use crate::joins::Joins;
+use super::desk::{Desk, now};
 use crate::layout::Layout;
-use crate::local_api;
 use crate::pki::api_token::{self, ApiRecord};
 use crate::pki::token::TokenId;
-use crate::pki::{Authority, KeyVault, VaultError};
-use crate::run::store_options;
 use crate::settings::Settings;
-use crate::store::Store;
-use crate::store_vault::StoreVault;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
@@ -70,12 +62,7 @@ pub(super) enum TokenCommand {
 }
 
 pub(super) fn run(command: TokenCommand, settings: &Settings, layout: &Layout) -> anyhow::Result<()> {
-    if !layout.pki.exists() {
-        bail!("there is no farm in {}; make one: rushes-coordinator init", layout.root.display());
-    }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let online = runtime.block_on(local_api::is_running(&layout.admin_socket));
-    let desk = Desk { settings, layout, online: online.then_some(runtime) };
+    let desk = Desk::open(settings, layout)?;
     match command {
         TokenCommand::Join { name, uses, lifetime, quiet } => {
             let made = desk.make_join(NewJoinTokenRequest { label: name, uses, lifetime_s: lifetime })?;
@@ -112,42 +99,12 @@ pub(super) fn run(command: TokenCommand, settings: &Settings, layout: &Layout) -
     Ok(())
 }
 
-/// Tokens of the running coordinator, or of the store while none runs.
-struct Desk<'a> {
-    settings: &'a Settings,
-    layout: &'a Layout,
-    online: Option<tokio::runtime::Runtime>,
-}
-
 impl Desk<'_> {
-    fn call<T: serde::de::DeserializeOwned>(
-        &self,
-        runtime: &tokio::runtime::Runtime,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-    ) -> anyhow::Result<T> {
-        runtime.block_on(local_api::call(&self.layout.admin_socket, method, path, body))
-    }
-
-    fn offline<T>(
-        &self,
-        work: impl FnOnce(&Joins, &dyn KeyVault) -> Result<T, VaultError>,
-    ) -> anyhow::Result<T> {
-        let fingerprint = Authority::open(&self.layout.pki)?.fingerprint();
-        with_vault(self.settings, self.layout, |vault| {
-            let joins = Joins::new(Arc::clone(&vault), fingerprint, self.settings.join.clone());
-            work(&joins, &*vault)
-        })
-    }
-
     fn make_join(&self, request: NewJoinTokenRequest) -> anyhow::Result<CreatedJoinTokenView> {
-        match &self.online {
-            Some(runtime) => {
-                self.call(runtime, Method::POST, "/v1/join-tokens", Some(&serde_json::to_value(request)?))
-            }
-            None => self.offline(|joins, _| joins.create(&request, now())),
+        if self.is_online() {
+            return self.call(Method::POST, "/v1/join-tokens", Some(&serde_json::to_value(request)?));
         }
+        self.offline(|joins, _| joins.create(&request, now()))
     }
 
     fn make_api(
@@ -157,11 +114,11 @@ impl Desk<'_> {
         tenant: TenantId,
         lifetime_s: Option<u64>,
     ) -> anyhow::Result<String> {
-        if let Some(runtime) = &self.online {
+        if self.is_online() {
             let tenant = Some(tenant.to_string());
             let request = NewTokenRequest { name, tenant, roles: roles.to_vec(), expires_in_s: lifetime_s };
             let body = serde_json::to_value(request)?;
-            let made: CreatedTokenView = self.call(runtime, Method::POST, "/v1/tokens", Some(&body))?;
+            let made: CreatedTokenView = self.call(Method::POST, "/v1/tokens", Some(&body))?;
             return Ok(made.secret);
         }
         let created = now();
@@ -171,9 +128,9 @@ impl Desk<'_> {
     }
 
     fn list(&self) -> anyhow::Result<(Vec<TokenView>, Vec<JoinTokenView>)> {
-        if let Some(runtime) = &self.online {
-            let api: TokenList = self.call(runtime, Method::GET, "/v1/tokens", None)?;
-            let join: JoinTokenList = self.call(runtime, Method::GET, "/v1/join-tokens", None)?;
+        if self.is_online() {
+            let api: TokenList = self.call(Method::GET, "/v1/tokens", None)?;
+            let join: JoinTokenList = self.call(Method::GET, "/v1/join-tokens", None)?;
             return Ok((api.items, join.items));
         }
         self.offline(|joins, vault| {
@@ -183,30 +140,13 @@ impl Desk<'_> {
     }
 
     fn delete(&self, id: &TokenId) -> anyhow::Result<bool> {
-        let Some(runtime) = &self.online else {
+        if !self.is_online() {
             return self.offline(|joins, vault| Ok(joins.withdraw(id)? || api_token::withdraw(vault, id)?));
-        };
-        let join: JoinTokenList = self.call(runtime, Method::GET, "/v1/join-tokens", None)?;
+        }
+        let join: JoinTokenList = self.call(Method::GET, "/v1/join-tokens", None)?;
         let is_join = join.items.iter().any(|token| token.id == id.to_string());
         let room = if is_join { "join-tokens" } else { "tokens" };
-        let _nothing: Value = self.call(runtime, Method::DELETE, &format!("/v1/{room}/{id}"), None)?;
+        let _nothing: Value = self.call(Method::DELETE, &format!("/v1/{room}/{id}"), None)?;
         Ok(true)
     }
-}
-
-fn now() -> WallMs {
-    Clock::start().now().wall
-}
-
-/// Works on the keys of a store that nobody else has open.
-pub(super) fn with_vault<T>(
-    settings: &Settings,
-    layout: &Layout,
-    work: impl FnOnce(Arc<dyn KeyVault>) -> Result<T, VaultError>,
-) -> anyhow::Result<T> {
-    let (store, _) = Store::open(&layout.store, store_options(settings))?;
-    let running = store.start(Box::new(|_| {}), Box::new(|records| Ok(records.collect())))?;
-    let done = work(Arc::new(StoreVault(running.handle())));
-    running.close();
-    Ok(done?)
 }

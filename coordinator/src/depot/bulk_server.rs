@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::DepotConfig;
 use super::refusal;
 use super::shelf::Shelf;
+use crate::strangers;
 
 /// How long a client may take for its request.
 const REQUEST: Duration = Duration::from_secs(10);
@@ -71,7 +72,9 @@ impl BulkServer {
                 if let Err(error) = desk.connection(incoming).await {
                     metrics::counter!("rushes_depot_connections_refused_total", "reason" => "handshake")
                         .increment(1);
-                    tracing::warn!(%peer, %error, "a connection was refused");
+                    if let Some(untold) = strangers::may_cause_a_line() {
+                        tracing::warn!(%peer, %error, untold, "a connection was refused");
+                    }
                 }
                 drop(permit);
             });

@@ -14,8 +14,6 @@ use rushes_net::ticket;
 use rushes_shared::artifact::Location;
 use rushes_shared::failure::Failure;
 use rushes_shared::ticket::Grant;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
 
@@ -73,8 +71,12 @@ pub(super) fn bind(config: &DepotConfig, shelf: Arc<Shelf>) -> Result<HttpServer
                     .route(web::put().to(upload::put))
                     .default_service(web::to(|| async { Problem::no_such_method() })),
             )
-            .route("/health/live", web::get().to(|| async { "alive\n" }))
-            .route("/metrics", web::get().to(metrics_text))
+            .service(web::resource("/health/live").route(web::get().to(alive)).route(web::head().to(alive)))
+            .service(
+                web::resource("/metrics")
+                    .route(web::get().to(metrics_text))
+                    .route(web::head().to(metrics_text)),
+            )
             .default_service(web::to(|| async { Problem::no_such_route() }))
     };
     let server = actix_web::HttpServer::new(app)
@@ -88,27 +90,14 @@ pub(super) fn bind(config: &DepotConfig, shelf: Arc<Shelf>) -> Result<HttpServer
     let server = match &config.http_tls {
         None => server.bind(config.http_bind).map_err(failed)?,
         Some((certificates, key)) => {
-            let tls = tls(certificates, key).map_err(DepotError::Tls)?;
+            let tls = crate::tls::server_config(certificates, key);
+            let tls = tls.map_err(|error| DepotError::Tls { setting: error.file.setting("depot"), error })?;
             server.bind_rustls_0_23(config.http_bind, tls).map_err(failed)?
         }
     };
     let unbound = || failed(io::ErrorKind::AddrNotAvailable.into());
     let addr = server.addrs().first().copied().ok_or_else(unbound)?;
     Ok(HttpServer { addr, server: server.run() })
-}
-
-fn tls(certificates: &std::path::Path, key: &std::path::Path) -> Result<rustls::ServerConfig, String> {
-    let named = |path: &std::path::Path, e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
-    let chain = CertificateDer::pem_file_iter(certificates)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|e| named(certificates, &e))?;
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|e| named(key, &e))?;
-    rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|e| named(certificates, &e))
 }
 
 impl Desk {
@@ -192,6 +181,10 @@ fn ascii(name: &str) -> String {
     name.chars()
         .map(|c| if c.is_ascii_graphic() && !matches!(c, '"' | '\\') || c == ' ' { c } else { '_' })
         .collect()
+}
+
+async fn alive() -> &'static str {
+    "alive\n"
 }
 
 async fn metrics_text(desk: web::Data<Desk>) -> Result<HttpResponse, Problem> {

@@ -9,7 +9,10 @@ use std::time::{Duration, SystemTime};
 use super::areas::{INCOMING, OUTPUTS, PARTIAL, STAGING, UPLOADS};
 use super::shelf::Shelf;
 
-/// How often.
+/// The first time, after a start: by then the coordinator has said which uploads its jobs still need, however long the
+/// farm was down.
+const FIRST: Duration = Duration::from_secs(600);
+/// How often after that.
 const EVERY: Duration = Duration::from_secs(3600);
 /// An interrupted upload can go on for this long.
 const KEEP_PARTIAL: Duration = Duration::from_secs(24 * 3600);
@@ -18,7 +21,7 @@ const KEEP_STAGED: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Sweeps for ever.
 pub(super) async fn run(shelf: Arc<Shelf>) {
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + FIRST, EVERY);
     loop {
         ticks.tick().await;
         let shelf = Arc::clone(&shelf);

@@ -1,5 +1,7 @@
 //! The workers that have a certificate. A removed one stays listed, so that its certificate is refused for its lifetime.
 
+use std::collections::BTreeSet;
+
 use rushes_net::NetError;
 use rushes_shared::id::WorkerId;
 use rushes_shared::units::WallMs;
@@ -47,14 +49,38 @@ pub fn admit(vault: &dyn KeyVault, worker: WorkerId) -> Result<Enrolment, NetErr
     }
 }
 
-/// Removes a worker: its certificate is refused from now on. Tells whether it was enrolled.
+/// Removes a worker: its certificate is refused from now on. Gives what it was, or `None` where it never enrolled or was
+/// removed before.
 ///
 /// # Errors
 /// [`VaultError`] when the store fails.
-pub fn remove(vault: &dyn KeyVault, worker: WorkerId, now: WallMs) -> Result<bool, VaultError> {
-    let Some(enrolment) = find(vault, worker)?.filter(|e| e.removed.is_none()) else { return Ok(false) };
-    record(vault, worker, &Enrolment { removed: Some(now), ..enrolment })?;
-    Ok(true)
+pub fn remove(vault: &dyn KeyVault, worker: WorkerId, now: WallMs) -> Result<Option<Enrolment>, VaultError> {
+    let Some(enrolment) = find(vault, worker)?.filter(|e| e.removed.is_none()) else { return Ok(None) };
+    record(vault, worker, &Enrolment { removed: Some(now), ..enrolment.clone() })?;
+    Ok(Some(enrolment))
+}
+
+/// The workers that were removed.
+///
+/// # Errors
+/// [`VaultError`] when the store fails.
+pub fn removed(vault: &dyn KeyVault) -> Result<BTreeSet<WorkerId>, VaultError> {
+    let all = list(vault)?.into_iter();
+    Ok(all.filter(|(_, enrolment)| enrolment.removed.is_some()).map(|(worker, _)| worker).collect())
+}
+
+/// Forgets removed workers whose certificates ended before `before`: nothing is left of them to refuse. Tells how many.
+///
+/// # Errors
+/// [`VaultError`] when the store fails.
+pub fn forget_ended(vault: &dyn KeyVault, before: WallMs) -> Result<usize, VaultError> {
+    let mut forgotten = 0;
+    for (worker, enrolment) in list(vault)? {
+        if enrolment.removed.is_some() && enrolment.expires < before && vault.delete(&name_of(worker))? {
+            forgotten += 1;
+        }
+    }
+    Ok(forgotten)
 }
 
 /// All workers that ever enrolled.

@@ -18,6 +18,7 @@ use super::authority::{Authority, CERTIFICATE_LIFETIME};
 use super::enrolment::{self, Enrolment};
 use super::join_token::{self, JoinRefusal};
 use super::vault::KeyVault;
+use crate::strangers;
 
 /// The span over which failures are counted.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -141,7 +142,11 @@ impl JoinServer {
                 }
                 match failure {
                     JoinFailure::Internal(detail) => tracing::error!(%peer, detail, "enrolment failed"),
-                    other => tracing::warn!(%peer, reason = %other, "enrolment refused"),
+                    other => {
+                        if let Some(untold) = strangers::may_cause_a_line() {
+                            tracing::warn!(%peer, reason = %other, untold, "enrolment refused");
+                        }
+                    }
                 }
                 failure.label()
             }

@@ -141,7 +141,8 @@ async fn a_newcomer_gets_a_certificate_that_counts_until_it_is_removed() {
         (worker, "node-7", "rack 3")
     );
     assert!(identity.expires().expect("readable").0 > now().0 + 4 * 365 * 24 * HOUR);
-    assert!(enrolment::remove(&*farm.vault, worker, now()).expect("removed"));
+    let was = enrolment::remove(&*farm.vault, worker, now()).expect("removed");
+    assert_eq!(was.map(|e| e.name), Some(enrolment.name));
     let told = farm.visit(&identity).await;
     assert!(matches!(&told, NetError::UnknownWorker { reason } if reason.contains("removed at")), "{told:?}");
 }

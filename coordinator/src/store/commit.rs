@@ -12,8 +12,8 @@ use super::archive::ArchiveDoc;
 use super::disk::{Disk, Room};
 use super::error::StoreError;
 use super::group::Mark;
-use super::handle::Shared;
 use super::journal;
+use super::shared::Shared;
 use super::side::Side;
 use super::snapshotter::SnapshotFacts;
 

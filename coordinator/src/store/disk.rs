@@ -17,12 +17,12 @@
 //! - What sled leaves half-made in its directory is put in order before it looks (see [`tidy`]).
 
 use std::fs::{File, OpenOptions};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::contained::contained;
 use super::error::StoreError;
 
 /// Size of sled's segments, in bytes. Four times sled's own choice, so that four times as much may be unsynced. Part of
@@ -113,24 +113,21 @@ impl Disk {
     pub(super) fn open(dir: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
         let path = dir.join("db");
         tidy(&path)?;
-        let damaged = |detail: String| StoreError::Damaged { dir: dir.to_path_buf(), part: "log", detail };
         let config = sled::Config::new()
             .path(&path)
             .segment_size(SEGMENT as usize)
             .cache_capacity(cache_bytes)
             .flush_every_ms(None);
-        // sled asserts and panics on some damaged files.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            let db = open_patiently(&config)?;
-            let mut trees = Vec::with_capacity(Room::ALL.len());
-            for room in Room::ALL {
-                trees.push(db.open_tree(room.name())?);
-            }
-            db.flush()?;
-            Ok((db, trees))
-        }))
-        .map_err(|panic| damaged(panic_text(panic.as_ref())))?;
-        let (db, trees) = opened.map_err(|e| StoreError::sled(dir, "log", e))?;
+        let (db, trees) = contained(dir, "log", || {
+            let open = || {
+                let db = open_patiently(&config)?;
+                let trees: Result<Vec<_>, _> =
+                    Room::ALL.iter().map(|room| db.open_tree(room.name())).collect();
+                db.flush()?;
+                Ok((db, trees?))
+            };
+            open().map_err(|e| StoreError::sled(dir, "log", e))
+        })?;
         let trees = <[sled::Tree; 5]>::try_from(trees).expect("one tree a room");
         for name in ["conf", "blobs", "."] {
             sync(&path.join(name))?;
@@ -316,11 +313,4 @@ fn is_whole(file: &Path) -> Result<bool, StoreError> {
     let bytes = std::fs::read(file).map_err(|e| StoreError::io("read", file, e))?;
     let Some(body) = bytes.len().checked_sub(12).filter(|body| *body > 0) else { return Ok(false) };
     Ok(bytes[body + 8..] == crc32fast::hash(&bytes[..body]).to_le_bytes())
-}
-
-/// What a panic said.
-pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text =
-        panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a text").to_owned()
 }

@@ -30,7 +30,7 @@ pub enum StoreError {
         dir: PathBuf,
     },
     /// The operating system refused.
-    #[error("could not {doing} {}: {source}", path.display())]
+    #[error("could not {doing} {}: {source}; {}", path.display(), io_advice(source))]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -40,7 +40,10 @@ pub enum StoreError {
         source: io::Error,
     },
     /// Stored bytes are not what was written.
-    #[error("the {part} of the store in {} is damaged ({detail}): restore a backup into an empty directory", dir.display())]
+    #[error(
+        "the {part} of the store in {} is damaged ({detail}): restore a backup into an empty state directory with 'rushes-coordinator import'",
+        dir.display()
+    )]
     Damaged {
         /// The directory.
         dir: PathBuf,
@@ -118,6 +121,18 @@ fn holder_text(holder: Option<u32>) -> String {
     holder.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
+/// What to do about an error of the operating system.
+fn io_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "it belongs to another user: run as that user, or give the state directory to this one (chown -R)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "its file system is mounted read-only: mount it for writing",
+        io::ErrorKind::NotFound => "a file of the state directory is gone: restore a backup",
+        _ => "look at the disk, and at what the kernel says of it (dmesg)",
+    }
+}
+
 impl StoreError {
     pub(crate) fn io(doing: &'static str, path: &Path, source: io::Error) -> Self {
         if source.kind() == io::ErrorKind::StorageFull || source.kind() == io::ErrorKind::QuotaExceeded {
@@ -130,8 +145,42 @@ impl StoreError {
 
     pub(crate) fn sled(dir: &Path, part: &'static str, error: sled::Error) -> Self {
         match error {
+            // Less is there than the log says: not the disk refuses, the file was cut.
+            sled::Error::Io(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                let detail = "it ends earlier than it should".to_owned();
+                Self::Damaged { dir: dir.to_path_buf(), part, detail }
+            }
             sled::Error::Io(source) => Self::io("read or write", &dir.join("db"), source),
+            sled::Error::Corruption { .. } => {
+                let detail = "it does not hold what was written".to_owned();
+                Self::Damaged { dir: dir.to_path_buf(), part, detail }
+            }
             other => Self::Damaged { dir: dir.to_path_buf(), part, detail: other.to_string() },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_a_missing_right_and_a_broken_disk_are_not_called_damage() {
+        let text = |errno: rustix::io::Errno| {
+            let error = sled::Error::Io(errno.into());
+            StoreError::sled(Path::new("/state/store"), "log", error).to_string()
+        };
+        for (errno, words) in [
+            (rustix::io::Errno::NOSPC, "is full: free some space"),
+            (rustix::io::Errno::DQUOT, "is full: free some space"),
+            (rustix::io::Errno::ACCESS, "belongs to another user"),
+            (rustix::io::Errno::ROFS, "mounted read-only"),
+            (rustix::io::Errno::IO, "dmesg"),
+        ] {
+            let text = text(errno);
+            assert!(text.contains(words) && !text.contains("damaged"), "{text}");
+        }
+        let cut = sled::Error::Io(io::ErrorKind::UnexpectedEof.into());
+        assert!(StoreError::sled(Path::new("/state/store"), "log", cut).to_string().contains("damaged"));
     }
 }

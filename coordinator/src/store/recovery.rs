@@ -2,13 +2,13 @@
 //! was confirmed is missing.
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use rushes_shared::id::Seq;
 
-use super::disk::{Disk, Room, panic_text};
+use super::contained::contained;
+use super::disk::{Disk, Room};
 use super::error::StoreError;
 use super::group::Mark;
 use super::journal;
@@ -190,11 +190,7 @@ pub(super) fn records(
 
 /// Reads everything once, cuts off what is torn, and compares with what was confirmed.
 pub(super) fn inspect(dir: &Path, disk: &Arc<Disk>, note: Option<Note>) -> Result<Recovery, StoreError> {
-    // sled asserts and panics on pages that are not what its log says.
-    catch_unwind(AssertUnwindSafe(|| inspect_pages(disk, note))).unwrap_or_else(|panic| {
-        let detail = panic_text(panic.as_ref());
-        Err(StoreError::Damaged { dir: dir.to_path_buf(), part: "log", detail })
-    })
+    contained(dir, "log", || inspect_pages(disk, note))
 }
 
 fn inspect_pages(disk: &Arc<Disk>, note: Option<Note>) -> Result<Recovery, StoreError> {

@@ -9,8 +9,8 @@ use rushes_shared::id::Seq;
 
 use super::commit::{PanicReport, StoreEvent};
 use super::error::StoreError;
-use super::handle::Shared;
 use super::recovery::records;
+use super::shared::Shared;
 use super::snapshot::{self, Maker};
 
 /// Why a fold failed.

@@ -14,6 +14,8 @@ use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, Body, BodyReader};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rushes-coordinator");
+/// Its standard error, in its own state directory.
+const LOG: &str = "said.log";
 /// Far more than a start takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,7 +38,8 @@ impl Coordinator {
     /// Makes a farm and runs it with these settings on free ports.
     pub(crate) fn start(settings: &[&str]) -> Self {
         let dir = made();
-        let child = run(dir.path(), settings).spawn().expect("the program starts");
+        let log = std::fs::File::create(dir.path().join(LOG)).expect("a file");
+        let child = run(dir.path(), settings).stderr(log).spawn().expect("the program starts");
         let mut this =
             Self { child, caller: Caller { agent: agent(), url: String::new(), token: None }, dir };
         let book = this.dir.path().join("run.json");
@@ -71,6 +74,11 @@ impl Coordinator {
         stream.read_to_string(&mut text).expect("it answers");
         assert!(text.starts_with("HTTP/1.1 200"), "{text}");
         text
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).expect("its log")
     }
 
     /// Asks it to stop.

@@ -195,7 +195,18 @@ impl BulkClient {
     /// `OutputExists` when another file is there; `OutsideRoots`, `OutputForbidden`; `TransferFailed`.
     pub async fn publish(&self, from: &Artifact, to: &Location, ticket: &[u8]) -> Result<(), Failure> {
         let request = BulkRequest::Publish { from: from.clone(), to: to.clone(), ticket: ticket.to_vec() };
-        self.ask(&request, &BulkReply::Published).await
+        self.ask(&request, |reply| *reply == BulkReply::Published).await
+    }
+
+    /// Says that a file is still wanted, without fetching it: the age of an upload counts from its last use.
+    ///
+    /// # Errors
+    /// `InputNotFound` when it is gone; `TransferFailed` when the depot cannot be reached.
+    pub async fn renew(&self, location: &Location, ticket: &[u8]) -> Result<(), Failure> {
+        // Behind the end of any file, so that no byte of it travels.
+        let offset = u64::MAX;
+        let request = BulkRequest::Read { location: location.clone(), offset, ticket: ticket.to_vec() };
+        self.ask(&request, |reply| matches!(reply, BulkReply::Reading { .. })).await
     }
 
     /// Has everything dropped that these attempts staged. Doing it twice is no error.
@@ -203,25 +214,34 @@ impl BulkClient {
     /// # Errors
     /// `TransferFailed` when the depot cannot be reached, or cannot remove it.
     pub async fn drop_staged(&self, attempts: Vec<AttemptId>, ticket: &[u8]) -> Result<(), Failure> {
-        self.ask(&BulkRequest::Drop { attempts, ticket: ticket.to_vec() }, &BulkReply::Dropped).await
+        let request = BulkRequest::Drop { attempts, ticket: ticket.to_vec() };
+        self.ask(&request, |reply| *reply == BulkReply::Dropped).await
     }
 
-    async fn ask(&self, request: &BulkRequest, wanted: &BulkReply) -> Result<(), Failure> {
+    async fn ask(
+        &self,
+        request: &BulkRequest,
+        is_wanted: impl Fn(&BulkReply) -> bool,
+    ) -> Result<(), Failure> {
         let mut retry = Retry::new();
         loop {
-            match self.ask_once(request, wanted).await {
+            match self.ask_once(request, &is_wanted).await {
                 Ok(()) => return Ok(()),
                 Err(fault) => self.again(fault, &mut retry).await?,
             }
         }
     }
 
-    async fn ask_once(&self, request: &BulkRequest, wanted: &BulkReply) -> Result<(), Fault> {
+    async fn ask_once(
+        &self,
+        request: &BulkRequest,
+        is_wanted: impl Fn(&BulkReply) -> bool,
+    ) -> Result<(), Fault> {
         let (mut send, mut recv) = self.open().await?;
         framed::send(&mut send, request).await?;
         let _ = send.finish();
         let reply = answer(&mut recv, COMMIT).await?;
-        if reply == *wanted { Ok(()) } else { Err(unexpected(reply)) }
+        if is_wanted(&reply) { Ok(()) } else { Err(unexpected(reply)) }
     }
 
     /// Ends the shared connection in good order; a later request makes a new one.

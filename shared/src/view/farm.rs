@@ -53,6 +53,18 @@ pub struct WorkerView {
     pub running: Vec<RunningView>,
 }
 
+/// A worker that was removed: its certificate is refused from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovedWorkerView {
+    /// Its id, which no other worker gets.
+    #[schema(value_type = String, example = "wrk_01jv2c8k3q5w7x9z0a2b4c6d8e")]
+    pub id: WorkerId,
+    /// Its name for people.
+    pub name: String,
+    /// How many of its tasks go to other workers.
+    pub tasks_moved: u64,
+}
+
 /// An attempt that runs on a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RunningView {

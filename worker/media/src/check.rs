@@ -1,7 +1,9 @@
-//! The check of a finished output: decoded whole, then compared with what went in.
+//! The check of a finished output: read back whole, decoded whole, then compared with what went in.
 //!
-//! A file that a muxer closed is no proof. Every frame and every sample is decoded here, by the decoders that read
-//! any other file, and the counts, lengths and start times are held against the source.
+//! A file that a muxer closed is no proof. Every packet is read back from the disk by the demuxer that reads any other
+//! file; every frame and every sample is decoded, by the decoders that read any other file; counts, lengths and start
+//! times are held against the source. Pictures that a [witness](crate::witness) has decoded while they were made are not
+//! decoded once more: their packets only have to be the very ones that it saw.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,17 +19,18 @@ use crate::encode::plan::Plan;
 use crate::encode::tally::Tally;
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
-use crate::reader::{Feed, Wanted, shown_at};
+use crate::reader::{Feed, Wanted, shown_at, unusable};
+use crate::witness::{PacketDigest, Packets, Witnessed};
 use crate::{damage, fault, probe, reader, start};
 
-/// Decodes `output` whole and compares it with its source. Blocks; calls `progress` at least once a second.
+/// Reads `output` back whole, decodes it and compares it with its source. Blocks; calls `progress` at least once a second.
 ///
 /// `encoded` is what the encode said of its source: what a decoder really gave, which is truer than an index. Without
 /// it, the comparison is with `source` alone.
 ///
 /// The report's `problems` name every limit that was broken: a frame more or less; a length that is off by more than
 /// a frame; a stream that is missing; sound that starts more than a frame earlier or later in relation to the
-/// picture; a size that is not the planned one; data that its decoder cannot read.
+/// picture; a size that is not the planned one; data that its decoder cannot read. Its `warnings` are the encode's.
 ///
 /// # Errors
 /// Only where the check itself could not be made: settings that no encode takes, an element that is missing, a stall.
@@ -47,15 +50,30 @@ pub fn check(
     }
     damage::take();
     let pace = Pace::new(Phase::Checking, expected.video_ns, expected.frames);
-    let mut found = match decoded(output, &pace, progress)? {
-        Ok(found) => found,
-        Err(failure) => return Ok(expected.refused(&failure)),
+    let mut altered = false;
+    let mut seen = None;
+    if let Some(witnessed) = encoded.and_then(|encoded| encoded.witnessed) {
+        match read_back(output, true, &pace, progress)? {
+            Ok(found) if found.packets == Some(witnessed.packets) => seen = Some(found.with(&witnessed)),
+            Ok(_) => altered = true,
+            Err(failure) => return Ok(expected.refused(&failure)),
+        }
+    }
+    let mut found = match seen {
+        Some(found) => found,
+        None => match read_back(output, false, &pace, progress)? {
+            Ok(found) => found,
+            Err(failure) => return Ok(expected.refused(&failure)),
+        },
     };
     if let (Some(start), Some(length)) = (found.tally.video_start, probe::indexed_video_length(output)) {
         found.tally.ends_at(start + length);
     }
     progress(pace.at(found.tally.video_end, found.tally.frames));
     let mut report = expected.compare(&found, &plan);
+    if altered {
+        report.problems.push("data: must be what was encoded, got other pictures".to_owned());
+    }
     let seen = damage::take();
     if seen.count > 0 {
         report.problems.push(format!(
@@ -67,17 +85,29 @@ pub fn check(
     Ok(report)
 }
 
-/// What a whole decode found.
+/// What was found in the file.
 #[derive(Debug, Clone, Copy, Default)]
 struct Found {
     tally: Tally,
     size: (i32, i32),
+    /// The video's packets, where those were read and not decoded.
+    packets: Option<Packets>,
 }
 
-/// Counts one stream.
+impl Found {
+    /// The same with what a witness saw of these packets' pictures.
+    fn with(mut self, witnessed: &Witnessed) -> Self {
+        self.size = witnessed.size;
+        if witnessed.frames != witnessed.packets.count {
+            self.tally.frames = witnessed.frames;
+        }
+        self
+    }
+}
+
+/// Counts frames or sound.
 struct Counter {
     found: Arc<Mutex<Found>>,
-    frame_ns: u64,
     is_video: bool,
 }
 
@@ -85,16 +115,15 @@ impl Feed for Counter {
     fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
         let Some(buffer) = sample.buffer() else { return Ok(()) };
         let Some(at) = shown_at(sample, buffer) else { return Ok(()) };
-        let duration = buffer.duration().map(gst::ClockTime::nseconds);
+        let duration = buffer.duration().map_or(0, gst::ClockTime::nseconds);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_video {
             if found.tally.frames == 0 {
-                let side = |name| sample.caps().and_then(|caps| caps.structure(0)?.get::<i32>(name).ok());
-                found.size = (side("width").unwrap_or(0), side("height").unwrap_or(0));
+                found.size = reader::picture_size(sample);
             }
-            found.tally.frame(at, duration.unwrap_or(self.frame_ns));
+            found.tally.frame(at, duration);
         } else {
-            found.tally.sound(at, duration.unwrap_or(0));
+            found.tally.sound(at, duration);
         }
         Ok(())
     }
@@ -102,17 +131,45 @@ impl Feed for Counter {
     fn end(&mut self) {}
 }
 
-fn decoded(
+/// Counts frames by their packets, and remembers which packets those were.
+struct PacketCounter {
+    found: Arc<Mutex<Found>>,
+    digest: PacketDigest,
+}
+
+impl Feed for PacketCounter {
+    fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
+        let read =
+            sample.buffer().and_then(|packet| self.digest.take(sample.caps(), packet).map(|()| packet));
+        let packet = read.ok_or_else(|| unusable("a packet that cannot be read"))?;
+        let Some(at) = shown_at(sample, packet) else { return Ok(()) };
+        let duration = packet.duration().map_or(0, gst::ClockTime::nseconds);
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).tally.frame(at, duration);
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).packets = Some(self.digest.packets());
+    }
+}
+
+/// Reads the file whole and decodes it, but for its video where that is to stay `coded`. The inner failure is the file's.
+fn read_back(
     output: &Path,
+    coded: bool,
     pace: &Pace,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Result<Found, Failure>, Failure> {
     let (notes, waiting) = Notes::new();
     let found = Arc::new(Mutex::new(Found::default()));
-    let counter = |is_video| -> Option<Box<dyn Feed>> {
-        Some(Box::new(Counter { found: Arc::clone(&found), frame_ns: 0, is_video }))
+    let counter = |is_video| Box::new(Counter { found: Arc::clone(&found), is_video });
+    let video: Box<dyn Feed> = if coded {
+        Box::new(PacketCounter { found: Arc::clone(&found), digest: PacketDigest::default() })
+    } else {
+        counter(true)
     };
-    let wanted = Wanted { video: counter(true), audio: counter(false), threads: None };
+    let wanted =
+        Wanted { video: Some(video), audio: Some(counter(false)), threads: None, coded_video: coded };
     let mut reader = reader::open(output, wanted, &notes)?;
     reader.play()?;
     let mut opening = Opening::new(&reader, &notes);
@@ -157,6 +214,7 @@ struct Expected {
     av_offset_ns: i64,
     frame_ns: u64,
     packet_ns: u64,
+    warnings: Vec<String>,
 }
 
 impl Expected {
@@ -174,6 +232,7 @@ impl Expected {
                 av_offset_ns: encoded.av_start_offset_ns,
                 frame_ns: plan.frame_ns,
                 packet_ns,
+                warnings: encoded.warnings.clone(),
             },
             None => Self {
                 frames: video.frames,
@@ -182,6 +241,7 @@ impl Expected {
                 av_offset_ns: audio.map_or(0, |audio| signed(audio.start_ns) - signed(video.start_ns)),
                 frame_ns: plan.frame_ns,
                 packet_ns,
+                warnings: Vec::new(),
             },
         }
     }
@@ -190,6 +250,7 @@ impl Expected {
         CheckReport {
             frames_expected: self.frames,
             problems: vec![format!("file: must decode, got {}", failure.message)],
+            warnings: self.warnings.clone(),
             ..CheckReport::default()
         }
     }
@@ -203,6 +264,7 @@ impl Expected {
             audio_duration_ns: tally.audio_length(),
             av_start_offset_ns: tally.av_offset() - self.av_offset_ns,
             problems: Vec::new(),
+            warnings: self.warnings.clone(),
         };
         let mut problem = |text: String| report.problems.push(text);
         if self.frames > 0 && tally.frames != self.frames {

@@ -7,8 +7,9 @@ use std::sync::{Mutex, OnceLock};
 
 use gstreamer as gst;
 
-/// Messages kept; the rest is only counted.
+/// Messages kept, the rest is only counted; and how long one is at most, in characters.
 const KEPT: usize = 8;
+const LENGTH: usize = 200;
 
 static SEEN: Mutex<Seen> = Mutex::new(Seen { count: 0, first: Vec::new() });
 static LISTENING: OnceLock<()> = OnceLock::new();
@@ -32,7 +33,7 @@ pub(crate) fn listen() {
         gst::log::set_threshold_for_name("libav", gst::DebugLevel::Error);
         gst::log::add_log_function(|category, level, _, _, _, _, message| {
             if level == gst::DebugLevel::Error && category.name() == "libav" {
-                note(message.get().map(|text| text.trim().to_owned()).unwrap_or_default());
+                note(message.get().as_deref().unwrap_or_default().trim());
             }
         });
     });
@@ -43,10 +44,10 @@ pub(crate) fn take() -> Seen {
     std::mem::take(&mut *SEEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-fn note(text: String) {
+fn note(text: &str) {
     let mut seen = SEEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     seen.count += 1;
     if seen.first.len() < KEPT {
-        seen.first.push(text);
+        seen.first.push(text.chars().take(LENGTH).collect());
     }
 }

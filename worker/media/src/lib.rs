@@ -6,13 +6,15 @@
 //! encode    file + facts + settings -> MP4
 //!             reader --decoded frames--> encode::video --H.264--+
 //!             reader --decoded sound---> encode::audio --AAC----+--> mp4::Writer (index first)
-//! check     finished MP4 + source's facts -> CheckReport      decodes everything
+//!                                        H.264 --> witness      decodes what is made while it is made
+//! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
 //! discover  which encoders of this node really work
 //! ```
 //!
 //! Every operation blocks its caller, reports progress through a closure, answers bad input with a
-//! [`Failure`](rushes_shared::failure::Failure) and never hangs: where nothing moves for [`STALL`], it gives up. It
-//! is meant for a process of its own that serves one job and can be killed; nothing here contains a hostile file.
+//! [`Failure`](rushes_shared::failure::Failure) and never hangs: where nothing moves for as long as [`set_stall`] said,
+//! it gives up. It is meant for a process of its own that serves one job and can be killed; nothing here contains a
+//! hostile file.
 
 mod check;
 mod colour;
@@ -26,10 +28,11 @@ mod pace;
 mod probe;
 mod reader;
 mod start;
+mod witness;
 
 pub use check::check;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode};
-pub use note::STALL;
+pub use note::set_stall;
 pub use probe::probe;
 pub use start::{init, preload};

@@ -1,7 +1,7 @@
 //! What pipelines tell the thread that waits for them, and the wait itself.
 //!
 //! Every bus and every callback of an operation writes into one channel. The waiting thread takes the first failure,
-//! counts the ends, reports progress on time, and gives up where nothing has moved for [`STALL`].
+//! counts the ends, reports progress on time, and gives up where nothing has moved for the process's stall limit.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,11 +14,21 @@ use rushes_shared::failure::{Failure, FailureCode};
 
 use crate::fault::{self, Side};
 
-/// Longest time in which no buffer moves before an operation gives up.
-pub const STALL: Duration = Duration::from_secs(30);
+/// The stall limit in milliseconds, for who has set none.
+static STALL_MS: AtomicU64 = AtomicU64::new(30_000);
 
 /// How often the waiting thread wakes up to report progress.
 const BEAT: Duration = Duration::from_millis(250);
+
+/// Sets how long an operation of this process may stand still, no buffer moving, before it gives up. A process serves
+/// one job, so it is the job's limit. Without it: 30 seconds.
+pub fn set_stall(limit: Duration) {
+    STALL_MS.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+}
+
+fn stall() -> Duration {
+    Duration::from_millis(STALL_MS.load(Ordering::Relaxed))
+}
 
 /// Something that the waiting thread must know.
 #[derive(Debug)]
@@ -55,7 +65,7 @@ impl Notes {
         let (sender, receiver) = channel();
         let moved = Arc::new(AtomicU64::new(0));
         let known = Arc::new(AtomicBool::new(false));
-        (Self { sender, moved: Arc::clone(&moved), known }, Waiting { receiver, moved, stall: STALL })
+        (Self { sender, moved: Arc::clone(&moved), known }, Waiting { receiver, moved, stall: stall() })
     }
 
     /// Sends a note; one that nobody waits for any more is dropped.
@@ -73,14 +83,16 @@ impl Notes {
         self.moved.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Notes the moment when all streams of an input are known. A `parsebin` shows all its pads before it lets data
-    /// through any of them, and does not say so otherwise; one without pads is drained at once.
+    /// Notes the moment when all streams of an input are known. A `parsebin` or demuxer shows all its pads before it lets
+    /// data through any of them, and does not say so otherwise; a `parsebin` without pads is drained at once.
     pub(crate) fn await_streams(&self, parse: &gst::Element) {
-        let notes = self.clone();
-        parse.connect("drained", false, move |_| {
-            notes.streams_known();
-            None
-        });
+        if gst::glib::subclass::SignalId::lookup("drained", parse.type_()).is_some() {
+            let notes = self.clone();
+            parse.connect("drained", false, move |_| {
+                notes.streams_known();
+                None
+            });
+        }
         let notes = self.clone();
         parse.connect_pad_added(move |_, pad| {
             let notes = notes.clone();
@@ -176,7 +188,7 @@ impl Waiting {
 pub(crate) fn stalled(what: &str) -> Failure {
     Failure::new(
         FailureCode::ProcessStalled,
-        format!("{what} stopped moving for {} seconds", STALL.as_secs()),
+        format!("{what} stopped moving for {} seconds", stall().as_secs_f64()),
         "try again; if it stays, the input may be damaged in a way that confuses its decoder",
     )
 }
@@ -255,5 +267,31 @@ impl Drop for Running {
         } else {
             let _ = self.pipeline.set_state(gst::State::Null);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_gives_up_where_nothing_moves_and_at_no_other_limit_than_the_one_that_was_set() {
+        let hour = Duration::from_secs(3600);
+        set_stall(hour);
+        let (notes, mut waiting) = Notes::new();
+        assert_eq!(waiting.stall, hour);
+        assert!(stalled("the encode").message.contains("3600 seconds"));
+        waiting.stall = Duration::from_millis(400);
+        let mut beats = 0;
+        let moving = || {
+            beats += 1;
+            if beats < 4 {
+                notes.moved();
+            }
+        };
+        let ended = waiting.until(None, moving, |_| false);
+        assert!(matches!(ended, Err(Interrupted::Stalled)), "{ended:?}");
+        assert!(beats >= 4, "it gave up while something moved");
+        set_stall(Duration::from_secs(30));
     }
 }

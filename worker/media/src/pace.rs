@@ -4,12 +4,9 @@ use std::time::{Duration, Instant};
 
 use rushes_shared::task::{Phase, Progress};
 
-/// Share of an attempt that is over when the input is there, in thousandths.
-const FETCHED: u64 = 20;
-/// The same when the encode is done: a whole decode costs about a tenth of an encode.
-const ENCODED: u64 = 900;
-/// The same when the check is done.
-const CHECKED: u64 = 980;
+/// Share of an encode and its check that is over when the encode is done, in thousandths: most of what the check needs
+/// is decoded beside the encode.
+const ENCODED: u64 = 980;
 
 /// Measures one phase.
 #[derive(Debug)]
@@ -30,16 +27,15 @@ impl Pace {
         self.started.elapsed()
     }
 
-    /// Where the phase stands.
+    /// Where the phase stands; the share counts encode and check together.
     pub(crate) fn at(&self, media_ns: u64, frames: u64) -> Progress {
-        let total = self.media_total_ns.max(1);
-        let done = media_ns.min(total);
-        let (from, to) = match self.phase {
-            Phase::Fetching | Phase::Storing => (0, FETCHED),
-            Phase::Running => (FETCHED, ENCODED),
-            Phase::Checking => (ENCODED, CHECKED),
+        // Frames tell best; a file of unknown length only has its time, or nothing.
+        let (done, total) = match self.frames_total {
+            0 => (media_ns.min(self.media_total_ns), self.media_total_ns),
+            total => (frames.min(total), total),
         };
-        let share = if self.media_total_ns == 0 { 0 } else { scaled(to - from, done, total) };
+        let (from, to) = self.span();
+        let share = if total == 0 { 0 } else { scaled(to - from, done, total) };
         let elapsed = self.elapsed();
         Progress {
             phase: self.phase,
@@ -49,24 +45,27 @@ impl Pace {
             frames_total: self.frames_total,
             permille: u16::try_from(from + share).unwrap_or(1000),
             speed_permille: speed_permille(media_ns, elapsed),
-            eta_ms: self.eta_ms(done, elapsed, to - from),
+            eta_ms: self.eta_ms(done, total, elapsed),
         }
     }
 
-    /// Time to the attempt's end, from the time that this phase's share has taken so far.
-    fn eta_ms(&self, done: u64, elapsed: Duration, span: u64) -> Option<u64> {
-        if self.media_total_ns == 0 || done == 0 || elapsed < Duration::from_millis(300) {
+    /// Where the phase begins and ends, in thousandths of encode and check.
+    fn span(&self) -> (u64, u64) {
+        match self.phase {
+            Phase::Checking => (ENCODED, 1000),
+            Phase::Fetching | Phase::Running | Phase::Storing => (0, ENCODED),
+        }
+    }
+
+    /// Time to the end of the check, from the time that this phase's share has taken so far.
+    fn eta_ms(&self, done: u64, total: u64, elapsed: Duration) -> Option<u64> {
+        if total == 0 || done == 0 || elapsed < Duration::from_millis(300) {
             return None;
         }
         let elapsed_ms = millis(elapsed);
-        let phase_ms = scaled(elapsed_ms, self.media_total_ns, done);
-        let rest_of_phase = phase_ms.saturating_sub(elapsed_ms);
-        let after = match self.phase {
-            Phase::Running => scaled(phase_ms, 1000 - ENCODED, span.max(1)),
-            Phase::Checking => scaled(phase_ms, 1000 - CHECKED, span.max(1)),
-            Phase::Fetching | Phase::Storing => 0,
-        };
-        Some(rest_of_phase + after)
+        let phase_ms = scaled(elapsed_ms, total, done);
+        let (from, to) = self.span();
+        Some(phase_ms.saturating_sub(elapsed_ms) + scaled(phase_ms, 1000 - to, to - from))
     }
 }
 
@@ -94,16 +93,21 @@ mod tests {
     fn an_encode_and_its_check_fill_the_scale_without_a_step_back() {
         let encode = Pace::new(Phase::Running, 1000, 10);
         let check = Pace::new(Phase::Checking, 1000, 10);
-        assert_eq!(encode.at(0, 0).permille, 20);
-        assert_eq!(encode.at(1000, 10).permille, 900);
-        assert_eq!(check.at(0, 0).permille, 900);
-        assert_eq!(check.at(5000, 50).permille, 980);
+        let shares = [encode.at(0, 0), encode.at(1000, 10), check.at(0, 0), check.at(5000, 50)];
+        let shares = shares.map(|progress| progress.permille);
+        assert!(shares.is_sorted(), "{shares:?}");
+        assert_eq!((shares[0], shares[1], shares[3]), (0, shares[2], 1000));
+    }
+
+    #[test]
+    fn without_a_number_of_frames_the_media_time_counts() {
+        let half = Pace::new(Phase::Running, 1000, 0).at(500, 3).permille;
+        assert_eq!(half, Pace::new(Phase::Running, 1000, 10).at(1, 5).permille);
     }
 
     #[test]
     fn an_unknown_length_gives_no_estimate() {
-        let pace = Pace::new(Phase::Running, 0, 0);
-        let progress = pace.at(5, 1);
-        assert_eq!((progress.permille, progress.eta_ms), (20, None));
+        let progress = Pace::new(Phase::Running, 0, 0).at(5, 1);
+        assert_eq!((progress.permille, progress.eta_ms), (0, None));
     }
 }

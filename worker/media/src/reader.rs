@@ -36,6 +36,8 @@ pub(crate) struct Wanted {
     pub(crate) audio: Option<Box<dyn Feed>>,
     /// Decoder threads; `None` leaves it to the decoder.
     pub(crate) threads: Option<u32>,
+    /// The video's feed takes packets instead of frames, byte for byte as the file holds them; only of MP4 files.
+    pub(crate) coded_video: bool,
 }
 
 /// Compressed data that may wait before a decoder.
@@ -58,7 +60,8 @@ pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running
     notes.listen(&pipeline, Side::Input);
     let source = element("filesrc")?;
     source.set_property("location", path);
-    let parse = element("parsebin")?;
+    // A parser is for its decoder: it puts parameter sets into packets that lack them.
+    let parse = element(if wanted.coded_video { "qtdemux" } else { "parsebin" })?;
     pipeline.add_many([&source, &parse]).expect("new elements can be added");
     source.link(&parse).expect("a source links to a parser");
 
@@ -93,6 +96,7 @@ fn attach(
     let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
     let mut held = hands.lock().unwrap_or_else(PoisonError::into_inner);
     let threads = held.wanted.threads;
+    let coded_video = held.wanted.coded_video;
     let is_video = name.starts_with("video/") || name.starts_with("image/");
     let (branch, feed) = if is_video && !held.found_video {
         held.found_video = true;
@@ -107,8 +111,9 @@ fn attach(
     notes.tell(Note::Found(branch));
     match feed {
         Some(feed) => {
-            let pipeline = pipeline.downgrade();
-            Branching { pipeline, branch, feed, threads, notes: notes.clone() }.build_at_first_packet(pad);
+            let (pipeline, notes) = (pipeline.downgrade(), notes.clone());
+            let coded = coded_video && branch == Branch::Video;
+            Branching { pipeline, branch, feed, threads, coded, notes }.build_at_first_packet(pad);
             Ok(())
         }
         None => read_over(pipeline, pad),
@@ -121,13 +126,18 @@ struct Branching {
     branch: Branch,
     feed: Box<dyn Feed>,
     threads: Option<u32>,
+    /// Nothing is decoded.
+    coded: bool,
     notes: Notes,
 }
 
 impl Branching {
     fn build(self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), Failure> {
         let Some(pipeline) = self.pipeline.upgrade() else { return Ok(()) };
-        decode(&pipeline, pad, caps, self.branch, self.feed, self.threads, &self.notes)
+        let decoder = if self.coded { None } else { decoder(caps, self.branch, self.threads)? };
+        let sink = appsink(self.branch, self.feed, &self.notes);
+        let notes = self.notes;
+        branch_off(&pipeline, pad, decoder, sink, notes).map_err(|()| fault::unsupported(&caps_name(caps)))
     }
 
     /// Some parsers are shown before they have seen a packet, with caps that still leave out what a decoder is chosen
@@ -163,41 +173,39 @@ fn read_over(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Failure> {
     pad.link(&into).map(drop).map_err(|_| fault::unsupported("a stream cannot be read over"))
 }
 
-fn decode(
+fn branch_off(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
-    caps: &gst::Caps,
-    branch: Branch,
-    feed: Box<dyn Feed>,
-    threads: Option<u32>,
-    notes: &Notes,
-) -> Result<(), Failure> {
-    let queue = element("queue")?;
+    decoder: Option<gst::Element>,
+    sink: app::AppSink,
+    notes: Notes,
+) -> Result<(), ()> {
+    let queue = element("queue").map_err(drop)?;
     queue.set_property("max-size-buffers", 0u32);
     queue.set_property("max-size-bytes", QUEUE_BYTES);
     queue.set_property("max-size-time", QUEUE_TIME);
-    let sink = appsink(branch, feed, notes);
     let mut chain = vec![queue.clone()];
-    if let Some(decoder) = decoder(caps, branch, threads)? {
-        chain.push(decoder);
-    }
+    chain.extend(decoder);
     chain.push(sink.upcast());
     pipeline.add_many(&chain).expect("new elements can be added");
-    gst::Element::link_many(&chain).map_err(|_| fault::unsupported(&caps_name(caps)))?;
+    gst::Element::link_many(&chain).map_err(drop)?;
     for element in chain.iter().rev() {
-        element.sync_state_with_parent().map_err(|_| fault::unsupported(&caps_name(caps)))?;
+        element.sync_state_with_parent().map_err(drop)?;
     }
     let into = queue.static_pad("sink").expect("a queue has a pad");
-    let moved = notes.clone();
     into.add_probe(gst::PadProbeType::BUFFER, move |_, _| {
-        moved.moved();
+        notes.moved();
         gst::PadProbeReturn::Ok
     });
-    pad.link(&into).map(drop).map_err(|_| fault::unsupported(&caps_name(caps)))
+    pad.link(&into).map(drop).map_err(drop)
 }
 
-/// Decodes nothing where the stream is raw already.
-fn decoder(caps: &gst::Caps, branch: Branch, threads: Option<u32>) -> Result<Option<gst::Element>, Failure> {
+/// A decoder for a stream; none where it is raw already.
+pub(crate) fn decoder(
+    caps: &gst::Caps,
+    branch: Branch,
+    threads: Option<u32>,
+) -> Result<Option<gst::Element>, Failure> {
     let name = caps_name(caps);
     if name.ends_with("/x-raw") {
         return Ok(None);
@@ -237,7 +245,8 @@ fn ranked(caps: &gst::Caps, branch: Branch) -> Option<gst::Element> {
         .find_map(|factory| factory.create().build().ok())
 }
 
-fn appsink(branch: Branch, mut feed: Box<dyn Feed>, notes: &Notes) -> app::AppSink {
+/// The end of a branch: hands every sample to its feed.
+pub(crate) fn appsink(branch: Branch, mut feed: Box<dyn Feed>, notes: &Notes) -> app::AppSink {
     let sink = app::AppSink::builder()
         .sync(false)
         .async_(false)
@@ -309,6 +318,12 @@ pub(crate) fn caps_name(caps: &gst::Caps) -> String {
 pub(crate) fn shown_at(sample: &gst::Sample, buffer: &gst::BufferRef) -> Option<u64> {
     let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
     segment.to_running_time(buffer.pts()?).map(gst::ClockTime::nseconds)
+}
+
+/// Width and height of a frame, in pixels; zeros where its format does not say.
+pub(crate) fn picture_size(sample: &gst::Sample) -> (i32, i32) {
+    let side = |name| sample.caps().and_then(|caps| caps.structure(0)?.get::<i32>(name).ok()).unwrap_or(0);
+    (side("width"), side("height"))
 }
 
 /// The failure for a sample that cannot be used.

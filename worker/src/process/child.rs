@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rushes_media as media;
 use rushes_shared::failure::{Failure, FailureCode};
@@ -43,6 +44,7 @@ pub fn run(parent: i32) -> anyhow::Result<ExitCode> {
     let result = match sandbox::enter(&job.walls) {
         Ok(walls) => {
             watch(control);
+            media::set_stall(Duration::from_millis(job.walls.limits.stall_ms));
             replies.send(&TaskProcessReply::Contained(walls))?;
             perform(job.work, &mut replies)
         }

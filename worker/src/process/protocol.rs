@@ -107,6 +107,7 @@ pub enum LocalResult {
 
 /// Task process to worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "the large one is made once per task")]
 pub enum TaskProcessReply {
     /// Loaded, waits for its job.
     Ready {

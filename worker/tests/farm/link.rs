@@ -130,7 +130,7 @@ async fn a_fetch_is_cancelled_at_once() {
 #[tokio::test]
 async fn another_farms_certificate_ends_the_worker_with_words() {
     let farm = Farm::new();
-    farm.enrol(&crate::fake::identities::Authority::new());
+    farm.enrol(&crate::fake::identities::Farm::new());
     let mut worker = farm.worker_with_log(&["link.refusals_max=2"]);
     let endpoint = farm.endpoint.clone();
     let refusing = tokio::spawn(async move {

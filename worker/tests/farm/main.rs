@@ -1,5 +1,6 @@
 //! A real worker process in a farm that is played by hand, over real QUIC, with real encodes.
 
 mod fake;
+mod hostile;
 mod link;
 mod task_process;

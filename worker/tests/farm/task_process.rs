@@ -151,7 +151,7 @@ async fn a_crash_names_its_signal() {
 async fn a_process_that_hangs_is_killed_at_the_stall_limit() {
     let scene = Scene::new(900, &[]).await;
     let mut order = scene.order();
-    order.limits.stall_ms = 1500;
+    order.limits.stall_ms = 6000;
     let (mut stream, process) = scene.encoding(order).await;
     signal(process, Signal::STOP);
     let failure = stream.failure().await;

@@ -98,6 +98,7 @@ impl Engine {
         let prediction = self.state.jobs[&task.job].stage_of(task.index).1.prediction;
         let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
         let speed_permille = predict::learned(speed_before, prediction, usage.run_ms);
+        let value = (value != TaskValue::Nothing).then(|| Box::new(value));
         let success =
             Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at };
         self.emit(turn, success);
@@ -112,7 +113,12 @@ impl Engine {
         }
         self.count_started(task.job);
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
-        for twin in run.live.remove(&task.index).unwrap_or_default() {
+        let twins = run.live.remove(&task.index).unwrap_or_default();
+        if !twins.is_empty() {
+            run.stage_of(task.index).live -= 1;
+            self.book_task(task, true);
+        }
+        for twin in twins {
             self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
@@ -216,6 +222,8 @@ impl Engine {
         let taken = live.swap_remove(at);
         if live.is_empty() {
             run.live.remove(&task.index);
+            run.stage_of(task.index).live -= 1;
+            self.book_task(task, true);
         }
         self.count_started(task.job);
         Some(taken)

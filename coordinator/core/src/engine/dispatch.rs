@@ -26,6 +26,7 @@ enum Place {
 
 impl Engine {
     pub(super) fn dispatch(&mut self, turn: &mut Turn) {
+        self.mind_tightness(turn);
         self.drop_idle_reservations();
         while self.order.sigs.any_ready() {
             let Some(pick) = self.pick(|e, sig| e.order.sigs.is_open(sig)) else { return };
@@ -249,7 +250,12 @@ impl Engine {
     /// Enters an attempt into its task's live set.
     pub(super) fn add_live(&mut self, task: TaskId, live: LiveTask) {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
-        run.live.entry(task.index).or_default().push(live);
+        let attempts = run.live.entry(task.index).or_default();
+        attempts.push(live);
+        if attempts.len() == 1 {
+            run.stage_of(task.index).live += 1;
+            self.book_task(task, false);
+        }
         self.count_started(task.job);
         self.refile(task.job);
     }

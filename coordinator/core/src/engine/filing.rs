@@ -180,6 +180,7 @@ impl Engine {
         let priority = self.policy.order.value.priority_of(&self.state.jobs[&id].spec).value();
         let run = self.runs.get_mut(&id).expect("a live job has a run");
         run.priority = priority;
+        run.is_judged &= change.deadline.is_none();
         let count = &mut self.tenants.at_mut(run.tenant).deadline_jobs;
         *count = *count + u64::from(has_deadline) - u64::from(had_deadline);
         self.decided(turn, Some(id), Decision::JobAmended { change: Box::new(change) });

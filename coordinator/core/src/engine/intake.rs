@@ -19,7 +19,7 @@ pub(super) struct Submit {
     pub(super) job: JobId,
     pub(super) tenant: TenantId,
     pub(super) submitter: Arc<str>,
-    pub(super) spec: JobSpec,
+    pub(super) spec: Box<JobSpec>,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) space_left: bool,
 }
@@ -27,7 +27,7 @@ pub(super) struct Submit {
 impl Engine {
     pub(super) fn submitted(&mut self, turn: &mut Turn, submit: Submit) {
         let to = submit.reply;
-        let reply = match self.admit(turn.now.wall, &submit) {
+        let reply = match self.admit(turn.now, &submit) {
             Ok((None, forecast)) => {
                 let job = submit.job;
                 self.accept(turn, submit);
@@ -41,7 +41,7 @@ impl Engine {
 
     /// Says what would come of a submit.
     pub(super) fn dry_run_asked(&mut self, turn: &mut Turn, submit: &Submit) {
-        let reply = match self.admit(turn.now.wall, submit) {
+        let reply = match self.admit(turn.now, submit) {
             Ok((_, forecast)) => Reply::Forecast(forecast),
             Err(refusal) => Reply::Refused(refusal),
         };
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// What is expected of a new job, or the job that the same key made before.
-    fn admit(&self, now: WallMs, submit: &Submit) -> Result<(Option<JobId>, Forecast), Refusal> {
+    fn admit(&self, now: Now, submit: &Submit) -> Result<(Option<JobId>, Forecast), Refusal> {
         if let Some(key) = &submit.key
             && let Some(kept) = self.state.keys.get(&(submit.tenant.clone(), key.key.clone()))
         {
@@ -158,7 +158,7 @@ impl Engine {
     pub(super) fn leave_run(&mut self, id: JobId) -> Box<JobRun> {
         self.unfile(id);
         let run = self.runs.remove(&id).expect("a live job has a run");
-        self.unbook_job(&run);
+        self.unbook_job(id, &run);
         run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
         self.jobs_started -= u64::from(run.is_started);
         let spec = &self.state.jobs[&id].spec;

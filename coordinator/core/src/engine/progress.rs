@@ -111,6 +111,9 @@ impl Engine {
             let sig = self.order.sigs.take(Signature::new(stage.slot, codec, stage.demand, needs));
             let entered = StageRun::new(first, stage, sig, waits, &job.tasks);
             run.open += entered.open;
+            if entered.counts_wall {
+                self.ledger.count_stage(entered.wall_ms, true);
+            }
             run.stages.push(entered);
             first += stage.count;
         }
@@ -119,7 +122,7 @@ impl Engine {
     /// Counts a task that has just succeeded, and releases the stages that only waited for its stage. Whether
     /// that stage is complete.
     pub(super) fn task_done(&mut self, now: MonoMs, task: TaskId) -> bool {
-        self.unbook_task(task);
+        self.book_task(task, false);
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
             return false;
         };
@@ -127,6 +130,9 @@ impl Engine {
         run.stages[at].open -= 1;
         if run.stages[at].open > 0 {
             return false;
+        }
+        if std::mem::take(&mut run.stages[at].counts_wall) {
+            self.ledger.count_stage(run.stages[at].wall_ms, false);
         }
         let done = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
         let mut released = Vec::new();
@@ -248,7 +254,7 @@ impl Engine {
 /// What was made as an output, once an attempt has.
 fn made_by(job: &Job, output: u32) -> Option<&EncodedOutput> {
     let task = job.task_of_output(output)?;
-    match &job.tasks[task as usize].success.as_ref()?.value {
+    match &**job.tasks[task as usize].success.as_ref()?.value.as_ref()? {
         TaskValue::Encoded(encoded) => Some(encoded),
         TaskValue::Nothing | TaskValue::Probed { .. } => None,
     }

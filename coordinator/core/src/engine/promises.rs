@@ -3,7 +3,7 @@
 
 use rushes_shared::id::{JobId, TaskId, TenantId};
 use rushes_shared::job::JobSpec;
-use rushes_shared::units::{Now, WallMs};
+use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
@@ -17,6 +17,8 @@ use crate::promise::predict::Predictor;
 use crate::promise::trade;
 use crate::record::Record;
 
+/// Promises are not looked at together more often than this.
+const SHORTEST_LOOK_MS: u64 = 50;
 /// Trades that one look at a job takes at most; the next look takes more.
 const MOST_TRADES: usize = 64;
 
@@ -27,7 +29,7 @@ impl Engine {
         let mut load = Load::default();
         if !job.spec.paused {
             for (stage, entered) in job.stages.iter().zip(&run.stages).filter(|(s, _)| !s.dropped) {
-                load = load.plus(path::load_of(stage).times(entered.open));
+                load = load.plus(path::load_of(stage).times(entered.open - entered.live.min(entered.open)));
             }
         }
         let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
@@ -35,14 +37,22 @@ impl Engine {
         let before = std::mem::replace(&mut self.runs.get_mut(&id).expect("just seen").booked, booking);
         self.ledger.unbook(&before);
         self.ledger.book(&booking);
+        if deadline.is_some() {
+            self.tight_holds_until = MonoMs(0);
+        }
     }
 
-    /// Takes a task that is done off the books.
-    pub(super) fn unbook_task(&mut self, task: TaskId) {
+    /// Enters a task into the books that is to be started again, or takes one off that was started or is done.
+    pub(super) fn book_task(&mut self, task: TaskId, more: bool) {
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
             return;
         };
         let one = path::load_of(job.stage_of(task.index).1);
+        if more {
+            self.ledger.book(&Booking { load: one, ..run.booked });
+            run.booked.load = run.booked.load.plus(one);
+            return;
+        }
         let load = Load {
             cores_ms: one.cores_ms.min(run.booked.load.cores_ms),
             light_ms: one.light_ms.min(run.booked.load.light_ms),
@@ -52,8 +62,12 @@ impl Engine {
     }
 
     /// Takes the rest of an ending job off the books.
-    pub(super) fn unbook_job(&mut self, run: &JobRun) {
+    pub(super) fn unbook_job(&mut self, id: JobId, run: &JobRun) {
         self.ledger.unbook(&run.booked);
+        for stage in run.stages.iter().filter(|s| s.counts_wall) {
+            self.ledger.count_stage(stage.wall_ms, false);
+        }
+        self.promises_fine.remove(&(run.fine_until, id));
     }
 
     /// What the job should still take, with the farm to itself.
@@ -87,6 +101,9 @@ impl Engine {
         if !planner::awaits_probe(job) && self.fleet.power() != Power::default() {
             self.take_back(turn, id, deadline);
             self.trade(turn, id, deadline);
+            if !self.judge(turn, id, deadline) {
+                return;
+            }
             self.advance(turn, id);
         }
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
@@ -98,7 +115,8 @@ impl Engine {
         let margin = self.margin(path);
         let was_at_risk = run.promise == Promise::AtRisk;
         // One that was saved by a hair would be moved to and fro.
-        let is_at_risk = spare < if was_at_risk { margin.saturating_mul(5) / 4 } else { margin };
+        let is_at_risk = deadline < self.tight.until
+            || spare < if was_at_risk { margin.saturating_mul(5) / 4 } else { margin };
         let most = self.policy.promise.look_ms.max(1);
         let wait = if is_at_risk || job.has_trades() {
             most
@@ -134,6 +152,57 @@ impl Engine {
         }
     }
 
+    /// Whether the job fits beside the promises that were given before, with what it has given up.
+    fn fits_beside(&self, now: Now, run: &JobRun, deadline: WallMs) -> bool {
+        let power = self.fleet.power().share(self.policy.promise.load_permille);
+        self.ledger.can_keep(now.wall, deadline, &run.booked, self.fleet.running_left(now.mono), power)
+    }
+
+    /// Judges once, as soon as the job's plan is known, whether the promise can be kept beside those that were given
+    /// before. One that cannot is declared late at once, so that it does not drag others down.
+    fn judge(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
+        let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+        if run.is_judged {
+            return true;
+        }
+        let path = self.path_of(&job.stages, run, turn.now.wall);
+        let fits = self.fits_beside(turn.now, run, deadline);
+        let power = self.fleet.power();
+        let ahead = power.time_for(self.ledger.due_by(deadline).plus(self.fleet.running_left(turn.now.mono)));
+        self.runs.get_mut(&id).expect("just seen").is_judged = true;
+        if !fits {
+            let p50_ms = path.p50_ms.max(ahead.unwrap_or(0));
+            self.declare_late(turn, id, deadline, Path { p50_ms, ..path });
+        }
+        fits
+    }
+
+    /// Moves promises ahead that have no time to spare together, before anything else is started.
+    pub(super) fn mind_tightness(&mut self, turn: &mut Turn) {
+        if self.promises_fine.is_empty() || turn.now.mono < self.tight_holds_until {
+            return;
+        }
+        let power = self.fleet.power();
+        if power == Power::default() {
+            return;
+        }
+        let slots = self.fleet.slots(false).max(1);
+        let blocked = self.ledger.longest_ms() / slots + self.policy.promise.margin_ms;
+        let running = self.fleet.running_left(turn.now.mono);
+        self.tight = self.ledger.tightness(turn.now.wall, running, power, blocked);
+        let holds_ms = self.tight.holds_ms.clamp(SHORTEST_LOOK_MS, self.policy.promise.look_ms.max(1_000));
+        self.tight_holds_until = turn.now.mono.plus(holds_ms);
+        while let Some((deadline, id)) = self.promises_fine.first().copied() {
+            if deadline >= self.tight.until {
+                break;
+            }
+            let spare_ms = deadline.0.saturating_sub(turn.now.wall.0);
+            self.decided(turn, Some(id), Decision::PromiseAtRisk { deadline, spare_ms });
+            self.stand(id, Promise::AtRisk);
+            self.wake_for_promise(turn.now, id, self.policy.promise.look_ms.max(1));
+        }
+    }
+
     /// How much time a job has to have to spare beyond its critical path, in milliseconds.
     fn margin(&self, path: Path) -> i64 {
         let policy = &self.policy.promise;
@@ -143,10 +212,17 @@ impl Engine {
 
     fn stand(&mut self, id: JobId, promise: Promise) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if run.promise != promise {
-            run.promise = promise;
-            self.refile(id);
+        if run.promise == promise {
+            return;
         }
+        run.promise = promise;
+        let deadline = self.state.jobs.get(&id).and_then(|j| j.spec.deadline).unwrap_or_default();
+        self.promises_fine.remove(&(run.fine_until, id));
+        run.fine_until = deadline;
+        if promise == Promise::Fine {
+            self.promises_fine.insert((deadline, id));
+        }
+        self.refile(id);
     }
 
     fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, path: Path) {
@@ -154,6 +230,8 @@ impl Engine {
         let expected = WallMs(at.0.saturating_add(path.p50_ms));
         self.emit(turn, Record::PromiseLate { job: id, expected, at });
         self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected });
+        // What was given up does not help any more.
+        while self.undo_trade(turn, id, |_| true) {}
         self.rebook(id);
         self.stand(id, Promise::None);
     }
@@ -167,15 +245,16 @@ impl Engine {
             let path = self.path_of(&job.stages, run, now);
             let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
             let missing = wanted.saturating_sub(spare(now, deadline, path.p90_ms));
-            if missing <= 0 {
+            let fits = run.is_judged || self.fits_beside(turn.now, run, deadline);
+            if missing <= 0 && fits {
                 return;
             }
-            let mut options =
-                trade::options(job, |at| run.stages[at].is_untouched(), missing.unsigned_abs(), now);
+            let missing_ms = missing.max(0).unsigned_abs();
+            let mut options = trade::options(job, |at| run.stages[at].is_untouched(), missing_ms, now);
             options.retain(|option| {
                 let mut tried = job.stages.clone();
                 option.change(&mut tried);
-                self.path_of(&tried, run, now).p90_ms < path.p90_ms
+                !fits || self.path_of(&tried, run, now).p90_ms < path.p90_ms
             });
             let Some(trade) = trade::cheapest(&options) else { return };
             self.emit(turn, Record::Traded { job: id, trade });
@@ -186,30 +265,36 @@ impl Engine {
 
     /// Takes trades back, the latest first, while the job has time to spare even so.
     fn take_back(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
+        let now = turn.now.wall;
         for _ in 0..MOST_TRADES {
             let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
-            let Some((number, trade)) = job.trades.iter().enumerate().rfind(|(_, t)| t.undone.is_none())
-            else {
-                return;
-            };
-            let trade = *trade;
-            let at = trade.stage as usize;
-            if !run.stages[at].is_untouched() && !job.stages[at].dropped {
-                return;
-            }
+            let Some(last) = job.trades.iter().rfind(|t| t.undone.is_none()) else { return };
             let mut tried = job.stages.clone();
-            trade.change_back(&mut tried);
-            let now = turn.now.wall;
+            last.change_back(&mut tried);
             let path = self.path_of(&tried, run, now);
             // Once more than what is needed, so that it is not given up again at the next look.
-            if spare(now, deadline, path.p90_ms) < self.margin(path).saturating_mul(3) / 2 {
+            let is_plenty = spare(now, deadline, path.p90_ms) >= self.margin(path).saturating_mul(3) / 2;
+            if !self.undo_trade(turn, id, |_| is_plenty) {
                 return;
             }
-            let number = u32::try_from(number).expect("trades of a job are few");
-            self.emit(turn, Record::TradeUndone { job: id, number, at: now });
-            self.decided(turn, Some(id), Decision::TradeUndone { trade: Box::new(trade) });
-            self.after_trade(turn, id, trade.stage);
         }
+    }
+
+    /// Takes the latest trade back if nothing of its stage has been started and `may` allows it. Whether it did.
+    fn undo_trade(&mut self, turn: &mut Turn, id: JobId, may: impl Fn(&trade::Trade) -> bool) -> bool {
+        let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+        let Some((number, trade)) = job.trades.iter().enumerate().rfind(|(_, t)| t.undone.is_none()) else {
+            return false;
+        };
+        let (at, trade) = (trade.stage as usize, *trade);
+        if !may(&trade) || !(run.stages[at].is_untouched() || job.stages[at].dropped) {
+            return false;
+        }
+        let number = u32::try_from(number).expect("trades of a job are few");
+        self.emit(turn, Record::TradeUndone { job: id, number, at: turn.now.wall });
+        self.decided(turn, Some(id), Decision::TradeUndone { trade: Box::new(trade) });
+        self.after_trade(turn, id, trade.stage);
+        true
     }
 
     /// Brings the queue and the books in line with a stage that was changed.
@@ -218,8 +303,16 @@ impl Engine {
         self.rebook(id);
     }
 
+    /// Judges promises that could not be judged while no worker was there.
+    pub(super) fn power_is_back(&mut self, now: Now) {
+        let waits = |run: &JobRun| !run.is_judged && run.promise != Promise::None;
+        let ids: Vec<JobId> = self.runs.iter().filter(|(_, run)| waits(run)).map(|(id, _)| *id).collect();
+        ids.into_iter().for_each(|id| self.wake_for_promise(now, id, 1));
+    }
+
     /// When a job should be done, and whether its deadline can be kept. Answers submits and dry runs.
-    pub(super) fn forecast(&self, job: &Job, now: WallMs) -> Forecast {
+    pub(super) fn forecast(&self, job: &Job, now: Now) -> Forecast {
+        let (now, mono) = (now.wall, now.mono);
         let power = self.fleet.power();
         if power == Power::default() || planner::awaits_probe(job) {
             return Forecast::default();
@@ -243,7 +336,8 @@ impl Engine {
         let lowest = self.at_floor(spec, &stages);
         let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
         let power = power.share(self.policy.promise.load_permille);
-        let can_keep = fits && self.ledger.can_take(now, deadline, load, power);
+        let running = self.fleet.running_left(mono);
+        let can_keep = fits && self.ledger.can_take(now, deadline, load.plus(running), power);
         let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
         let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
         let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
@@ -261,8 +355,8 @@ impl Engine {
     }
 
     /// What is expected of a job that was not submitted yet.
-    pub(super) fn forecast_of(&self, spec: &JobSpec, tenant: &TenantId, now: WallMs) -> Forecast {
-        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), spec.clone(), now), now)
+    pub(super) fn forecast_of(&self, spec: &JobSpec, tenant: &TenantId, now: Now) -> Forecast {
+        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), spec.clone(), now.wall), now)
     }
 
     /// The stages of a job that was planned, or that can be planned at once.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::id::WorkerId;
 use rushes_shared::task::{Demand, SlotKind, TaskKind};
-use rushes_shared::units::MonoMs;
+use rushes_shared::units::{MonoMs, WallMs};
 
 use crate::event::ReplyTo;
 use crate::job::{LiveTask, Stage, Task};
@@ -37,6 +37,10 @@ pub(super) struct JobRun {
     /// Where it stands in the queue; `None` while nothing of it may start.
     pub(super) spot: Option<Spot>,
     pub(super) promise: Promise,
+    /// Whether it was judged if the promise can be kept.
+    pub(super) is_judged: bool,
+    /// The deadline under which it is among the promises that are fine.
+    pub(super) fine_until: WallMs,
     /// When its promise is looked at next.
     pub(super) looks_at: Option<MonoMs>,
     /// What it has booked.
@@ -76,12 +80,18 @@ pub(super) struct StageRun {
     pub(super) waits: u32,
     /// Tasks that have not succeeded.
     pub(super) open: u32,
+    /// Tasks that have live attempts.
+    pub(super) live: u32,
     /// Ready tasks: those of `next..` and those that came back.
     pub(super) ready: u32,
     /// Whether the tasks of `next..` are ready.
     pub(super) is_released: bool,
     /// Whether it waits for workers of the reign before to re-attach.
     pub(super) is_held: bool,
+    /// What a task should take when the stage was entered, in milliseconds.
+    pub(super) wall_ms: u64,
+    /// Whether that is among the wall times of the ledger.
+    pub(super) counts_wall: bool,
     /// Whether it is left out of the job.
     pub(super) is_left_out: bool,
     /// Since when the tasks of `next..` are ready.
@@ -101,6 +111,8 @@ impl JobRun {
             priority,
             spot: None,
             promise: Promise::None,
+            is_judged: false,
+            fine_until: WallMs(0),
             looks_at: None,
             booked: Booking::default(),
             stages: Vec::new(),
@@ -169,9 +181,12 @@ impl StageRun {
             sig,
             waits,
             open: u32::try_from(open).expect("no more than the stage has"),
+            live: 0,
             ready: 0,
             is_released: false,
             is_held: false,
+            wall_ms: stage.prediction.wall_ms,
+            counts_wall: open > 0,
             is_left_out: stage.dropped,
             since: MonoMs(0),
             next: first,

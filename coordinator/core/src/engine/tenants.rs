@@ -107,8 +107,8 @@ impl Engine {
         name: String,
         most: Option<u32>,
     ) {
-        self.emit(turn, Record::LimitSet { name: name.clone(), most });
         self.open_limit(&name);
+        self.emit(turn, Record::LimitSet { name, most });
         self.command(turn, Command::Answer { to: reply, reply: Reply::LimitsSet });
     }
 }

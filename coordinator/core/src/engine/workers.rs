@@ -13,6 +13,7 @@ use super::{Engine, Reattach, Timer, Turn};
 use crate::event::{Command, FarmNews, LinkId, Refusal, Reply, ReplyTo};
 use crate::job::LiveTask;
 use crate::placement::node::Node;
+use crate::promise::ledger::Power;
 use crate::record::Record;
 
 /// What a worker says when it connects.
@@ -35,8 +36,12 @@ impl Engine {
             let at = turn.now.wall;
             self.emit(turn, Record::WorkerSeen { worker, name: name.clone(), at });
         }
+        let was_powerless = self.fleet.power() == Power::default();
         let restarted = self.reconnect(turn.now, worker, link, instance, facts);
         self.node_changed(worker);
+        if was_powerless {
+            self.power_is_back(turn.now);
+        }
         self.drop_what_is_not_held(turn, worker, &held, restarted);
         let (kept, unwanted) = self.sort_held(turn.now, worker, held);
         let give_up = unwanted.iter().map(|(_, attempt)| *attempt).collect();

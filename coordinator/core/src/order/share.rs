@@ -2,7 +2,7 @@
 //!
 //! A class that has jobs waiting earns its share of everything that is started and pays for what it starts itself. While
 //! its account is above zero it is owed a start and goes ahead of strict precedence. So a class with a share of s waits,
-//! between two starts of its own, for others' starts of at most c/s + 2w of CPU time, where c is the cost of its last
+//! between two starts of its own, for others' starts of at most c/s + 3w of CPU time, where c is the cost of its last
 //! start and w that of the largest task.
 
 /// Accounts of bulk, standard and premium, in that order.

@@ -92,16 +92,14 @@ impl Signatures {
             return *sig;
         }
         let entry = Entry { signature, users: 1, queued: 0, closed: None, shapes: (0, Vec::new()) };
-        let sig = if let Some(sig) = self.free.pop() {
-            self.known.insert(entry.signature.clone(), sig);
-            self.entries[sig.0 as usize] = entry;
-            sig
-        } else {
-            let sig = SigIx(u32::try_from(self.entries.len()).expect("far fewer than 2^32 signatures"));
-            self.known.insert(entry.signature.clone(), sig);
-            self.entries.push(entry);
-            sig
-        };
+        let sig = self.free.pop().unwrap_or_else(|| {
+            SigIx(u32::try_from(self.entries.len()).expect("far fewer than 2^32 signatures"))
+        });
+        self.known.insert(entry.signature.clone(), sig);
+        match self.entries.get_mut(sig.0 as usize) {
+            Some(unused) => *unused = entry,
+            None => self.entries.push(entry),
+        }
         sig
     }
 

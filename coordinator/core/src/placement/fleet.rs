@@ -9,7 +9,14 @@ use rushes_shared::units::MonoMs;
 use super::index::Index;
 use super::node::{Holding, Node};
 use crate::order::signature::{SigIx, Signature, Signatures};
-use crate::promise::ledger::Power;
+use crate::promise::ledger::{Load, Power};
+
+/// A sum for cores, in millicores, and one for light slots.
+#[derive(Debug, Clone, Copy, Default)]
+struct Weighted {
+    cores: u128,
+    light: u128,
+}
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -23,6 +30,8 @@ pub struct Fleet {
     power: Power,
     /// What their cores and slots would get done at speed 1.
     plain: Power,
+    /// Of what runs: the sum of the times at which it should end, each times what it takes, and the sum of what it takes.
+    ends: (Weighted, Weighted),
     /// Nodes whose cores are kept for a signature.
     reserved: BTreeMap<SigIx, WorkerId>,
 }
@@ -79,7 +88,7 @@ impl Fleet {
         self.light -= u64::from(node.facts.light_slots);
         self.index.remove(id, &mut node);
         for holding in node.holdings.values() {
-            self.count(holding.kind, false);
+            self.count(holding, false);
         }
         Some(node)
     }
@@ -115,20 +124,45 @@ impl Fleet {
     /// # Panics
     /// When there is no such node: attempts are placed on nodes that are there.
     pub fn hold(&mut self, id: WorkerId, attempt: AttemptId, holding: Holding) {
-        self.count(holding.kind, true);
+        self.count(&holding, true);
         self.change(id, |node| node.hold(attempt, holding)).expect("a task is held by a known node");
     }
 
     /// Gives an attempt's capacity back.
     pub fn release(&mut self, id: WorkerId, attempt: AttemptId) -> Option<Holding> {
         let holding = self.change(id, |node| node.release(attempt))??;
-        self.count(holding.kind, false);
+        self.count(&holding, false);
         Some(holding)
     }
 
-    fn count(&mut self, kind: TaskKind, more: bool) {
-        let count = self.running.entry(kind).or_default();
+    fn count(&mut self, holding: &Holding, more: bool) {
+        let count = self.running.entry(holding.kind).or_default();
         *count = if more { *count + 1 } else { *count - 1 };
+        let (ends, takes) = (&mut self.ends.0, &mut self.ends.1);
+        let light = u128::from(holding.slot.is_light());
+        let cores = if holding.slot.is_light() { 0 } else { u128::from(holding.demand.cpu.0) };
+        let until = u128::from(holding.until.0);
+        for (sum, part) in [
+            (&mut ends.cores, until * cores),
+            (&mut ends.light, until * light),
+            (&mut takes.cores, cores),
+            (&mut takes.light, light),
+        ] {
+            *sum = if more { *sum + part } else { *sum - part };
+        }
+    }
+
+    /// What is left to do of what runs, by prediction. What runs for longer than expected is set off against the rest.
+    #[must_use]
+    pub fn running_left(&self, now: MonoMs) -> Load {
+        let (ends, takes) = self.ends;
+        let left = |ends: u128, takes: u128| ends.saturating_sub(u128::from(now.0) * takes);
+        let at_speed =
+            |ms: u128| u64::try_from(ms * u128::from(self.usual_speed()) / 1_000).unwrap_or(u64::MAX);
+        Load {
+            cores_ms: at_speed(left(ends.cores, takes.cores) / 1_000),
+            light_ms: at_speed(left(ends.light, takes.light)),
+        }
     }
 
     /// Attempts that take capacity, by kind.

@@ -1,9 +1,10 @@
-//! The work that is booked and not done: core time and light-slot time, by class, and of promises by deadline.
+//! The work that is booked and not started: core time and light-slot time, by class, and of promises by deadline.
 //!
-//! Deadlines fall into windows of half a minute, so that a look at all of them costs as much as there are windows in
-//! use, whatever the number of jobs.
+//! Deadlines are summed up in windows of half a minute, so that a look at all of them costs as much as there are windows
+//! in use, whatever the number of jobs.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use rushes_shared::job::Class;
 use rushes_shared::units::WallMs;
@@ -86,11 +87,23 @@ pub struct Booking {
 
 const WINDOW_MS: u64 = 30_000;
 
+/// How much time promises have together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tightness {
+    /// Promises that are due before this have none to spare: whatever else is started may break one.
+    pub until: WallMs,
+    /// For so long nothing else becomes tight by itself, in milliseconds.
+    pub holds_ms: u64,
+}
+
 /// All bookings.
 #[derive(Debug, Default)]
 pub struct Ledger {
     classes: [Load; 4],
     windows: BTreeMap<u64, Load>,
+    deadlines: BTreeMap<WallMs, Load>,
+    /// Wall times of tasks of stages that are not complete, and how many stages have each.
+    walls: BTreeMap<u64, u32>,
 }
 
 impl Ledger {
@@ -101,6 +114,8 @@ impl Ledger {
         if let Some(deadline) = booking.deadline.filter(|_| booking.load != Load::default()) {
             let window = self.windows.entry(deadline.0 / WINDOW_MS).or_default();
             *window = window.plus(booking.load);
+            let due = self.deadlines.entry(deadline).or_default();
+            *due = due.plus(booking.load);
         }
     }
 
@@ -114,6 +129,12 @@ impl Ledger {
                 *window = window.minus(booking.load);
                 if *window == Load::default() {
                     self.windows.remove(&at);
+                }
+            }
+            if let Some(due) = self.deadlines.get_mut(&deadline) {
+                *due = due.minus(booking.load);
+                if *due == Load::default() {
+                    self.deadlines.remove(&deadline);
                 }
             }
         }
@@ -131,11 +152,45 @@ impl Ledger {
         self.classes[Class::Emergency as usize]
     }
 
-    /// Promises that are due in the window of this deadline or before.
+    /// Promises that are due at this deadline or before.
     #[must_use]
     pub fn due_by(&self, deadline: WallMs) -> Load {
-        let windows = self.windows.range(..=deadline.0 / WINDOW_MS);
-        windows.map(|(_, load)| *load).fold(Load::default(), Load::plus)
+        let own = deadline.0 / WINDOW_MS;
+        let before = self.windows.range(..own).map(|(_, load)| *load);
+        let within = self.deadlines.range(WallMs(own * WINDOW_MS)..=deadline).map(|(_, load)| *load);
+        before.chain(within).fold(Load::default(), Load::plus)
+    }
+
+    /// Counts a stage in or out whose tasks take so long.
+    pub fn count_stage(&mut self, wall_ms: u64, more: bool) {
+        let count = self.walls.entry(wall_ms).or_default();
+        *count = if more { *count + 1 } else { *count - 1 };
+        if *count == 0 {
+            self.walls.remove(&wall_ms);
+        }
+    }
+
+    /// How long the longest task takes that may be started, in milliseconds.
+    #[must_use]
+    pub fn longest_ms(&self) -> u64 {
+        self.walls.last_key_value().map_or(0, |(wall, _)| *wall)
+    }
+
+    /// Which promises have no time to spare together, if anything else may take up `blocked_ms` first. Windows count from
+    /// their beginning.
+    #[must_use]
+    pub fn tightness(&self, now: WallMs, running: Load, power: Power, blocked_ms: u64) -> Tightness {
+        let mut tight = Tightness { until: WallMs(0), holds_ms: u64::MAX };
+        let mut sum = self.emergencies().plus(running);
+        for (window, load) in &self.windows {
+            sum = sum.plus(*load);
+            let taken = power.time_for(sum).unwrap_or(u64::MAX / 2).saturating_add(blocked_ms);
+            match (window * WINDOW_MS).checked_sub(now.0.saturating_add(taken)) {
+                Some(spare) => tight.holds_ms = tight.holds_ms.min(spare),
+                None => tight.until = WallMs((window + 1) * WINDOW_MS),
+            }
+        }
+        tight
     }
 
     /// Whether, with `more` due at `deadline`, every promise that is due then or later can still be kept by a farm of
@@ -143,21 +198,40 @@ impl Ledger {
     /// windows).
     #[must_use]
     pub fn can_take(&self, now: WallMs, deadline: WallMs, more: Load, power: Power) -> bool {
-        let at = deadline.0 / WINDOW_MS;
-        let mut sum = self.due_by(deadline).plus(more).plus(self.emergencies());
+        let sum = self.due_by(deadline).plus(self.emergencies());
+        self.fit(now, deadline, sum, more, power)
+    }
+
+    /// The same for a promise that is booked already, while `running` goes on.
+    #[must_use]
+    pub fn can_keep(
+        &self,
+        now: WallMs,
+        deadline: WallMs,
+        own: &Booking,
+        running: Load,
+        power: Power,
+    ) -> bool {
+        let sum = self.due_by(deadline).minus(own.load).plus(self.emergencies()).plus(running);
+        self.fit(now, deadline, sum, own.load, power)
+    }
+
+    /// Whether `sum` and `own` can be done by the deadline, and what is due later after them.
+    fn fit(&self, now: WallMs, deadline: WallMs, mut sum: Load, own: Load, power: Power) -> bool {
         let fits =
             |sum: Load, end: u64| power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= end);
-        if !fits(sum, deadline.0) {
+        if !fits(sum.plus(own), deadline.0) {
             return false;
         }
-        for (window, load) in self.windows.range(at + 1..) {
+        let at = deadline.0 / WINDOW_MS;
+        let rest = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
+        let rest = rest.take_while(|(due, _)| due.0 / WINDOW_MS == at).map(|(_, load)| *load);
+        sum = rest.fold(sum, Load::plus);
+        self.windows.range(at + 1..).all(|(window, load)| {
             sum = sum.plus(*load);
-            // What was late by itself before is not this job's fault.
             let end = (window + 1) * WINDOW_MS;
-            if !fits(sum, end) && fits(sum.minus(more), end) {
-                return false;
-            }
-        }
-        true
+            // What would be late without this job is not its fault.
+            fits(sum.plus(own), end) || !fits(sum, end)
+        })
     }
 }

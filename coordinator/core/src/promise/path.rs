@@ -42,7 +42,10 @@ pub fn remaining(left: &[Left<'_>], predictor: Predictor, power: Power, speed_pe
             let rounds = u64::from(item.open).div_ceil(at_once(item.stage, power, speed_permille));
             let since = item.running_ms.unwrap_or(0);
             // One that has run for longer than expected is expected to take a tenth more.
-            let rest = |ms: u64| (ms.saturating_mul(rounds)).saturating_sub(since).max(ms / 10);
+            let rest = |ms: u64| {
+                let all = ms.saturating_mul(rounds);
+                if since <= all { all - since } else { ms / 10 }
+            };
             Path { p50_ms: begin.p50_ms + rest(one.p50_ms), p90_ms: begin.p90_ms + rest(one.p90_ms) }
         };
         ends.push(end);

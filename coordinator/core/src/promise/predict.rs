@@ -64,10 +64,11 @@ fn log2(x: u64) -> i64 {
 
 fn exp2(log: i64) -> u64 {
     let log = log.max(0);
-    let (whole, part) =
-        (u32::try_from(log >> 16).unwrap_or(63).min(62), u64::try_from(log & 0xffff).unwrap_or(0));
+    let whole = u32::try_from(log >> 16).unwrap_or(62).min(62);
+    let part = u128::try_from(log & 0xffff).unwrap_or(0);
     // Rounded, so that a speed that is right stays where it is.
-    (1 << whole) + ((u128::from(part) << whole) + (1 << 15) >> 16) as u64
+    let above = ((part << whole) + (1 << 15)) >> 16;
+    (1 << whole) + u64::try_from(above).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -5,9 +5,12 @@ mod support;
 
 mod attempts;
 mod crashes;
+mod deadlines;
 mod intake;
 mod order;
 mod outputs;
 mod promises;
+mod queue;
 mod random;
+mod shares;
 mod workers;

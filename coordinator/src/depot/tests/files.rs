@@ -166,16 +166,24 @@ async fn what_has_outlived_its_time_is_swept_and_the_rest_stays() {
     let upload = |content: &[u8]| Location::Upload(TenantId::default_tenant(), hash_of(content));
     stage.store(b"old", &upload(b"old")).await.expect("stored");
     stage.store(b"used", &upload(b"used")).await.expect("stored");
+    stage.store(b"wanted", &upload(b"wanted")).await.expect("stored");
     let long_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(1000);
-    for content in [&b"old"[..], b"used"] {
+    for content in [&b"old"[..], b"used", b"wanted"] {
         let path = stage.path("state/depot/uploads/default").join(hash_of(content).to_string());
         fs::File::open(path).expect("there").set_modified(long_ago).expect("set");
     }
     assert_eq!(stage.fetch(&upload(b"used")).await.expect("fetched"), b"used");
+    let wanted = upload(b"wanted");
+    stage.client.renew(&wanted, &stage.sign(Grant::Read(wanted.clone()))).await.expect("it is there");
+    let gone = upload(b"never sent");
+    let failure =
+        stage.client.renew(&gone, &stage.sign(Grant::Read(gone.clone()))).await.expect_err("it is not");
+    assert_eq!(failure.code, FailureCode::InputNotFound);
     let mut config = DepotConfig::on_loopback(stage.path("state"));
     config.keep_uploads = std::time::Duration::from_secs(100);
     let shelf = super::super::shelf::Shelf::open(&config, stage.key.clone()).expect("opened");
     assert_eq!(super::super::sweep::sweep(&shelf, std::time::SystemTime::now()), 1);
     assert!(stage.fetch(&upload(b"old")).await.is_err());
+    assert_eq!(stage.fetch(&wanted).await.expect("fetched"), b"wanted");
     assert_eq!(stage.fetch(&upload(b"used")).await.expect("fetched"), b"used");
 }

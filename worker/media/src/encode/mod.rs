@@ -4,8 +4,9 @@
 //! frames are counted and their times are set, and it lets the encoder be built when the frames' format is known.
 
 mod audio;
-mod output;
+pub(crate) mod output;
 pub(crate) mod plan;
+mod tags;
 pub(crate) mod tally;
 mod video;
 
@@ -28,6 +29,8 @@ use output::Output;
 use plan::Plan;
 use tally::Tally;
 use video::VideoFeed;
+
+use crate::witness::{Witness, Witnessed};
 
 /// What to encode.
 #[derive(Debug, Clone, Copy)]
@@ -63,9 +66,11 @@ pub struct Encoded {
     pub speed_permille: u32,
     /// The encoders and their versions, such as `x264enc 1.22.0 + avenc_aac 1.22.0`.
     pub encoder: String,
-    /// What the decoders had to conceal, one line each; empty for a sound source. The output holds every frame, but
-    /// some of them show the damage.
+    /// What is worth knowing, one line each: streams of the source that were left out; what the decoders had to conceal.
+    /// The output holds every frame then, but some of them show the damage.
     pub warnings: Vec<String>,
+    /// What a decoder made of the output's pictures meanwhile; nothing where it is not known to be clean.
+    pub(crate) witnessed: Option<Witnessed>,
 }
 
 /// Encodes a file. Blocks; calls `progress` at least once a second.
@@ -86,10 +91,11 @@ pub fn encode(job: &EncodeJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result
     damage::take();
     let (notes, waiting) = Notes::new();
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let output = Arc::new(Output::create(job.output, frames_guess(job.source), packets_guess(job.source))?);
-    // The encoder is stopped first, so that no feed waits for room when the reader is stopped: dropped in reverse order.
-    let reader_and_encoder = pipelines(job, &plan, &notes, &tally, &output)?;
-    let (mut reader, mut encoder) = reader_and_encoder;
+    let output = Arc::new(Output::create(job.output, job.source)?);
+    // Stopped in reverse order, the last one first: no one waits for room in the next one when it is stopped.
+    let Pipelines { mut reader, mut encoder, mut decoder, witness } =
+        pipelines(job, &plan, &notes, &tally, &output)?;
+    decoder.play()?;
     encoder.play()?;
     reader.play().or_else(|failure| first_cause(&waiting, failure))?;
     let mut opening = Opening::new(&reader, &notes);
@@ -107,9 +113,11 @@ pub fn encode(job: &EncodeJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result
         Err(Interrupted::Stalled | Interrupted::Deadline) => {
             reader.abandon();
             encoder.abandon();
+            decoder.abandon();
             return Err(note::stalled("the encode"));
         }
     }
+    drop(decoder);
     drop(encoder);
     drop(reader);
     let mut tally = *tally.lock().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +128,16 @@ pub fn encode(job: &EncodeJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result
     }
     output.finish(tally.video_end - tally.video_last)?;
     beat();
-    Ok(result(&tally, &pace))
+    let witnessed = witness.lock().unwrap_or_else(PoisonError::into_inner).witnessed();
+    Ok(result(job, &tally, witnessed, &pace))
+}
+
+/// Data goes from the first to the last.
+struct Pipelines {
+    reader: Running,
+    encoder: Running,
+    decoder: Running,
+    witness: Arc<Mutex<Witness>>,
 }
 
 fn pipelines(
@@ -129,9 +146,12 @@ fn pipelines(
     notes: &Notes,
     tally: &Arc<Mutex<Tally>>,
     output: &Arc<Output>,
-) -> Result<(Running, Running), Failure> {
-    let encoder = gst::Pipeline::new();
+) -> Result<Pipelines, Failure> {
+    let (encoder, decoder) = (gst::Pipeline::new(), gst::Pipeline::new());
     notes.listen(&encoder, Side::Output);
+    notes.listen(&decoder, Side::Output);
+    let witness = Witness::new(decoder.clone(), job.threads, notes, output);
+    let witness = Arc::new(Mutex::new(witness));
     let video = VideoFeed {
         pipeline: encoder.clone(),
         plan: plan.clone(),
@@ -139,6 +159,7 @@ fn pipelines(
         threads: job.threads,
         tally: Arc::clone(tally),
         output: Arc::clone(output),
+        witness: Arc::clone(&witness),
         notes: notes.clone(),
         entrance: None,
     };
@@ -155,8 +176,10 @@ fn pipelines(
         video: Some(Box::new(video)),
         audio: audio.map(|feed| Box::new(feed) as Box<dyn reader::Feed>),
         threads: job.threads,
+        coded_video: false,
     };
-    Ok((reader::open(job.input, wanted, notes)?, Running::new(encoder)))
+    let reader = reader::open(job.input, wanted, notes)?;
+    Ok(Pipelines { reader, encoder: Running::new(encoder), decoder: Running::new(decoder), witness })
 }
 
 /// A pipeline that does not start has put its cause on the bus.
@@ -235,18 +258,19 @@ fn seconds(ns: u64) -> String {
     format!("{}.{} s", ns / 1_000_000_000, ns / 100_000_000 % 10)
 }
 
-fn result(tally: &Tally, pace: &Pace) -> Encoded {
+fn result(job: &EncodeJob<'_>, tally: &Tally, witnessed: Witnessed, pace: &Pace) -> Encoded {
     let elapsed = pace.elapsed();
     let has_audio = tally.audio_start.is_some();
     let mut encoder = versioned("x264enc");
     if has_audio {
         encoder = format!("{encoder} + {}", versioned("avenc_aac"));
     }
+    let mut warnings: Vec<String> = left_out(job.source).into_iter().collect();
     let seen = damage::take();
-    let mut warnings = Vec::new();
     if seen.count > 0 {
-        warnings.push(format!("decoders concealed damage in {} places", seen.count));
-        warnings.extend(seen.first);
+        warnings
+            .push(format!("the source is damaged in {} places, which its decoders concealed", seen.count));
+        warnings.extend(seen.first.into_iter().map(|place| format!("damage: {place}")));
     }
     Encoded {
         frames: tally.frames,
@@ -258,7 +282,23 @@ fn result(tally: &Tally, pace: &Pace) -> Encoded {
         speed_permille: pace::speed_permille(tally.video_length(), elapsed),
         encoder,
         warnings,
+        // Which of two decoders complained cannot be told, so that a check has to see for itself.
+        witnessed: (seen.count == 0).then_some(witnessed),
     }
+}
+
+/// Names the streams that an output with one picture and one sound has no place for.
+fn left_out(source: &MediaFacts) -> Option<String> {
+    let beyond_first = |streams: usize| streams.saturating_sub(1);
+    let counts = [
+        (beyond_first(source.video.len()), "video"),
+        (beyond_first(source.audio.len()), "audio"),
+        (source.subtitles.len(), "subtitle"),
+    ];
+    let named = counts.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
+    let named: Vec<String> = named.collect();
+    (!named.is_empty())
+        .then(|| format!("streams left out, as one video and one audio are kept: {}", named.join(", ")))
 }
 
 fn versioned(element: &str) -> String {
@@ -266,16 +306,4 @@ fn versioned(element: &str) -> String {
     let version =
         gst::ElementFactory::find(element).and_then(|f| f.plugin()).map(|p| p.version().to_string());
     format!("{element} {}", version.unwrap_or_default()).trim_end().to_owned()
-}
-
-/// Frames to expect, for the index's room.
-fn frames_guess(source: &MediaFacts) -> u64 {
-    source
-        .video
-        .first()
-        .map_or(0, |video| if video.frames > 0 { video.frames } else { video.duration_ns / 16_000_000 })
-}
-
-fn packets_guess(source: &MediaFacts) -> u64 {
-    source.audio.first().map_or(0, |audio| pace::scaled(audio.duration_ns, 48_000, 1024 * 1_000_000_000) + 4)
 }

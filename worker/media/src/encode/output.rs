@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::media::MediaFacts;
 
-use crate::fault;
+use super::tags;
 use crate::mp4::{Packet, TrackId, TrackKind, Writer};
+use crate::{fault, pace};
 
 /// Shared by the encoders' threads.
 #[derive(Debug)]
@@ -21,10 +23,16 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    pub(crate) fn create(path: &Path, frames: u64, sound_packets: u64) -> Result<Self, Failure> {
-        let mut writer = Writer::create(path, Writer::estimate(frames, sound_packets))
-            .map_err(|error| fault::writing(&error))?;
-        writer.text(*b"\xa9too", concat!("Rushes ", env!("CARGO_PKG_VERSION")));
+    /// A new file with room for the index of `source`'s copy, and with its tags.
+    pub(crate) fn create(path: &Path, source: &MediaFacts) -> Result<Self, Failure> {
+        let mut texts = tags::texts(&source.tags);
+        texts.push((*b"\xa9too", concat!("Rushes ", env!("CARGO_PKG_VERSION")).to_owned()));
+        let room = Writer::estimate(frames_guess(source), packets_guess(source), &texts);
+        let mut writer = Writer::create(path, room).map_err(|error| fault::writing(&error))?;
+        for (code, text) in texts {
+            writer.text(code, text);
+        }
+        writer.created(tags::created(&source.tags));
         Ok(Self {
             writer: Mutex::new(Some(writer)),
             frames: AtomicU64::new(0),
@@ -95,4 +103,16 @@ impl Output {
             None => Ok(()),
         }
     }
+}
+
+/// Frames to expect, for the index's room.
+fn frames_guess(source: &MediaFacts) -> u64 {
+    source
+        .video
+        .first()
+        .map_or(0, |video| if video.frames > 0 { video.frames } else { video.duration_ns / 16_000_000 })
+}
+
+fn packets_guess(source: &MediaFacts) -> u64 {
+    source.audio.first().map_or(0, |audio| pace::scaled(audio.duration_ns, 48_000, 1024 * 1_000_000_000) + 4)
 }

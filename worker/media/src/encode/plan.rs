@@ -63,8 +63,13 @@ impl Plan {
                 "give a video of at least 2x2 pixels",
             ));
         }
-        let limit = (settings.video.max_width, settings.video.max_height);
-        let (out_width, out_height, scaled) = fitted((width, height), limit)?;
+        let (out_width, out_height) = settings.video.fitted((width, height)).ok_or_else(|| {
+            Failure::new(
+                FailureCode::SettingsImpossible,
+                "a maximum width or height below 2 pixels leaves no picture",
+                "set it to 2 or more",
+            )
+        })?;
         if out_width > u32::from(u16::MAX) || out_height > u32::from(u16::MAX) {
             return Err(Failure::new(
                 FailureCode::SettingsImpossible,
@@ -78,7 +83,7 @@ impl Plan {
             orientation: video.orientation,
             width: out_width,
             height: out_height,
-            scaled,
+            scaled: (out_width, out_height) != (width & !1, height & !1),
             sar: shown_sar(video),
             colour: described(video, (width, height), (out_width, out_height)),
             fps: constant,
@@ -135,33 +140,6 @@ fn shown_sar(video: &VideoFacts) -> Ratio {
     }
 }
 
-/// The output's size: even, never larger than the source, within both limits, aspect kept to the nearest even pixel.
-fn fitted(
-    (width, height): (u32, u32),
-    (max_width, max_height): (Option<u32>, Option<u32>),
-) -> Result<(u32, u32, bool), Failure> {
-    let (limit_w, limit_h) = (max_width.unwrap_or(u32::MAX), max_height.unwrap_or(u32::MAX));
-    if limit_w < 2 || limit_h < 2 {
-        return Err(Failure::new(
-            FailureCode::SettingsImpossible,
-            "a maximum width or height below 2 pixels leaves no picture",
-            "set it to 2 or more",
-        ));
-    }
-    if width <= limit_w && height <= limit_h {
-        return Ok((width & !1, height & !1, false));
-    }
-    let (w, h) = (u64::from(width), u64::from(height));
-    let (lw, lh) = (u64::from(limit_w.min(width) & !1), u64::from(limit_h.min(height) & !1));
-    // The nearest even number to `side * num / den`, within the limit.
-    let even =
-        |side: u64, num: u64, den: u64, limit: u64| (2 * ((side * num + den) / (2 * den))).clamp(2, limit);
-    // The side that is further over its limit decides.
-    let (out_w, out_h) = if w * lh > h * lw { (lw, even(lw, h, w, lh)) } else { (even(lh, w, h, lw), lh) };
-    let narrow = |value| u32::try_from(value).expect("not larger than the source's side");
-    Ok((narrow(out_w), narrow(out_h), true))
-}
-
 fn described(video: &VideoFacts, source: (u32, u32), output: (u32, u32)) -> Colour {
     let colour = video.colour.clone();
     let silent = colour.matrix.is_empty() && colour.transfer.is_empty() && colour.primaries.is_empty();
@@ -189,23 +167,6 @@ fn is_hd((width, height): (u32, u32)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn check(source: (u32, u32), limit: (Option<u32>, Option<u32>), expect: (u32, u32, bool)) {
-        assert_eq!(fitted(source, limit).unwrap(), expect, "{source:?} within {limit:?}");
-    }
-
-    #[test]
-    fn the_picture_shrinks_into_its_limits_and_never_grows() {
-        check((1920, 1080), (None, None), (1920, 1080, false));
-        check((1920, 1080), (Some(1280), None), (1280, 720, true));
-        check((1920, 1080), (Some(1280), Some(600)), (1066, 600, true));
-        check((1280, 720), (Some(3840), Some(2160)), (1280, 720, false));
-        check((853, 479), (None, None), (852, 478, false));
-        check((853, 479), (Some(641), None), (640, 360, true));
-        check((1280, 720), (None, Some(240)), (426, 240, true));
-        check((1080, 1920), (None, Some(1280)), (720, 1280, true));
-        check((4096, 2), (Some(100), None), (100, 2, true));
-    }
 
     fn facts(video: VideoFacts) -> MediaFacts {
         MediaFacts { video: vec![video], ..MediaFacts::default() }

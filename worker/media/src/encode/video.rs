@@ -1,7 +1,7 @@
 //! Decoded frames in, H.264 into the file.
 //!
 //! ```text
-//! Feed::take -> appsrc ! deinterlace ! videoflip ! videocrop ! videoconvertscale ! x264enc ! appsink -> mp4::Writer
+//! Feed::take -> appsrc ! deinterlace ! videoflip ! videocrop ! videoconvertscale ! x264enc ! appsink -> mp4::Writer, Witness
 //! ```
 //! Built at the first frame, when format and size are known; what the frames do not need is left out. x264 gets
 //! exactly what `ffmpeg -c:v libx264 -preset P -crf N` gives it, so that speed, size and quality can be compared.
@@ -25,11 +25,17 @@ use crate::mp4::{Packet, TrackKind, VideoTrack};
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
 use crate::start::element;
+use crate::witness::Witness;
 
 /// Frames that may wait between decoder and encoder.
 const WAITING_FRAMES: u64 = 6;
 /// x264's own default, which its GStreamer element replaces by ten seconds.
 const KEY_FRAME_DISTANCE: u32 = 250;
+/// The element's quantizer ends one short of x264's scale.
+const QUANTIZER_MAX: u8 = 50;
+/// The step that is missing then: x264's quantizer doubles every six steps, and a zone's bit rate factor divides it, so
+/// a zone over the whole stream with a factor of 2^(-1/6) is a rate factor of one more.
+const ONE_STEP_COARSER: &str = ":zones=0,2147483647,b=0.890898718";
 
 /// Sends frames to the encoder.
 pub(crate) struct VideoFeed {
@@ -39,6 +45,7 @@ pub(crate) struct VideoFeed {
     pub(crate) threads: Option<u32>,
     pub(crate) tally: Arc<Mutex<Tally>>,
     pub(crate) output: Arc<Output>,
+    pub(crate) witness: Arc<Mutex<Witness>>,
     pub(crate) notes: Notes,
     pub(crate) entrance: Option<Entrance>,
 }
@@ -110,7 +117,7 @@ impl VideoFeed {
             .ne(&video::VideoInterlaceMode::Progressive)
             .then(|| keep_times(&encoder));
         chain.push(encoder);
-        chain.push(self.exit()?.upcast());
+        chain.push(self.exit().upcast());
         self.pipeline.add_many(&chain).expect("new elements can be added");
         gst::Element::link_many(&chain)
             .map_err(|_| encoder_unfit("the picture's format does not fit the encoder"))?;
@@ -183,53 +190,59 @@ impl VideoFeed {
         let encoder = element("x264enc")?;
         // `pass=qual` is CRF, but its VBV would cap the rate at 2 Mbit/s; a buffer of no length turns the VBV off.
         encoder.set_property_from_str("pass", "qual");
-        encoder.set_property("quantizer", u32::from(self.settings.crf.min(50)));
+        encoder.set_property("quantizer", u32::from(self.settings.crf.min(QUANTIZER_MAX)));
         encoder.set_property("vbv-buf-capacity", 0u32);
         encoder.set_property("key-int-max", KEY_FRAME_DISTANCE);
         encoder.set_property_from_str("speed-preset", self.settings.preset.as_str());
         encoder.set_property("aud", false);
         // The element would write its own guess where the source says nothing; the options say exactly what is known.
         encoder.set_property("insert-vui", false);
-        encoder.set_property("option-string", colour::to_x264(&self.plan.colour));
+        let mut options = colour::to_x264(&self.plan.colour);
+        if self.settings.crf > QUANTIZER_MAX {
+            options.push_str(ONE_STEP_COARSER);
+        }
+        encoder.set_property("option-string", options);
         encoder.set_property("threads", self.threads.unwrap_or(0));
         Ok(encoder)
     }
 
-    /// The branch's end: packets into the file.
-    fn exit(&self) -> Result<app::AppSink, Failure> {
+    /// The branch's end: packets into the file, and to the witness.
+    fn exit(&self) -> app::AppSink {
         let wanted =
             gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au").build();
         let sink =
             app::AppSink::builder().caps(&wanted).sync(false).async_(false).enable_last_sample(false).build();
         let (output, notes, plan) = (Arc::clone(&self.output), self.notes.clone(), self.plan.clone());
-        let (end_output, end_notes) = (Arc::clone(&self.output), self.notes.clone());
+        let (witness, end_witness) = (Arc::clone(&self.witness), Arc::clone(&self.witness));
+        let end_notes = self.notes.clone();
         let mut track = None;
         sink.set_callbacks(
             app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
                     notes.moved();
-                    let wrote = (|| {
+                    let took = (|| {
                         let id = match track {
                             Some(id) => id,
                             None => {
                                 *track.insert(output.add(TrackKind::Video(described_track(&sample, &plan)?)))
                             }
                         };
-                        write_frame(&output, id, &sample)
+                        write_frame(&output, id, &sample)?;
+                        witness.lock().unwrap_or_else(PoisonError::into_inner).take(&sample)
                     })();
-                    wrote.map(|()| gst::FlowSuccess::Ok).map_err(|failure| {
+                    took.map(|()| gst::FlowSuccess::Ok).map_err(|failure| {
                         notes.tell(Note::Failed(failure));
                         gst::FlowError::Error
                     })
                 })
                 .eos(move |_| {
-                    end_output.video_ended();
+                    end_witness.lock().unwrap_or_else(PoisonError::into_inner).end();
                     end_notes.tell(Note::Ended(Branch::Video));
                 })
                 .build(),
         );
-        Ok(sink)
+        sink
     }
 }
 

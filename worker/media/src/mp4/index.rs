@@ -2,6 +2,7 @@
 
 use rushes_shared::units::Ratio;
 
+use super::Text;
 use super::atom::{Atom, count};
 use super::track::{AudioTrack, Entry, Track, TrackKind, VideoTrack};
 use crate::colour;
@@ -17,9 +18,18 @@ pub(super) fn file_type() -> Vec<u8> {
     Atom::new(b"ftyp").bytes(b"isom").u32(0x200).bytes(b"isomiso2avc1mp41").done()
 }
 
+/// What the index says of the file as a whole.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About<'a> {
+    /// Texts for players.
+    pub(super) texts: &'a [Text],
+    /// When the media was made, in seconds since 1904; 0 where unknown.
+    pub(super) created: u64,
+}
+
 /// The index, with every chunk `shift` bytes further than it was written. `end` is the last byte's place, which
 /// decides whether offsets need 64 bits.
-pub(super) fn build(tracks: &[Track], texts: &[([u8; 4], String)], shift: u64, end: u64) -> Vec<u8> {
+pub(super) fn build(tracks: &[Track], about: About<'_>, shift: u64, end: u64) -> Vec<u8> {
     let origin = tracks.iter().filter_map(Track::start_ns).min().unwrap_or(0);
     let wide = end > u64::from(u32::MAX) - (256 << 20);
     // Players and people expect the picture first; sound is usually encoded first.
@@ -27,12 +37,12 @@ pub(super) fn build(tracks: &[Track], texts: &[([u8; 4], String)], shift: u64, e
     tracks.sort_by_key(|track| matches!(track.kind, TrackKind::Audio(_)));
     let times: Vec<Times> = tracks.iter().map(|track| Times::of(track, origin)).collect();
     let duration = times.iter().map(|t| t.delay + t.shown).max().unwrap_or(0);
-    let mut moov = Atom::new(b"moov").with(movie_header(duration, tracks.len()));
+    let mut moov = Atom::new(b"moov").with(movie_header(duration, tracks.len(), about.created));
     for (number, (track, times)) in tracks.iter().zip(&times).enumerate() {
         moov = moov.with(track_box(track, times, count(number) + 1, shift, wide));
     }
-    if !texts.is_empty() {
-        moov = moov.with(user_data(texts));
+    if !about.texts.is_empty() {
+        moov = moov.with(user_data(about.texts));
     }
     moov.done()
 }
@@ -127,10 +137,10 @@ impl Times {
     }
 }
 
-fn movie_header(duration: u64, tracks: usize) -> Atom {
+fn movie_header(duration: u64, tracks: usize, created: u64) -> Atom {
     let mut atom = Atom::full(b"mvhd", 1, 0)
-        .u64(0)
-        .u64(0)
+        .u64(created)
+        .u64(created)
         .u32(MOVIE_TIMESCALE)
         .u64(duration)
         .u32(0x1_0000)
@@ -332,7 +342,7 @@ fn descriptor(tag: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// Texts in the form that players of this format read: `udta/meta/ilst`.
-fn user_data(texts: &[([u8; 4], String)]) -> Atom {
+fn user_data(texts: &[Text]) -> Atom {
     let mut list = Atom::new(b"ilst");
     for (code, value) in texts {
         let data = Atom::new(b"data").u32(1).u32(0).bytes(value.as_bytes());

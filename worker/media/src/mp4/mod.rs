@@ -47,8 +47,12 @@ pub struct Writer {
     position: u64,
     tracks: Vec<Track>,
     /// Title and other texts for players: four-character code and value.
-    texts: Vec<([u8; 4], String)>,
+    texts: Vec<Text>,
+    created: u64,
 }
+
+/// A text for players: four-character code and value.
+pub type Text = ([u8; 4], String);
 
 /// Box header with a 64-bit size.
 const MEDIA_HEADER: u64 = 16;
@@ -72,14 +76,16 @@ impl Writer {
             position: media_box + MEDIA_HEADER,
             tracks: Vec::new(),
             texts: Vec::new(),
+            created: 0,
         })
     }
 
     /// Room that the index of such a file will need, on the generous side.
     #[must_use]
-    pub fn estimate(frames: u64, sound_packets: u64) -> u64 {
+    pub fn estimate(frames: u64, sound_packets: u64, texts: &[Text]) -> u64 {
+        let texts: u64 = texts.iter().map(|(_, value)| 24 + len64(value.as_bytes())).sum();
         // A frame: size 4, composition offset 8, now and then a sync entry; a packet: size 4; a chunk a second: 20.
-        2048 + frames * 13 + sound_packets * 5
+        2048 + frames * 13 + sound_packets * 5 + texts
     }
 
     /// Adds a track; allowed until [`Writer::finish`].
@@ -89,8 +95,13 @@ impl Writer {
     }
 
     /// Adds a text such as `©too`, the tool that wrote the file.
-    pub fn text(&mut self, code: [u8; 4], value: &str) {
-        self.texts.push((code, value.to_owned()));
+    pub fn text(&mut self, code: [u8; 4], value: String) {
+        self.texts.push((code, value));
+    }
+
+    /// Sets when the media was made, in seconds since 1904-01-01; 0, as without it, is unknown.
+    pub fn created(&mut self, seconds: u64) {
+        self.created = seconds;
     }
 
     /// Adds a packet, in decoding order.
@@ -134,15 +145,16 @@ impl Writer {
         }
         let start = len64(&index::file_type());
         let end = self.position;
-        let mut index = index::build(&self.tracks, &self.texts, 0, end);
+        let about = index::About { texts: &self.texts, created: self.created };
+        let mut index = index::build(&self.tracks, about, 0, end);
         let room = self.media_box - start;
         let need = len64(&index);
         if need != room && need + 8 > room {
             let shift = need - room.min(need);
             // An index of exactly the room's size needs no filler; otherwise a filler's header must fit as well.
             let shift = if shift == 0 { 8 } else { shift };
+            index = index::build(&self.tracks, about, shift, end);
             self.shift_media(shift)?;
-            index = index::build(&self.tracks, &self.texts, shift, end);
         }
         self.file.seek(SeekFrom::Start(start))?;
         self.file.write_all(&index)?;

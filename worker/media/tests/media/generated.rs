@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::studio::{CLIP, SOUND, WEBM, encoded, ffprobe, make, quick, sound};
 use rushes_media::{EncodeJob, check, encode, probe};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::task::Phase;
 use rushes_shared::units::Ratio;
@@ -142,6 +143,89 @@ fn a_check_finds_what_is_missing() {
     flipped[middle..middle + 400].fill(0xff);
     std::fs::write(&cut, &flipped).unwrap();
     assert!(!problems(&cut, &encoded).is_empty(), "damaged data must not pass");
+}
+
+#[test]
+fn a_check_notices_a_single_bit_of_a_picture() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(CLIP, &clip);
+    let settings = quick();
+    let (source, encoded) = encoded(&clip, &out, &settings).unwrap();
+    let mut bytes = std::fs::read(&out).unwrap();
+    // The encoder's own description of itself, which no decoder looks at: only the bytes can tell.
+    let place = bytes.windows(4).position(|word| word == b"x264").unwrap();
+    bytes[place] ^= 1;
+    std::fs::write(&out, bytes).unwrap();
+    let report = check(&out, &source, &settings, Some(&encoded), &mut |_| ()).unwrap();
+    assert_eq!(report.problems, ["data: must be what was encoded, got other pictures"]);
+    let alone = check(&out, &source, &settings, None, &mut |_| ()).unwrap();
+    assert_eq!(
+        (alone.problems.len(), alone.frames_decoded),
+        (0, 50),
+        "every frame can be decoded all the same"
+    );
+}
+
+#[test]
+fn concealed_damage_and_streams_left_out_are_warnings_of_the_check() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(&CLIP.replace("pattern=ball", "pattern=zone-plate kx2=20 ky2=20"), &clip);
+    let mut bytes = std::fs::read(&clip).unwrap();
+    let media = bytes.windows(4).position(|word| word == b"mdat").unwrap();
+    // Within the first frame's slice.
+    bytes[media + 3000..media + 3020].fill(0x55);
+    std::fs::write(&clip, bytes).unwrap();
+    let settings = quick();
+    let (mut source, _) = encoded(&clip, &out, &settings).unwrap();
+    source.audio.push(source.audio[0].clone());
+    let job = EncodeJob { input: &clip, source: &source, settings: &settings, output: &out, threads: None };
+    let encoded = encode(&job, &mut |_| ()).unwrap();
+    let report = check(&out, &source, &settings, Some(&encoded), &mut |_| ()).unwrap();
+    assert_eq!(report.problems, Vec::<String>::new());
+    assert_eq!(report.warnings[0], "streams left out, as one video and one audio are kept: 1 audio");
+    assert!(report.warnings[1].starts_with("the source is damaged in "), "{:?}", report.warnings);
+}
+
+#[test]
+fn the_worst_quality_is_worse_than_the_second_worst() {
+    let dir = folder();
+    let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/media/bigbuckbunny.mp4");
+    let out = dir.path().join("out.mp4");
+    let size = |crf| {
+        let mut settings = EncodeSettings::default();
+        (settings.video.crf, settings.audio) = (crf, None);
+        (settings.video.preset, settings.video.max_height) = (SpeedPreset::Veryfast, Some(360));
+        encoded(&clip, &out, &settings).unwrap();
+        std::fs::metadata(&out).unwrap().len()
+    };
+    let [better, middle, worse] = [49, 50, 51].map(size);
+    assert!(better > middle && middle > worse, "{better} {middle} {worse} bytes");
+}
+
+#[test]
+fn title_and_date_come_along_and_a_place_does_not() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(CLIP, &clip);
+    let mut source = probe(&clip).unwrap();
+    let title = "Eine Höhle 名前 ".repeat(40);
+    for (name, value) in
+        [("title", title.as_str()), ("datetime", "2015-08-07T09:13:02Z"), ("geo-location-name", "Berlin")]
+    {
+        source.tags.insert(name.into(), value.into());
+    }
+    let settings = quick();
+    let job = EncodeJob { input: &clip, source: &source, settings: &settings, output: &out, threads: None };
+    encode(&job, &mut |_| ()).unwrap();
+    let tags = probe(&out).unwrap().tags;
+    assert_eq!(tags.get("title").map(String::as_str), Some(title.trim_end()), "{tags:?}");
+    assert!(tags.get("datetime").is_some_and(|date| date.starts_with("2015-08-07T09:13:02")), "{tags:?}");
+    assert!(!tags.contains_key("geo-location-name"), "{tags:?}");
+    let bytes = std::fs::read(&out).unwrap();
+    let place = |code: &[u8]| bytes.windows(4).position(|word| word == code).unwrap();
+    assert!(place(b"moov") < place(b"free") && place(b"free") < place(b"mdat"), "the index fitted its place");
 }
 
 #[test]

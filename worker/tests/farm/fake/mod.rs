@@ -2,6 +2,7 @@
 //! a small depot serves bytes from memory.
 
 pub(crate) mod depot;
+#[path = "../../../../shared/net/tests/farm/mod.rs"]
 pub(crate) mod identities;
 pub(crate) mod media;
 
@@ -28,7 +29,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use depot::Depot;
-use identities::Authority;
+use identities::Farm as Authority;
 
 /// Nothing that a test waits for takes longer, even on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

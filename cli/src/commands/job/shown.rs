@@ -1,0 +1,112 @@
+//! Jobs as people see them: a row of a list, and one with its tasks and outputs.
+
+use rushes_shared::media::MediaFacts;
+use rushes_shared::view::{JobView, OutputState, OutputView, TaskView};
+
+use crate::report;
+use crate::table::{Cell, Tone, colours, table, toned};
+use crate::words;
+
+/// The row of a list.
+pub(super) fn row(job: &JobView) -> Vec<Cell> {
+    vec![
+        job.id.to_string().into(),
+        Cell(job.state.as_str().to_owned(), report::tone(job.state)),
+        format!("{:>3}%", job.progress.permille / 10).into(),
+        words::time(&job.submitted_at).into(),
+        words::duration(job.queue_ms).into(),
+        ran(job).into(),
+        words::clipped(&job.name, 48).into(),
+    ]
+}
+
+fn ran(job: &JobView) -> String {
+    if job.started_at.is_none() { "-".to_owned() } else { words::duration(job.run_ms) }
+}
+
+/// All of a job.
+pub(super) fn whole(job: &JobView) -> String {
+    let colours = colours();
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        if !value.is_empty() {
+            text.push_str(&format!("{} {value}\n", toned(&format!("{name:<10}"), Tone::Faint, colours)));
+        }
+    };
+    line("job", &job.id.to_string());
+    line("name", &job.name);
+    line("kind", job.kind.as_str());
+    line("state", &toned(job.state.as_str(), report::tone(job.state), colours));
+    line("tenant", &format!("{}, submitted by {}", job.tenant, job.submitter));
+    line("priority", &job.priority.to_string());
+    line("deadline", &job.deadline.as_deref().map(words::time).unwrap_or_default());
+    let labels: Vec<String> = job.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    line("labels", &labels.join(" "));
+    line("submitted", &words::time(&job.submitted_at));
+    line("queued", &words::duration(job.queue_ms));
+    line("ran", &ran(job));
+    if !job.state.is_final() {
+        line("progress", &format!("{} %", job.progress.permille / 10));
+    }
+    if let Some(input) = &job.input {
+        line("input", &input.url);
+    }
+    if let Some(media) = &job.media {
+        line("media", &media_words(media));
+    }
+    if !job.tasks.is_empty() {
+        let rows: Vec<Vec<Cell>> = job.tasks.iter().map(task_row).collect();
+        let head = ["TASK", "KIND", "STATE", "TRIES", "QUEUED", "DONE", "OUTPUT", "WORKER"];
+        text.push_str(&format!("\n{}", table(&head, &rows, colours)));
+    }
+    // Of a job that has ended, only what there is; of another, what is to come as well.
+    let outputs: Vec<&OutputView> = job.outputs.iter().filter(|o| o.state != OutputState::Missing).collect();
+    if !outputs.is_empty() {
+        let rows: Vec<Vec<Cell>> = outputs.iter().map(|o| report::output(o, &o.url, job)).collect();
+        text.push_str(&format!("\n{}", table(report::OUTPUT_HEAD, &rows, colours)));
+    }
+    if let Some(failure) = &job.failure {
+        text.push_str(&format!("\n{}\n", toned(&report::failure(failure), Tone::Bad, colours)));
+    }
+    text
+}
+
+fn media_words(media: &MediaFacts) -> String {
+    let mut parts = vec![media.container.clone(), words::duration(media.duration_ns / 1_000_000)];
+    for video in &media.video {
+        let fps = video.fps.map(|fps| format!(" {:.2} fps", fps.value())).unwrap_or_default();
+        parts.push(format!("{} {}x{}{fps}", video.codec, video.width, video.height));
+    }
+    for audio in &media.audio {
+        parts.push(format!("{} {} Hz {} ch", audio.codec, audio.rate_hz, audio.channels));
+    }
+    parts.join(", ")
+}
+
+fn task_row(task: &TaskView) -> Vec<Cell> {
+    use rushes_shared::job::TaskState;
+    let tone = match task.state {
+        TaskState::Queued => Tone::Plain,
+        TaskState::Running => Tone::Busy,
+        TaskState::Succeeded => Tone::Good,
+        TaskState::Failed => Tone::Bad,
+        TaskState::Canceled | TaskState::Aborted => Tone::Faint,
+    };
+    let done = match (task.state, &task.progress) {
+        (TaskState::Succeeded, _) => "100%".to_owned(),
+        (_, Some(progress)) => format!("{}%", progress.permille / 10),
+        _ => "-".to_owned(),
+    };
+    let worker = task.worker_name.clone().or_else(|| task.worker.map(|w| w.to_string()));
+    let dash = || "-".to_owned();
+    vec![
+        task.id.to_string().rsplit('.').next().unwrap_or_default().into(),
+        task.kind.as_str().into(),
+        Cell(task.state.as_str().to_owned(), tone),
+        task.attempts.to_string().into(),
+        task.queue_ms.map_or_else(dash, words::duration).into(),
+        done.into(),
+        task.output.clone().unwrap_or_else(dash).into(),
+        worker.unwrap_or_else(dash).into(),
+    ]
+}

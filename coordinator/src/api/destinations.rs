@@ -1,0 +1,79 @@
+//! Destinations that cannot come to anything, told before hours of work go into them. The depot looks again when it
+//! publishes, at the real path, and never replaces a file.
+
+use std::path::{Path, PathBuf};
+
+use actix_web::http::StatusCode;
+use rushes_shared::artifact::Location;
+use rushes_shared::job::{Destination, Work};
+
+use super::problem::Problem;
+
+/// Refuses files outside the roots, and files that are there already. Looks at the disk.
+pub(super) fn check(paths: &[String], roots: &[PathBuf]) -> Result<(), Problem> {
+    let real: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
+    for path in paths {
+        let path = Path::new(path);
+        if !roots.iter().chain(&real).any(|root| path.starts_with(root)) {
+            let detail =
+                format!("{} is outside the directories into which files may be written", path.display());
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "outside_roots", detail)
+                .advice("add its directory to depot.output_roots in coordinator.toml, or leave the destination out and fetch the file"));
+        }
+        if is_taken(path, &real) {
+            let detail = format!("the destination {} exists already", path.display());
+            return Err(Problem::new(StatusCode::CONFLICT, "output_exists", detail).advice(
+                "move what is there away or choose another destination; the farm never replaces a file",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether something is at a destination. Where links lead out of the roots nobody is told anything.
+fn is_taken(path: &Path, real_roots: &[PathBuf]) -> bool {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+    parent.canonicalize().is_ok_and(|dir| {
+        real_roots.iter().any(|root| dir.starts_with(root)) && dir.join(name).symlink_metadata().is_ok()
+    })
+}
+
+/// The files into which a job's outputs are to go.
+pub(super) fn files(work: &Work) -> Vec<String> {
+    let Work::Encode { outputs, .. } = work else { return Vec::new() };
+    let file = |destination: &Destination| match destination {
+        Destination::Place(Location::File(path)) => Some(path.clone()),
+        Destination::Place(_) | Destination::Depot => None,
+    };
+    outputs.iter().filter_map(|output| file(&output.destination)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use actix_web::ResponseError as _;
+
+    use super::*;
+
+    #[test]
+    fn only_free_places_within_the_roots_are_taken() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        for name in ["out", "elsewhere"] {
+            fs::create_dir(dir.path().join(name)).expect("made");
+            fs::write(dir.path().join(name).join("there.mp4"), "x").expect("written");
+        }
+        symlink(dir.path().join("elsewhere"), dir.path().join("out/away")).expect("linked");
+        symlink("nowhere", dir.path().join("out/dangling.mp4")).expect("linked");
+        let roots = [dir.path().join("out")];
+        let status = |name: &str| check(&[path(name)], &roots).map_err(|p| p.status_code().as_u16());
+        assert_eq!(status("out/new.mp4"), Ok(()));
+        assert_eq!(status("out/a/b/new.mp4"), Ok(()), "directories are made when it is published");
+        assert_eq!(status("out/there.mp4"), Err(409));
+        assert_eq!(status("out/dangling.mp4"), Err(409));
+        assert_eq!(status("elsewhere/there.mp4"), Err(422));
+        assert_eq!(status("out/away/there.mp4"), Ok(()), "left to the depot, which refuses it");
+    }
+}

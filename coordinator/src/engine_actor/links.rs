@@ -1,0 +1,150 @@
+//! The workers' connections: who has one, which of several is the present one, and what their beginning and end mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+
+use actix::prelude::*;
+use rushes_core::event::{Event, LinkId};
+use rushes_shared::id::WorkerId;
+use rushes_shared::task::TaskOutcome;
+use tokio::sync::mpsc;
+
+use super::{EngineActor, Farewell, LinkClosed, LinkOpened, Removed, WorkerRemoved};
+use crate::link_actor::{LinkActor, LinkOrder, Overrun};
+
+/// Connections.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    /// By worker; a newer one has a higher number.
+    open: BTreeMap<(WorkerId, LinkId), Addr<LinkActor>>,
+    /// Workers that were removed in this reign. One may have been let in a moment before.
+    removed: BTreeSet<WorkerId>,
+}
+
+impl Links {
+    /// Ends a removed worker's connections, and any that it still makes.
+    pub(super) fn remove(&mut self, worker: WorkerId) {
+        self.removed.insert(worker);
+        for (_, addr) in self.open.range(all_of(worker)) {
+            // Closing the connection needs no order of orders, and may not wait behind a full mailbox.
+            addr.do_send(LinkOrder::Removed);
+        }
+    }
+
+    /// Has every worker told that the coordinator stops; `heard` is dropped when the last has heard it.
+    pub(super) fn farewell(&self, heard: &mpsc::Sender<Infallible>) {
+        for addr in self.open.values() {
+            addr.do_send(LinkOrder::Goodbye(heard.clone()));
+        }
+    }
+
+    pub(super) fn is_removed(&self, worker: WorkerId) -> bool {
+        self.removed.contains(&worker)
+    }
+
+    /// The present connection of a worker.
+    pub(super) fn newest(&self, worker: WorkerId) -> Option<LinkId> {
+        self.open.range(all_of(worker)).next_back().map(|((_, link), _)| *link)
+    }
+
+    /// A connection is ready for orders; older ones of the same worker are told that it took their place.
+    pub(super) fn open(&mut self, worker: WorkerId, link: LinkId, addr: Addr<LinkActor>) {
+        let older: Vec<_> = self
+            .open
+            .range((worker, LinkId(0))..(worker, link))
+            .map(|(key, addr)| (*key, addr.clone()))
+            .collect();
+        for (key, addr) in older {
+            self.open.remove(&key);
+            drop(addr.try_send(LinkOrder::Replaced));
+        }
+        self.open.insert((worker, link), addr);
+    }
+
+    /// A connection is gone.
+    pub(super) fn close(&mut self, worker: WorkerId, link: LinkId) {
+        self.open.remove(&(worker, link));
+    }
+
+    /// Hands an order to a worker's connection: to the given one, or to its newest.
+    pub(super) fn hand(&self, worker: WorkerId, link: Option<LinkId>, order: LinkOrder) {
+        let found = match link {
+            Some(link) => self.open.get(&(worker, link)),
+            None => self.open.range(all_of(worker)).next_back().map(|(_, addr)| addr),
+        };
+        // A missing link is a lost one: the worker will say what it holds when it is back.
+        let Some(addr) = found else { return };
+        if let Err(SendError::Full(_)) = addr.try_send(order) {
+            tracing::warn!(%worker, "the worker's connection does not take orders fast enough and is closed");
+            // Closing drops the connection's streams; the worker reconnects and the engine compares notes with it.
+            addr.do_send(Overrun);
+        }
+    }
+}
+
+fn all_of(worker: WorkerId) -> std::ops::RangeInclusive<(WorkerId, LinkId)> {
+    (worker, LinkId(0))..=(worker, LinkId(u64::MAX))
+}
+
+impl EngineActor {
+    /// Takes from a removed worker what it holds, uncounted, as from one that shuts down; how many tasks that were.
+    fn let_go(&mut self, worker: WorkerId, link: Option<LinkId>, ctx: &mut Context<Self>) -> usize {
+        if let Some(link) = link {
+            // Nothing new for it from here on.
+            self.take_in(Event::WorkerLeaving { worker, link }, ctx);
+        }
+        let held = self.engine.workers().into_iter().find(|doc| doc.id == worker);
+        let held = held.map(|doc| doc.running).unwrap_or_default();
+        for (task, attempt, _) in &held {
+            let (task, attempt, outcome) = (*task, *attempt, Box::new(TaskOutcome::Cancelled));
+            self.take_in(Event::TaskEnded { worker, task, attempt, outcome }, ctx);
+        }
+        held.len()
+    }
+}
+
+impl Handler<LinkOpened> for EngineActor {
+    type Result = Result<(), Removed>;
+
+    fn handle(&mut self, message: LinkOpened, _: &mut Self::Context) -> Self::Result {
+        let LinkOpened { worker, link, addr } = message;
+        if self.links.is_removed(worker) {
+            return Err(Removed);
+        }
+        self.links.open(worker, link, addr);
+        Ok(())
+    }
+}
+
+impl Handler<WorkerRemoved> for EngineActor {
+    type Result = usize;
+
+    fn handle(&mut self, message: WorkerRemoved, ctx: &mut Self::Context) -> usize {
+        let worker = message.0;
+        let moved = self.let_go(worker, self.links.newest(worker), ctx);
+        self.links.remove(worker);
+        moved
+    }
+}
+
+impl Handler<Farewell> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Farewell, _: &mut Self::Context) {
+        self.links.farewell(&message.0);
+    }
+}
+
+impl Handler<LinkClosed> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: LinkClosed, ctx: &mut Self::Context) {
+        let LinkClosed { worker, link } = message;
+        if self.links.is_removed(worker) {
+            // A word of it may have come in behind its removal.
+            self.let_go(worker, Some(link), ctx);
+        }
+        self.links.close(worker, link);
+        self.take_in(Event::LinkLost { worker, link }, ctx);
+    }
+}
