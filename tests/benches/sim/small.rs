@@ -38,6 +38,10 @@ fn case(jobs: u32, deadline: [f64; 2], apart_s: f64) -> Result<Scenario> {
         count = 1
         cores = 1.0
         joins_s = {joins_s:?}
+        # Predictions are exact here, so that promises may fill the whole slot.
+        [policy.promise]
+        load_permille = 1000
+        p90_permille = 1000
         "#
     );
     Ok(Scenario::parse(&text)?)
