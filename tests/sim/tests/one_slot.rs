@@ -30,6 +30,7 @@ const BETWEEN_MS: u64 = 5;
 #[test]
 fn no_deadline_is_missed_where_none_has_to_be() {
     let case = Scenario::parse(CASE).expect("the case is valid");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds of a small case")]
     let ms = |s: f64| (s * 1000.0) as u64;
     let mut feasible = 0;
     for seed in 1..=200 {
