@@ -20,6 +20,7 @@ mod guard;
 mod health;
 mod jobs;
 mod join_tokens;
+mod limits;
 mod news;
 mod openapi;
 mod problem;

@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use actix::{Addr, MailboxError};
 use rushes_core::event::{Event, Refusal, Reply, ReplyTo};
+use rushes_core::explain::Explanation;
 use rushes_core::job::JobDoc;
+use rushes_core::promise::Forecast;
 use rushes_core::record::IdempotencyKey;
+use rushes_core::state::TenantLimits;
 use rushes_core::summary::{FarmDoc, WorkerDoc};
 use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, Seq, TenantId, WorkerId};
-use rushes_shared::job::{JobSpec, JobState};
+use rushes_shared::job::{Class, JobChange, JobSpec, JobState};
 use rushes_shared::principal::{Principal, Role};
 use tokio::sync::{broadcast, watch};
 
@@ -60,12 +63,15 @@ pub struct JobFilter {
     pub labels: Vec<(String, String)>,
     /// Only those with this name.
     pub name: Option<String>,
+    /// Only those of this class.
+    pub class: Option<Class>,
 }
 
 impl JobFilter {
     fn admits(&self, doc: &JobDoc) -> bool {
         let spec = &doc.job.spec;
         self.state.is_none_or(|s| s == doc.state())
+            && self.class.is_none_or(|c| c == spec.class)
             && self.name.as_ref().is_none_or(|n| *n == spec.name)
             && self.labels.iter().all(|(k, v)| spec.labels.get(k) == Some(v))
     }
@@ -108,7 +114,7 @@ impl Farm {
         by: &Principal,
         spec: JobSpec,
         key: Option<IdempotencyKey>,
-    ) -> Result<(JobId, bool), FarmError> {
+    ) -> Result<(JobId, bool, Forecast), FarmError> {
         let job = JobId::from_parts(self.clock.now().wall.0, rand::random::<u128>() >> 48);
         let (tenant, submitter, spec) = (by.tenant.clone(), by.name.as_str().into(), Box::new(spec));
         let event = move |reply, space_left| Event::JobSubmitted {
@@ -121,7 +127,70 @@ impl Farm {
             space_left,
         };
         match self.request(event).await? {
-            Reply::Accepted { job, created, .. } => Ok((job, created)),
+            Reply::Accepted { job, created, forecast } => Ok((job, created, forecast)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What would come of a submit.
+    ///
+    /// # Errors
+    /// [`FarmError::Refused`] with the reason, [`FarmError::Busy`] or [`FarmError::Stopping`].
+    pub async fn dry_run(&self, by: &Principal, spec: JobSpec) -> Result<Forecast, FarmError> {
+        let (tenant, spec) = (by.tenant.clone(), Box::new(spec));
+        match self.request(move |reply, _| Event::DryRunAsked { reply, tenant, spec }).await? {
+            Reply::Forecast(forecast) => Ok(forecast),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Changes a job that has not ended.
+    ///
+    /// # Errors
+    /// [`FarmError::NoSuchJob`] where the caller may not see it; [`FarmError::Refused`] where it has ended, or where the
+    /// change is beyond the tenant's limits.
+    pub async fn amend(&self, by: &Principal, job: JobId, change: JobChange) -> Result<(), FarmError> {
+        self.job(by, job).await?;
+        let change = Box::new(change);
+        match self.request(move |reply, _| Event::AmendAsked { reply, job, change }).await? {
+            Reply::Amended { .. } => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Why a live job is where it is. `None` for one that has ended.
+    ///
+    /// # Errors
+    /// [`FarmError::NoSuchJob`] where there is none that the caller may see.
+    pub async fn explain(&self, by: &Principal, job: JobId) -> Result<Option<Explanation>, FarmError> {
+        self.job(by, job).await?;
+        let now = self.clock.now();
+        self.inspect(move |view| view.engine.explain(now, job)).await
+    }
+
+    /// Sets a tenant's limits; the second argument makes them from those that hold for every tenant.
+    ///
+    /// # Errors
+    /// [`FarmError::Busy`] or [`FarmError::Stopping`].
+    pub async fn set_tenant(
+        &self,
+        tenant: TenantId,
+        limits: impl FnOnce(TenantLimits) -> TenantLimits,
+    ) -> Result<TenantLimits, FarmError> {
+        let limits = limits(self.inspect(|view| view.engine.policy().tenant).await?);
+        match self.request(move |reply, _| Event::TenantSetAsked { reply, tenant, limits }).await? {
+            Reply::LimitsSet => Ok(limits),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Sets a named limit, or takes it away.
+    ///
+    /// # Errors
+    /// [`FarmError::Busy`] or [`FarmError::Stopping`].
+    pub async fn set_limit(&self, name: String, most: Option<u32>) -> Result<(), FarmError> {
+        match self.request(move |reply, _| Event::LimitSetAsked { reply, name, most }).await? {
+            Reply::LimitsSet => Ok(()),
             other => Err(unexpected(&other)),
         }
     }

@@ -8,6 +8,7 @@
 //! text -> reading (TOML or JSON, lines, unknown keys) -> JobRequest -> settling (ranges, defaults, names) -> JobSpec
 //! ```
 
+mod amend;
 mod fields;
 mod graph;
 mod reading;
@@ -25,6 +26,7 @@ use crate::id::TenantId;
 use crate::job::{Class, ContentValue, JobSpec, QualityFloor};
 use crate::units::WallMs;
 
+pub use amend::AmendRequest;
 pub use fields::{AudioChoice, BitRate};
 pub use graph::StageRequest;
 pub use schema::job_schema;

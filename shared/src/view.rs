@@ -7,6 +7,7 @@ mod event;
 mod farm;
 mod job;
 mod join;
+mod standing;
 
 pub use event::EventView;
 pub use farm::{
@@ -18,3 +19,7 @@ pub use job::{
     TaskCounts, TaskView,
 };
 pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};
+pub use standing::{
+    BottleneckView, ExplainView, ForecastView, NamedLimitView, PlacedView, TenantLimitsView, TradeView,
+    WaitView,
+};

@@ -8,6 +8,7 @@
 //!         ├─ progress   advance(job): plan, publish, end
 //!         ├─ promises   deadlines: risk, trades, lateness
 //!         ├─ attempts   outcomes of attempts, retries
+//!         ├─ health     quarantine, stragglers, preemption
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
 //!         └─ dispatch   which ready task goes where
@@ -19,7 +20,9 @@
 mod attempts;
 mod capacity;
 mod dispatch;
+mod explain;
 mod filing;
+mod health;
 mod intake;
 mod progress;
 mod promises;
@@ -54,6 +57,10 @@ enum Timer {
     Retry(TaskId),
     /// A publish is to be tried again.
     Publish(JobId, u32),
+    /// A quarantined node may show itself.
+    Probation(WorkerId),
+    /// An attempt may be a straggler.
+    Straggler(TaskId, AttemptId),
     /// A promise is to be looked at.
     Promise(JobId),
     /// The window to re-attach closes.
@@ -82,6 +89,8 @@ pub struct Engine {
     ready: ReadyCounts,
     /// Ready tasks that wait for a node on which they have not failed, and since when they are ready.
     picky: BTreeMap<TaskId, MonoMs>,
+    /// Attempts that were stopped for an emergency and still take room, and the job for which.
+    preempting: BTreeMap<AttemptId, JobId>,
     /// How much of each named limit attempts hold.
     limits_held: BTreeMap<String, u32>,
     /// Combinations of needs that live jobs have, and how many have each.
@@ -127,6 +136,7 @@ impl Engine {
             tight_holds_until: MonoMs(0),
             ready: ReadyCounts::default(),
             picky: BTreeMap::new(),
+            preempting: BTreeMap::new(),
             limits_held: BTreeMap::new(),
             needs: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -232,6 +242,8 @@ impl Engine {
                 Timer::Lease(worker) => self.lease_due(turn, worker),
                 Timer::Retry(task) => self.make_ready(turn.now.mono, task),
                 Timer::Publish(job, output) => self.publish(turn, job, output),
+                Timer::Probation(worker) => self.probation_due(worker),
+                Timer::Straggler(task, attempt) => self.straggler_due(turn, task, attempt),
                 Timer::Promise(job) => self.promise_due(turn, job),
                 Timer::Reattach => self.close_reattach_window(turn),
                 Timer::ForgetKeys => self.forget_keys(turn),

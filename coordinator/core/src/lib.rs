@@ -11,6 +11,8 @@
 
 pub mod engine;
 pub mod event;
+pub mod explain;
+pub mod health;
 pub mod job;
 pub mod order;
 pub mod placement;

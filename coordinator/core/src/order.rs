@@ -151,6 +151,26 @@ impl Order {
             .or_else(|| first(&self.wide))
     }
 
+    /// Jobs that stand before this one for the same signature: in its lane, or in its tenant's line within its class.
+    #[must_use]
+    pub fn ahead(&self, sig: SigIx, spot: Spot, job: JobId) -> u64 {
+        match spot {
+            Spot::Emergency(key) => self.emergency.ahead(sig, key, job),
+            Spot::AtRisk(key) => self.at_risk.ahead(sig, key, job),
+            Spot::Wide(key) => self.wide.ahead(sig, key, job),
+            Spot::Plain(key) => self.plain.ahead(sig, key, job),
+            Spot::Fair(class, tenant, key) => {
+                rank(class).map_or(0, |at| self.classes[at].ahead(tenant, sig, key, job))
+            }
+        }
+    }
+
+    /// The first entries of the emergency lane.
+    #[must_use]
+    pub fn emergencies(&self, most: usize) -> Vec<(JobId, SigIx)> {
+        self.emergency.entries().take(most).collect()
+    }
+
     /// Accounts for a start: `cost_ms` of CPU time by a job of this class, tenant and priority.
     pub fn charge(&mut self, spot: Spot, class: Class, tenant: TenantIx, priority: u8, cost_ms: u64) {
         let Some(at) = rank(class) else { return };

@@ -45,6 +45,36 @@ pub struct Policy {
     pub order: OrderPolicy,
     /// Deadlines.
     pub promise: PromisePolicy,
+    /// Nodes and tasks that do not do as their peers.
+    pub health: HealthPolicy,
+}
+
+/// Nodes and tasks that do not do as their peers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthPolicy {
+    /// Latest tasks by which a node is judged.
+    pub window: usize,
+    /// Failed ones among them that make it suspect.
+    pub failed: usize,
+    /// How long it gets nothing at first, in milliseconds; doubles each time that its probe fails,
+    pub quarantine_ms: u64,
+    /// up to this.
+    pub max_quarantine_ms: u64,
+    /// A task at its job's tail that has taken this much of what was expected, in thousandths, gets a second attempt.
+    pub straggler_permille: u32,
+}
+
+impl Default for HealthPolicy {
+    fn default() -> Self {
+        Self {
+            window: 10,
+            failed: 5,
+            quarantine_ms: 60_000,
+            max_quarantine_ms: 3_600_000,
+            straggler_permille: 2_000,
+        }
+    }
 }
 
 /// What becomes of a job whose deadline cannot be kept.
@@ -215,6 +245,7 @@ impl Default for Policy {
             tenant: TenantLimits::default(),
             order: OrderPolicy::default(),
             promise: PromisePolicy::default(),
+            health: HealthPolicy::default(),
         }
     }
 }

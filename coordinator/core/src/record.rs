@@ -142,6 +142,15 @@ pub enum Record {
         /// When.
         at: WallMs,
     },
+    /// An optional stage failed for good; the job goes on without it.
+    StageDropped {
+        /// Whose.
+        job: JobId,
+        /// The stage's index.
+        stage: u32,
+        /// When.
+        at: WallMs,
+    },
     /// A job's deadline cannot be kept even at its floor.
     PromiseLate {
         /// Which.

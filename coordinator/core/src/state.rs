@@ -195,6 +195,11 @@ impl State {
                     trade.change_back(&mut job.stages);
                 }
             }
+            Record::StageDropped { job, stage, .. } => {
+                if let Some(stage) = self.job(seq, *job)?.stages.get_mut(*stage as usize) {
+                    stage.dropped = true;
+                }
+            }
             Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(*at),
             Record::TenantSet { tenant, limits } => {
                 self.tenants.insert(tenant.clone(), *limits);

@@ -5,6 +5,8 @@ use rushes_shared::node::NodeFacts;
 use rushes_shared::task::TaskKind;
 use rushes_shared::units::{Bytes, Millicores, WallMs};
 
+use crate::explain::Bottleneck;
+
 /// Whether a worker is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
@@ -29,6 +31,10 @@ pub struct WorkerDoc {
     pub draining: bool,
     /// Whether it said that it leaves.
     pub leaving: bool,
+    /// Whether it gets nothing for a while because it fails what others can do.
+    pub quarantined: bool,
+    /// What is known of its speed, in thousandths; 1000 is what predictions are made for.
+    pub speed_permille: u32,
     /// When it last connected or went.
     pub since: WallMs,
     /// Its node; `None` until it connects to this reign.
@@ -52,6 +58,10 @@ pub struct FarmDoc {
     pub tasks_ready: Vec<(TaskKind, u64)>,
     /// Tasks that run, by kind.
     pub tasks_running: Vec<(TaskKind, u64)>,
+    /// What holds work up, most jobs first.
+    pub bottlenecks: Vec<Bottleneck>,
+    /// Workers that get nothing for a while because they fail what others can do.
+    pub workers_quarantined: u64,
     /// Workers that are connected.
     pub workers_connected: u64,
     /// Workers whose link broke and whose lease still runs.

@@ -24,7 +24,7 @@ use rushes_shared::task::{Demand, EncodedOutput, SlotKind, TaskValue, Usage};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
-    Traded, TradeUndone, PromiseLate, TenantSet, LimitSet, JobEnded,
+    Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried);
 variants!(Job);
 
@@ -322,6 +322,7 @@ fn golden_records() {
             .to_vec(),
         ),
         ("", vec![Record::TradeUndone { job: JOB, number: 1, at: AT }]),
+        ("", vec![Record::StageDropped { job: JOB, stage: 2, at: AT }]),
         ("", vec![Record::PromiseLate { job: JOB, expected: AT, at: AT }]),
         ("", vec![Record::TenantSet { tenant: tenant(), limits: TenantLimits::default() }]),
         ("", [Some(3), None].map(|most| Record::LimitSet { name: "dolby".into(), most }).to_vec()),

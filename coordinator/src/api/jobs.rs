@@ -1,5 +1,7 @@
 //! Jobs: submit, list, show, cancel, fetch an output.
 
+pub(super) mod handles;
+
 use std::sync::Arc;
 
 use actix_web::http::{StatusCode, header};
@@ -8,7 +10,7 @@ use rushes_core::event::Refusal;
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::Location;
 use rushes_shared::id::JobId;
-use rushes_shared::job::JobState;
+use rushes_shared::job::{Class, JobSpec, JobState};
 use rushes_shared::principal::Role;
 use rushes_shared::request::{Asking, Format, JobRequest, job_schema};
 use rushes_shared::ticket::Grant;
@@ -33,10 +35,13 @@ pub(super) const READERS: &[Role] = &[Role::Viewer, Role::Submitter, Role::Opera
 ///
 /// With an `Idempotency-Key` the same request can be repeated safely: it makes one job, and the repetition answers 200
 /// with that job's id. The same key with another body is refused.
+///
+/// With `dry_run=true` nothing is submitted: the answer (200, a `ForecastView`) says when the job should be done and
+/// whether its deadline can be kept, or why it would be refused.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs",
     request_body(content((JobRequest = "application/json"), (String = "application/toml"))),
-    params(("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters, unique for each intended job")),
-    responses((status = 201, body = SubmittedView, headers(("Location" = String, description = "The job"))), (status = 200, body = SubmittedView, description = "The same request was accepted before"),
+    params(("dry_run" = Option<bool>, Query, description = "Only say what would come of it"), ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters, unique for each intended job")),
+    responses((status = 201, body = SubmittedView, headers(("Location" = String, description = "The job"))), (status = 200, body = SubmittedView, description = "The same request was accepted before; with `dry_run` a `ForecastView`"),
         (status = 409, body = ProblemView, content_type = "application/problem+json", description = "A file is at a destination already, or the key was used for another request"),
         (status = "4XX", body = ProblemView, content_type = "application/problem+json"), (status = "5XX", body = ProblemView, content_type = "application/problem+json")))]
 pub(super) async fn submit(
@@ -47,6 +52,7 @@ pub(super) async fn submit(
 ) -> Result<HttpResponse, Problem> {
     let by = caller.needs(&[Role::Submitter])?;
     let format = format_of(&request)?;
+    let dry_run = is_dry_run(&request)?;
     let key = idempotency_key(&request, &body)?;
     let text =
         std::str::from_utf8(&body).map_err(|e| body::invalid("invalid_job", format!("not UTF-8: {e}")))?;
@@ -56,15 +62,43 @@ pub(super) async fn submit(
         None => false,
     };
     // A repeated request is answered as before, also after its file is there.
-    if let Some(roots) = api.parts.output_roots.clone().filter(|_| !known) {
-        let files = destinations::files(&spec.work);
-        blocking(move || destinations::check(&files, &roots)).await??;
+    if !known {
+        destinations_are_free(&api, &spec).await?;
     }
-    let (id, created) = api.parts.farm.submit(by, spec, key).await?;
+    if dry_run {
+        let forecast = api.parts.farm.dry_run(by, spec).await?;
+        return Ok(HttpResponse::Ok().json(views::forecast(forecast)));
+    }
+    let (id, created, forecast) = api.parts.farm.submit(by, spec, key).await?;
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let forecast = views::forecast(forecast);
     Ok(HttpResponse::build(status)
         .insert_header((header::LOCATION, format!("/v1/jobs/{id}")))
-        .json(SubmittedView { id, created }))
+        .json(SubmittedView { id, created, forecast }))
+}
+
+/// Refuses a job whose outputs cannot come to their places.
+async fn destinations_are_free(api: &Api, spec: &JobSpec) -> Result<(), Problem> {
+    let Some(roots) = api.parts.output_roots.clone() else { return Ok(()) };
+    let files = destinations::files(&spec.work);
+    blocking(move || destinations::check(&files, &roots)).await?
+}
+
+/// Whether a submit is only asked about.
+fn is_dry_run(request: &HttpRequest) -> Result<bool, Problem> {
+    let pairs = web::Query::<Vec<(String, String)>>::from_query(request.query_string())
+        .map_err(|e| Problem::parameter("query", e))?
+        .into_inner();
+    let mut dry_run = false;
+    for (key, value) in pairs {
+        dry_run = match (key.as_str(), value.as_str()) {
+            ("dry_run", "true" | "1" | "") => true,
+            ("dry_run", "false" | "0") => false,
+            ("dry_run", _) => return Err(Problem::parameter("dry_run", "should be true or false")),
+            _ => return Err(Problem::parameter(&key, "there is no such parameter: use dry_run")),
+        };
+    }
+    Ok(dry_run)
 }
 
 fn format_of(request: &HttpRequest) -> Result<Format, Problem> {
@@ -98,6 +132,7 @@ fn idempotency_key(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempote
     params(("state" = Option<JobState>, Query, description = "Only jobs in this state"),
         ("label" = Option<Vec<String>>, Query, description = "Only jobs with this label, `key:value`; may be repeated, then all must match"),
         ("name" = Option<String>, Query, description = "Only jobs with this name"),
+        ("class" = Option<Class>, Query, description = "Only jobs of this class"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "Jobs on the page, 1 to 500; 50 by default. A page may have fewer although another follows")),
     responses((status = 200, body = JobList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
@@ -136,6 +171,7 @@ impl ListQuery {
                     query.filter.labels.push((k.to_owned(), v.to_owned()));
                 }
                 "name" => query.filter.name = Some(value),
+                "class" => query.filter.class = Some(class(&value)?),
                 "cursor" => query.before = Some(value.parse().map_err(|e| Problem::parameter("cursor", e))?),
                 "limit" => {
                     query.limit =
@@ -144,13 +180,20 @@ impl ListQuery {
                         })?;
                 }
                 _ => {
-                    let known = "there is no such parameter: use state, label, name, cursor or limit";
+                    let known = "there is no such parameter: use state, label, name, class, cursor or limit";
                     return Err(Problem::parameter(&key, known));
                 }
             }
         }
         Ok(query)
     }
+}
+
+fn class(text: &str) -> Result<Class, Problem> {
+    let found = Class::ALL.into_iter().find(|class| class.as_str() == text);
+    found.ok_or_else(|| {
+        Problem::parameter("class", format!("'{text}' is none: use bulk, standard, premium or emergency"))
+    })
 }
 
 fn state(text: &str) -> Result<JobState, Problem> {
@@ -270,6 +313,7 @@ mod tests {
         assert_eq!((query.filter.name.as_deref(), query.limit), (Some("x y"), 7));
         for (bad, word) in [
             ("state=done", "'done' is none"),
+            ("class=gold", "'gold' is none"),
             ("limit=0", "1 to 500"),
             ("limit=501", "1 to 500"),
             ("label=x", "key:value"),

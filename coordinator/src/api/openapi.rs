@@ -7,7 +7,7 @@ use rushes_shared::view::{EventView, JobView, ProblemView};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{admin, health, jobs, join_tokens, streams, tokens, uploads, workers};
+use super::{admin, health, jobs, join_tokens, limits, streams, tokens, uploads, workers};
 
 /// The document.
 #[derive(OpenApi)]
@@ -19,6 +19,8 @@ use super::{admin, health, jobs, join_tokens, streams, tokens, uploads, workers}
     ),
     paths(
         jobs::submit, jobs::list, jobs::show, jobs::cancel, jobs::output, jobs::schema,
+        jobs::handles::amend, jobs::handles::pause, jobs::handles::resume, jobs::handles::retry, jobs::handles::explain,
+        limits::tenant, limits::named,
         streams::job, streams::farm,
         uploads::create,
         workers::list, workers::remove, workers::drain, workers::resume, workers::status,

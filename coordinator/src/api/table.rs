@@ -7,7 +7,7 @@ use actix_web::http::Method;
 use actix_web::{HttpResponse, ResponseError, Route, web};
 
 use super::problem::Problem;
-use super::{Api, admin, health, jobs, join_tokens, openapi, streams, tokens, uploads, workers};
+use super::{Api, admin, health, jobs, join_tokens, limits, openapi, streams, tokens, uploads, workers};
 
 pub(super) struct Entry {
     pub(super) method: Method,
@@ -30,7 +30,12 @@ pub(super) fn table() -> Vec<Entry> {
         POST   "/v1/jobs" jobs::submit;
         GET    "/v1/jobs" jobs::list;
         GET    "/v1/jobs/{id}" jobs::show;
+        PATCH  "/v1/jobs/{id}" jobs::handles::amend;
         POST   "/v1/jobs/{id}/cancel" jobs::cancel;
+        POST   "/v1/jobs/{id}/pause" jobs::handles::pause;
+        POST   "/v1/jobs/{id}/resume" jobs::handles::resume;
+        POST   "/v1/jobs/{id}/retry" jobs::handles::retry;
+        GET    "/v1/jobs/{id}/explain" jobs::handles::explain;
         GET    "/v1/jobs/{id}/events" streams::job;
         GET    "/v1/jobs/{id}/outputs/{name}" jobs::output;
         GET    "/v1/events" streams::farm;
@@ -40,6 +45,8 @@ pub(super) fn table() -> Vec<Entry> {
         POST   "/v1/workers/{id}/drain" workers::drain;
         POST   "/v1/workers/{id}/resume" workers::resume;
         GET    "/v1/status" workers::status;
+        PUT    "/v1/tenants/{tenant}/limits" limits::tenant;
+        PUT    "/v1/limits/{name}" limits::named;
         POST   "/v1/tokens" tokens::create;
         GET    "/v1/tokens" tokens::list;
         DELETE "/v1/tokens/{id}" tokens::delete;

@@ -1,5 +1,7 @@
 //! The engine's documents as the API's JSON.
 
+mod standing;
+
 use rushes_core::event::{FarmEvent, FarmNews};
 use rushes_core::job::{JobDoc, LiveTask, Success, Task};
 use rushes_core::summary::{FarmDoc, Presence, WorkerDoc};
@@ -12,6 +14,8 @@ use rushes_shared::view::{
     ArtifactView, EventView, FailureView, JobView, OutputState, OutputView, ProgressView, RunningView,
     StatusView, TaskCounts, TaskTally, TaskView, WorkerView,
 };
+
+pub(super) use standing::{explanation, forecast};
 
 /// A job with at most `max_tasks` of its tasks.
 pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
@@ -26,7 +30,12 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         state: doc.state(),
         tenant: job.tenant.to_string(),
         submitter: job.submitter.to_string(),
+        class: spec.class,
         priority: spec.priority.value(),
+        value: spec.value.as_ref().map(|v| **v),
+        paused: spec.paused,
+        late_since: job.late_since.map(WallMs::to_rfc3339),
+        trades: job.trades.iter().map(standing::trade).collect(),
         deadline: spec.deadline.map(WallMs::to_rfc3339),
         labels: spec.labels.clone(),
         submitted_at: job.accepted_at.to_rfc3339(),
@@ -254,6 +263,8 @@ pub(super) fn worker(doc: &WorkerDoc) -> WorkerView {
         .to_owned(),
         draining: doc.draining,
         leaving: doc.leaving,
+        quarantined: doc.quarantined,
+        speed_permille: doc.speed_permille,
         since: doc.since.to_rfc3339(),
         cpu_millicores: facts.cpu.0,
         cpu_used_millicores: doc.cpu_used.0,
@@ -295,6 +306,8 @@ pub(super) fn status(farm: &FarmDoc, uptime_s: u64) -> StatusView {
             .collect(),
         workers_connected: farm.workers_connected,
         workers_silent: farm.workers_silent,
+        workers_quarantined: farm.workers_quarantined,
+        bottlenecks: farm.bottlenecks.iter().map(standing::bottleneck).collect(),
         reattaching: farm.reattaching,
         uptime_s,
     }

@@ -200,7 +200,7 @@ fn name(request: &JobRequest, work: &Work) -> Result<String, BadRequest> {
     Ok(name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect())
 }
 
-fn labels(labels: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, BadRequest> {
+pub(super) fn labels(labels: &BTreeMap<String, String>) -> Result<BTreeMap<String, String>, BadRequest> {
     if labels.len() > MAX_LABELS {
         let message = format!("{} labels are more than a job may have ({MAX_LABELS})", labels.len());
         return Err(BadRequest::at("labels", message));
@@ -229,7 +229,7 @@ pub(super) fn text<'a>(path: &str, text: &'a str, limit: usize) -> Result<&'a st
 }
 
 /// A time, or a span from now.
-fn deadline(text: &str, now: WallMs) -> Result<WallMs, BadRequest> {
+pub(super) fn deadline(text: &str, now: WallMs) -> Result<WallMs, BadRequest> {
     let bad = |message: &str| {
         let text: String = text.chars().take(60).collect();
         BadRequest::at("deadline", format!("'{text}' {message}"))

@@ -7,6 +7,7 @@ use crate::id::{TaskId, WorkerId};
 use crate::node::EncoderFact;
 use crate::principal::Role;
 use crate::task::TaskKind;
+use crate::view::BottleneckView;
 
 /// All workers that have ever connected and were not removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -29,6 +30,12 @@ pub struct WorkerView {
     pub draining: bool,
     /// Whether it said that it leaves.
     pub leaving: bool,
+    /// Whether it gets nothing for a while because it fails what others can do.
+    #[serde(default)]
+    pub quarantined: bool,
+    /// What is known of its speed, in thousandths; 1000 is what predictions are made for.
+    #[serde(default)]
+    pub speed_permille: u32,
     /// When it last connected or went.
     pub since: String,
     /// CPU that tasks may use, in thousandths of a core.
@@ -92,6 +99,12 @@ pub struct StatusView {
     pub workers_connected: u64,
     /// Workers whose link broke and whose leases still run.
     pub workers_silent: u64,
+    /// Workers that get nothing for a while because they fail what others can do.
+    #[serde(default)]
+    pub workers_quarantined: u64,
+    /// What holds work up, most jobs first.
+    #[serde(default)]
+    pub bottlenecks: Vec<BottleneckView>,
     /// Whether the coordinator still waits for workers of before its start to come back.
     pub reattaching: bool,
     /// Seconds since the coordinator's start.

@@ -7,10 +7,11 @@ use utoipa::ToSchema;
 
 use crate::failure::{Failure, FailureClass, FailureCode};
 use crate::id::{JobId, TaskId, WorkerId};
-use crate::job::{JobState, TaskState};
+use crate::job::{Class, ContentValue, JobState, TaskState};
 use crate::media::MediaFacts;
 use crate::request::JobKind;
 use crate::task::{Phase, Progress, TaskKind, Usage};
+use crate::view::{ForecastView, TradeView};
 
 /// Answer to a submit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -20,6 +21,9 @@ pub struct SubmittedView {
     pub id: JobId,
     /// Whether this request made it; `false` for a repeated request with the same `Idempotency-Key`.
     pub created: bool,
+    /// What is expected of it.
+    #[serde(default)]
+    pub forecast: ForecastView,
 }
 
 /// A page of jobs, newest first.
@@ -48,11 +52,26 @@ pub struct JobView {
     pub tenant: String,
     /// The principal who submitted it.
     pub submitter: String,
+    /// How much it matters.
+    #[serde(default)]
+    pub class: Class,
     /// 0 to 100; higher is sooner.
     pub priority: u8,
+    /// What its content is worth; the priority is computed from it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<ContentValue>,
+    /// Whether nothing more of it is started for now.
+    #[serde(default)]
+    pub paused: bool,
     /// When it should be done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<String>,
+    /// Since when its deadline is given up: it cannot be kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_since: Option<String>,
+    /// What was given up for the deadline, and taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trades: Vec<TradeView>,
     /// Labels for filters.
     pub labels: BTreeMap<String, String>,
     /// When it was accepted.

@@ -37,6 +37,7 @@ impl Engine {
     /// Gives back what an attempt took.
     pub(super) fn free(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Holding> {
         let holding = self.fleet.release(worker, attempt)?;
+        self.preempting.remove(&attempt);
         self.after_release(&holding);
         self.open_for(worker);
         Some(holding)

@@ -5,8 +5,9 @@ use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::task::{Delivery, Progress, TaskOrder};
 use rushes_shared::units::{MonoMs, Now};
 
-use super::{Engine, Turn};
+use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews};
+use crate::explain::Because;
 use crate::job::LiveTask;
 use crate::order::signature::{Closed, SigIx};
 use crate::order::{LOOK_PAST, Pick};
@@ -14,10 +15,13 @@ use crate::order::{LOOK_PAST, Pick};
 /// Nodes among which a task that fits nowhere looks for the one where it fits soonest.
 const MOST_RESERVE_LOOKS: usize = 32;
 
+/// Tasks shorter than this are not worth a second attempt.
+const SHORTEST_STRAGGLER_MS: u64 = 500;
+
 /// Where a task can go now.
 enum Place {
     /// There.
-    On(WorkerId),
+    On((WorkerId, Because)),
     /// Nowhere: tasks like it have to wait.
     Closed(Closed),
     /// It avoids nodes on which it failed and waits for another; tasks like it may pass.
@@ -28,6 +32,11 @@ impl Engine {
     pub(super) fn dispatch(&mut self, turn: &mut Turn) {
         self.mind_tightness(turn);
         self.drop_idle_reservations();
+        self.start_all(turn);
+        self.preempt_for_emergencies(turn);
+    }
+
+    fn start_all(&mut self, turn: &mut Turn) {
         while self.order.sigs.any_ready() {
             let Some(pick) = self.pick(|e, sig| e.order.sigs.is_open(sig)) else { return };
             self.reserve_ahead_of(turn.now.mono, pick);
@@ -37,7 +46,7 @@ impl Engine {
             };
             let task = TaskId { job: pick.job, index };
             match self.place(turn.now, pick.sig, task) {
-                Place::On(worker) => self.start(turn, pick.sig, task, worker),
+                Place::On(to) => self.start(turn, pick.sig, task, to),
                 Place::Closed(why) => self.order.sigs.close(pick.sig, why),
                 Place::Awaits => self.park(task),
             }
@@ -74,12 +83,13 @@ impl Engine {
             return Place::Closed(Closed::Nowhere);
         }
         loop {
-            let Some(worker) = self.node_for(now.mono, sig, task) else {
+            let Some(to) = self.node_for(now.mono, sig, task) else {
                 return self.why_not(sig, task);
             };
+            let worker = to.0;
             let node = self.fleet.get(&worker).expect("the index knows only nodes that are there");
             if node.lease_until > now.mono {
-                return Place::On(worker);
+                return Place::On(to);
             }
             // It may be hung and has to show itself first.
             self.fleet.change(worker, |node| node.lapsed = true);
@@ -91,7 +101,7 @@ impl Engine {
 
     /// The node for a task: the one that is kept for its like, one that has the input, the fastest and freest, or one
     /// that is kept for a large task which this one does not delay.
-    fn node_for(&self, now: MonoMs, sig: SigIx, task: TaskId) -> Option<WorkerId> {
+    fn node_for(&self, now: MonoMs, sig: SigIx, task: TaskId) -> Option<(WorkerId, Because)> {
         let (job, run) = (&self.state.jobs[&task.job], &self.runs[&task.job]);
         let entry = &job.tasks[task.index as usize];
         let signature = self.order.sigs.get(sig);
@@ -108,10 +118,15 @@ impl Engine {
             let suits = is_free && node.is_open() && node.can_do(signature) && node.fits(slot, demand);
             (suits && !not(*id)).then_some((node.cpu_free(), *id))
         };
+        let because = |why| move |id| (id, why);
         let kept = self.fleet.reserved_for(sig).filter(|id| suits(id).is_some());
-        kept.or_else(|| run.input_on.iter().filter_map(suits).max().map(|(_, id)| id))
-            .or_else(|| self.fleet.find(&self.order.sigs, sig, not))
-            .or_else(|| self.fleet.reservations().find_map(|(_, id)| suits(&id)).map(|(_, id)| id))
+        let near = || run.input_on.iter().filter_map(suits).max().map(|(_, id)| id);
+        let found = || self.fleet.find(&self.order.sigs, sig, not);
+        let filled = || self.fleet.reservations().find_map(|(_, id)| suits(&id)).map(|(_, id)| id);
+        kept.map(because(Because::Reserved))
+            .or_else(|| near().map(because(Because::HasInput)))
+            .or_else(|| found().map(because(Because::FastestFreest)))
+            .or_else(|| filled().map(because(Because::Backfill)))
     }
 
     /// Whether every open node that could do the task is one that it avoids.
@@ -204,7 +219,7 @@ impl Engine {
         }
     }
 
-    fn start(&mut self, turn: &mut Turn, sig: SigIx, task: TaskId, worker: WorkerId) {
+    fn start(&mut self, turn: &mut Turn, sig: SigIx, task: TaskId, to: (WorkerId, Because)) {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         let stage = run.stage_of(task.index);
         let since = stage.ready_since(task.index);
@@ -213,16 +228,24 @@ impl Engine {
         self.ready.sub(kind, 1);
         let (spot, tenant, priority) = (run.spot, run.tenant, run.priority);
         self.file(task.job, sig);
-        if self.fleet.reserved_for(sig) == Some(worker) {
+        if self.fleet.reserved_for(sig) == Some(to.0) {
             self.fleet.unreserve(sig);
         }
         let job = &self.state.jobs[&task.job];
-        let plan = job.stage_of(task.index).1;
-        let (slot, cost, class) = (plan.slot, plan.prediction.cpu_ms, job.spec.class);
-        let work = job.work_of(task.index).expect("a ready task's work is known");
+        let (cost, class) = (job.stage_of(task.index).1.prediction.cpu_ms, job.spec.class);
         if let Some(spot) = spot {
             self.order.charge(spot, class, tenant, priority, cost);
         }
+        self.launch(turn, task, to, since);
+    }
+
+    /// Sends an attempt at a task to a worker that has room for it.
+    pub(super) fn launch(&mut self, turn: &mut Turn, task: TaskId, to: (WorkerId, Because), since: MonoMs) {
+        let (worker, because) = to;
+        let job = &self.state.jobs[&task.job];
+        let plan = job.stage_of(task.index).1;
+        let (slot, kind, prediction) = (plan.slot, plan.step.kind(), plan.prediction);
+        let work = job.work_of(task.index).expect("a ready task's work is known");
         self.attempts += 1;
         let attempt = AttemptId { epoch: self.state.epoch, counter: self.attempts };
         self.hold(turn.now.mono, worker, attempt, task);
@@ -237,10 +260,16 @@ impl Engine {
             worker_name: std::sync::Arc::clone(&node.name),
             since: turn.now.wall,
             queued_ms: turn.now.mono.since(since),
+            because,
             started: false,
             progress: Progress::default(),
         };
         let queued_ms = live.queued_ms;
+        let expected_ms = node.expected_ms(prediction.wall_ms);
+        if prediction.wall_ms >= SHORTEST_STRAGGLER_MS {
+            let late = expected_ms.saturating_mul(u64::from(self.policy.health.straggler_permille)) / 1_000;
+            self.wake_at(turn.now.mono.plus(late.max(1)), Timer::Straggler(task, attempt));
+        }
         self.add_live(task, live);
         self.command(turn, Command::StartTask { worker, link, order: Box::new(order) });
         let news = FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms };

@@ -5,6 +5,7 @@ use rushes_shared::job::JobState;
 use rushes_shared::task::TaskKind;
 
 use super::Engine;
+use crate::health::Health;
 use crate::job::JobDoc;
 use crate::placement::node::Node;
 use crate::summary::{FarmDoc, Presence, WorkerDoc};
@@ -50,6 +51,8 @@ impl Engine {
                 presence,
                 draining: known.draining,
                 leaving: node.is_some_and(|n| n.leaving),
+                quarantined: node.is_some_and(|n| n.health == Health::Quarantined),
+                speed_permille: known.speed_permille,
                 since: known.at,
                 facts: node.map(|n| n.facts.clone()),
                 cpu_used: used.cpu,
@@ -68,6 +71,9 @@ impl Engine {
             jobs_running: self.jobs_started,
             tasks_ready: TaskKind::ALL.iter().map(|k| (*k, self.ready.get(*k))).collect(),
             tasks_running: TaskKind::ALL.iter().map(|k| (*k, self.fleet.running(*k))).collect(),
+            bottlenecks: self.bottlenecks(),
+            workers_quarantined: self.fleet.values().filter(|n| n.health == Health::Quarantined).count()
+                as u64,
             workers_connected: self.fleet.values().filter(|n| n.link.is_some()).count() as u64,
             workers_silent: self.fleet.values().filter(|n| n.link.is_none()).count() as u64,
             reattaching: self.reattach.is_some(),

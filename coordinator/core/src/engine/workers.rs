@@ -11,6 +11,7 @@ use rushes_shared::wire::HeldAttempt;
 
 use super::{Engine, Reattach, Timer, Turn};
 use crate::event::{Command, FarmNews, LinkId, Refusal, Reply, ReplyTo};
+use crate::explain::Because;
 use crate::job::LiveTask;
 use crate::placement::node::Node;
 use crate::promise::ledger::Power;
@@ -189,6 +190,7 @@ impl Engine {
             worker_name: std::sync::Arc::clone(&node.name),
             since: now.wall,
             queued_ms: 0,
+            because: Because::Held,
             started: true,
             progress: Progress::default(),
         };
@@ -264,7 +266,10 @@ impl Engine {
     /// The worker is not there any more: what it held goes elsewhere.
     fn worker_gone(&mut self, turn: &mut Turn, worker: WorkerId) {
         let Some(node) = self.fleet.remove(worker) else { return };
-        node.holdings.values().for_each(|holding| self.after_release(holding));
+        for (attempt, holding) in &node.holdings {
+            self.preempting.remove(attempt);
+            self.after_release(holding);
+        }
         self.unpark_all();
         if let Some(link) = node.link {
             self.command(turn, Command::CloseLink { worker, link });
@@ -281,7 +286,7 @@ impl Engine {
     }
 
     /// A node takes nothing new for now: cores are not kept there, and tasks that waited for it look elsewhere.
-    fn node_closed(&mut self, worker: WorkerId) {
+    pub(super) fn node_closed(&mut self, worker: WorkerId) {
         self.fleet.unreserve_node(worker);
         self.unpark_all();
     }

@@ -159,6 +159,43 @@ pub enum Decision {
         /// What.
         trade: Box<Trade>,
     },
+    /// An optional stage of a job failed for good; the job goes on without it.
+    OptionalGivenUp {
+        /// The stage's index.
+        stage: u32,
+        /// Why.
+        failure: Box<Failure>,
+    },
+    /// A node fails what others can do: it gets nothing for a while.
+    NodeQuarantined {
+        /// Which.
+        worker: WorkerId,
+        /// How long, in milliseconds.
+        for_ms: u64,
+    },
+    /// A node that was quarantined has shown that it works.
+    NodeReadmitted {
+        /// Which.
+        worker: WorkerId,
+    },
+    /// A task takes much longer than expected: it is tried elsewhere as well.
+    TaskDoubled {
+        /// Which.
+        task: TaskId,
+        /// Where it has run so far.
+        worker: WorkerId,
+        /// For how long, in milliseconds.
+        ran_ms: u64,
+    },
+    /// A task was stopped for an emergency and is queued again.
+    Preempted {
+        /// Which.
+        task: TaskId,
+        /// The emergency.
+        by: JobId,
+        /// How long it had run, in milliseconds.
+        lost_ms: u64,
+    },
     /// A trade was taken back: there is time after all.
     TradeUndone {
         /// What.
@@ -176,6 +213,11 @@ impl Decision {
             Self::PromiseLate { .. } => "promise_late",
             Self::Traded { .. } => "traded",
             Self::TradeUndone { .. } => "trade_undone",
+            Self::OptionalGivenUp { .. } => "optional_given_up",
+            Self::NodeQuarantined { .. } => "node_quarantined",
+            Self::NodeReadmitted { .. } => "node_readmitted",
+            Self::TaskDoubled { .. } => "task_doubled",
+            Self::Preempted { .. } => "task_preempted",
         }
     }
 }
@@ -195,6 +237,19 @@ impl fmt::Display for Decision {
             Self::Traded { trade } => {
                 let Trade { saved_ms, missing_ms, .. } = **trade;
                 write!(f, "{}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved", trade.what)
+            }
+            Self::OptionalGivenUp { stage, failure } => {
+                write!(f, "goes on without its optional stage {stage}: {}", failure.message)
+            }
+            Self::NodeQuarantined { worker, for_ms } => {
+                write!(f, "worker {worker} fails what others can do: nothing new for {for_ms} ms")
+            }
+            Self::NodeReadmitted { worker } => write!(f, "worker {worker} works again"),
+            Self::TaskDoubled { task, worker, ran_ms } => {
+                write!(f, "{task} has run for {ran_ms} ms on {worker}: tried elsewhere as well")
+            }
+            Self::Preempted { task, by, lost_ms } => {
+                write!(f, "{task} was stopped after {lost_ms} ms for the emergency {by}")
             }
             Self::TradeUndone { trade } => write!(f, "taken back, there is time: {}", trade.what),
         }

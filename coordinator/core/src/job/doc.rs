@@ -8,6 +8,7 @@ use rushes_shared::task::Progress;
 use rushes_shared::units::WallMs;
 
 use super::Job;
+use crate::explain::Because;
 
 /// An attempt that runs now; known only in memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct LiveTask {
     pub since: WallMs,
     /// How long the task had waited before, in milliseconds.
     pub queued_ms: u64,
+    /// Why there.
+    pub because: Because,
     /// Whether the worker confirmed that it is on it.
     pub started: bool,
     /// How far it has come.

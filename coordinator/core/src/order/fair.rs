@@ -61,6 +61,12 @@ impl FairLine {
         was_in
     }
 
+    /// Jobs of the tenant before this one.
+    #[must_use]
+    pub fn ahead(&self, tenant: TenantIx, sig: SigIx, key: Key, job: JobId) -> u64 {
+        self.tenants.get(&tenant).map_or(0, |line| line.lane.ahead(sig, key, job))
+    }
+
     /// The next job among signatures that are let through.
     pub fn pick(&self, open: impl Fn(SigIx) -> bool) -> Option<Pick> {
         self.by_time.iter().take(LOOK_PAST).find_map(|(_, _, tenant)| {

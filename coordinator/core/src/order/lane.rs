@@ -42,6 +42,17 @@ impl Lane {
         heads.min()
     }
 
+    /// Jobs before this one.
+    #[must_use]
+    pub fn ahead(&self, sig: SigIx, key: Key, job: JobId) -> u64 {
+        self.sets.get(&sig).map_or(0, |set| set.range(..(key, job)).count() as u64)
+    }
+
+    /// All entries, signature by signature.
+    pub fn entries(&self) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
+        self.sets.iter().flat_map(|(sig, set)| set.iter().map(|(_, job)| (*job, *sig)))
+    }
+
     /// The smallest key over all signatures.
     #[must_use]
     pub fn head(&self) -> Option<Key> {

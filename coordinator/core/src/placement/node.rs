@@ -10,6 +10,7 @@ use rushes_shared::units::{Bytes, Millicores, MonoMs};
 
 use super::index::{Placed, speed_step};
 use crate::event::LinkId;
+use crate::health::{Health, History};
 use crate::order::fair::TenantIx;
 use crate::order::signature::{SigIx, Signature};
 use crate::promise::ledger::Power;
@@ -59,6 +60,10 @@ pub struct Node {
     pub draining: bool,
     /// Whether its lease has run out: it may be hung and has to show itself first.
     pub lapsed: bool,
+    /// How it stands.
+    pub health: Health,
+    /// The latest outcomes on it.
+    pub history: History,
     /// What is known of its speed, in thousandths; 1000 is what predictions are made for.
     pub speed_permille: u32,
     /// The signature that its free cores are kept for, and since when they should be free.
@@ -89,6 +94,8 @@ impl Node {
             leaving: false,
             draining: false,
             lapsed: false,
+            health: Health::Good,
+            history: History::default(),
             speed_permille: 1_000,
             reserved: None,
             holdings: BTreeMap::new(),
@@ -116,7 +123,12 @@ impl Node {
     /// Whether it gets new tasks.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.link.is_some() && !self.leaving && !self.draining && !self.lapsed
+        let is_trusted = match self.health {
+            Health::Good => true,
+            Health::Quarantined => false,
+            Health::Probed => self.holdings.is_empty(),
+        };
+        self.link.is_some() && !self.leaving && !self.draining && !self.lapsed && is_trusted
     }
 
     /// What it gets done while it is open, at its speed and at speed 1.
@@ -214,6 +226,18 @@ impl Node {
     #[must_use]
     pub fn used(&self) -> Demand {
         Demand { cpu: Millicores(self.cpu_used), memory: Bytes(self.memory_used) }
+    }
+
+    /// Whether a task of this signature would fit once a holding is gone.
+    #[must_use]
+    pub fn fits_without(&self, signature: &Signature, gone: &Holding) -> bool {
+        if signature.slot.is_light() {
+            return gone.slot.is_light();
+        }
+        let wanted = self.clamped(signature.demand());
+        !gone.slot.is_light()
+            && wanted.cpu.0 <= self.cpu_free() + gone.demand.cpu.0
+            && wanted.memory.0 <= self.memory_free() + gone.demand.memory.0
     }
 
     /// When this demand should fit, if nothing else is started here before.

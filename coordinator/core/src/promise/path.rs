@@ -110,6 +110,8 @@ mod tests {
         assert_eq!(path(5, 1_000).p50_ms, 6_000, "two rounds of the longest");
         assert_eq!(path(100, 500).p50_ms, 6_000, "nodes of half the speed");
         let done = [Left { stage: &b, open: 1, running_ms: Some(2_900) }];
-        assert_eq!(remaining(&done, predictor, Power { cores: 1_000, light: 0 }, 1_000).p50_ms, 300);
+        assert_eq!(remaining(&done, predictor, Power { cores: 1_000, light: 0 }, 1_000).p50_ms, 100);
+        let over = [Left { stage: &b, open: 1, running_ms: Some(3_100) }];
+        assert_eq!(remaining(&over, predictor, Power { cores: 1_000, light: 0 }, 1_000).p50_ms, 300);
     }
 }

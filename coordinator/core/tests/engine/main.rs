@@ -6,6 +6,8 @@ mod support;
 mod attempts;
 mod crashes;
 mod deadlines;
+mod explain;
+mod health;
 mod intake;
 mod order;
 mod outputs;

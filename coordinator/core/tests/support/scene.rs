@@ -76,6 +76,11 @@ impl Scene {
         self.rest();
     }
 
+    pub(crate) fn set_limit(&mut self, name: &str, most: Option<u32>) {
+        self.world.set_limit(name, most);
+        self.rest();
+    }
+
     pub(crate) fn dry_run(&mut self, spec: JobSpec) {
         self.world.dry_run(spec);
         self.rest();
@@ -138,6 +143,21 @@ impl Scene {
         let mut held = self.world.workers[&tell::worker(name)].held.iter();
         let found = held.find(|(_, h)| h.order.task == task && h.outcome.is_none());
         *found.unwrap_or_else(|| panic!("{name} does not run {task}")).0
+    }
+
+    /// Whether a worker runs a task.
+    pub(crate) fn runs(&self, name: char, task: &str) -> bool {
+        let task = tell::task(task);
+        let held = &self.world.workers[&tell::worker(name)].held;
+        held.values().any(|h| h.order.task == task && h.outcome.is_none())
+    }
+
+    /// The worker that runs a task.
+    #[track_caller]
+    pub(crate) fn runner(&self, task: &str) -> char {
+        let found = ('a'..='c')
+            .find(|name| self.world.workers.contains_key(&tell::worker(*name)) && self.runs(*name, task));
+        found.unwrap_or_else(|| panic!("nobody runs {task}"))
     }
 
     #[track_caller]

@@ -273,6 +273,11 @@ impl World {
         self.tell(Event::AmendAsked { reply, job, change: Box::new(change) });
     }
 
+    pub(crate) fn set_limit(&mut self, name: &str, most: Option<u32>) {
+        let reply = ReplyTo(self.number());
+        self.tell(Event::LimitSetAsked { reply, name: name.to_owned(), most });
+    }
+
     pub(crate) fn dry_run(&mut self, spec: JobSpec) {
         let reply = ReplyTo(self.number());
         let tenant = TenantId::default_tenant();

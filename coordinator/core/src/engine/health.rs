@@ -1,0 +1,174 @@
+//! Reacts to nodes and tasks that do not do as their peers: quarantine, second attempts for stragglers, stopped work for
+//! emergencies.
+
+use rushes_shared::failure::FailureClass;
+use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
+use rushes_shared::job::Class;
+
+use super::{Engine, Timer, Turn};
+use crate::event::{Command, Decision};
+use crate::explain::Because;
+use crate::health::Health;
+use crate::order::signature::{Closed, SigIx};
+
+/// Nodes among which work is looked for that can be stopped for an emergency.
+const MOST_PREEMPT_LOOKS: usize = 32;
+/// Jobs in the emergency lane for which work is stopped at once.
+const MOST_EMERGENCIES: usize = 8;
+
+impl Engine {
+    /// Takes in what an attempt says about its node. Failures that the task would have anywhere say nothing.
+    pub(super) fn note_outcome(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        task: TaskId,
+        failed: Option<FailureClass>,
+    ) {
+        if failed == Some(FailureClass::Permanent) {
+            return;
+        }
+        let policy = &self.policy.health;
+        let (most, limit) = (policy.window, policy.failed);
+        let noted = self.fleet.change(worker, |node| {
+            node.history.note(task, failed.is_some(), most);
+            match (node.health, failed) {
+                (Health::Probed, None) => {
+                    node.health = Health::Good;
+                    node.history.forget();
+                    node.history.quarantines = 0;
+                    (true, false)
+                }
+                (Health::Probed, Some(_)) => (false, true),
+                (Health::Good, _) => (false, node.history.failed() >= limit),
+                (Health::Quarantined, _) => (false, false),
+            }
+        });
+        let Some((readmitted, suspect)) = noted else { return };
+        if readmitted {
+            self.decided(turn, None, Decision::NodeReadmitted { worker });
+            self.node_changed(worker);
+        }
+        if suspect && self.others_do_better(worker) {
+            self.quarantine(turn, worker);
+        }
+    }
+
+    /// Whether the other nodes succeed at most of what they do: else the fault is not this node's.
+    fn others_do_better(&self, worker: WorkerId) -> bool {
+        let others = self.fleet.iter().filter(|(id, n)| **id != worker && n.health == Health::Good);
+        let (mut failed, mut succeeded) = (0, 0);
+        for (_, node) in others {
+            failed += node.history.failed();
+            succeeded += node.history.succeeded();
+        }
+        succeeded > 0 && succeeded >= failed * 3
+    }
+
+    fn quarantine(&mut self, turn: &mut Turn, worker: WorkerId) {
+        let (base, most) = (self.policy.health.quarantine_ms, self.policy.health.max_quarantine_ms);
+        let for_ms = self.fleet.change(worker, |node| {
+            let for_ms = base.saturating_mul(1 << node.history.quarantines.min(20)).min(most);
+            node.health = Health::Quarantined;
+            node.history.quarantines += 1;
+            for_ms
+        });
+        let Some(for_ms) = for_ms else { return };
+        self.node_closed(worker);
+        self.decided(turn, None, Decision::NodeQuarantined { worker, for_ms });
+        self.wake_at(turn.now.mono.plus(for_ms), Timer::Probation(worker));
+    }
+
+    /// A quarantined node gets one task to show itself.
+    pub(super) fn probation_due(&mut self, worker: WorkerId) {
+        let probed = self.fleet.change(worker, |node| {
+            let is_due = node.health == Health::Quarantined;
+            if is_due {
+                node.health = Health::Probed;
+                node.history.forget();
+            }
+            is_due
+        });
+        if probed == Some(true) {
+            self.node_changed(worker);
+        }
+    }
+
+    /// Looks at an attempt that has taken longer than nearly all should: at its job's tail a second one is started
+    /// elsewhere. The first one in wins.
+    pub(super) fn straggler_due(&mut self, turn: &mut Turn, task: TaskId, attempt: AttemptId) {
+        let Some(run) = self.runs.get(&task.job) else { return };
+        let Some(live) = run.live.get(&task.index) else { return };
+        let [only] = live.as_slice() else { return };
+        if only.attempt != attempt || !run.cancels.is_empty() {
+            return;
+        }
+        let (worker, since) = (only.worker, only.since);
+        let is_tail = run.stages.iter().all(|s| s.ready == 0);
+        let wall_ms = self.state.jobs[&task.job].stage_of(task.index).1.prediction.wall_ms;
+        let sig = run.stages.iter().find(|s| task.index < s.first + s.count).map(|s| s.sig);
+        let Some(sig) = sig else { return };
+        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
+        let elsewhere = if is_tail && self.limit_reached(task.job).is_none() {
+            self.fleet.is_able(&mut self.order.sigs, sig);
+            self.fleet.find(&self.order.sigs, sig, |id| id == worker || entry.is_bad_on(id))
+        } else {
+            None
+        };
+        let has_lease = |id: &WorkerId| self.fleet.get(id).is_some_and(|n| n.lease_until > turn.now.mono);
+        match elsewhere.filter(has_lease) {
+            Some(other) => {
+                let ran_ms = turn.now.wall.0.saturating_sub(since.0);
+                self.decided(turn, Some(task.job), Decision::TaskDoubled { task, worker, ran_ms });
+                self.launch(turn, task, (other, Because::Straggler), turn.now.mono);
+            }
+            None => self.wake_at(turn.now.mono.plus(wall_ms.max(1_000) / 2), Timer::Straggler(task, attempt)),
+        }
+    }
+
+    /// Stops the work that is cheapest to lose for tasks of the emergency lane that fit nowhere.
+    pub(super) fn preempt_for_emergencies(&mut self, turn: &mut Turn) {
+        for (job, sig) in self.order.emergencies(MOST_EMERGENCIES) {
+            let is_full = self.order.sigs.why_closed(sig) == Some(&Closed::Full);
+            let ready: u32 = self.runs[&job].stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();
+            while is_full && self.preempted_for(job) < ready as usize {
+                let Some((worker, attempt, task)) = self.cheapest_to_lose(turn, sig) else { break };
+                self.preempting.insert(attempt, job);
+                let live = self.take_live(worker, task, attempt).expect("it was just found live");
+                let lost_ms = turn.now.wall.0.saturating_sub(live.since.0);
+                self.command(turn, Command::CancelTask { worker, attempt });
+                self.decided(turn, Some(task.job), Decision::Preempted { task, by: job, lost_ms });
+                self.make_ready(turn.now.mono, task);
+            }
+        }
+    }
+
+    fn preempted_for(&self, job: JobId) -> usize {
+        self.preempting.values().filter(|by| **by == job).count()
+    }
+
+    /// The running attempt that has used the least CPU time of those whose end would make room.
+    fn cheapest_to_lose(&self, turn: &Turn, sig: SigIx) -> Option<(WorkerId, AttemptId, TaskId)> {
+        let signature = self.order.sigs.get(sig);
+        let mut best: Option<(u64, WorkerId, AttemptId, TaskId)> = None;
+        for id in self.fleet.able(signature, MOST_PREEMPT_LOOKS) {
+            let node = self.fleet.get(&id)?;
+            for (attempt, holding) in &node.holdings {
+                let Some(job) = self.state.jobs.get(&holding.task.job) else { continue };
+                if job.spec.class == Class::Emergency || !node.fits_without(signature, holding) {
+                    continue;
+                }
+                let live = self.runs[&holding.task.job].live.get(&holding.task.index);
+                let Some(live) = live.and_then(|l| l.iter().find(|l| l.attempt == *attempt)) else {
+                    continue;
+                };
+                let ran_ms = turn.now.wall.0.saturating_sub(live.since.0);
+                let lost = ran_ms.saturating_mul(u64::from(holding.demand.cpu.0.max(1_000)));
+                if best.is_none_or(|(least, ..)| lost < least) {
+                    best = Some((lost, id, *attempt, holding.task));
+                }
+            }
+        }
+        best.map(|(_, worker, attempt, task)| (worker, attempt, task))
+    }
+}

@@ -1,0 +1,127 @@
+//! What can be done to a job besides canceling it: changes, pause, another try, an explanation.
+
+use std::sync::Arc;
+
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpResponse, web};
+use rushes_core::event::Refusal;
+use rushes_shared::id::JobId;
+use rushes_shared::job::{JobChange, JobSpec};
+use rushes_shared::principal::{Principal, Role};
+use rushes_shared::request::{AmendRequest, Asking};
+use rushes_shared::view::{ExplainView, JobView, ProblemView, SubmittedView};
+
+use super::{READERS, job_id};
+use crate::api::auth::Caller;
+use crate::api::problem::Problem;
+use crate::api::{Api, body, views};
+use crate::farm::FarmError;
+
+/// Changes a job that has not ended: its class, priority, value, deadline, labels, or whether it is paused. The order
+/// follows at once, for what waits already too.
+#[utoipa::path(patch, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    request_body = AmendRequest,
+    responses((status = 200, body = JobView), (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It has ended"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(in crate::api) async fn amend(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+    bytes: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Submitter, Role::Operator])?;
+    let request: AmendRequest = body::json(&bytes, "invalid_change")?;
+    let asking = Asking { tenant: &by.tenant, now: api.now() };
+    let change = request.settle(asking).map_err(|bad| body::invalid("invalid_change", bad.to_string()))?;
+    changed(&api, by, job_id(&id)?, change).await
+}
+
+/// Starts nothing more of a job until it is resumed. What runs goes on.
+#[utoipa::path(post, path = "/v1/jobs/{id}/pause", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, body = JobView), (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It has ended"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(in crate::api) async fn pause(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Submitter, Role::Operator])?;
+    changed(&api, by, job_id(&id)?, JobChange { paused: Some(true), ..JobChange::default() }).await
+}
+
+/// Lets a paused job go on.
+#[utoipa::path(post, path = "/v1/jobs/{id}/resume", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, body = JobView), (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It has ended"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(in crate::api) async fn resume(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Submitter, Role::Operator])?;
+    changed(&api, by, job_id(&id)?, JobChange { paused: Some(false), ..JobChange::default() }).await
+}
+
+async fn changed(api: &Api, by: &Principal, id: JobId, change: JobChange) -> Result<HttpResponse, Problem> {
+    match api.parts.farm.amend(by, id, change).await {
+        Ok(()) => tracing::info!(principal = %by.name, job = %id, "job changed"),
+        Err(FarmError::Refused(Refusal::NoJob(_))) => return Err(has_ended(id, "be changed")),
+        Err(error) => return Err(error.into()),
+    }
+    let doc = api.parts.farm.job(by, id).await?;
+    Ok(HttpResponse::Ok().json(views::job(&doc, api.now(), api.parts.settings.max_tasks_shown)))
+}
+
+/// Submits a job that has ended once more, as a new job. A deadline that has passed is left out.
+#[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path, description = "The id of a job that has ended")),
+    responses((status = 201, body = SubmittedView, headers(("Location" = String, description = "The new job"))),
+        (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It has not ended"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json"), (status = "5XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(in crate::api) async fn retry(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Submitter])?;
+    let id = job_id(&id)?;
+    let doc = api.parts.farm.job(by, id).await?;
+    if doc.job.ended.is_none() {
+        let detail = format!("{id} has not ended; only a job that has ended can be tried again");
+        return Err(Problem::new(StatusCode::CONFLICT, "job_has_not_ended", detail));
+    }
+    if doc.job.tenant != by.tenant {
+        let detail =
+            format!("{id} belongs to tenant '{}'; retry it as one of its principals", doc.job.tenant);
+        return Err(Problem::new(StatusCode::FORBIDDEN, "other_tenant", detail));
+    }
+    let deadline = doc.job.spec.deadline.filter(|at| *at > api.now());
+    let spec = JobSpec { deadline, paused: false, ..doc.job.spec };
+    super::destinations_are_free(&api, &spec).await?;
+    let (new, created, forecast) = api.parts.farm.submit(by, spec, None).await?;
+    let forecast = views::forecast(forecast);
+    Ok(HttpResponse::Created()
+        .insert_header((header::LOCATION, format!("/v1/jobs/{new}")))
+        .json(SubmittedView { id: new, created, forecast }))
+}
+
+/// Explains a job that has not ended: what it waits for, its place, when it should be done, why it runs where it does,
+/// what was traded. Read from the scheduler's own decisions.
+#[utoipa::path(get, path = "/v1/jobs/{id}/explain", tag = "jobs", params(("id" = String, Path, description = "The job's id")),
+    responses((status = 200, body = ExplainView), (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It has ended"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(in crate::api) async fn explain(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    id: web::Path<String>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(READERS)?;
+    let id = job_id(&id)?;
+    let explanation = api.parts.farm.explain(by, id).await?;
+    let explanation = explanation.ok_or_else(|| has_ended(id, "be explained"))?;
+    Ok(HttpResponse::Ok().json(views::explanation(&explanation)))
+}
+
+fn has_ended(id: JobId, what: &str) -> Problem {
+    let detail = format!("{id} has ended; only a job that has not ended can {what}");
+    Problem::new(StatusCode::CONFLICT, "job_has_ended", detail)
+}

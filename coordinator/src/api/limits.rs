@@ -1,0 +1,81 @@
+//! Limits that operators set while the farm runs: of tenants, and by name.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web};
+use rushes_core::state::TenantLimits;
+use rushes_shared::id::TenantId;
+use rushes_shared::job::Priority;
+use rushes_shared::principal::Role;
+use rushes_shared::view::{NamedLimitView, ProblemView, TenantLimitsView};
+
+use super::auth::Caller;
+use super::problem::Problem;
+use super::{Api, body};
+
+/// Longest name of a limit, in bytes.
+const MAX_NAME: usize = 100;
+
+/// Sets a tenant's limits. They hold at once, and survive a restart.
+#[utoipa::path(put, path = "/v1/tenants/{tenant}/limits", tag = "limits", params(("tenant" = String, Path, description = "The tenant")),
+    request_body = TenantLimitsView,
+    responses((status = 200, body = TenantLimitsView), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn tenant(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    tenant: web::Path<String>,
+    bytes: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Admin])?;
+    let tenant: TenantId = tenant.parse().map_err(|e| Problem::parameter("tenant", e))?;
+    let asked: TenantLimitsView = body::json(&bytes, "invalid_limits")?;
+    if asked.weight.is_some_and(|w| !(1..=1_000).contains(&w)) {
+        return Err(body::invalid("invalid_limits", "weight: should be 1 to 1000"));
+    }
+    let priority = match asked.max_priority.map(Priority::new) {
+        Some(None) => return Err(body::invalid("invalid_limits", "max_priority: should be 0 to 100")),
+        Some(known) => known,
+        None => None,
+    };
+    let limits = move |usual: TenantLimits| TenantLimits {
+        weight: asked.weight.unwrap_or(usual.weight),
+        max_running: asked.max_running.unwrap_or(usual.max_running),
+        max_jobs: asked.max_jobs.unwrap_or(usual.max_jobs),
+        max_class: asked.max_class.unwrap_or(usual.max_class),
+        max_priority: priority.unwrap_or(usual.max_priority),
+        max_deadline_jobs: asked.max_deadline_jobs.unwrap_or(usual.max_deadline_jobs),
+    };
+    let set = api.parts.farm.set_tenant(tenant.clone(), limits).await?;
+    tracing::info!(principal = %by.name, %tenant, "limits of a tenant set");
+    Ok(HttpResponse::Ok().json(TenantLimitsView {
+        weight: Some(set.weight),
+        max_running: Some(set.max_running),
+        max_jobs: Some(set.max_jobs),
+        max_class: Some(set.max_class),
+        max_priority: Some(set.max_priority.value()),
+        max_deadline_jobs: Some(set.max_deadline_jobs),
+    }))
+}
+
+/// Sets a named limit, such as the number of a program's licences; without `most` it limits nothing. It holds at once,
+/// and survives a restart.
+#[utoipa::path(put, path = "/v1/limits/{name}", tag = "limits", params(("name" = String, Path, description = "The limit's name, as jobs have it")),
+    request_body = NamedLimitView,
+    responses((status = 200, body = NamedLimitView), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn named(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    name: web::Path<String>,
+    bytes: web::Bytes,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(&[Role::Operator])?;
+    let name = name.into_inner();
+    if name.is_empty() || name.len() > MAX_NAME || name.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        let detail = format!("1 to {MAX_NAME} bytes without spaces");
+        return Err(Problem::parameter("name", detail));
+    }
+    let limit: NamedLimitView = body::json(&bytes, "invalid_limits")?;
+    api.parts.farm.set_limit(name.clone(), limit.most).await?;
+    tracing::info!(principal = %by.name, name, most = limit.most, "named limit set");
+    Ok(HttpResponse::Ok().json(limit))
+}

@@ -1,0 +1,71 @@
+//! Where jobs stand, as JSON.
+
+use rushes_core::explain::{Bottleneck, Explanation, Running, StageWait};
+use rushes_core::promise::Forecast;
+use rushes_core::promise::trade::Trade;
+use rushes_shared::units::WallMs;
+use rushes_shared::view::{BottleneckView, ExplainView, ForecastView, PlacedView, TradeView, WaitView};
+
+pub(in crate::api) fn forecast(forecast: Forecast) -> ForecastView {
+    ForecastView {
+        expected_finish: forecast.expected_finish.map(WallMs::to_rfc3339),
+        can_keep: forecast.can_keep,
+    }
+}
+
+pub(super) fn trade(trade: &Trade) -> TradeView {
+    TradeView {
+        what: trade.what.to_string(),
+        stage: trade.stage,
+        at: trade.at.to_rfc3339(),
+        missing_ms: trade.missing_ms,
+        saved_ms: trade.saved_ms,
+        loss: trade.loss,
+        undone_at: trade.undone.map(WallMs::to_rfc3339),
+    }
+}
+
+pub(super) fn bottleneck(found: &Bottleneck) -> BottleneckView {
+    BottleneckView {
+        slot: found.slot,
+        jobs: found.jobs,
+        reason: found.why.name().to_owned(),
+        detail: found.why.to_string(),
+    }
+}
+
+pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
+    ExplainView {
+        id: it.job,
+        state: it.state,
+        class: it.class,
+        priority: it.priority,
+        standing: it.standing.as_str().to_owned(),
+        ahead: it.ahead,
+        forecast: forecast(it.forecast),
+        late_since: it.late_since.map(WallMs::to_rfc3339),
+        waits: it.waits.iter().map(wait).collect(),
+        running: it.running.iter().map(placed).collect(),
+        trades: it.trades.iter().map(trade).collect(),
+    }
+}
+
+fn wait(wait: &StageWait) -> WaitView {
+    WaitView {
+        stage: wait.stage,
+        slot: wait.slot,
+        tasks: wait.tasks,
+        reason: wait.why.name().to_owned(),
+        detail: wait.why.to_string(),
+    }
+}
+
+fn placed(running: &Running) -> PlacedView {
+    PlacedView {
+        task: running.task,
+        attempt: running.attempt.to_string(),
+        worker: running.worker,
+        because: running.because.to_string(),
+        expected_end: running.expected_end.map(WallMs::to_rfc3339),
+    }
+}

@@ -1,0 +1,150 @@
+//! Where jobs stand: forecasts, what they wait for, what was traded; limits that operators set.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::id::{JobId, TaskId, WorkerId};
+use crate::job::{Class, JobState};
+use crate::task::SlotKind;
+
+/// What the farm expects of a job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ForecastView {
+    /// When it should be done; absent where too little is known (no worker is there, or its input has not been probed).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_finish: Option<String>,
+    /// Whether its deadline can be kept; absent without a deadline, or where too little is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub can_keep: Option<bool>,
+}
+
+/// Something that was given up for a deadline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TradeView {
+    /// What, in words.
+    pub what: String,
+    /// The index of the stage that it changes.
+    pub stage: u32,
+    /// When.
+    pub at: String,
+    /// Why: how much was missing to the deadline, in milliseconds.
+    pub missing_ms: u64,
+    /// What it saves, in milliseconds of the stage's time.
+    pub saved_ms: u64,
+    /// Quality lost, in tenths of a point.
+    pub loss: u32,
+    /// When it was taken back, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undone_at: Option<String>,
+}
+
+/// Tasks that wait for the same thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct WaitView {
+    /// The stage's index.
+    pub stage: u32,
+    /// The slots that its tasks take.
+    pub slot: SlotKind,
+    /// How many tasks wait.
+    pub tasks: u32,
+    /// For what, for scripts: `stages`, `reattachment`, `room`, `reserved`, `no_node`, `limit`, `tenant_cap`,
+    /// `another_node`, `backoff`, `pause` or `turn`.
+    pub reason: String,
+    /// For what, in words.
+    pub detail: String,
+}
+
+/// An attempt that runs, and why where it does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PlacedView {
+    /// The task.
+    #[schema(value_type = String)]
+    pub task: TaskId,
+    /// The try.
+    pub attempt: String,
+    /// Where.
+    #[schema(value_type = String)]
+    pub worker: WorkerId,
+    /// Why there, in words.
+    pub because: String,
+    /// When it should end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_end: Option<String>,
+}
+
+/// Why a job is where it is, from the scheduler's own decisions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainView {
+    /// The job.
+    #[schema(value_type = String)]
+    pub id: JobId,
+    /// Its state.
+    pub state: JobState,
+    /// Its class.
+    pub class: Class,
+    /// Its priority, computed where its content's value decides.
+    pub priority: u8,
+    /// Where it stands: `not_queued`, `paused`, `emergency`, `at_risk`, `in_class`, `beyond_width` or `plain`.
+    pub standing: String,
+    /// Jobs ahead of it there.
+    pub ahead: u64,
+    /// What is expected of it.
+    pub forecast: ForecastView,
+    /// Since when its deadline is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_since: Option<String>,
+    /// What waits, and for what.
+    pub waits: Vec<WaitView>,
+    /// What runs, at most the first 100 attempts.
+    pub running: Vec<PlacedView>,
+    /// What was given up for the deadline, and taken back.
+    pub trades: Vec<TradeView>,
+}
+
+/// What holds work up over the whole farm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BottleneckView {
+    /// The slots that are wanted.
+    pub slot: SlotKind,
+    /// Jobs that wait.
+    pub jobs: u32,
+    /// For what, for scripts; see `explain`.
+    pub reason: String,
+    /// For what, in words.
+    pub detail: String,
+}
+
+/// A tenant's limits. Fields that are left out get the value that the configuration has for every tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TenantLimitsView {
+    /// Its share of a class beside other tenants' weights, 1 to 1000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub weight: Option<u32>,
+    /// Most tasks that run at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_running: Option<u32>,
+    /// Most jobs that have not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_jobs: Option<u64>,
+    /// The highest class that it may ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_class: Option<Class>,
+    /// The highest priority that it may ask for, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(maximum = 100)]
+    pub max_priority: Option<u8>,
+    /// Most jobs with a deadline that have not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deadline_jobs: Option<u64>,
+}
+
+/// A named limit, such as the licences of a program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NamedLimitView {
+    /// How many may be held at once; absent: it limits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u32>,
+}
