@@ -170,6 +170,20 @@ pub(crate) fn run(
     }
 }
 
+impl Drop for World<'_> {
+    /// A panic of the engine is a fault like a broken invariant: say how to have it again.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let (name, at) = (&self.scenario.name, self.agenda.now().s());
+            eprintln!(
+                "scenario '{name}', seed {}, {at:.6} s after its start; what happened before:",
+                self.seed
+            );
+            self.trace.recent().iter().for_each(|line| eprintln!("  {line}"));
+        }
+    }
+}
+
 impl<'a> World<'a> {
     fn new(scenario: &'a Scenario, seed: u64, policy: Policy, stopwatch: Option<Stopwatch>) -> Self {
         let mut nodes = Vec::new();

@@ -191,7 +191,7 @@ impl Engine {
             if !self.can_do_without(id, stage) {
                 return self.end_job(turn, id, JobState::Failed, Some(cause));
             }
-            self.go_on_without(turn, id, stage, cause);
+            self.go_on_without(turn, id, stage, &cause);
         }
     }
 
@@ -220,7 +220,7 @@ impl Engine {
         lost.iter().all(|i| stages[*i].optional) && keeps_some
     }
 
-    fn go_on_without(&mut self, turn: &mut Turn, id: JobId, stage: usize, cause: Failure) {
+    fn go_on_without(&mut self, turn: &mut Turn, id: JobId, stage: usize, cause: &Failure) {
         for lost in stages_behind(&self.state.jobs[&id].stages, stage) {
             let number = u32::try_from(lost).expect("a job has far fewer than 2^32 stages");
             self.emit(turn, Record::StageDropped { job: id, stage: number, at: turn.now.wall });

@@ -266,9 +266,13 @@ impl StageRun {
         }
     }
 
-    /// Whether nothing of it has been started.
+    /// Whether nothing of it has been started, as far as is known: a worker that has not re-attached yet may be on it.
     pub(super) fn is_untouched(&self) -> bool {
-        self.next == self.first && self.open == self.count && self.skip.is_empty() && self.returned.is_empty()
+        !self.is_held
+            && self.next == self.first
+            && self.open == self.count
+            && self.skip.is_empty()
+            && self.returned.is_empty()
     }
 
     /// Nothing of it is ready any more.

@@ -225,7 +225,11 @@ impl World<'_> {
                 let content = &self.scenario.content[upload.content];
                 self.ledger.runnable_changes([0, 0], upload.runnable(content));
             }
-            Record::Traded { job, .. } | Record::TradeUndone { job, .. } => self.traded(job),
+            Record::Traded { job, .. }
+            | Record::TradeUndone { job, .. }
+            | Record::StageDropped { job, .. } => {
+                self.stages_change(job);
+            }
             Record::AttemptFailed { .. } => self.ledger.attempt_failed(),
             Record::OutputPublished { job, output, artifact, .. } => {
                 let upload = &mut self.uploads[number(job) as usize];
@@ -247,7 +251,7 @@ impl World<'_> {
     }
 
     /// Stages are left out, or taken in again.
-    fn traded(&mut self, job: JobId) {
+    fn stages_change(&mut self, job: JobId) {
         let Some(stages) = self.disk.durable().jobs.get(&job).map(|j| &j.stages) else { return };
         let upload = &mut self.uploads[number(job) as usize];
         let content = &self.scenario.content[upload.content];
