@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use rushes_bench::{Bench, Better, Row};
-use rushes_sim::{OneTask, Report, Scenario, fewest_late};
+use rushes_sim::{OneTask, OrderRule, Report, Scenario, fewest_late};
 
 use crate::seeds;
 
@@ -70,10 +70,10 @@ fn late(report: &Report, from_s: f64) -> Option<(usize, usize)> {
 /// Over many small cases: the share in which the engine misses where nobody has to, and the share in which it misses
 /// more than the optimum.
 #[expect(clippy::cast_precision_loss, reason = "counts of cases")]
-fn compare(bench: &Bench, deadline: [f64; 2], apart_s: f64) -> Result<(f64, f64, f64)> {
+fn compare(bench: &Bench, deadline: [f64; 2], apart_s: f64, rule: OrderRule) -> Result<(f64, f64, f64)> {
     let (mut cases, mut free, mut needless, mut worse, mut extra) = (0.0, 0.0_f64, 0.0, 0.0, 0_i64);
     for (seed, jobs) in seeds(bench.runs(300)).zip((3..=8).cycle()) {
-        let report = rushes_sim::run(&case(jobs, deadline, apart_s)?, seed)?;
+        let report = rushes_sim::run_by(&case(jobs, deadline, apart_s)?, seed, rule)?;
         let Some((ours, best)) = late(&report, if apart_s > 0.0 { 0.0 } else { JOINS_S }) else { continue };
         cases += 1.0;
         if best == 0 {
@@ -89,12 +89,18 @@ fn compare(bench: &Bench, deadline: [f64; 2], apart_s: f64) -> Result<(f64, f64,
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let lower = |name: &str, value: f64| Row::of(name, "of 1", Better::Lower, &[value]);
-    let (needless, worse, _) = compare(bench, [1.0, 8.0], 0.0)?;
+    let (needless, worse, _) = compare(bench, [1.0, 8.0], 0.0, OrderRule::Value)?;
     bench.add(lower("all at once: misses where none is needed", needless).target(0.0));
     bench.add(lower("all at once: cases worse than the optimum", worse).target(0.05));
-    let (needless, worse, extra) = compare(bench, [1.2, 5.0], 35.0)?;
+    let (_, worse, _) = compare(bench, [1.0, 8.0], 0.0, OrderRule::Edf)?;
+    bench.add(lower("all at once: cases worse than the optimum, edf", worse));
+    let (needless, worse, extra) = compare(bench, [1.2, 5.0], 35.0, OrderRule::Value)?;
     bench.add(lower("one by one: misses where none is needed", needless));
     bench.add(lower("one by one: cases worse than the optimum", worse).target(0.05));
     bench.add(Row::of("one by one: more misses than the optimum", "jobs a case", Better::Lower, &[extra]));
+    let (_, worse, extra) = compare(bench, [1.2, 5.0], 35.0, OrderRule::Edf)?;
+    bench.add(lower("one by one: cases worse than the optimum, edf", worse));
+    let name = "one by one: more misses than the optimum, edf";
+    bench.add(Row::of(name, "jobs a case", Better::Lower, &[extra]));
     Ok(())
 }

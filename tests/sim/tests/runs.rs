@@ -10,6 +10,50 @@ fn scenario(name: &str) -> Scenario {
 }
 
 #[test]
+fn every_scenario_that_comes_along_is_valid_and_says_what_it_shows() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../configs/scenarios");
+    let mut count = 0;
+    for entry in std::fs::read_dir(&dir).expect("the directory is there") {
+        let path = entry.expect("it can be listed").path();
+        let scenario = Scenario::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let stem = path.file_stem().and_then(|s| s.to_str()).expect("its name is text");
+        assert_eq!(scenario.name, stem);
+        assert!(!scenario.about.is_empty());
+        count += 1;
+    }
+    assert!(count >= 7, "only {count} scenarios are there");
+}
+
+#[test]
+fn a_wrong_scenario_is_refused_with_the_place_and_what_would_be_right() {
+    let smoke =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../configs/scenarios/smoke.toml"));
+    let smoke = smoke.expect("it is there");
+    let lines = [
+        ("after = [\"probe\"]", "after = [\"prob\"]", "'prob' is not an earlier stage"),
+        ("count = [2, 6]", "count = [6, 2]", "[6, 2] should rise"),
+        ("load = 0.7", "load = 0.7\nper_hour = 3.0", "per_hour or load, not both"),
+        ("load = 0.7", "", "without one of them nothing arrives"),
+        ("cores = 16.0", "cores = 0.0", "node 'encode': cores: 0 should be above 0"),
+        ("hours = 1.0", "hours = 1.0\npolicy = { leas_ms = 1 }", "[policy] does not fit"),
+        ("cores = 16.0", "cores = 16.0\n[faults]\npartition_share = 2.0", "should be 0 to 1"),
+    ];
+    for (right, wrong, says) in lines {
+        let error = Scenario::parse(&smoke.replacen(right, wrong, 1)).expect_err(wrong).to_string();
+        assert!(error.contains(says), "{wrong}: {error}");
+    }
+}
+
+/// A bound on waiting that cannot hold is found out: the checks are not asleep.
+#[test]
+fn a_bound_that_does_not_hold_ends_the_run_with_its_name_and_seed() {
+    let mut smoke = scenario("smoke.toml");
+    smoke.waiting_bound_s.insert(rushes_shared::job::Class::Standard, 1.0);
+    let error = run(&smoke, 5).expect_err("more than a second is waited").to_string();
+    assert!(error.contains("waiting-is-bounded") && error.contains("seed 5"), "{error}");
+}
+
+#[test]
 fn a_seed_run_twice_gives_the_same_trace_and_figures() {
     let smoke = scenario("smoke.toml");
     let first = run(&smoke, 1).unwrap_or_else(|error| panic!("{error}"));
