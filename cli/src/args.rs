@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rushes_shared::encode::SpeedPreset;
-use rushes_shared::job::JobState;
+use rushes_shared::job::{Class, JobState};
 use rushes_shared::request::BitRate;
 
 /// Encodes media on a Rushes farm: submits jobs, follows them, fetches what they make.
@@ -67,7 +67,7 @@ pub(crate) enum Command {
     /// Encodes files to MP4 (H.264, AAC) and puts the results into a directory.
     #[command(after_help = ENCODE)]
     Encode(EncodeArgs),
-    /// Submits, shows and cancels jobs.
+    /// Submits, shows, changes, explains and cancels jobs.
     #[command(subcommand)]
     Job(JobCommand),
     /// Lists, drains, resumes and removes workers.
@@ -205,6 +205,9 @@ pub(crate) enum JobCommand {
         /// Sets a field of the job, such as priority=80 or outputs.0.video.crf=20; may be repeated.
         #[arg(long = "set", value_parser = pair, value_name = "FIELD=VALUE")]
         set: Vec<(String, String)>,
+        /// Only says when the job should be done and whether its deadline can be kept; submits nothing.
+        #[arg(long, conflicts_with = "wait")]
+        dry_run: bool,
         /// Makes a repeated submit the same submit. Default: a random key, which covers retries of this command.
         #[arg(long, value_name = "KEY")]
         idempotency_key: Option<String>,
@@ -223,6 +226,9 @@ pub(crate) enum JobCommand {
         /// Only jobs with this name.
         #[arg(long)]
         name: Option<String>,
+        /// Only jobs of this class: bulk, standard, premium or emergency.
+        #[arg(long, value_parser = class, value_name = "CLASS")]
+        class: Option<Class>,
         /// How many.
         #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
         limit: usize,
@@ -247,6 +253,34 @@ pub(crate) enum JobCommand {
         #[arg(required = true)]
         jobs: Vec<String>,
     },
+    /// Changes jobs that have not ended; the order follows at once.
+    #[command(
+        after_help = "Examples:\n  rushes job set last --priority 90\n  rushes job set JOB --class premium --deadline +2h\n  rushes job set JOB --deadline none --label show="
+    )]
+    Set(SetArgs),
+    /// Starts nothing more of jobs until they are resumed; what runs goes on.
+    Pause {
+        /// Job ids, or `last` for the newest.
+        #[arg(required = true)]
+        jobs: Vec<String>,
+    },
+    /// Lets paused jobs go on.
+    Resume {
+        /// Job ids, or `last` for the newest.
+        #[arg(required = true)]
+        jobs: Vec<String>,
+    },
+    /// Submits jobs that have ended once more, as new jobs.
+    Retry {
+        /// Job ids, or `last` for the newest.
+        #[arg(required = true)]
+        jobs: Vec<String>,
+    },
+    /// Says what a job waits for, its place, when it should be done, and why it runs where it does.
+    Explain {
+        /// The job's id, or `last` for the newest.
+        job: String,
+    },
     /// Prints news as it happens, of one job or of all.
     #[command(
         after_help = "Examples:\n  rushes job events last\n  rushes job events --output json | jq -r .type"
@@ -257,6 +291,26 @@ pub(crate) enum JobCommand {
     },
     /// Prints the JSON Schema of a job file.
     Schema,
+}
+
+/// `rushes job set`.
+#[derive(Debug, Args)]
+pub(crate) struct SetArgs {
+    /// Job ids, or `last` for the newest.
+    #[arg(required = true)]
+    pub(crate) jobs: Vec<String>,
+    /// Another class: bulk, standard, premium or emergency.
+    #[arg(long, value_parser = class, value_name = "CLASS")]
+    pub(crate) class: Option<Class>,
+    /// Another priority; higher is sooner.
+    #[arg(long, value_parser = clap::value_parser!(i64).range(0..=100), value_name = "N")]
+    pub(crate) priority: Option<i64>,
+    /// Another deadline: a time, a span from now such as +2h, or none.
+    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
+    pub(crate) deadline: Option<String>,
+    /// A label to set, KEY=VALUE; KEY= removes it; may be repeated.
+    #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
+    pub(crate) labels: Vec<(String, String)>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -301,6 +355,11 @@ fn state(text: &str) -> Result<JobState, String> {
         .map_err(|_| "use queued, running, succeeded, failed or canceled".to_owned())
 }
 
+fn class(text: &str) -> Result<Class, String> {
+    let found = Class::ALL.into_iter().find(|class| class.as_str() == text);
+    found.ok_or_else(|| "use bulk, standard, premium or emergency".to_owned())
+}
+
 fn bit_rate(text: &str) -> Result<BitRate, String> {
     let rate: BitRate = text.parse()?;
     if (16_000..=512_000).contains(&rate.0) { Ok(rate) } else { Err("should be 16k to 512k".to_owned()) }
@@ -330,6 +389,7 @@ mod tests {
             error(&["rushes", "encode", "a", "-o", "b", "--audio-bitrate", "8k"]).contains("16k to 512k")
         );
         assert!(error(&["rushes", "job", "list", "--state", "done"]).contains("use queued"));
+        assert!(error(&["rushes", "job", "set", "j", "--class", "gold"]).contains("use bulk"));
         assert!(error(&["rushes", "job", "submit", "f", "--set", "x"]).contains("KEY=VALUE"));
     }
 }

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rushes_shared::id::JobId;
+use rushes_shared::request::AmendRequest;
 use rushes_shared::view::{
-    JobList, JobView, ProblemView, RemovedWorkerView, StatusView, SubmittedView, UploadRequest, UploadView,
-    WorkerList, WorkerView,
+    ExplainView, ForecastView, JobList, JobView, ProblemView, RemovedWorkerView, StatusView, SubmittedView,
+    UploadRequest, UploadView, WorkerList, WorkerView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -116,6 +117,31 @@ impl Client {
         self.post(&format!("/v1/jobs/{id}/cancel"), &serde_json::json!({}))
     }
 
+    /// What would come of a submit.
+    pub(crate) fn dry_run(&self, content_type: &str, document: &str) -> Result<ForecastView, Fault> {
+        let headers = [("content-type", content_type)];
+        self.answer(self.call("POST", "/v1/jobs?dry_run=true", &headers, document.as_bytes())?)
+    }
+
+    pub(crate) fn amend(&self, id: JobId, request: &AmendRequest) -> Result<JobView, Fault> {
+        let bytes = serde_json::to_vec(request).map_err(|e| Fault::local("cannot write the request", e))?;
+        let headers = [("content-type", "application/json")];
+        self.answer(self.call("PATCH", &format!("/v1/jobs/{id}"), &headers, &bytes)?)
+    }
+
+    pub(crate) fn set_paused(&self, id: JobId, paused: bool) -> Result<JobView, Fault> {
+        let verb = if paused { "pause" } else { "resume" };
+        self.post(&format!("/v1/jobs/{id}/{verb}"), &serde_json::json!({}))
+    }
+
+    pub(crate) fn retry(&self, id: JobId) -> Result<SubmittedView, Fault> {
+        self.post(&format!("/v1/jobs/{id}/retry"), &serde_json::json!({}))
+    }
+
+    pub(crate) fn explain(&self, id: JobId) -> Result<ExplainView, Fault> {
+        self.get(&format!("/v1/jobs/{id}/explain"))
+    }
+
     pub(crate) fn workers(&self) -> Result<WorkerList, Fault> {
         self.get("/v1/workers")
     }
@@ -191,7 +217,7 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let bad = |e: &dyn std::fmt::Display| Fault::Usage(format!("cannot ask {}: {e}", self.url));
-        let result = if method == "POST" {
+        let result = if matches!(method, "POST" | "PATCH") {
             self.api.run(request.body(body).map_err(|e| bad(&e))?)
         } else {
             self.api.run(request.body(()).map_err(|e| bad(&e))?)

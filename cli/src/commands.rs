@@ -88,6 +88,14 @@ fn status(farm: &FarmArgs) -> Result<Ending, Fault> {
             status_of_workers(&status),
             status_of_jobs(&status),
         );
+        for limit in status.bottlenecks.iter().take(3) {
+            text.push_str(&format!(
+                "held up      {} jobs want {} slots: {}\n",
+                limit.jobs,
+                limit.slot.as_str(),
+                limit.detail
+            ));
+        }
         if !status.tasks.is_empty() {
             let rows: Vec<Vec<Cell>> = status
                 .tasks
@@ -112,6 +120,9 @@ fn status_of_workers(status: &StatusView) -> String {
     }
     if status.workers_silent > 0 {
         parts.push(format!("{} not answering", status.workers_silent));
+    }
+    if status.workers_quarantined > 0 {
+        parts.push(format!("{} in quarantine", status.workers_quarantined));
     }
     if parts.is_empty() {
         parts

@@ -46,6 +46,67 @@ fn a_job_is_submitted_once_shown_listed_and_canceled() {
 }
 
 #[test]
+fn a_job_is_changed_paused_explained_and_tried_again() {
+    let farm = Coordinator::start(&[]);
+    let id = submit(&farm);
+    let path = format!("/v1/jobs/{id}");
+    let patch = |body: &str| farm.send("PATCH", &path, &[("content-type", "application/json")], body);
+    let changed =
+        patch(r#"{"class": "premium", "priority": 80, "deadline": "+2h", "labels": {"project": ""}}"#);
+    assert_eq!(changed.status, 200, "{changed:?}");
+    let job = changed.json();
+    assert_eq!((&job["class"], &job["priority"]), (&json!("premium"), &json!(80)));
+    assert!(job["deadline"].is_string() && job["labels"] == json!({}), "{job}");
+    patch("{}").is_problem(422, "invalid_change");
+    patch(r#"{"priority": 101}"#).is_problem(422, "invalid_change");
+    let count = |query: &str| farm.get(&format!("/v1/jobs?{query}")).json()["items"].as_array().map(Vec::len);
+    assert_eq!([count("class=premium"), count("class=bulk")], [1, 0].map(Some));
+
+    let explained = farm.get(&format!("{path}/explain")).json();
+    assert_eq!((&explained["priority"], &explained["standing"]), (&json!(80), &json!("in_class")));
+    assert_eq!(explained["waits"][0]["reason"], "no_node", "{explained}");
+    let paused = farm.post(&format!("{path}/pause"), "").json();
+    assert_eq!(paused["paused"], true);
+    assert_eq!(farm.get(&format!("{path}/explain")).json()["standing"], "paused");
+    assert_eq!(farm.post(&format!("{path}/resume"), "").json()["paused"], false);
+
+    farm.post(&format!("{path}/retry"), "").is_problem(409, "job_has_not_ended");
+    farm.post(&format!("{path}/cancel"), "");
+    patch(r#"{"priority": 1}"#).is_problem(409, "job_has_ended");
+    farm.get(&format!("{path}/explain")).is_problem(409, "job_has_ended");
+    let again = farm.post(&format!("{path}/retry"), "");
+    assert_eq!(again.status, 201, "{again:?}");
+    let new = farm.get(&format!("/v1/jobs/{}", again.json()["id"].as_str().expect("an id"))).json();
+    assert_eq!((&new["class"], &new["priority"], &new["name"]), (&json!("premium"), &json!(80), &json!("n")));
+    assert_ne!(new["id"], json!(id));
+}
+
+#[test]
+fn a_dry_run_submits_nothing_and_limits_hold_at_once() {
+    let farm = Coordinator::start(&[]);
+    let dry = farm.post("/v1/jobs?dry_run=true", NOOP);
+    assert_eq!((dry.status, dry.json()), (200, json!({})), "without a worker nothing can be said");
+    farm.post("/v1/jobs?dry=true", NOOP).is_problem(400, "bad_parameter");
+    assert_eq!(farm.get("/v1/jobs").json()["items"], json!([]));
+
+    let put = |path: &str, body: &str| farm.send("PUT", path, &[("content-type", "application/json")], body);
+    let set = put("/v1/tenants/default/limits", r#"{"max_class": "standard", "max_jobs": 1}"#);
+    assert_eq!((set.status, &set.json()["weight"]), (200, &json!(100)));
+    put("/v1/tenants/default/limits", r#"{"weight": 0}"#).is_problem(422, "invalid_limits");
+    farm.post("/v1/jobs?dry_run=true", r#"{"kind": "noop", "class": "premium"}"#)
+        .is_problem(403, "class_too_high");
+    submit(&farm);
+    farm.post("/v1/jobs", NOOP).is_problem(429, "tenant_full");
+
+    assert_eq!(put("/v1/tenants/default/limits", "{}").status, 200);
+    assert_eq!(put("/v1/limits/dolby", r#"{"most": 1}"#).status, 200);
+    let greedy = r#"{"kind": "noop", "limits": {"dolby": 2}}"#;
+    farm.post("/v1/jobs", greedy).is_problem(422, "limit_too_low");
+    assert_eq!(put("/v1/limits/dolby", "{}").status, 200);
+    assert_eq!(farm.post("/v1/jobs", greedy).status, 201);
+}
+
+#[test]
 fn two_keys_for_one_request_are_refused() {
     let farm = Coordinator::start(&[]);
     let keys = |pair: [&'static str; 2]| pair.map(|key| ("idempotency-key", key));

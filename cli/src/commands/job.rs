@@ -2,6 +2,7 @@
 
 mod document;
 mod events;
+mod handles;
 mod shown;
 
 use std::io::{Read, Write};
@@ -9,7 +10,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rushes_shared::id::JobId;
-use rushes_shared::job::JobState;
 use rushes_shared::request::{Format, job_schema};
 use rushes_shared::view::{JobView, TaskView};
 
@@ -32,10 +32,28 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
     }
     let client = client(farm)?;
     match command {
-        JobCommand::Submit { file, wait, set, idempotency_key } => {
-            submit(farm, &client, &file, &set, idempotency_key, wait)
+        JobCommand::Submit { file, wait, set, dry_run, idempotency_key } => {
+            let (content_type, text) = document_of(&file, &set)?;
+            if dry_run {
+                let forecast = client.dry_run(content_type, &text)?;
+                print(farm, &forecast, || handles::forecast(&forecast));
+                return Ok(Ending::Ok);
+            }
+            submit(farm, &client, (content_type, &text), idempotency_key, wait)
         }
-        JobCommand::List { state, labels, name, limit } => list(farm, &client, state, &labels, name, limit),
+        JobCommand::List { state, labels, name, class, limit } => {
+            let mut query: Vec<(&str, String)> = Vec::new();
+            query.extend(state.map(|s| ("state", s.as_str().to_owned())));
+            query.extend(labels.iter().map(|(k, v)| ("label", format!("{k}:{v}"))));
+            query.extend(name.map(|name| ("name", name)));
+            query.extend(class.map(|class| ("class", class.as_str().to_owned())));
+            list(farm, &client, &query, limit)
+        }
+        JobCommand::Set(args) => handles::set(farm, &client, args),
+        JobCommand::Pause { jobs } => handles::pause(farm, &client, &jobs, true),
+        JobCommand::Resume { jobs } => handles::pause(farm, &client, &jobs, false),
+        JobCommand::Retry { jobs } => handles::retry(farm, &client, &jobs),
+        JobCommand::Explain { job } => handles::explain(farm, &client, &job),
         JobCommand::Show { job } => {
             let mut job = client.job(select(&client, &job)?)?;
             if farm.output == Output::Text {
@@ -82,14 +100,8 @@ fn select(client: &Client, selector: &str) -> Result<JobId, Fault> {
         .ok_or_else(|| Fault::Usage("there is no job yet; 'rushes job submit JOB.toml' makes one".to_owned()))
 }
 
-fn submit(
-    farm: &FarmArgs,
-    client: &Client,
-    file: &Path,
-    set: &[(String, String)],
-    key: Option<String>,
-    wait: bool,
-) -> Result<Ending, Fault> {
+/// A job document, with what is to be set in it, and its content type.
+fn document_of(file: &Path, set: &[(String, String)]) -> Result<(&'static str, String), Fault> {
     let text = if file == Path::new("-") {
         let mut text = String::new();
         std::io::stdin()
@@ -100,16 +112,24 @@ fn submit(
         std::fs::read_to_string(file)
             .map_err(|e| Fault::local(format!("cannot read {}", file.display()), e))?
     };
-    let (content_type, document) = if set.is_empty() {
-        match Format::guess(&text) {
-            Format::Json => ("application/json", text),
-            Format::Toml => ("application/toml", text),
-        }
-    } else {
-        ("application/json", document::changed(&text, set)?.to_string())
-    };
+    if !set.is_empty() {
+        return Ok(("application/json", document::changed(&text, set)?.to_string()));
+    }
+    Ok(match Format::guess(&text) {
+        Format::Json => ("application/json", text),
+        Format::Toml => ("application/toml", text),
+    })
+}
+
+fn submit(
+    farm: &FarmArgs,
+    client: &Client,
+    (content_type, document): (&str, &str),
+    key: Option<String>,
+    wait: bool,
+) -> Result<Ending, Fault> {
     let key = key.map_or_else(random_text, Ok)?;
-    let submitted = client.submit(content_type, &document, &key)?;
+    let submitted = client.submit(content_type, document, &key)?;
     if wait {
         if farm.output == Output::Text && !farm.quiet {
             eprintln!("{}", submitted.id);
@@ -168,22 +188,11 @@ fn cancel(farm: &FarmArgs, client: &Client, selectors: &[String]) -> Result<Endi
     Ok(first_fault.unwrap_or(Ending::Ok))
 }
 
-fn list(
-    farm: &FarmArgs,
-    client: &Client,
-    state: Option<JobState>,
-    labels: &[(String, String)],
-    name: Option<String>,
-    limit: usize,
-) -> Result<Ending, Fault> {
-    let mut query: Vec<(&str, String)> = Vec::new();
-    query.extend(state.map(|s| ("state", s.as_str().to_owned())));
-    query.extend(labels.iter().map(|(k, v)| ("label", format!("{k}:{v}"))));
-    query.extend(name.map(|name| ("name", name)));
+fn list(farm: &FarmArgs, client: &Client, query: &[(&str, String)], limit: usize) -> Result<Ending, Fault> {
     let mut jobs: Vec<JobView> = Vec::new();
     let mut cursor = None;
     while jobs.len() < limit {
-        let mut page = query.clone();
+        let mut page = query.to_vec();
         page.push(("limit", (limit - jobs.len()).clamp(1, 500).to_string()));
         page.extend(cursor.take().map(|cursor| ("cursor", cursor)));
         let list = client.jobs(&page)?;

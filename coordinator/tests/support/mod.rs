@@ -205,7 +205,7 @@ impl Caller {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let result = if ["POST", "PUT"].contains(&method) {
+        let result = if ["POST", "PUT", "PATCH"].contains(&method) {
             self.agent.run(request.body(body).expect("a request"))
         } else {
             self.agent.run(request.body(()).expect("a request"))

@@ -38,8 +38,19 @@ pub(super) fn whole(job: &JobView) -> String {
     line("kind", job.kind.as_str());
     line("state", &toned(job.state.as_str(), report::tone(job.state), colours));
     line("tenant", &format!("{}, submitted by {}", job.tenant, job.submitter));
-    line("priority", &job.priority.to_string());
+    line("class", job.class.as_str());
+    let by_value = if job.value.is_some() {
+        "computed from the content's value".to_owned()
+    } else {
+        job.priority.to_string()
+    };
+    line("priority", &by_value);
+    line("paused", if job.paused { "yes; 'rushes job resume' lets it go on" } else { "" });
     line("deadline", &job.deadline.as_deref().map(words::time).unwrap_or_default());
+    line(
+        "late",
+        &job.late_since.as_deref().map(|at| format!("since {}", words::time(at))).unwrap_or_default(),
+    );
     let labels: Vec<String> = job.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     line("labels", &labels.join(" "));
     line("submitted", &words::time(&job.submitted_at));
