@@ -24,5 +24,17 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     bench.add(row.target(10.0));
     bench.add(Row::of("engine events simulated", "events/s", Better::Higher, &rates));
     bench.add(Row::of("core time on kept results", "of 1", Better::Higher, &kept));
+    let cost = rushes_sim::measure(&scenario, crate::FIRST_SEED)?;
+    for (kind, ns) in [
+        ("a submit", cost.submit_ns),
+        ("a start", cost.started_ns),
+        ("a word of progress", cost.progress_ns),
+        ("the end of a task", cost.ended_ns),
+        ("a heartbeat", cost.heartbeat_ns),
+        ("a timer", cost.timer_ns),
+    ] {
+        #[expect(clippy::cast_precision_loss, reason = "nanoseconds of one event")]
+        bench.add(Row::of(format!("engine's own time for {kind}"), "ns", Better::Lower, &[ns as f64]));
+    }
     Ok(())
 }

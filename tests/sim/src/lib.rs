@@ -56,14 +56,19 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Report, SimError> {
     world::run(scenario, seed, policy, None).map(|(report, _)| report)
 }
 
-/// Runs a scenario with another rule of order than its policy has, everything else the same: a baseline.
+/// Runs a scenario with another rule of order than its policy has, everything else the same: a baseline. The scenario's
+/// bounds on waiting are for its own rule.
 ///
 /// # Errors
 /// As [`run`].
 pub fn run_by(scenario: &Scenario, seed: u64, rule: OrderRule) -> Result<Report, SimError> {
     let mut policy = scenario.engine_policy()?;
+    let mut scenario = scenario.clone();
+    if policy.order.rule != rule {
+        scenario.waiting_bound_s.clear();
+    }
     policy.order.rule = rule;
-    world::run(scenario, seed, policy, None).map(|(report, _)| report)
+    world::run(&scenario, seed, policy, None).map(|(report, _)| report)
 }
 
 /// Runs a scenario and measures what its events cost the engine on this machine: its cost table with the engine's own
