@@ -28,18 +28,20 @@ use crate::clock::Clock;
 use crate::depot_client::DepotFront;
 use crate::link_actor::LinkOrder;
 use crate::store::{ArchiveDoc, Batch, StoreHandle, SubmitError};
-use crate::telemetry;
+use crate::telemetry::{self, Meters};
 
 use links::Links;
 
 pub use messages::{
-    Farewell, Happened, Inspect, LinkClosed, LinkOpened, News, Overload, Removed, Request, View,
+    Farewell, Happened, HappenedAll, Inspect, LinkClosed, LinkOpened, News, Overload, Removed, Request, View,
     WorkerRemoved, tell,
 };
 
 /// Batches that may wait behind a full store before requests are refused. What workers say is always taken in; it is
 /// bounded by what they run.
 const MAX_BACKLOG: usize = 1_024;
+/// Records of events that came together share a batch up to this size, in bytes.
+const SHARED_BATCH: usize = 256 << 10;
 
 /// The actor.
 pub struct EngineActor {
@@ -50,6 +52,8 @@ pub struct EngineActor {
     confirmed: watch::Receiver<Seq>,
     /// The sequence number that the next batch is appended behind.
     sent: Seq,
+    /// What the present message has led to so far, and its size in bytes.
+    open: (Batch, usize),
     /// Batches that found the store's queue full.
     backlog: VecDeque<Batch>,
     gated: VecDeque<Gated>,
@@ -61,6 +65,7 @@ pub struct EngineActor {
     depot: DepotFront,
     news: broadcast::Sender<News>,
     news_count: u64,
+    meters: Meters,
     alarm: Option<(MonoMs, SpawnHandle)>,
     first: Option<Effects>,
 }
@@ -121,6 +126,7 @@ impl EngineActor {
                 store,
                 confirmed,
                 sent: tail,
+                open: (Batch { epoch, expected: tail, records: Vec::new(), archive: Vec::new() }, 0),
                 backlog: VecDeque::new(),
                 gated: VecDeque::new(),
                 ending: BTreeMap::new(),
@@ -131,6 +137,7 @@ impl EngineActor {
                 depot,
                 news,
                 news_count: 0,
+                meters: Meters::default(),
                 alarm: None,
                 first: Some(effects),
             }
@@ -139,31 +146,45 @@ impl EngineActor {
 
     fn take_in(&mut self, event: Event, ctx: &mut Context<Self>) {
         let effects = self.engine.handle(self.clock.now(), event);
-        self.carry_out(effects, ctx);
+        self.note(effects);
+        self.settle(ctx);
     }
 
-    fn carry_out(&mut self, effects: Effects, ctx: &mut Context<Self>) {
+    /// Enters what an event led to; [`Self::settle`] carries it out.
+    fn note(&mut self, effects: Effects) {
         let Effects { records, archive, commands } = effects;
-        if !records.is_empty() {
-            let bytes =
-                |r: &record::Record| record::to_bytes(r).expect("a record the engine made fits its limit");
-            let doc = |j: &Box<rushes_core::job::Job>| {
-                // Thousands of tasks that each failed at length could be too much; what failed stays, the detail goes.
-                let doc = record::to_bytes(&**j).or_else(|_| record::to_bytes(&j.without_details()));
-                ArchiveDoc { key: j.id.0, doc: doc.expect("a job without details fits its limit") }
-            };
-            let batch = Batch {
-                epoch: self.epoch,
-                expected: self.sent,
-                records: records.iter().map(bytes).collect(),
-                archive: archive.iter().map(doc).collect(),
-            };
-            self.sent = Seq(self.sent.0 + records.len() as u64);
-            self.ending.extend(archive.iter().map(|job| (job.id, self.sent)));
-            self.backlog.push_back(batch);
-            self.feed_store();
+        let (batch, size) = &mut self.open;
+        for record in &records {
+            let bytes = record::to_bytes(record).expect("a record the engine made fits its limit");
+            *size += bytes.len();
+            batch.records.push(bytes);
         }
+        for job in &archive {
+            // Thousands of tasks that each failed at length could be too much; what failed stays, the detail goes.
+            let doc = record::to_bytes(&**job).or_else(|_| record::to_bytes(&job.without_details()));
+            let doc = doc.expect("a job without details fits its limit");
+            *size += doc.len();
+            batch.archive.push(ArchiveDoc { key: job.id.0, doc });
+        }
+        self.sent = Seq(self.sent.0 + records.len() as u64);
+        self.ending.extend(archive.iter().map(|job| (job.id, self.sent)));
         self.gated.extend(commands);
+        if self.open.1 > SHARED_BATCH {
+            self.close_batch();
+        }
+    }
+
+    fn close_batch(&mut self) {
+        let next = Batch { epoch: self.epoch, expected: self.sent, records: Vec::new(), archive: Vec::new() };
+        let (batch, _) = std::mem::replace(&mut self.open, (next, 0));
+        if !batch.records.is_empty() {
+            self.backlog.push_back(batch);
+        }
+    }
+
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        self.close_batch();
+        self.feed_store();
         self.release(ctx);
         self.set_alarm(ctx);
     }
@@ -197,6 +218,7 @@ impl EngineActor {
             let gated = self.gated.pop_front().expect("the front was just seen");
             self.execute(gated.command, ctx);
         }
+        self.links.flush();
     }
 
     fn execute(&mut self, command: Command, ctx: &mut Context<Self>) {
@@ -235,11 +257,13 @@ impl EngineActor {
     }
 
     fn announce(&mut self, event: FarmEvent) {
-        telemetry::count(&event);
+        self.meters.count(&event);
         telemetry::log(&event);
         self.news_count += 1;
-        // Nobody listening is no error.
-        drop(self.news.send(Arc::new((self.news_count, event))));
+        if self.news.receiver_count() > 0 {
+            // The last listener may have gone just now.
+            drop(self.news.send(Arc::new((self.news_count, event))));
+        }
     }
 
     fn set_alarm(&mut self, ctx: &mut Context<Self>) {
@@ -280,7 +304,8 @@ impl Actor for EngineActor {
         let changes = tokio_stream(self.confirmed.clone());
         ctx.add_stream(changes);
         if let Some(effects) = self.first.take() {
-            self.carry_out(effects, ctx);
+            self.note(effects);
+            self.settle(ctx);
         }
     }
 }
@@ -311,6 +336,19 @@ impl Handler<Happened> for EngineActor {
 
     fn handle(&mut self, message: Happened, ctx: &mut Self::Context) {
         self.take_in(message.0, ctx);
+    }
+}
+
+impl Handler<HappenedAll> for EngineActor {
+    type Result = ();
+
+    fn handle(&mut self, message: HappenedAll, ctx: &mut Self::Context) {
+        let now = self.clock.now();
+        for event in message.0 {
+            let effects = self.engine.handle(now, event);
+            self.note(effects);
+        }
+        self.settle(ctx);
     }
 }
 

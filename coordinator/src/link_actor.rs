@@ -1,9 +1,10 @@
-//! One worker's connection: its control stream and one stream per task.
+//! One worker's connection: its control stream, one stream per task, and the lane of tasks that the worker answers itself.
 //!
 //! The actor only passes orders on; each stream has a small task of its own that reads replies into the engine and
 //! pauses when the engine is busy.
 
 mod control;
+mod lane;
 mod task_stream;
 
 use std::collections::BTreeMap;
@@ -17,10 +18,10 @@ use rushes_net::endpoint::refuse;
 use rushes_net::ticket::TicketKey;
 use rushes_shared::artifact::Location;
 use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
-use rushes_shared::task::TaskOrder;
+use rushes_shared::task::{TaskOrder, TaskWork};
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
-use rushes_shared::wire::{TaskBound, WorkerBound, close};
+use rushes_shared::wire::{LaneOrder, TaskBound, WorkerBound, close};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -28,6 +29,7 @@ use crate::clock::Clock;
 use crate::engine_actor::EngineActor;
 
 use control::Word;
+use lane::LaneWord;
 use task_stream::{TaskStream, TaskWord};
 
 pub use control::serve;
@@ -58,9 +60,13 @@ pub struct FarmFacts {
     pub clock: Clock,
 }
 
-/// An order from the engine.
+/// Orders from the engine, as many as left it together.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
+pub struct LinkOrders(pub Vec<LinkOrder>);
+
+/// An order from the engine.
+#[derive(Debug)]
 pub enum LinkOrder {
     /// Answer the hello.
     Welcome {
@@ -108,6 +114,8 @@ pub struct LinkActor {
     engine: Addr<EngineActor>,
     farm: Arc<FarmFacts>,
     tasks: BTreeMap<AttemptId, mpsc::Sender<TaskWord>>,
+    /// Opened when it is first needed.
+    lane: Option<mpsc::Sender<LaneWord>>,
 }
 
 /// A task's stream has ended.
@@ -123,11 +131,28 @@ impl LinkActor {
         }
     }
 
+    /// An attempt without a stream of its own is on the lane, or over.
     fn tell_task(&mut self, attempt: AttemptId, word: TaskWord) {
-        if let Some(queue) = self.tasks.get(&attempt)
-            && queue.try_send(word).is_err()
-        {
+        let Some(queue) = self.tasks.get(&attempt) else {
+            if self.lane.is_some() {
+                self.say_on_lane(match word {
+                    TaskWord::Cancel => LaneWord::Cancel(attempt),
+                    TaskWord::Collect => LaneWord::Collected(attempt),
+                });
+            }
+            return;
+        };
+        if queue.try_send(word).is_err() {
             self.tasks.remove(&attempt);
+        }
+    }
+
+    fn say_on_lane(&mut self, word: LaneWord) {
+        let lane = self
+            .lane
+            .get_or_insert_with(|| lane::open(self.connection.clone(), self.worker, self.engine.clone()));
+        if lane.try_send(word).is_err() {
+            self.connection.close(VarInt::from_u32(close::PROTOCOL), b"the worker does not read its lane");
         }
     }
 
@@ -173,10 +198,18 @@ impl Actor for LinkActor {
     type Context = Context<Self>;
 }
 
-impl Handler<LinkOrder> for LinkActor {
+impl Handler<LinkOrders> for LinkActor {
     type Result = ();
 
-    fn handle(&mut self, order: LinkOrder, ctx: &mut Self::Context) {
+    fn handle(&mut self, orders: LinkOrders, ctx: &mut Self::Context) {
+        for order in orders.0 {
+            self.carry_out(order, ctx);
+        }
+    }
+}
+
+impl LinkActor {
+    fn carry_out(&mut self, order: LinkOrder, ctx: &mut Context<Self>) {
         match order {
             LinkOrder::Welcome { give_up, draining } => {
                 self.say(WorkerBound::Welcome {
@@ -192,6 +225,10 @@ impl Handler<LinkOrder> for LinkActor {
             }
             LinkOrder::Start(order) => {
                 let (task, attempt) = (order.task, order.attempt);
+                if let TaskWork::Noop { hold_ms, .. } = order.work {
+                    let hold_ms = u64::from(hold_ms);
+                    return self.say_on_lane(LaneWord::Start(LaneOrder { task, attempt, hold_ms }));
+                }
                 let first = self.start_word(*order);
                 self.open(ctx, task, attempt, first);
             }

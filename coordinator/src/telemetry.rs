@@ -1,11 +1,14 @@
 //! Metrics and logs. Metrics are derived from the engine's news and never read back.
 
 use anyhow::Context;
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use prometheus::Registry;
 use rushes_core::event::{FarmEvent, FarmNews};
 use rushes_core::summary::FarmDoc;
 use rushes_shared::id::TenantId;
+use rushes_shared::task::TaskKind;
 
 /// Bucket bounds for times from a dispatch to a film, in seconds.
 const SECONDS: &[f64] = &[
@@ -109,6 +112,13 @@ pub fn log(event: &FarmEvent) {
             tracing::warn!(job, state = state.as_str(), total_ms, code, %failure, "job ended");
         }
         FarmNews::Decided(decision) => tracing::info!(job, decision = decision.name(), "{decision}"),
+        // They come by the thousand a second and do nothing.
+        FarmNews::TaskDispatched { task, kind: TaskKind::Noop, attempt, worker, queued_ms } => {
+            tracing::debug!(job, %task, %attempt, %worker, kind = "noop", queued_ms, "task dispatched");
+        }
+        FarmNews::TaskSucceeded { task, kind: TaskKind::Noop, worker, run_ms } => {
+            tracing::debug!(job, %task, %worker, kind = "noop", run_ms, "task succeeded");
+        }
         FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms } => {
             tracing::info!(job, %task, %attempt, %worker, kind = kind.as_str(), queued_ms, "task dispatched");
         }
@@ -138,38 +148,75 @@ pub fn log(event: &FarmEvent) {
     }
 }
 
-/// Counts a piece of news.
-pub fn count(event: &FarmEvent) {
-    match &event.what {
-        FarmNews::JobAccepted => counter!("rushes_jobs_accepted_total").increment(1),
-        FarmNews::JobEnded { state, total_ms, .. } => {
-            counter!("rushes_jobs_ended_total", "state" => state.as_str()).increment(1);
-            histogram!("rushes_job_seconds", "state" => state.as_str()).record(seconds(*total_ms));
+/// Counters of what happens to every task: looked up once, because looking one up costs more than a task may.
+pub struct Meters {
+    accepted: Counter,
+    kinds: [KindMeters; TaskKind::ALL.len()],
+}
+
+struct KindMeters {
+    queue_wait: Histogram,
+    run: Histogram,
+    succeeded: Counter,
+}
+
+impl std::fmt::Debug for Meters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meters")
+    }
+}
+
+impl Default for Meters {
+    fn default() -> Self {
+        let kinds = TaskKind::ALL.map(|kind| KindMeters {
+            queue_wait: histogram!("rushes_queue_wait_seconds", "kind" => kind.as_str()),
+            run: histogram!("rushes_task_run_seconds", "kind" => kind.as_str()),
+            succeeded: counter!("rushes_attempts_total", "kind" => kind.as_str(), "result" => "succeeded"),
+        });
+        Self { accepted: counter!("rushes_jobs_accepted_total"), kinds }
+    }
+}
+
+impl Meters {
+    fn of(&self, kind: TaskKind) -> &KindMeters {
+        let at = TaskKind::ALL.iter().position(|k| *k == kind);
+        &self.kinds[at.expect("every kind is in the list of all kinds")]
+    }
+
+    /// Counts a piece of news.
+    pub fn count(&self, event: &FarmEvent) {
+        match &event.what {
+            FarmNews::JobAccepted => self.accepted.increment(1),
+            FarmNews::JobEnded { state, total_ms, .. } => {
+                counter!("rushes_jobs_ended_total", "state" => state.as_str()).increment(1);
+                histogram!("rushes_job_seconds", "state" => state.as_str()).record(seconds(*total_ms));
+            }
+            FarmNews::TaskDispatched { kind, queued_ms, .. } => {
+                self.of(*kind).queue_wait.record(seconds(*queued_ms));
+            }
+            FarmNews::TaskAdopted { kind, .. } => {
+                counter!("rushes_attempts_adopted_total", "kind" => kind.as_str()).increment(1);
+            }
+            FarmNews::TaskSucceeded { kind, run_ms, .. } => {
+                let meters = self.of(*kind);
+                meters.succeeded.increment(1);
+                meters.run.record(seconds(*run_ms));
+            }
+            FarmNews::AttemptFailed { kind, failure, .. } => {
+                let result = failure.code.as_str();
+                counter!("rushes_attempts_total", "kind" => kind.as_str(), "result" => result).increment(1);
+            }
+            FarmNews::OutputPublished { .. } => counter!("rushes_outputs_published_total").increment(1),
+            FarmNews::WorkerGone { lost: true, .. } => counter!("rushes_workers_lost_total").increment(1),
+            FarmNews::Decided(decision) => {
+                counter!("rushes_decisions_total", "decision" => decision.name()).increment(1);
+            }
+            FarmNews::TaskProgressed { .. }
+            | FarmNews::WorkerJoined { .. }
+            | FarmNews::WorkerSilent { .. }
+            | FarmNews::WorkerGone { .. }
+            | FarmNews::WorkerDrained { .. } => {}
         }
-        FarmNews::TaskDispatched { kind, queued_ms, .. } => {
-            histogram!("rushes_queue_wait_seconds", "kind" => kind.as_str()).record(seconds(*queued_ms));
-        }
-        FarmNews::TaskAdopted { kind, .. } => {
-            counter!("rushes_attempts_adopted_total", "kind" => kind.as_str()).increment(1);
-        }
-        FarmNews::TaskSucceeded { kind, run_ms, .. } => {
-            counter!("rushes_attempts_total", "kind" => kind.as_str(), "result" => "succeeded").increment(1);
-            histogram!("rushes_task_run_seconds", "kind" => kind.as_str()).record(seconds(*run_ms));
-        }
-        FarmNews::AttemptFailed { kind, failure, .. } => {
-            let result = failure.code.as_str();
-            counter!("rushes_attempts_total", "kind" => kind.as_str(), "result" => result).increment(1);
-        }
-        FarmNews::OutputPublished { .. } => counter!("rushes_outputs_published_total").increment(1),
-        FarmNews::WorkerGone { lost: true, .. } => counter!("rushes_workers_lost_total").increment(1),
-        FarmNews::Decided(decision) => {
-            counter!("rushes_decisions_total", "decision" => decision.name()).increment(1);
-        }
-        FarmNews::TaskProgressed { .. }
-        | FarmNews::WorkerJoined { .. }
-        | FarmNews::WorkerSilent { .. }
-        | FarmNews::WorkerGone { .. }
-        | FarmNews::WorkerDrained { .. } => {}
     }
 }
 

@@ -5,6 +5,8 @@
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
+//!                                             the lane (opened by the coordinator when it is first needed): the one
+//!                                             stream of all tasks that the worker answers itself, LaneBound / LaneReply
 //! ALPN rushes-join/1  newcomer -> coordinator one stream: JoinRequest / JoinReply
 //! ALPN rushes-bulk/1  worker -> depot         one stream per file: BulkRequest / BulkReply, then raw bytes
 //! ```
@@ -139,6 +141,59 @@ pub enum TaskReply {
     Refused(Failure),
 }
 
+/// A task that the worker answers itself, without a process: it holds a place for a time and succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneOrder {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// How long to hold the place, in milliseconds.
+    pub hold_ms: u64,
+}
+
+/// Coordinator to worker, on the lane. Tasks that the worker answers itself share a stream, because a stream for each
+/// would cost several times what the task does; a frame carries as many as are there when it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LaneBound {
+    /// Answer these.
+    Start(Vec<LaneOrder>),
+    /// Stop these.
+    Cancel(Vec<AttemptId>),
+    /// The outcomes of these are on disk; forget them.
+    Collected(Vec<AttemptId>),
+}
+
+/// How a task on the lane ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaneEnd {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// How it ended. Kept until collected.
+    pub outcome: TaskOutcome,
+}
+
+/// Worker to coordinator, on the lane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum LaneReply {
+    /// These have ended.
+    Ended(Vec<LaneEnd>),
+    /// An order is refused: a lower epoch than this worker has seen, or no room.
+    Refused {
+        /// Which task.
+        task: TaskId,
+        /// Which try.
+        attempt: AttemptId,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+/// Most tasks in one frame of the lane.
+pub const LANE_FRAME: usize = 1_024;
+
 /// Newcomer to coordinator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JoinRequest {
@@ -248,4 +303,6 @@ messages! {
     JoinReply: 6, 64 << 10;
     BulkRequest: 7, 1 << 20;
     BulkReply: 8, 64 << 10;
+    LaneBound: 9, 256 << 10;
+    LaneReply: 10, 1 << 20;
 }

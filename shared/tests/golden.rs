@@ -23,13 +23,16 @@ use rushes_shared::task::{
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 use rushes_shared::wire::{
-    BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, TaskBound, TaskReply, WorkerBound,
+    BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, LaneBound, LaneEnd, LaneOrder,
+    LaneReply, TaskBound, TaskReply, WorkerBound,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving);
 variants!(WorkerBound: Welcome, Draining, Goodbye);
 variants!(TaskBound: Start, Attach, Cancel, Collected);
 variants!(TaskReply: Started, Progress, Log, Outcome, Refused);
+variants!(LaneBound: Start, Cancel, Collected);
+variants!(LaneReply: Ended, Refused);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
 variants!(BulkRequest: Read, Write, Publish, Drop);
@@ -293,6 +296,29 @@ fn golden_reports() {
             ("failed", vec![TaskReply::Outcome(failed)]),
             ("cancelled", vec![TaskReply::Outcome(TaskOutcome::Cancelled)]),
             ("", vec![TaskReply::Refused(failures()[15].clone())]),
+        ],
+    );
+}
+
+#[test]
+fn golden_lane() {
+    let order = LaneOrder { task: TASK, attempt: ATTEMPT, hold_ms: 1_000 };
+    let end = |outcome| LaneEnd { task: TASK, attempt: ATTEMPT, outcome };
+    let succeeded = TaskOutcome::Succeeded { value: TaskValue::Nothing, usage: usage() };
+    check(
+        &dir(),
+        vec![
+            ("", vec![LaneBound::Start(vec![order, LaneOrder { hold_ms: 0, ..order }])]),
+            ("", vec![LaneBound::Cancel(vec![ATTEMPT])]),
+            ("", vec![LaneBound::Collected(vec![ATTEMPT])]),
+        ],
+    );
+    let refused = LaneReply::Refused { task: TASK, attempt: ATTEMPT, failure: failures()[15].clone() };
+    check(
+        &dir(),
+        vec![
+            ("", vec![LaneReply::Ended(vec![end(succeeded), end(TaskOutcome::Cancelled)])]),
+            ("", vec![refused]),
         ],
     );
 }

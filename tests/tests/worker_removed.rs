@@ -21,7 +21,7 @@ fn a_removed_worker_is_refused_and_its_work_goes_elsewhere() {
     let clip = media::long();
     let mut farm = FarmPlan::new(1).set_worker("link.refusals_max=2").start();
     let id = farm.connected(1)[0].id;
-    let job = farm.api().submit(&farm.encode(&clip, "film.mp4", "medium"));
+    let job = farm.api().submit(&farm.encode(&clip, "film.mp4", "veryslow"));
     let task = farm.api().encoding(job);
     assert_eq!(task.worker, Some(id));
     let _second = farm.add_worker();

@@ -9,7 +9,7 @@ use rushes_shared::build;
 use tracing::error;
 
 use crate::link::LinkError;
-use crate::process::child;
+use crate::process::nursery;
 use crate::settings::{DEFAULTS, Loaded, Sources};
 use crate::state_dir::{Enrolment, StateDir, StateError};
 use crate::worker::{self, RunError};
@@ -76,9 +76,9 @@ enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
-    /// The inside of a task process.
+    /// Makes task processes for a worker, which starts it.
     #[command(hide = true)]
-    Task {
+    Nursery {
         /// Process id of the worker.
         #[arg(long)]
         parent: i32,
@@ -102,7 +102,7 @@ impl Cli {
     /// What went wrong, for the terminal.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Task { parent } => child::run(parent),
+            Command::Nursery { parent } => nursery::run(parent),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "rushes-worker", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)

@@ -3,14 +3,21 @@
 //! An attempt outlives the connection that brought it. Whoever reports about it (a task stream, after a reconnect
 //! another one) looks at its [`Report`]; whoever runs it writes there.
 
+mod lane;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rushes_shared::id::{AttemptId, TaskId};
-use rushes_shared::task::{Progress, TaskOutcome};
+use rushes_shared::task::{Progress, TaskKind, TaskOutcome};
 use rushes_shared::wire::HeldAttempt;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics;
+
+pub use lane::{LaneTask, LaneTasks};
 
 /// Log text of one attempt that waits to be sent, in bytes; older text goes first.
 const LOG_BACKLOG: usize = 64 << 10;
@@ -136,11 +143,13 @@ pub struct HeldAttempts {
     held: Arc<Mutex<HashMap<AttemptId, Arc<Held>>>>,
     /// Counts them, so that a shutdown can wait.
     count: watch::Sender<usize>,
+    /// Those that this worker answers itself; they count apart from the others.
+    pub lane: Arc<LaneTasks>,
 }
 
 impl Default for HeldAttempts {
     fn default() -> Self {
-        Self { held: Arc::default(), count: watch::Sender::new(0) }
+        Self { held: Arc::default(), count: watch::Sender::new(0), lane: Arc::default() }
     }
 }
 
@@ -169,6 +178,21 @@ impl HeldAttempts {
         self.lock().get(&attempt).cloned()
     }
 
+    /// One of them, taken off the lane if it is there.
+    #[must_use]
+    pub fn find_anywhere(&self, attempt: AttemptId) -> Option<Arc<Held>> {
+        if let Some(held) = self.find(attempt) {
+            return Some(held);
+        }
+        let task = self.lane.take(attempt)?;
+        let (held, _) = self.hold(task.task, attempt);
+        match task.outcome(Instant::now()) {
+            Some(outcome) => held.finish(outcome),
+            None => drop(tokio::spawn(hold_on(Arc::clone(&held), task))),
+        }
+        Some(held)
+    }
+
     /// Forgets one: its outcome is on the coordinator's disk, or nobody wants it.
     pub fn forget(&self, attempt: AttemptId) {
         let mut all = self.lock();
@@ -176,16 +200,16 @@ impl HeldAttempts {
         self.count.send_replace(all.len());
     }
 
-    /// How many are held.
+    /// How many are held, those on the lane included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.lock().len()
+        self.lock().len() + self.lane.len()
     }
 
     /// Whether none is held.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.len() == 0
     }
 
     /// All of them, by attempt, as the coordinator wants to hear it.
@@ -196,6 +220,7 @@ impl HeldAttempts {
             .values()
             .map(|h| HeldAttempt { task: h.task, attempt: h.attempt, finished: h.outcome().is_some() })
             .collect();
+        list.extend(self.lane.list());
         list.sort_by_key(|h| h.attempt);
         list
     }
@@ -221,6 +246,17 @@ impl HeldAttempts {
             }
         }
     }
+}
+
+/// Holds a place for what is left of a task's time.
+async fn hold_on(held: Arc<Held>, task: LaneTask) {
+    let stop = held.stop_token();
+    let outcome = tokio::select! {
+        () = stop.cancelled() => TaskOutcome::Cancelled,
+        () = sleep_until(task.due) => task.outcome(task.due).expect("its time has come"),
+    };
+    metrics::task_ended(TaskKind::Noop, &outcome);
+    held.finish(outcome);
 }
 
 #[cfg(test)]

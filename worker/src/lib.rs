@@ -7,6 +7,7 @@
 //!   survey, facts    what this node has and can do
 //!   link             the connection, made again for ever
 //!     task_stream    one task's orders and reports
+//!     lane           those of all tasks that need no process
 //!   held             attempts that run or wait to be collected
 //!   slots            what may run at once
 //!   attempt          fetch -> task process -> store -> outcome
@@ -26,6 +27,7 @@ pub mod depot;
 pub mod facts;
 pub mod held;
 pub mod inputs;
+pub mod lane;
 pub mod link;
 pub mod metrics;
 pub mod process;

@@ -189,6 +189,7 @@ async fn converse(
             held.stop(StopReason::Unwanted);
             worker.held.forget(attempt);
         }
+        worker.held.lane.forget(&[attempt]);
     }
     if let Some(depot) = depot_address(&depot, connection) {
         worker.shop.depot.is_at(&depot);

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! protocol    frames on the pipes between the two
-//! child       the inside: `rushes-worker task`
-//! pool        starts processes, keeps some warm
+//! nursery     `rushes-worker nursery`: has the media library loaded, makes task processes of itself
+//! child       the inside of a task process
+//! pool        where attempts get them; keeps some ready
 //! running     the outside of one: its job, progress, log, end
 //! ending      what a process's end means
 //! ledger      process ids on disk, so that a successor can end what is left over
@@ -13,6 +14,7 @@
 pub mod child;
 pub mod ending;
 pub mod ledger;
+pub mod nursery;
 pub mod pool;
 pub mod protocol;
 pub mod running;

@@ -18,7 +18,8 @@ use tracing::{info, warn};
 use crate::facts::Surveyed;
 use crate::process::ending::{self, End};
 use crate::process::ledger::Ledger;
-use crate::process::pool::{self, PoolConfig};
+use crate::process::nursery::Nursery;
+use crate::process::pool::{self, StartError};
 use crate::process::protocol::{LocalResult, LocalWork, TaskProcessJob, Walls};
 use crate::process::running::{ProcessEvent, Watch};
 use crate::settings::Settings;
@@ -43,8 +44,13 @@ struct Remembered {
 
 /// Runs the survey. Failures are logged and leave their facts out: a worker without encoders says so and gets no
 /// encodes, which is better than a worker that is not there.
-pub async fn run(settings: &Settings, state: &StateDir, config: &PoolConfig, ledger: &Ledger) -> Surveyed {
-    match survey(settings, state, config, ledger).await {
+pub async fn run(
+    settings: &Settings,
+    state: &StateDir,
+    nursery: &Result<Nursery, StartError>,
+    ledger: &Ledger,
+) -> Surveyed {
+    match survey(settings, state, nursery, ledger).await {
         Ok(surveyed) => surveyed,
         Err(failure) => {
             warn!(%failure, detail = failure.detail, "this node's task processes do not work");
@@ -56,11 +62,12 @@ pub async fn run(settings: &Settings, state: &StateDir, config: &PoolConfig, led
 async fn survey(
     settings: &Settings,
     state: &StateDir,
-    config: &PoolConfig,
+    nursery: &Result<Nursery, StartError>,
     ledger: &Ledger,
 ) -> Result<Surveyed, Failure> {
-    let process = pool::start(config, ledger).await.map_err(|e| e.failure())?;
-    let key = cache_key(process.media(), &settings.media.plugin_path);
+    let nursery = nursery.as_ref().map_err(StartError::failure)?;
+    let process = pool::start(nursery, ledger).await.map_err(|e| e.failure())?;
+    let key = cache_key(nursery.media(), &settings.media.plugin_path);
     let remembered: Option<Remembered> = read_json(&state.encoders()).unwrap_or_else(|error| {
         warn!(%error, "what was known of encoders is lost, they are tried again");
         None

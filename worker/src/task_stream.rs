@@ -1,4 +1,4 @@
-//! One task's stream: its order or adoption comes in, reports about it go out, until its outcome is collected.
+//! One task's stream, or the lane: its order or adoption comes in, reports about it go out, until its outcome is collected.
 //!
 //! The stream may break at any time; the attempt does not notice. The next connection brings another stream for it.
 
@@ -9,17 +9,17 @@ use quinn::{RecvStream, SendStream};
 use rushes_net::NetError;
 use rushes_net::framed::{self, FrameReader};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
-use rushes_shared::frame;
+use rushes_shared::frame::{self, Message as _};
 use rushes_shared::id::AttemptId;
-use rushes_shared::task::{TaskKind, TaskOutcome, TaskValue, TaskWork, Usage};
-use rushes_shared::wire::{TaskBound, TaskReply};
+use rushes_shared::task::{TaskOutcome, TaskWork};
+use rushes_shared::wire::{LaneBound, LaneOrder, TaskBound, TaskReply};
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info, info_span};
 
 use crate::attempt::{self, Dispatch};
 use crate::held::{Held, StopReason};
+use crate::lane;
 use crate::metrics;
-use crate::slots::Share;
 use crate::worker::Worker;
 
 /// Reports about one attempt are at least this far apart, except its end.
@@ -31,6 +31,12 @@ const REPEAT: Duration = Duration::from_secs(1);
 pub async fn serve(worker: Arc<Worker>, send: SendStream, recv: RecvStream) {
     let mut reader = FrameReader::new(recv);
     let mut send = send;
+    if matches!(reader.kind().await, Ok(Some(LaneBound::KIND))) {
+        if let Err(error) = lane::serve(&worker, &mut send, &mut reader).await {
+            debug!(%error, "the lane ended; what is on it is kept");
+        }
+        return;
+    }
     match begin(&worker, &mut send, &mut reader).await {
         Ok(Some(held)) => {
             let span = info_span!("report", task = %held.task(), attempt = %held.attempt());
@@ -57,7 +63,7 @@ async fn begin(
             accept(worker, Dispatch { order, read_ticket, write_ticket })
         }
         Some(TaskBound::Attach { attempt }) => {
-            worker.held.find(attempt).ok_or_else(|| no_such_attempt(attempt))
+            worker.held.find_anywhere(attempt).ok_or_else(|| no_such_attempt(attempt))
         }
         Some(TaskBound::Cancel | TaskBound::Collected) => {
             return Err(NetError::Protocol { reason: "a task's stream began without a task".to_owned() });
@@ -77,14 +83,37 @@ async fn begin(
 /// Takes an order on, unless it is stale or beyond what this worker can hold.
 fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure> {
     let (task, attempt) = (dispatch.order.task, dispatch.order.attempt);
+    if let Some(held) = worker.held.find(attempt) {
+        return Ok(held);
+    }
+    may_take(worker, attempt)?;
+    let kind = dispatch.order.work.kind();
+    if let TaskWork::Noop { hold_ms, .. } = dispatch.order.work {
+        // Such orders come on the lane; one with a stream of its own is as good.
+        metrics::task_started(kind);
+        let held =
+            worker.held.lane.enter(LaneOrder { task, attempt, hold_ms: u64::from(hold_ms) }, Instant::now());
+        held.outcome(Instant::now()).inspect(|outcome| metrics::task_ended(kind, outcome));
+        return worker.held.find_anywhere(attempt).ok_or_else(|| no_such_attempt(attempt));
+    }
+    let share = worker.slots.take(dispatch.order.slot, dispatch.order.demand)?;
+    let (held, _) = worker.held.hold(task, attempt);
+    let span = info_span!("attempt", job = %task.job, task = task.index, attempt = %attempt);
+    let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), share);
+    tokio::spawn(work.instrument(span));
+    Ok(held)
+}
+
+/// Whether this worker takes a new order on.
+///
+/// # Errors
+/// Why not: the order is of an older reign, the worker stops, or too much waits here to be collected.
+pub fn may_take(worker: &Worker, attempt: AttemptId) -> Result<(), Failure> {
     let newest = worker.epoch();
     if attempt.epoch < newest {
         let message =
             format!("the order is of reign {}, this worker has served reign {}", attempt.epoch.0, newest.0);
         return Err(Failure::new(FailureCode::NodeUnfit, message, "an old coordinator still runs: stop it"));
-    }
-    if let Some(held) = worker.held.find(attempt) {
-        return Ok(held);
     }
     if *worker.leaving.borrow() {
         let failure =
@@ -100,49 +129,7 @@ fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure
             "the task is tried again; see link.held_max",
         ));
     }
-    let kind = dispatch.order.work.kind();
-    if let TaskWork::Noop { hold_ms: 0, .. } = dispatch.order.work {
-        let (held, _) = worker.held.hold(task, attempt);
-        let outcome = TaskOutcome::Succeeded { value: TaskValue::Nothing, usage: Usage::default() };
-        metrics::task_started(kind);
-        metrics::task_ended(kind, &outcome);
-        held.finish(outcome);
-        return Ok(held);
-    }
-    let share = worker.slots.take(dispatch.order.slot, dispatch.order.demand)?;
-    if let TaskWork::Noop { hold_ms, cpu_ms } = dispatch.order.work {
-        let (held, _) = worker.held.hold(task, attempt);
-        tokio::spawn(hold_slot(Arc::clone(&held), share, hold_ms, cpu_ms));
-        return Ok(held);
-    }
-    let (held, _) = worker.held.hold(task, attempt);
-    let span = info_span!("attempt", job = %task.job, task = task.index, attempt = %attempt);
-    let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), share);
-    tokio::spawn(work.instrument(span));
-    Ok(held)
-}
-
-/// A synthetic task: its slot is taken for so long, or until it is stopped.
-async fn hold_slot(held: Arc<Held>, share: Share, hold_ms: u32, cpu_ms: u32) {
-    metrics::task_started(TaskKind::Noop);
-    let began = Instant::now();
-    let stop = held.stop_token();
-    let outcome = tokio::select! {
-        () = tokio::time::sleep(Duration::from_millis(u64::from(hold_ms))) => {
-            let held_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-            let usage = Usage {
-                wall_ms: held_ms,
-                run_ms: held_ms,
-                cpu_ms: u64::from(cpu_ms),
-                ..Usage::default()
-            };
-            TaskOutcome::Succeeded { value: TaskValue::Nothing, usage }
-        }
-        () = stop.cancelled() => TaskOutcome::Cancelled,
-    };
-    metrics::task_ended(TaskKind::Noop, &outcome);
-    drop(share);
-    held.finish(outcome);
+    Ok(())
 }
 
 fn no_such_attempt(attempt: AttemptId) -> Failure {

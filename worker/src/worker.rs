@@ -21,6 +21,7 @@ use crate::inputs::Inputs;
 use crate::link::{self, LinkError, Target};
 use crate::metrics::{self, MetricsError};
 use crate::process::ledger::Ledger;
+use crate::process::nursery::Nursery;
 use crate::process::pool::{Pool, PoolConfig};
 use crate::settings::{Loaded, Settings};
 use crate::slots::Slots;
@@ -166,8 +167,8 @@ async fn build(
     if ended + left > 0 {
         warn!(processes = ended, attempts = left, "an earlier run was killed; what it left is gone");
     }
-    let first = pool_config(&settings, &state, false);
-    let surveyed = survey::run(&settings, &state, &first, &ledger).await;
+    let nursery = Nursery::start(&pool_config(&settings, &state, false)).await;
+    let surveyed = survey::run(&settings, &state, &nursery, &ledger).await;
     let name = [&settings.name, &enrolment.name].into_iter().find(|n| !n.is_empty()).cloned();
     let facts = facts::gather(&settings, &name.unwrap_or_else(facts::host_name), surveyed);
     info!(
@@ -192,7 +193,7 @@ async fn build(
     let target = Target { address, endpoint, config };
     let shop = Workshop {
         scratch: state.scratch(),
-        pool: Pool::new(pool_config(&settings, &state, true), ledger),
+        pool: Pool::new(pool_config(&settings, &state, true), ledger, nursery.ok()),
         inputs: Inputs::new(state.cache(), settings.transfer.cache()),
         depot,
         settings,
@@ -211,7 +212,7 @@ async fn build(
     Ok((Arc::new(worker), target))
 }
 
-/// How task processes are started. Once the survey has brought the list of plugins up to date, the others trust it.
+/// How nurseries are started. Once the first has brought the list of plugins up to date, another trusts it.
 fn pool_config(settings: &Settings, state: &StateDir, registry_is_current: bool) -> PoolConfig {
     let mut environment = vec![
         ("GST_REGISTRY".to_owned(), state.registry().to_string_lossy().into_owned()),
@@ -264,6 +265,7 @@ async fn wind_up(worker: &Worker, stops: &mut Stops) {
         worker.held.until_none(running).await;
         if *worker.link_up.borrow() {
             worker.held.until_none(|_| true).await;
+            worker.held.lane.until_none().await;
         }
     };
     tokio::select! {

@@ -10,7 +10,7 @@ use rushes_shared::task::TaskOutcome;
 use tokio::sync::mpsc;
 
 use super::{EngineActor, Farewell, LinkClosed, LinkOpened, Removed, WorkerRemoved};
-use crate::link_actor::{LinkActor, LinkOrder, Overrun};
+use crate::link_actor::{LinkActor, LinkOrder, LinkOrders, Overrun};
 
 /// Connections.
 #[derive(Debug, Default)]
@@ -19,6 +19,8 @@ pub(super) struct Links {
     open: BTreeMap<(WorkerId, LinkId), Addr<LinkActor>>,
     /// Workers that were removed in this reign. One may have been let in a moment before.
     removed: BTreeSet<WorkerId>,
+    /// Orders that leave together, each connection's in order.
+    waiting: BTreeMap<(WorkerId, LinkId), Vec<LinkOrder>>,
 }
 
 impl Links {
@@ -27,14 +29,14 @@ impl Links {
         self.removed.insert(worker);
         for (_, addr) in self.open.range(all_of(worker)) {
             // Closing the connection needs no order of orders, and may not wait behind a full mailbox.
-            addr.do_send(LinkOrder::Removed);
+            addr.do_send(LinkOrders(vec![LinkOrder::Removed]));
         }
     }
 
     /// Has every worker told that the coordinator stops; `heard` is dropped when the last has heard it.
     pub(super) fn farewell(&self, heard: &mpsc::Sender<Infallible>) {
         for addr in self.open.values() {
-            addr.do_send(LinkOrder::Goodbye(heard.clone()));
+            addr.do_send(LinkOrders(vec![LinkOrder::Goodbye(heard.clone())]));
         }
     }
 
@@ -56,7 +58,8 @@ impl Links {
             .collect();
         for (key, addr) in older {
             self.open.remove(&key);
-            drop(addr.try_send(LinkOrder::Replaced));
+            self.waiting.remove(&key);
+            drop(addr.try_send(LinkOrders(vec![LinkOrder::Replaced])));
         }
         self.open.insert((worker, link), addr);
     }
@@ -64,20 +67,31 @@ impl Links {
     /// A connection is gone.
     pub(super) fn close(&mut self, worker: WorkerId, link: LinkId) {
         self.open.remove(&(worker, link));
+        self.waiting.remove(&(worker, link));
     }
 
-    /// Hands an order to a worker's connection: to the given one, or to its newest.
-    pub(super) fn hand(&self, worker: WorkerId, link: Option<LinkId>, order: LinkOrder) {
+    /// Has an order for a worker's connection leave with the next [`Self::flush`]: for the given one, or for its newest.
+    pub(super) fn hand(&mut self, worker: WorkerId, link: Option<LinkId>, order: LinkOrder) {
         let found = match link {
-            Some(link) => self.open.get(&(worker, link)),
-            None => self.open.range(all_of(worker)).next_back().map(|(_, addr)| addr),
+            Some(link) => self.open.contains_key(&(worker, link)).then_some((worker, link)),
+            None => self.open.range(all_of(worker)).next_back().map(|(key, _)| *key),
         };
         // A missing link is a lost one: the worker will say what it holds when it is back.
-        let Some(addr) = found else { return };
-        if let Err(SendError::Full(_)) = addr.try_send(order) {
-            tracing::warn!(%worker, "the worker's connection does not take orders fast enough and is closed");
-            // Closing drops the connection's streams; the worker reconnects and the engine compares notes with it.
-            addr.do_send(Overrun);
+        if let Some(key) = found {
+            self.waiting.entry(key).or_default().push(order);
+        }
+    }
+
+    /// Lets out what was handed in since the last time.
+    pub(super) fn flush(&mut self) {
+        while let Some((key, orders)) = self.waiting.pop_first() {
+            let Some(addr) = self.open.get(&key) else { continue };
+            if let Err(SendError::Full(_)) = addr.try_send(LinkOrders(orders)) {
+                let worker = key.0;
+                tracing::warn!(%worker, "the worker's connection does not take orders fast enough and is closed");
+                // Closing drops the connection's streams; the worker reconnects and the engine compares notes with it.
+                addr.do_send(Overrun);
+            }
         }
     }
 }

@@ -21,6 +21,11 @@ pub type News = Arc<(u64, FarmEvent)>;
 #[rtype(result = "()")]
 pub struct Happened(pub Event);
 
+/// Several things happened, in this order. They share a commit and the way out.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HappenedAll(pub Vec<Event>);
+
 /// Tells the engine and waits until it has taken it in. The engine ends only with the process, so there is nothing to
 /// do about a closed mailbox.
 pub async fn tell<M>(engine: &Addr<EngineActor>, message: M)

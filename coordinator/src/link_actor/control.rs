@@ -42,6 +42,7 @@ pub async fn serve(
             engine: engine.clone(),
             farm,
             tasks: BTreeMap::new(),
+            lane: None,
         }
     });
     match engine.send(LinkOpened { worker, link, addr }).await {

@@ -83,6 +83,23 @@ impl FrameReader {
         }
     }
 
+    /// The kind of the next message, which stays where it is; `None` at the clean end of the stream. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`recv`].
+    pub async fn kind(&mut self) -> Result<Option<u16>, NetError> {
+        loop {
+            if let Some(bytes) = self.pending.first_chunk::<HEADER_LEN>() {
+                return Ok(Some(Header::from_bytes(*bytes).kind));
+            }
+            match self.stream.read_chunk(HEADER_LEN - self.pending.len(), true).await? {
+                Some(chunk) => self.pending.extend_from_slice(&chunk.bytes),
+                None if self.pending.is_empty() => return Ok(None),
+                None => return Err(NetError::Truncated),
+            }
+        }
+    }
+
     /// The stream itself, for what follows the messages.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
-//! The task process itself: `rushes-worker task`, started only by a worker.
+//! The task process itself, made by the nursery, with the media library loaded.
 //!
-//! It loads GStreamer, says that it is ready, waits for its one job, puts up its walls and only then parses media.
-//! Whatever happens to its worker, end of file on standard input ends it at once.
+//! It waits for its one job, puts up its walls and only then parses media. Whatever happens to its worker, end of file on
+//! standard input ends it at once.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -13,30 +13,17 @@ use std::time::Duration;
 use rushes_media as media;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::task::Progress;
-use rustix::process::{Resource, Rlimit, Signal, getpid, getppid, kill_process, setrlimit};
+use rustix::process::{Signal, getpid, kill_process};
 
 use super::protocol::{self, LocalEncoded, LocalResult, LocalWork, TaskProcessJob, TaskProcessReply};
 use crate::sandbox;
 
-/// Runs the task process. `parent` is the worker's process id.
+/// Runs the task process.
 ///
 /// # Errors
 /// What went wrong before a job could be answered; the worker finds it at the end of standard error.
-pub fn run(parent: i32) -> anyhow::Result<ExitCode> {
-    // The second line: the first is end of file on standard input.
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid().map(|p| p.as_raw_nonzero().get()) != Some(parent) {
-        anyhow::bail!("a task process is started by its worker only");
-    }
-    rustix::thread::set_name(c"rushes-task")?;
-    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
-    close_inherited()?;
+pub fn run() -> anyhow::Result<ExitCode> {
     let mut replies = Replies(File::from(own_stdout()?));
-
-    media::init().map_err(anyhow::Error::new)?;
-    media::preload();
-    replies.send(&TaskProcessReply::Ready { media: gstreamer::version_string().to_string() })?;
-
     let mut control = File::from(rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?);
     let Some(job) = protocol::read::<TaskProcessJob>(&mut control)? else {
         return Ok(ExitCode::SUCCESS);
@@ -74,7 +61,7 @@ fn watch(mut control: File) {
 }
 
 /// Closes what the worker's own parent may have left open; the worker's own files close by themselves.
-fn close_inherited() -> io::Result<()> {
+pub(super) fn close_inherited() -> io::Result<()> {
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|number| *number > 2)

@@ -1,20 +1,20 @@
-//! Starts task processes and keeps some ready, as loading GStreamer takes tens of milliseconds.
+//! Has the nursery make task processes, and keeps some ready.
 //!
 //! A process serves one job only; the pool replaces it as soon as it is taken.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rushes_shared::failure::{Failure, FailureCode};
-use rustix::process::Pid;
-use tokio::process::Command;
-use tokio::sync::Notify;
+use tokio::net::unix::pipe;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tracing::{debug, warn};
 
 use super::ledger::Ledger;
+use super::nursery::Nursery;
 use super::running::TaskProcess;
 
 /// Pause after a process that would not start.
@@ -69,6 +69,8 @@ pub struct Pool {
 struct Shared {
     config: PoolConfig,
     ledger: Ledger,
+    /// Started anew when there is none, or it has died.
+    nursery: AsyncMutex<Option<Arc<Nursery>>>,
     ready: Mutex<VecDeque<TaskProcess>>,
     taken: Notify,
 }
@@ -77,9 +79,14 @@ impl Pool {
     /// A pool that starts filling itself. Must be called within the runtime, on the thread that lives as long as the
     /// worker: the kernel ties a process to the thread that started it.
     #[must_use]
-    pub fn new(config: PoolConfig, ledger: Ledger) -> Self {
-        let shared =
-            Arc::new(Shared { config, ledger, ready: Mutex::new(VecDeque::new()), taken: Notify::new() });
+    pub fn new(config: PoolConfig, ledger: Ledger, nursery: Option<Nursery>) -> Self {
+        let shared = Arc::new(Shared {
+            config,
+            ledger,
+            nursery: AsyncMutex::new(nursery.map(Arc::new)),
+            ready: Mutex::new(VecDeque::new()),
+            taken: Notify::new(),
+        });
         tokio::spawn(keep_warm(Arc::clone(&shared)));
         Self { shared }
     }
@@ -114,39 +121,32 @@ impl Shared {
     }
 
     async fn start(&self) -> Result<TaskProcess, StartError> {
-        start(&self.config, &self.ledger).await
+        let nursery = {
+            let mut present = self.nursery.lock().await;
+            match &*present {
+                Some(nursery) if nursery.is_alive() => Arc::clone(nursery),
+                _ => Arc::clone(present.insert(Arc::new(Nursery::start(&self.config).await?))),
+            }
+        };
+        start(&nursery, &self.ledger).await
     }
 }
 
-/// Starts one process and waits until it is ready.
+/// Has the nursery make one process.
 ///
 /// # Errors
 /// [`StartError`].
-pub async fn start(config: &PoolConfig, ledger: &Ledger) -> Result<TaskProcess, StartError> {
-    let mut command = Command::new(&config.program);
-    command
-        .arg0("rushes-worker")
-        .arg("task")
-        .arg("--parent")
-        .arg(std::process::id().to_string())
-        .env_clear()
-        .envs(config.environment.iter().map(|(k, v)| (k, v)))
-        .current_dir(&config.directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true);
-    let child = command.spawn()?;
-    let gone = || StartError::Ended("it was gone at once".to_owned());
-    let pid = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw).ok_or_else(gone)?;
-    let noted = ledger.note(pid)?;
-    let mut process = TaskProcess::adopt(child, pid, noted)?;
-    match tokio::time::timeout(config.start_timeout, process.ready()).await {
-        Ok(Ok(())) => Ok(process),
-        Ok(Err(how)) => Err(StartError::Ended(how)),
-        Err(_) => Err(StartError::Slow(config.start_timeout)),
-    }
+pub async fn start(nursery: &Nursery, ledger: &Ledger) -> Result<TaskProcess, StartError> {
+    let (stdin, control) = std::io::pipe()?;
+    let (replies, stdout) = std::io::pipe()?;
+    let (log, stderr) = std::io::pipe()?;
+    let pipes = [OwnedFd::from(stdin), OwnedFd::from(stdout), OwnedFd::from(stderr)];
+    let control = pipe::Sender::from_owned_fd(control.into())?;
+    let replies = pipe::Receiver::from_owned_fd(replies.into())?;
+    let log = pipe::Receiver::from_owned_fd(log.into())?;
+    let born = nursery.bear(pipes).await?;
+    let noted = ledger.note(born.pid)?;
+    Ok(TaskProcess::adopt(born, noted, control, replies, log))
 }
 
 /// Fills the pool one by one, for as long as the runtime lives.

@@ -2,7 +2,6 @@
 //!
 //! ```text
 //! worker                         task process
-//!                       <-       Ready            GStreamer is loaded; nothing has been parsed
 //! Job                   ->
 //!                       <-       Contained        limits are in force; from here on media may be parsed
 //!                       <-       Progress …
@@ -109,11 +108,6 @@ pub enum LocalResult {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[expect(clippy::large_enum_variant, reason = "the large one is made once per task")]
 pub enum TaskProcessReply {
-    /// Loaded, waits for its job.
-    Ready {
-        /// The media library in use, such as `GStreamer 1.22.0`.
-        media: String,
-    },
     /// The walls stand; what they are made of, such as `landlock-v7 seccomp rlimits`.
     Contained(String),
     /// How far the work has come; phase, media time, frames, speed are filled in.

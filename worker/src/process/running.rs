@@ -1,22 +1,24 @@
 //! One task process seen from its worker: give it its job, follow it, see it end.
 
 use std::collections::VecDeque;
-use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
 use rushes_shared::task::Progress;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
-use tokio::sync::mpsc;
+use tokio::net::unix::pipe;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::End;
 use super::ledger::Entry;
+use super::nursery::{Born, Ended};
 use super::protocol::{TaskProcessJob, TaskProcessReply};
 use super::usage::{self, ProcessUsage};
 
@@ -47,7 +49,7 @@ impl LogTail {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, bytes: &[u8]) {
+    pub(super) fn push(&self, bytes: &[u8]) {
         let mut tail = self.lock();
         tail.extend(bytes);
         let excess = tail.len().saturating_sub(TAIL_BYTES);
@@ -76,13 +78,15 @@ pub struct Watch {
 /// A live task process that has not got its job yet, or works on it. Killed when dropped.
 #[derive(Debug)]
 pub struct TaskProcess {
-    child: Child,
     pid: Pid,
-    stdin: Option<ChildStdin>,
+    handle: OwnedFd,
+    ended: oneshot::Receiver<Ended>,
+    /// Set once `ended` has told.
+    end: Option<Ended>,
+    stdin: Option<pipe::Sender>,
     replies: mpsc::Receiver<TaskProcessReply>,
     log: mpsc::Receiver<String>,
     tail: LogTail,
-    media: String,
     _noted: Entry,
 }
 
@@ -93,52 +97,27 @@ impl Drop for TaskProcess {
 }
 
 impl TaskProcess {
-    /// Takes over a process that was just started with three pipes.
-    pub(super) fn adopt(mut child: Child, pid: Pid, noted: Entry) -> io::Result<Self> {
-        let missing = || io::Error::other("the task process was started without its pipes");
-        let stdin = child.stdin.take().ok_or_else(missing)?;
-        let stdout = child.stdout.take().ok_or_else(missing)?;
-        let stderr = child.stderr.take().ok_or_else(missing)?;
+    /// Takes over a process that was just made, with the worker's ends of its pipes.
+    pub(super) fn adopt(
+        born: Born,
+        noted: Entry,
+        stdin: pipe::Sender,
+        stdout: pipe::Receiver,
+        stderr: pipe::Receiver,
+    ) -> Self {
         let (reply_in, replies) = mpsc::channel(REPLIES);
         let (log_in, log) = mpsc::channel(REPLIES);
         let tail = LogTail::default();
         tokio::spawn(pump_replies(stdout, reply_in));
         tokio::spawn(pump_log(stderr, log_in, tail.clone()));
-        Ok(Self { child, pid, stdin: Some(stdin), replies, log, tail, media: String::new(), _noted: noted })
-    }
-
-    /// Waits until it is ready for its job.
-    ///
-    /// # Errors
-    /// How it ended instead, with the tail of its standard error.
-    pub(super) async fn ready(&mut self) -> Result<(), String> {
-        match self.replies.recv().await {
-            Some(TaskProcessReply::Ready { media }) => {
-                self.media = media;
-                Ok(())
-            }
-            Some(_) => Err("it did not follow the protocol".to_owned()),
-            None => {
-                let status = self.reap().await;
-                Err(format!(
-                    "{}: {}",
-                    status.map_or_else(|e| e.to_string(), |s| s.to_string()),
-                    self.tail.text()
-                ))
-            }
-        }
+        let Born { pid, handle, ended } = born;
+        Self { pid, handle, ended, end: None, stdin: Some(stdin), replies, log, tail, _noted: noted }
     }
 
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> Pid {
         self.pid
-    }
-
-    /// The media library that it has loaded.
-    #[must_use]
-    pub fn media(&self) -> &str {
-        &self.media
     }
 
     /// Its last words so far.
@@ -149,7 +128,7 @@ impl TaskProcess {
 
     /// Whether it still runs.
     pub(super) fn is_alive(&mut self) -> bool {
-        matches!(self.child.try_wait(), Ok(None))
+        matches!(self.ended.try_recv(), Err(oneshot::error::TryRecvError::Empty))
     }
 
     /// Gives it its job and follows it to its end. The process is gone when this returns.
@@ -161,18 +140,14 @@ impl TaskProcess {
     ) -> (End, ProcessUsage) {
         let mut used = ProcessUsage::default();
         let end = self.follow(job, watch, on, &mut used).await;
-        used = used.max(usage::of(self.pid));
         self.kill();
-        let status = self.reap().await;
+        self.wait().await;
+        let Ended { status, usage } = self.end.expect("it was waited for");
+        used = used.max(usage);
         while let Ok(text) = self.log.try_recv() {
             on(ProcessEvent::Log(text));
         }
-        let end = match (end, status) {
-            (Some(end), _) => end,
-            (None, Ok(status)) => End::Died(status),
-            (None, Err(_)) => End::Died(ExitStatus::default()),
-        };
-        (end, used)
+        (end.unwrap_or(End::Died(status)), used)
     }
 
     /// Follows it until it answers or must be killed; `None` when it died or broke the protocol.
@@ -211,7 +186,7 @@ impl TaskProcess {
                         on(ProcessEvent::Progress(progress));
                     }
                     Some(TaskProcessReply::Done(result)) => break Some(End::Answered(result)),
-                    Some(TaskProcessReply::Ready { .. }) | None => break None,
+                    None => break None,
                 },
                 Some(text) = self.log.recv() => on(ProcessEvent::Log(text)),
                 () = sleep_until(watch.deadline) => break Some(End::OutOfTime),
@@ -219,10 +194,9 @@ impl TaskProcess {
                 _ = sample.tick() => *used = used.max(usage::of(self.pid)),
             }
         };
-        *used = used.max(usage::of(self.pid));
         if end.is_none() {
             // Its standard output is closed, so it is ending: let it, to learn how. A liar is killed.
-            let died = tokio::time::timeout(Duration::from_millis(500), self.exited()).await;
+            let died = tokio::time::timeout(Duration::from_millis(500), self.wait()).await;
             if died.is_err() {
                 self.kill();
             }
@@ -232,32 +206,22 @@ impl TaskProcess {
         end
     }
 
-    /// Waits for the end without reaping, so that its use of CPU can still be read.
-    async fn exited(&self) {
-        use rustix::process::{WaitId, WaitIdOptions, waitid};
-        loop {
-            let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-            match waitid(WaitId::Pid(self.pid), options) {
-                Ok(None) => tokio::time::sleep(Duration::from_millis(2)).await,
-                Ok(Some(_)) | Err(_) => return,
-            }
+    /// Waits for its end.
+    async fn wait(&mut self) {
+        if self.end.is_none() {
+            // A nursery that ended took it along.
+            let killed = Ended { status: ExitStatus::from_raw(libc::SIGKILL), usage: usage::of(self.pid) };
+            self.end = Some((&mut self.ended).await.unwrap_or(killed));
         }
     }
 
     fn kill(&mut self) {
-        // Once reaped, the id may be somebody else's.
-        if self.child.id().is_some() {
-            let _ = kill_process_group(self.pid, Signal::KILL);
-            let _ = self.child.start_kill();
-        }
-    }
-
-    async fn reap(&mut self) -> io::Result<ExitStatus> {
-        self.child.wait().await
+        // Fails where it has ended. It has no children: its walls forbid them.
+        let _ = pidfd_send_signal(&self.handle, Signal::KILL);
     }
 }
 
-async fn pump_replies(mut stdout: ChildStdout, replies: mpsc::Sender<TaskProcessReply>) {
+async fn pump_replies(mut stdout: pipe::Receiver, replies: mpsc::Sender<TaskProcessReply>) {
     // An error of the pipe or of the protocol is the end of this process either way.
     while let Ok(Some(reply)) = read_reply(&mut stdout).await {
         if replies.send(reply).await.is_err() {
@@ -266,7 +230,7 @@ async fn pump_replies(mut stdout: ChildStdout, replies: mpsc::Sender<TaskProcess
     }
 }
 
-async fn read_reply(stdout: &mut ChildStdout) -> Result<Option<TaskProcessReply>, FrameError> {
+async fn read_reply(stdout: &mut pipe::Receiver) -> Result<Option<TaskProcessReply>, FrameError> {
     let mut header = [0; HEADER_LEN];
     if stdout.read_exact(&mut header).await.is_err() {
         return Ok(None);
@@ -281,7 +245,7 @@ async fn read_reply(stdout: &mut ChildStdout) -> Result<Option<TaskProcessReply>
     frame::decode(&payload).map(Some)
 }
 
-async fn pump_log(mut stderr: ChildStderr, lines: mpsc::Sender<String>, tail: LogTail) {
+async fn pump_log(mut stderr: pipe::Receiver, lines: mpsc::Sender<String>, tail: LogTail) {
     let mut buffer = vec![0; 4096];
     let mut partial: Vec<u8> = Vec::new();
     while let Ok(count @ 1..) = stderr.read(&mut buffer).await {

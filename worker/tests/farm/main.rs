@@ -2,5 +2,6 @@
 
 mod fake;
 mod hostile;
+mod lane;
 mod link;
 mod task_process;

@@ -134,7 +134,7 @@ impl Engine {
             return;
         }
         let stage = run.stage_of(task.index);
-        if stage.is_ready(task.index) {
+        if stage.is_left_out || stage.is_ready(task.index) {
             return;
         }
         stage.put_back(task.index, now);

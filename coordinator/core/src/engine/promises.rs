@@ -91,10 +91,13 @@ impl Engine {
     /// Looks at a job's promise, moves it to where it belongs, and says when to look again.
     pub(super) fn look_at_promise(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        let Some(deadline) = job.spec.deadline else {
+        let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
+        let Some(deadline) = deadline else {
+            // There is nothing any more to give quality up for.
+            self.undo_all_trades(turn, id);
             return self.stand(id, Promise::None);
         };
-        if job.late_since.is_some() || job.spec.paused {
+        if job.spec.paused {
             return self.stand(id, Promise::None);
         }
         let now = turn.now.wall;
@@ -228,10 +231,10 @@ impl Engine {
     fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, path: Path) {
         let at = turn.now.wall;
         let expected = WallMs(at.0.saturating_add(path.p50_ms));
+        // What was given up does not help any more.
+        self.undo_all_trades(turn, id);
         self.emit(turn, Record::PromiseLate { job: id, expected, at });
         self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected });
-        // What was given up does not help any more.
-        while self.undo_trade(turn, id, |_| true) {}
         self.rebook(id);
         self.stand(id, Promise::None);
     }
@@ -278,6 +281,10 @@ impl Engine {
                 return;
             }
         }
+    }
+
+    fn undo_all_trades(&mut self, turn: &mut Turn, id: JobId) {
+        while self.undo_trade(turn, id, |_| true) {}
     }
 
     /// Takes the latest trade back if nothing of its stage has been started and `may` allows it. Whether it did.

@@ -10,9 +10,14 @@ use rushes_core::event::FarmNews;
 use rushes_core::policy::Policy;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, JobId, WorkerId};
-use rushes_shared::task::{TaskOutcome, Usage};
+use rushes_shared::job::{Class, JobChange, JobSpec, Priority, QualityFloor};
+use rushes_shared::task::{SlotKind, TaskOutcome, Usage};
+use rushes_shared::units::WallMs;
 
-use crate::support::samples::{audio_only, encode, facts, key, node, noop, probe, value_of, with_priority};
+use crate::support::samples::{
+    audio_only, encode, facts, graph, in_class, key, node, noop, probe, stage, value_of, with_deadline,
+    with_priority,
+};
 use crate::support::world::{Ask, World};
 use crate::support::{laws, tell};
 
@@ -25,6 +30,8 @@ enum Step {
         key: Option<u8>,
     },
     Cancel(u8),
+    /// A live job gets another class, priority or deadline, is paused or resumed.
+    Amend(u8, u8),
     Confirm(u8),
     Up(u8),
     Down(u8),
@@ -55,9 +62,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0_u8..8, 0_u8..3, prop::option::weighted(0.3, 0_u8..3))
+        8 => (0_u8..14, 0_u8..3, prop::option::weighted(0.3, 0_u8..3))
             .prop_map(|(kind, priority, key)| Step::Submit { kind, priority, key }),
         2 => any::<u8>().prop_map(Step::Cancel),
+        3 => any::<(u8, u8)>().prop_map(|(n, what)| Step::Amend(n, what)),
         8 => (0_u8..6).prop_map(Step::Confirm),
         16 => any::<u8>().prop_map(Step::Up),
         16 => any::<u8>().prop_map(Step::Down),
@@ -126,10 +134,43 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
     let spec = match kind {
         0..=2 => noop(u32::from(kind) + 1),
         3 => probe(),
-        _ => encode(u32::from(kind) % 3 + 1),
+        4..=7 => encode(u32::from(kind) % 3 + 1),
+        8..=11 => promised(world.now.wall.0, kind, priority),
+        12 => in_class(holds(2, 3_000), Class::Emergency),
+        _ => JobSpec { paused: true, ..in_class(noop(2), Class::Bulk) },
     };
     let ask = Ask::of(with_priority(spec, priority));
     world.submit(Ask { key: number.map(|n| key(&format!("key-{n}"), n)), ..ask });
+}
+
+/// Stages that hold cores, one of them optional, with a deadline that is generous, near, or past hope.
+fn promised(now: u64, kind: u8, priority: u8) -> JobSpec {
+    let mut stages = vec![
+        stage("cut", SlotKind::Encode, 3, 2_000, &[]),
+        stage("extra", SlotKind::Encode, 2, 8_000, &[]),
+        stage("join", SlotKind::Finish, 1, 100, &[0]),
+    ];
+    stages[1].optional = true;
+    let class = [Class::Bulk, Class::Standard, Class::Premium][usize::from(priority) % 3];
+    let floor = QualityFloor { drop_optional: kind % 2 == 0, ..QualityFloor::default() };
+    let due = now + [1_000, 9_000, 20_000, 600_000][usize::from(kind) % 4];
+    JobSpec { floor, ..in_class(with_deadline(graph(stages), due), class) }
+}
+
+fn holds(count: u32, hold_ms: u32) -> JobSpec {
+    graph(vec![stage("hold", SlotKind::Encode, count, hold_ms, &[])])
+}
+
+fn change(now: u64, what: u8) -> JobChange {
+    let change = JobChange::default();
+    match what % 6 {
+        0 => JobChange { class: Some(Class::ALL[usize::from(what / 6) % 4]), ..change },
+        1 => JobChange { priority: Priority::new(what % 101), ..change },
+        2 => JobChange { deadline: Some(Some(WallMs(now + u64::from(what) * 300))), ..change },
+        3 => JobChange { deadline: Some(None), ..change },
+        4 => JobChange { paused: Some(true), ..change },
+        _ => JobChange { paused: Some(false), ..change },
+    }
 }
 
 fn take(world: &mut World, step: &Step) {
@@ -139,6 +180,13 @@ fn take(world: &mut World, step: &Step) {
             let jobs: Vec<JobId> = world.engine.iter().flat_map(|e| e.state().jobs.keys().copied()).collect();
             if let Some(job) = pick(&jobs, n) {
                 world.cancel(job);
+            }
+        }
+        Step::Amend(n, what) => {
+            let jobs: Vec<JobId> = world.engine.iter().flat_map(|e| e.state().jobs.keys().copied()).collect();
+            if let Some(job) = pick(&jobs, n) {
+                let change = change(world.now.wall.0, what);
+                world.amend(job, change);
             }
         }
         Step::Confirm(n) => world.confirm(usize::from(n)),
@@ -228,6 +276,10 @@ fn heal(world: &mut World) {
         world.start();
     }
     for _ in 0..300 {
+        let paused = world.engine().state().jobs.values().filter(|j| j.spec.paused).map(|j| j.id);
+        for job in paused.collect::<Vec<_>>() {
+            world.amend(job, JobChange { paused: Some(false), ..JobChange::default() });
+        }
         for id in ids(world) {
             if !world.workers[&id].alive {
                 world.revive(id);
@@ -264,6 +316,7 @@ fn note(world: &World, reached: &mut Reached) {
             FarmNews::AttemptFailed { .. } => "retried",
             FarmNews::OutputPublished { .. } => "published",
             FarmNews::WorkerGone { .. } => "gone",
+            FarmNews::Decided(decision) => decision.name(),
             _ => continue,
         };
         *reached.entry(name).or_default() += 1;
@@ -326,6 +379,13 @@ fn whatever_happens_the_laws_hold_and_every_accepted_job_ends() {
         "published",
         "gone",
         "told to give up",
+        "job_amended",
+        "promise_at_risk",
+        "promise_late",
+        "traded",
+        "trade_undone",
+        "optional_given_up",
+        "task_preempted",
     ];
     for name in names {
         assert!(reached.get(name).is_some_and(|n| *n > 0), "no schedule led to '{name}': {reached:?}");

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use rushes_core::job::Job;
+use rushes_core::promise::trade::What;
 use rushes_core::state::State;
 use rushes_shared::id::{JobId, Seq};
 use rushes_shared::job::JobState;
@@ -17,6 +18,7 @@ pub(crate) fn hold(world: &World) {
     published_once(world);
     capacity_is_kept(world);
     answered_submits_exist(world);
+    trades_are_justified(world);
     if let Some(engine) = &world.engine {
         assert_eq!(engine.state(), &world.replayed, "replay of the records is the live state");
         compact_rebuilds(engine.state());
@@ -79,6 +81,43 @@ fn published_once(world: &World) {
             assert_eq!(there.copied(), published.artifact.attempt, "{} is at its place", job.id);
         }
     }
+}
+
+/// What a job gave up it may give up, for a deadline, and it saved something; what was given up and not taken back is
+/// how the job is planned, and what was taken back is not.
+fn trades_are_justified(world: &World) {
+    for job in jobs(world) {
+        for trade in &job.trades {
+            assert!(trade.saved_ms > 0, "{} gave something up for nothing: {trade:?}", job.id);
+            let floor = job.spec.floor;
+            let is_allowed = match trade.what {
+                What::Drop => floor.drop_optional && job.stages[trade.stage as usize].optional,
+                What::Preset { to, .. } => floor.fastest_preset.is_some_and(|fastest| to >= fastest),
+                What::Height { to, .. } => floor.min_height.is_some_and(|lowest| to >= lowest),
+            };
+            assert!(is_allowed, "{} gave up more than it may: {trade:?}", job.id);
+            assert!(
+                job.late_since.is_none() || trade.undone.is_some() || is_begun(job, trade.stage),
+                "{trade:?}"
+            );
+            let is_last = job.trades.iter().rfind(|t| t.stage == trade.stage) == Some(trade);
+            let stage = &job.stages[trade.stage as usize];
+            if is_last && trade.what != What::Drop {
+                let planned = if trade.undone.is_none() { trade.after } else { trade.before };
+                assert_eq!(stage.prediction, planned, "{} is planned as it was traded", job.id);
+            }
+            if is_last && trade.what == What::Drop && trade.undone.is_none() {
+                assert!(stage.dropped, "{} left a stage out that it has planned", job.id);
+            }
+        }
+    }
+}
+
+/// Whether a task of the stage has been tried.
+fn is_begun(job: &Job, stage: u32) -> bool {
+    let first: u32 = job.stages[..stage as usize].iter().map(|s| s.count).sum();
+    let tasks = &job.tasks[first as usize..(first + job.stages[stage as usize].count) as usize];
+    job.ended.is_some() || tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some())
 }
 
 fn answered_submits_exist(world: &World) {

@@ -1,0 +1,148 @@
+//! The lane of one connection: the one stream of all tasks that the worker answers itself.
+//!
+//! What is there when a frame is written goes into it, what a frame brings goes to the engine in one message: under load
+//! the cost of a frame and of a message is shared by many tasks, and a single task waits for nobody.
+
+use quinn::{Connection, VarInt};
+use rushes_core::event::Event;
+use rushes_net::NetError;
+use rushes_net::framed::FrameReader;
+use rushes_shared::frame;
+use rushes_shared::id::{AttemptId, WorkerId};
+use rushes_shared::task::TaskOutcome;
+use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneOrder, LaneReply, close};
+use tokio::sync::mpsc;
+
+use crate::engine_actor::{EngineActor, HappenedAll, tell};
+
+use actix::Addr;
+
+/// Words that may wait for the lane; a worker that is so far behind is disconnected.
+const QUEUE: usize = 65_536;
+
+/// A word for the lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum LaneWord {
+    Start(LaneOrder),
+    Cancel(AttemptId),
+    Collected(AttemptId),
+}
+
+/// Opens the lane and serves it on the present arbiter until the connection ends.
+pub(super) fn open(
+    connection: Connection,
+    worker: WorkerId,
+    engine: Addr<EngineActor>,
+) -> mpsc::Sender<LaneWord> {
+    let (sender, words) = mpsc::channel(QUEUE);
+    actix_rt::spawn(async move {
+        if let Err(error) = serve(&connection, worker, &engine, words).await {
+            tracing::info!(%worker, %error, "the worker's lane broke, and its connection is closed with it");
+            // The worker comes back and says what it holds; an attempt without a stream would be heard of no more.
+            connection.close(VarInt::from_u32(close::PROTOCOL), b"the lane broke; connect again");
+        }
+    });
+    sender
+}
+
+async fn serve(
+    connection: &Connection,
+    worker: WorkerId,
+    engine: &Addr<EngineActor>,
+    mut words: mpsc::Receiver<LaneWord>,
+) -> Result<(), NetError> {
+    let (mut send, recv) = connection.open_bi().await?;
+    let writer = async {
+        let mut taken = Vec::with_capacity(LANE_FRAME);
+        while words.recv_many(&mut taken, LANE_FRAME).await > 0 {
+            let mut bytes = Vec::new();
+            for message in messages(&taken) {
+                bytes.extend(frame::encode(&message)?);
+            }
+            taken.clear();
+            send.write_chunk(bytes.into()).await?;
+        }
+        Ok::<(), NetError>(())
+    };
+    let reader = async {
+        let mut reader = FrameReader::new(recv);
+        while let Some(reply) = reader.next::<LaneReply>().await? {
+            tell(engine, HappenedAll(events(worker, reply))).await;
+        }
+        Err::<(), _>(NetError::Truncated)
+    };
+    // The writer ends with its actor, in good order; the reader only by a fault or with the connection.
+    tokio::select! {
+        ended = writer => ended,
+        ended = reader => ended,
+    }
+}
+
+/// The same words as messages, in order: neighbours of one sort share one.
+fn messages(words: &[LaneWord]) -> Vec<LaneBound> {
+    let mut all: Vec<LaneBound> = Vec::new();
+    for word in words {
+        match (*word, all.last_mut()) {
+            (LaneWord::Start(order), Some(LaneBound::Start(orders))) => orders.push(order),
+            (LaneWord::Cancel(attempt), Some(LaneBound::Cancel(attempts)))
+            | (LaneWord::Collected(attempt), Some(LaneBound::Collected(attempts))) => attempts.push(attempt),
+            (LaneWord::Start(order), _) => all.push(LaneBound::Start(vec![order])),
+            (LaneWord::Cancel(attempt), _) => all.push(LaneBound::Cancel(vec![attempt])),
+            (LaneWord::Collected(attempt), _) => all.push(LaneBound::Collected(vec![attempt])),
+        }
+    }
+    all
+}
+
+fn events(worker: WorkerId, reply: LaneReply) -> Vec<Event> {
+    match reply {
+        LaneReply::Ended(ends) => {
+            let event = |LaneEnd { task, attempt, mut outcome }| {
+                if let TaskOutcome::Failed { failure, .. } = &mut outcome {
+                    failure.clip();
+                }
+                Event::TaskEnded { worker, task, attempt, outcome: Box::new(outcome) }
+            };
+            ends.into_iter().map(event).collect()
+        }
+        LaneReply::Refused { task, attempt, mut failure } => {
+            failure.clip();
+            vec![Event::TaskRefused { worker, task, attempt, failure }]
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::id::{Epoch, JobId, TaskId};
+
+    use super::*;
+
+    fn attempt(counter: u64) -> AttemptId {
+        AttemptId { epoch: Epoch(1), counter }
+    }
+
+    #[test]
+    fn neighbours_share_a_message_and_the_order_stays() {
+        let order = |counter| LaneOrder {
+            task: TaskId { job: JobId(1), index: 0 },
+            attempt: attempt(counter),
+            hold_ms: 0,
+        };
+        let words = [
+            LaneWord::Start(order(1)),
+            LaneWord::Start(order(2)),
+            LaneWord::Cancel(attempt(2)),
+            LaneWord::Start(order(3)),
+            LaneWord::Collected(attempt(1)),
+            LaneWord::Collected(attempt(2)),
+        ];
+        let expected = vec![
+            LaneBound::Start(vec![order(1), order(2)]),
+            LaneBound::Cancel(vec![attempt(2)]),
+            LaneBound::Start(vec![order(3)]),
+            LaneBound::Collected(vec![attempt(1), attempt(2)]),
+        ];
+        assert_eq!(messages(&words), expected);
+    }
+}
