@@ -3,6 +3,7 @@
 # make verify   what CI runs: formatting, lints, all tests; changes nothing
 # make fix      formats, applies what clippy can
 # make bench    every benchmark; tables here, rows in target/bench
+# make bench-sim  the scheduler on virtual time: deadlines, classes, scale; table here, rows in target/bench/sim.json
 # make soak     the long tests: 1,000 kills, many seeds
 # make audit    licences, bans, advisories (needs cargo-deny)
 
@@ -11,7 +12,7 @@ OUT ?= out
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export RUSHES_COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build test verify fix bench soak audit packages test-packages
+.PHONY: demo build test verify fix bench bench-sim soak audit packages test-packages
 
 demo: packages
 	cargo build --release --bins --quiet
@@ -35,6 +36,10 @@ fix:
 bench: test-packages
 	cargo build --release --bins --quiet
 	cargo bench -p rushes-tests
+	cargo bench -p rushes-sim --bench sim
+
+bench-sim:
+	cargo bench -p rushes-sim --bench sim
 
 soak: test-packages
 	RUSHES_SOAK=1 KILLS=1000 POWERCUT_IMAGES=2000 NEXTEST_PROFILE=soak scripts/test.sh

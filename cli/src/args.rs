@@ -75,6 +75,9 @@ pub(crate) enum Command {
     Worker(WorkerCommand),
     /// Shows the farm at a glance.
     Status,
+    /// Simulates a farm with the real scheduler, in seconds instead of hours.
+    #[command(after_help = SIM)]
+    Sim(SimArgs),
     /// Prints a completion script for a shell.
     #[command(
         after_help = "Example:\n  rushes completions bash > ~/.local/share/bash-completion/completions/rushes"
@@ -144,6 +147,47 @@ pub(crate) struct EncodeArgs {
     /// A label for filters, KEY=VALUE; may be repeated.
     #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE", help_heading = "Settings")]
     pub(crate) labels: Vec<(String, String)>,
+}
+
+const SIM: &str = "\
+A scenario says who uploads what, on which nodes, and what breaks; configs/scenarios has some that are explained, and
+docs/simulation.md tells how to plan a farm with them. The same seed gives the same run. Exit code 1 means that the
+scheduler broke one of its invariants, which is a fault of the program: the message names the seed.
+
+Examples:
+  rushes sim configs/scenarios/smoke.toml
+  rushes sim my-farm.toml --seeds 20 --output json
+  rushes sim my-farm.toml --baseline fifo,edf";
+
+/// Another rule of order to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Baseline {
+    /// By submission.
+    Fifo,
+    /// By class, then priority.
+    Strict,
+    /// By deadline.
+    Edf,
+}
+
+/// `rushes sim`.
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// The scenario's file.
+    #[arg(value_name = "SCENARIO.toml")]
+    pub(crate) scenario: PathBuf,
+    /// The first seed.
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seed: u64,
+    /// How many seeds, one after another.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000_000), value_name = "N")]
+    pub(crate) seeds: u64,
+    /// Runs each seed by these rules of order as well: fifo, strict, edf; several with commas between.
+    #[arg(long, value_delimiter = ',', value_enum, value_name = "RULES")]
+    pub(crate) baseline: Vec<Baseline>,
+    /// Prints the scenario's [cost] table with what events cost the engine on this machine, instead of a report.
+    #[arg(long)]
+    pub(crate) measure: bool,
 }
 
 #[derive(Debug, Subcommand)]

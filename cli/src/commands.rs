@@ -2,6 +2,7 @@
 
 mod encode;
 mod job;
+mod sim;
 mod worker;
 
 use std::io::Write;
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
         Command::Job(command) => job::run(&farm, command),
         Command::Worker(command) => worker::run(&farm, &command),
         Command::Status => status(&farm),
+        Command::Sim(args) => sim::run(&farm, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "rushes", &mut script);

@@ -91,3 +91,31 @@ fn what_needs_no_farm_works_without_one() {
         assert!(String::from_utf8_lossy(&help.stdout).contains("Example"), "{command:?}");
     }
 }
+
+#[test]
+fn a_farm_is_simulated_twice_alike_and_a_wrong_scenario_is_named() {
+    let scenarios = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/scenarios/");
+    let smoke = format!("{scenarios}smoke.toml");
+    let run = || {
+        let output = rushes(&["sim", &smoke, "--seed", "7", "--baseline", "fifo", "--output", "json"], &[]);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        let runs: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the report is JSON");
+        [runs[0]["trace"].clone(), runs[1]["trace"].clone(), runs[1]["order"].clone()]
+    };
+    let [own, fifo, order] = run();
+    assert!(own.is_string() && own != fifo && order == "fifo", "{own} {fifo} {order}");
+    assert_eq!(run(), [own, fifo, order]);
+
+    check(&["sim", "/nowhere.toml"], &[], 2, "cannot read the scenario /nowhere.toml");
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let wrong = dir.path().join("wrong.toml");
+    let text = std::fs::read_to_string(&smoke).expect("it is there");
+    let lines = [
+        ("hours = 1.0", "hours = 0.0", "hours: should be above 0"),
+        ("load", "laod", "unknown field `laod`"),
+    ];
+    for (right, other, says) in lines {
+        std::fs::write(&wrong, text.replace(right, other)).expect("the directory can be written");
+        check(&["sim", wrong.to_str().expect("its name is text")], &[], 2, says);
+    }
+}

@@ -74,7 +74,9 @@ impl Engine {
         let count = self.runs.get(&id).map_or(0, |r| r.stages.len());
         for at in 0..count {
             let stage = &mut self.runs.get_mut(&id).expect("it was just seen").stages[at];
-            if std::mem::take(&mut stage.is_held) {
+            let was_held = std::mem::take(&mut stage.is_held);
+            let is_left_out = self.state.jobs[&id].stages[at].dropped;
+            if was_held && !is_left_out {
                 self.release_stage(now, id, at);
             }
         }

@@ -266,7 +266,7 @@ impl StageRun {
         }
     }
 
-    /// Whether nothing of it has been started.
+    /// Whether nothing of it has been started, as far as is known: a worker that has not re-attached yet may be on it.
     pub(super) fn is_untouched(&self) -> bool {
         !self.is_held
             && self.next == self.first

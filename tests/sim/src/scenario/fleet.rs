@@ -1,0 +1,66 @@
+//! The farm's nodes.
+
+use serde::Deserialize;
+
+use super::{ScenarioError, not_negative, positive, share};
+
+/// Most nodes of one group.
+const MAX_NODES: u32 = 100_000;
+
+/// Nodes of one kind.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Group {
+    /// Their name; each gets a number behind it.
+    pub name: String,
+    /// How many.
+    pub count: u32,
+    /// Cores for tasks; a task of one core takes one.
+    pub cores: f64,
+    /// Light tasks at once, apart from the cores.
+    #[serde(default = "light_slots")]
+    pub light_slots: u32,
+    /// Memory in GiB.
+    #[serde(default = "memory_gib")]
+    pub memory_gib: u64,
+    /// How fast: a task predicted at 10 s takes 5 s at 2.
+    #[serde(default = "speed")]
+    pub speed: f64,
+    /// How far single nodes are from it: 0.1 is up to a tenth faster or slower.
+    #[serde(default)]
+    pub speed_spread: f64,
+    /// When they first connect, in seconds from the start: capacity that comes later.
+    #[serde(default)]
+    pub joins_s: f64,
+    /// Labels.
+    #[serde(default)]
+    pub tags: Vec<String>,
+}
+
+fn light_slots() -> u32 {
+    4
+}
+
+fn memory_gib() -> u64 {
+    256
+}
+
+fn speed() -> f64 {
+    1.0
+}
+
+impl Group {
+    pub(super) fn check(&self) -> Result<(), ScenarioError> {
+        let at = |field: &str| format!("node '{}': {field}", self.name);
+        if self.count == 0 || self.count > MAX_NODES {
+            return Err(ScenarioError::field(at("count"), format!("should be 1 to {MAX_NODES}")));
+        }
+        positive(&at("cores"), self.cores)?;
+        if self.cores > 4_000.0 {
+            return Err(ScenarioError::field(at("cores"), "should be at most 4,000"));
+        }
+        not_negative(&at("joins_s"), self.joins_s)?;
+        positive(&at("speed"), self.speed)?;
+        share(&at("speed_spread"), self.speed_spread)
+    }
+}
