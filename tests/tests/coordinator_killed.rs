@@ -30,6 +30,11 @@ fn an_encode_outlives_its_coordinator_and_is_not_started_again() {
     let starts =
         farm.worker_log(0).lines().filter(|l| l.contains("attempt started") && l.contains("encode")).count();
     assert_eq!(starts, 1, "the worker began to encode once");
+    let log = farm.worker_log(0);
+    assert!(
+        log.contains("the other side has restarted"),
+        "the new coordinator told the worker at once:\n{log}"
+    );
 
     assert_eq!(farm.delivered(), ["film.mp4"]);
     assert_eq!(Facts::of(&farm.out().join("film.mp4")).frames(), 200);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, ServerConfig};
 use quinn::{TokioRuntime, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
 use rushes_shared::id::WorkerId;
 use rushes_shared::wire::{BULK_ALPNS, SERVER_NAME, close};
 use rustls::RootCertStore;
@@ -77,14 +78,21 @@ pub fn server(
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport(alpns)));
     config.max_incoming(MAX_INCOMING);
-    endpoint(bind, Some(config), EndpointConfig::new(reset_key(identity)))
+    endpoint(bind, Some(config), resetting(identity))
 }
 
-/// The key of stateless resets (RFC 9000, 10.3). The same at each start, so that a restarted server can tell its old
-/// peers at once that it does not know them any more, instead of leaving them to their idle timeout.
-fn reset_key(identity: &Identity) -> Arc<ring::hmac::Key> {
-    let secret = blake3::derive_key("rushes 2026 stateless reset of a server", identity.key_pem.as_bytes());
-    Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &secret))
+/// Stateless resets (RFC 9000, 10.3) whose keys are the same at each start, so that a restarted server can tell its old
+/// peers at once that it does not know them any more, instead of leaving them to their idle timeout. That takes two
+/// keys: of the reset itself, and of the connection ids, since an id that it did not make is not answered at all.
+fn resetting(identity: &Identity) -> EndpointConfig {
+    let of = |purpose: &str| blake3::derive_key(purpose, identity.key_pem.as_bytes());
+    let reset = of("rushes 2026 stateless reset of a server");
+    let ids = of("rushes 2026 connection ids of a server");
+    let (ids, _) = ids.split_first_chunk().expect("a derived key has 32 bytes");
+    let ids = u64::from_le_bytes(*ids);
+    let mut config = EndpointConfig::new(Arc::new(ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &reset)));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config
 }
 
 /// An endpoint for outgoing connections only. Must be called within a tokio runtime.
