@@ -1,7 +1,7 @@
 //! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
 //!
 //! ```text
-//! ALPN rushes/1       worker -> coordinator   one control stream (opened by the worker):
+//! ALPN rushes/2, /1   worker -> coordinator   one control stream (opened by the worker):
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
@@ -18,11 +18,13 @@ use crate::failure::Failure;
 use crate::frame::Message;
 use crate::id::{AttemptId, Epoch, TaskId, WorkerId};
 use crate::node::NodeFacts;
-use crate::task::{Progress, TaskOrder, TaskOutcome};
+use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome};
 use crate::units::Bytes;
 
 /// ALPN names of the worker protocol, best first.
-pub const WORKER_ALPNS: &[&[u8]] = &[b"rushes/1"];
+pub const WORKER_ALPNS: &[&[u8]] = &[AHEAD_ALPN, b"rushes/1"];
+/// The first version in which a worker holds tasks ahead: both sides may use what [`FarmBound::Ahead`] says.
+pub const AHEAD_ALPN: &[u8] = b"rushes/2";
 /// ALPN names of enrolment, best first.
 pub const JOIN_ALPNS: &[&[u8]] = &[b"rushes-join/1"];
 /// ALPN names of the bulk transfer, best first.
@@ -57,6 +59,18 @@ pub struct HeldAttempt {
     pub finished: bool,
 }
 
+/// What a worker holds ahead: tasks that are there before there is room for them, so that no slot waits for a round trip.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AheadOffer {
+    /// Tasks with a process of their own, for each slot.
+    pub process: u32,
+    /// Most tasks that the worker answers itself.
+    pub lane: u32,
+    /// How much work of the latter kind is held for each slot, in milliseconds: what passes between the end of a task and
+    /// the arrival of another one that was sent for it.
+    pub round_trip_ms: u32,
+}
+
 /// Worker to coordinator, on the control stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FarmBound {
@@ -77,6 +91,8 @@ pub enum FarmBound {
     Facts(NodeFacts),
     /// The worker stops after this: nothing new, please.
     Leaving,
+    /// The worker holds so much ahead. Said after the welcome, from [`AHEAD_ALPN`] on.
+    Ahead(AheadOffer),
 }
 
 /// Coordinator to worker, on the control stream.
@@ -123,6 +139,8 @@ pub enum TaskBound {
     Cancel,
     /// The outcome is on disk; forget it.
     Collected,
+    /// Give it back, unless it has been started.
+    Recall,
 }
 
 /// Worker to coordinator, on a task's stream.
@@ -139,6 +157,8 @@ pub enum TaskReply {
     Outcome(TaskOutcome),
     /// The order is refused: a lower epoch than this worker has seen, or no such attempt here.
     Refused(Failure),
+    /// It was recalled before it was started; the worker has forgotten it.
+    Recalled,
 }
 
 /// A task that the worker answers itself, without a process: it holds a place for a time and succeeds.
@@ -152,6 +172,17 @@ pub struct LaneOrder {
     pub hold_ms: u64,
 }
 
+/// A task for the lane that takes room, and waits for it where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneEntry {
+    /// What to do.
+    pub order: LaneOrder,
+    /// The slots that it takes.
+    pub slot: SlotKind,
+    /// What it takes of them.
+    pub demand: Demand,
+}
+
 /// Coordinator to worker, on the lane. Tasks that the worker answers itself share a stream, because a stream for each
 /// would cost several times what the task does; a frame carries as many as are there when it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +193,10 @@ pub enum LaneBound {
     Cancel(Vec<AttemptId>),
     /// The outcomes of these are on disk; forget them.
     Collected(Vec<AttemptId>),
+    /// Answer these as there is room, in this order.
+    Enter(Vec<LaneEntry>),
+    /// Give those of these back that have not been started.
+    Recall(Vec<AttemptId>),
 }
 
 /// How a task on the lane ended.
@@ -189,6 +224,8 @@ pub enum LaneReply {
         /// Why.
         failure: Failure,
     },
+    /// These were recalled before they were started; the worker has forgotten them.
+    Recalled(Vec<(TaskId, AttemptId)>),
 }
 
 /// Most tasks in one frame of the lane.

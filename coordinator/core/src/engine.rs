@@ -11,7 +11,8 @@
 //!         ├─ health     quarantine, stragglers, preemption
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
-//!         └─ dispatch   which ready task goes where
+//!         ├─ dispatch   which ready task goes where
+//!         └─ prefetch   what workers hold before there is room for it
 //! ```
 //!
 //! **Invariant:** durable state changes only in [`State::apply`]; everything else here is rebuilt after a restart.
@@ -24,6 +25,7 @@ mod explain;
 mod filing;
 mod health;
 mod intake;
+mod prefetch;
 mod progress;
 mod promises;
 mod query;
@@ -40,6 +42,7 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 use crate::event::{Command, Decision, Effects, Event, FarmEvent, FarmNews, Gated};
 use crate::job::LiveTask;
 use crate::order::Order;
+use crate::placement::ahead::Ahead;
 use crate::placement::fleet::Fleet;
 use crate::policy::Policy;
 use crate::promise::ledger::{Ledger, Tightness};
@@ -77,6 +80,10 @@ pub struct Engine {
     runs: BTreeMap<JobId, Box<JobRun>>,
     tenants: Tenants,
     fleet: Fleet,
+    /// What workers hold before there is room for it.
+    ahead: Ahead,
+    /// Workers that hold something ahead and on which room became free in this turn.
+    freed: BTreeSet<WorkerId>,
     order: Order,
     /// The work that is booked.
     ledger: Ledger,
@@ -130,6 +137,8 @@ impl Engine {
             runs: BTreeMap::new(),
             tenants: Tenants::default(),
             fleet: Fleet::default(),
+            ahead: Ahead::default(),
+            freed: BTreeSet::new(),
             ledger: Ledger::default(),
             promises_fine: BTreeSet::new(),
             tight: Tightness::default(),
@@ -213,7 +222,12 @@ impl Engine {
             }
             Event::WorkerLeaving { worker, link } => self.worker_leaving(turn, worker, link),
             Event::LinkLost { worker, link } => self.link_lost(turn, worker, link),
+            Event::AheadOffered { worker, link, offer } => self.ahead_offered(turn, worker, link, offer),
+            Event::TaskRecalled { worker, task, attempt } => {
+                self.task_recalled(worker, task, attempt, turn.now.mono);
+            }
             Event::TaskStarted { worker, task, attempt } => {
+                self.promote(turn, worker, attempt);
                 if let Some(live) = self.live_mut(worker, task, attempt) {
                     live.started = true;
                 }

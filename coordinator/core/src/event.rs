@@ -11,7 +11,7 @@ use rushes_shared::id::{AttemptId, JobId, Seq, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOrder, TaskOutcome};
-use rushes_shared::wire::HeldAttempt;
+use rushes_shared::wire::{AheadOffer, HeldAttempt};
 
 pub use answer::{Refusal, Reply};
 pub use news::{Decision, FarmEvent, FarmNews};
@@ -137,6 +137,15 @@ pub enum Event {
         /// The connection.
         link: LinkId,
     },
+    /// A worker holds tasks ahead, on this connection.
+    AheadOffered {
+        /// Which.
+        worker: WorkerId,
+        /// The connection.
+        link: LinkId,
+        /// How many.
+        offer: AheadOffer,
+    },
     /// A connection ended. Its worker's leases run on.
     LinkLost {
         /// Which.
@@ -185,6 +194,15 @@ pub enum Event {
         attempt: AttemptId,
         /// Why.
         failure: Failure,
+    },
+    /// A worker has given an attempt back, as it was asked to, and had not started it.
+    TaskRecalled {
+        /// Which.
+        worker: WorkerId,
+        /// The task.
+        task: TaskId,
+        /// The try.
+        attempt: AttemptId,
     },
     /// The depot answered a [`Command::Publish`].
     PublishEnded {
@@ -242,6 +260,14 @@ pub enum Command {
     },
     /// Stop an attempt.
     CancelTask {
+        /// Which.
+        worker: WorkerId,
+        /// The try.
+        attempt: AttemptId,
+    },
+    /// Have a worker give an attempt back that it holds ahead; answered by [`Event::TaskRecalled`], or by what becomes of
+    /// the attempt where it has been started.
+    RecallTask {
         /// Which.
         worker: WorkerId,
         /// The try.

@@ -1,5 +1,6 @@
 //! Where tasks can go: nodes with what each holds, and an index that finds a node with room without looking at all.
 
+pub mod ahead;
 pub mod fleet;
 pub mod index;
 pub mod node;

@@ -93,6 +93,10 @@ pub(crate) struct Node {
     /// The highest epoch that it has served.
     pub(crate) epoch: Epoch,
     pub(crate) held: BTreeMap<AttemptId, Held>,
+    /// How many orders it holds ahead for each slot.
+    pub(crate) ahead: u32,
+    /// Orders that wait for room.
+    pub(crate) line: BTreeMap<AttemptId, Box<TaskOrder>>,
     /// The coordinator's streams to it on its link, with the time when the last word on each arrives.
     pub(crate) streams: BTreeMap<AttemptId, At>,
     /// When the last word on the control stream arrives, to it and from it.
@@ -141,6 +145,8 @@ impl Node {
             pause_s: 0.0,
             epoch: Epoch(0),
             held: BTreeMap::new(),
+            ahead: group.ahead,
+            line: BTreeMap::new(),
             streams: BTreeMap::new(),
             control_clear: [At(0); 2],
             served_on: None,

@@ -117,6 +117,10 @@ impl Trace {
                 (line.node, line.task, line.attempt) = (of(worker), Some(*task), Some(*attempt));
                 "refused"
             }
+            Event::TaskRecalled { worker, task, attempt } => {
+                (line.node, line.task, line.attempt) = (of(worker), Some(*task), Some(*attempt));
+                "recalled"
+            }
             Event::PublishEnded { job, output, .. } => {
                 line.task = Some(TaskId { job: *job, index: *output });
                 "publish ended"
@@ -148,6 +152,10 @@ impl Trace {
             Command::CancelTask { worker, attempt } => {
                 (line.node, line.attempt) = (of(worker), Some(*attempt));
                 "-> cancel"
+            }
+            Command::RecallTask { worker, attempt } => {
+                (line.node, line.attempt) = (of(worker), Some(*attempt));
+                "-> recall"
             }
             Command::CollectOutcome { worker, attempt } => {
                 (line.node, line.attempt) = (of(worker), Some(*attempt));

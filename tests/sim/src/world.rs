@@ -8,6 +8,7 @@
 //! checks    invariants after each event, and a recount of everything now and then
 //! ```
 
+mod ahead;
 mod checks;
 mod clients;
 mod farm;
@@ -287,7 +288,7 @@ impl<'a> World<'a> {
             Happening::Down(down) => self.word_down(down)?,
             Happening::Beat { node, link } => self.beat(node, link)?,
             Happening::Progress { node, attempt } => self.progress(node, attempt)?,
-            Happening::End { node, attempt } => self.attempt_ends(node, attempt),
+            Happening::End { node, attempt } => self.attempt_ends(node, attempt)?,
             Happening::Depot { reign, asked } => self.depot_asked(reign, asked)?,
             Happening::Answer { reign, event } => {
                 self.depot_open -= 1;

@@ -22,6 +22,7 @@ impl Engine {
         attempt: AttemptId,
         progress: Progress,
     ) {
+        self.promote(turn, worker, attempt);
         let Some(live) = self.live_mut(worker, task, attempt) else { return };
         live.started = true;
         live.progress = progress;
@@ -37,6 +38,9 @@ impl Engine {
         attempt: AttemptId,
         outcome: TaskOutcome,
     ) {
+        if outcome != TaskOutcome::Cancelled {
+            self.ended_ahead(turn, worker, attempt);
+        }
         let held = self.free(worker, attempt);
         let Some(live) = self.take_live(worker, task, attempt) else {
             self.command(turn, Command::CollectOutcome { worker, attempt });
@@ -275,6 +279,7 @@ impl Engine {
         let live = run.live.get_mut(&task.index)?;
         let at = live.iter().position(|l| l.attempt == attempt && l.worker == worker)?;
         let taken = live.swap_remove(at);
+        run.ahead -= u32::from(taken.is_ahead);
         if live.is_empty() {
             run.live.remove(&task.index);
             run.stage_of(task.index).live -= 1;

@@ -11,12 +11,19 @@ use crate::placement::node::Holding;
 impl Engine {
     /// Takes what an attempt at a task needs. The job is live.
     pub(super) fn hold(&mut self, now: MonoMs, worker: WorkerId, attempt: AttemptId, task: TaskId) {
+        let holding = self.holding_of(now, worker, task);
+        self.count_holding(&holding);
+        self.fleet.hold(worker, attempt, holding);
+    }
+
+    /// What an attempt at a task takes on a node.
+    pub(super) fn holding_of(&self, now: MonoMs, worker: WorkerId, task: TaskId) -> Holding {
         let job = &self.state.jobs[&task.job];
         let stage = job.stage_of(task.index).1;
         let tenant = self.runs[&task.job].tenant;
         let node = self.fleet.get(&worker).expect("a task is held by a known node");
         let limits = job.spec.needs.as_ref().filter(|n| !n.limits.is_empty());
-        let holding = Holding {
+        Holding {
             task,
             kind: stage.step.kind(),
             slot: stage.slot,
@@ -24,22 +31,34 @@ impl Engine {
             until: now.plus(node.expected_ms(stage.prediction.wall_ms)),
             tenant,
             limits: limits.map(|n| Box::new(n.limits.clone())),
-        };
+        }
+    }
+
+    /// Counts what an attempt takes, beside its node's room. [`Self::after_release`] is the opposite.
+    pub(super) fn count_holding(&mut self, holding: &Holding) {
         for (name, count) in holding.limits.iter().flat_map(|l| l.iter()) {
             *self.limits_held.entry(name.clone()).or_default() += count;
         }
-        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let run = self.runs.get_mut(&holding.task.job).expect("a live job has a run");
         run.count_live(holding.slot, holding.demand, true);
-        self.fleet.hold(worker, attempt, holding);
-        self.count_running(tenant, true);
+        self.count_running(holding.tenant, true);
     }
 
     /// Gives back what an attempt took.
     pub(super) fn free(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Holding> {
+        if let Some(entry) = self.ahead.take(worker, attempt) {
+            self.after_release(&entry.holding);
+            return Some(entry.holding);
+        }
         let holding = self.fleet.release(worker, attempt)?;
         self.preempting.remove(&attempt);
         self.after_release(&holding);
-        self.open_for(worker);
+        if self.ahead.holds_any(worker) {
+            // What the worker has started by itself goes before anything else.
+            self.freed.insert(worker);
+        } else {
+            self.open_for(worker);
+        }
         Some(holding)
     }
 

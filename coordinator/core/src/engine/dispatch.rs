@@ -2,7 +2,7 @@
 //! it costs nothing.
 
 use rushes_shared::id::{AttemptId, TaskId, WorkerId};
-use rushes_shared::task::{Delivery, Progress, TaskOrder};
+use rushes_shared::task::{Delivery, Demand, Progress, TaskOrder};
 use rushes_shared::units::{MonoMs, Now};
 
 use super::{Engine, Timer, Turn};
@@ -32,7 +32,9 @@ impl Engine {
     pub(super) fn dispatch(&mut self, turn: &mut Turn) {
         self.mind_tightness(turn);
         self.drop_idle_reservations();
+        self.follow_starts(turn);
         self.start_all(turn);
+        self.prefetch(turn);
         self.preempt_for_emergencies(turn);
     }
 
@@ -54,14 +56,14 @@ impl Engine {
     }
 
     /// The next job among signatures that `open` lets through.
-    fn pick(&self, open: impl Fn(&Self, SigIx) -> bool) -> Option<Pick> {
+    pub(super) fn pick(&self, open: impl Fn(&Self, SigIx) -> bool) -> Option<Pick> {
         let may = |job| !self.tenants.at(self.runs[&job].tenant).is_capped();
         self.order.pick(|sig| open(self, sig), may)
     }
 
     /// The task of a job that is next for a signature: finishing steps, then what others wait for, then what more people
     /// watch, then the longest, then in the order of the plan.
-    fn peek(&mut self, pick: Pick) -> Option<u32> {
+    pub(super) fn peek(&mut self, pick: Pick) -> Option<u32> {
         let job = self.state.jobs.get(&pick.job)?;
         let run = self.runs.get_mut(&pick.job)?;
         let ready = run.stages.iter().zip(&job.stages).enumerate();
@@ -220,6 +222,15 @@ impl Engine {
     }
 
     fn start(&mut self, turn: &mut Turn, sig: SigIx, task: TaskId, to: (WorkerId, Because)) {
+        let since = self.take_ready(sig, task);
+        if self.fleet.reserved_for(sig) == Some(to.0) {
+            self.fleet.unreserve(sig);
+        }
+        self.launch(turn, task, to, since);
+    }
+
+    /// Takes a task out of the queue, to be sent; since when it was ready.
+    pub(super) fn take_ready(&mut self, sig: SigIx, task: TaskId) -> MonoMs {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         let stage = run.stage_of(task.index);
         let since = stage.ready_since(task.index);
@@ -228,50 +239,90 @@ impl Engine {
         self.ready.sub(kind, 1);
         let (spot, tenant, priority) = (run.spot, run.tenant, run.priority);
         self.file(task.job, sig);
-        if self.fleet.reserved_for(sig) == Some(to.0) {
-            self.fleet.unreserve(sig);
-        }
         let job = &self.state.jobs[&task.job];
         let (cost, class) = (job.stage_of(task.index).1.prediction.cpu_ms, job.spec.class);
         if let Some(spot) = spot {
             self.order.charge(spot, class, tenant, priority, cost);
         }
-        self.launch(turn, task, to, since);
+        since
+    }
+
+    pub(super) fn next_attempt(&mut self) -> AttemptId {
+        self.attempts += 1;
+        AttemptId { epoch: self.state.epoch, counter: self.attempts }
     }
 
     /// Sends an attempt at a task to a worker that has room for it.
     pub(super) fn launch(&mut self, turn: &mut Turn, task: TaskId, to: (WorkerId, Because), since: MonoMs) {
-        let (worker, because) = to;
-        let job = &self.state.jobs[&task.job];
-        let plan = job.stage_of(task.index).1;
-        let (slot, kind, prediction) = (plan.slot, plan.step.kind(), plan.prediction);
-        let work = job.work_of(task.index).expect("a ready task's work is known");
-        self.attempts += 1;
-        let attempt = AttemptId { epoch: self.state.epoch, counter: self.attempts };
+        let worker = to.0;
+        let attempt = self.next_attempt();
         self.hold(turn.now.mono, worker, attempt, task);
         let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
-        let link = node.link.expect("an open node has a link");
         let demand = node.holdings[&attempt].demand;
-        let limits = self.policy.limits_of(kind);
-        let order = TaskOrder { task, attempt, delivery: Delivery::Durable, slot, demand, limits, work };
-        let live = LiveTask {
+        let queued_ms = turn.now.mono.since(since);
+        let live = self.live_of(turn, attempt, to, queued_ms);
+        self.add_live(task, live);
+        self.send_order(turn, task, worker, attempt, demand);
+        self.note_start(turn, task, (worker, attempt), queued_ms);
+    }
+
+    /// A live attempt that begins now.
+    pub(super) fn live_of(
+        &self,
+        turn: &Turn,
+        attempt: AttemptId,
+        (worker, because): (WorkerId, Because),
+        queued_ms: u64,
+    ) -> LiveTask {
+        let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
+        LiveTask {
             attempt,
             worker,
             worker_name: std::sync::Arc::clone(&node.name),
             since: turn.now.wall,
-            queued_ms: turn.now.mono.since(since),
+            queued_ms,
             because,
+            is_ahead: false,
             started: false,
             progress: Progress::default(),
-        };
-        let queued_ms = live.queued_ms;
-        let expected_ms = node.expected_ms(prediction.wall_ms);
-        if prediction.wall_ms >= SHORTEST_STRAGGLER_MS {
-            let late = expected_ms.saturating_mul(u64::from(self.policy.health.straggler_permille)) / 1_000;
+        }
+    }
+
+    /// Sends an order for an attempt.
+    pub(super) fn send_order(
+        &mut self,
+        turn: &mut Turn,
+        task: TaskId,
+        worker: WorkerId,
+        attempt: AttemptId,
+        demand: Demand,
+    ) {
+        let job = &self.state.jobs[&task.job];
+        let plan = job.stage_of(task.index).1;
+        let (slot, limits) = (plan.slot, self.policy.limits_of(plan.step.kind()));
+        let work = job.work_of(task.index).expect("a ready task's work is known");
+        let order = TaskOrder { task, attempt, delivery: Delivery::Durable, slot, demand, limits, work };
+        let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
+        let link = node.link.expect("an open node has a link");
+        self.command(turn, Command::StartTask { worker, link, order: Box::new(order) });
+    }
+
+    /// An attempt begins: it may turn out to be a straggler, and those who watch are told.
+    pub(super) fn note_start(
+        &mut self,
+        turn: &mut Turn,
+        task: TaskId,
+        (worker, attempt): (WorkerId, AttemptId),
+        queued_ms: u64,
+    ) {
+        let plan = self.state.jobs[&task.job].stage_of(task.index).1;
+        let (kind, wall_ms) = (plan.step.kind(), plan.prediction.wall_ms);
+        if wall_ms >= SHORTEST_STRAGGLER_MS {
+            let node = self.fleet.get(&worker).expect("an attempt begins on a known worker");
+            let permille = u64::from(self.policy.health.straggler_permille);
+            let late = node.expected_ms(wall_ms).saturating_mul(permille) / 1_000;
             self.wake_at(turn.now.mono.plus(late.max(1)), Timer::Straggler(task, attempt));
         }
-        self.add_live(task, live);
-        self.command(turn, Command::StartTask { worker, link, order: Box::new(order) });
         let news = FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms };
         self.notify(turn, Some(task.job), news);
     }

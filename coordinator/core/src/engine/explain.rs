@@ -96,7 +96,7 @@ impl Engine {
 
     fn explain_running(&self, now: Now, id: JobId, run: &JobRun) -> Vec<Running> {
         let attempts = run.live.iter().flat_map(|(index, live)| live.iter().map(move |l| (*index, l)));
-        let running = attempts.map(|(index, live)| {
+        let running = attempts.filter(|(_, live)| !live.is_ahead).map(|(index, live)| {
             let holding = self.fleet.get(&live.worker).and_then(|n| n.holdings.get(&live.attempt));
             let left = holding.map(|h| h.until.since(now.mono));
             Running {

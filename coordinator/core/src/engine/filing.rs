@@ -186,6 +186,9 @@ impl Engine {
         self.decided(turn, Some(id), Decision::JobAmended { change: Box::new(change) });
         self.rebook(id);
         self.refile(id);
+        if self.runs[&id].spot.is_none() {
+            self.recall_job(turn, id);
+        }
         self.look_at_promise(turn, id);
         Ok(())
     }

@@ -75,6 +75,7 @@ impl Engine {
         });
         let Some(for_ms) = for_ms else { return };
         self.node_closed(worker);
+        self.recall_all(turn, worker);
         self.decided(turn, None, Decision::NodeQuarantined { worker, for_ms });
         self.wake_at(turn.now.mono.plus(for_ms), Timer::Probation(worker));
     }
@@ -133,6 +134,8 @@ impl Engine {
             let ready: u32 = self.runs[&job].stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();
             while is_full && self.preempted_for(job) < ready as usize {
                 let Some((worker, attempt, task)) = self.cheapest_to_lose(turn, sig) else { break };
+                // What waits there would take the room.
+                self.recall_all(turn, worker);
                 self.preempting.insert(attempt, job);
                 let live = self.take_live(worker, task, attempt).expect("it was just found live");
                 let lost_ms = turn.now.wall.0.saturating_sub(live.since.0);

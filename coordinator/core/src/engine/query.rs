@@ -17,7 +17,8 @@ impl Engine {
         let job = self.state.jobs.get(&id)?;
         let run = self.runs.get(&id)?;
         let indices = (0_u32..).take(job.tasks.len());
-        let live = indices.map(|i| run.live.get(&i).and_then(|l| l.first()).cloned()).collect();
+        let running = |i| run.live.get(&i).and_then(|l| l.first()).filter(|l| !l.is_ahead);
+        let live = indices.map(|i| running(i).cloned()).collect();
         Some(JobDoc { job: (**job).clone(), live })
     }
 
@@ -69,7 +70,10 @@ impl Engine {
         FarmDoc {
             jobs_queued: self.state.jobs.len() as u64 - self.jobs_started,
             jobs_running: self.jobs_started,
-            tasks_ready: TaskKind::ALL.iter().map(|k| (*k, self.ready.get(*k))).collect(),
+            tasks_ready: TaskKind::ALL
+                .iter()
+                .map(|k| (*k, self.ready.get(*k) + self.ahead.count(*k)))
+                .collect(),
             tasks_running: TaskKind::ALL.iter().map(|k| (*k, self.fleet.running(*k))).collect(),
             bottlenecks: self.bottlenecks(),
             workers_quarantined: self.fleet.values().filter(|n| n.health == Health::Quarantined).count()
@@ -90,7 +94,7 @@ impl Engine {
     /// Counts the job anew after one of its tasks was started, ended or taken back.
     pub(super) fn count_started(&mut self, id: JobId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        let is_started = run.touched || !run.live.is_empty();
+        let is_started = run.touched || run.live.len() > run.ahead as usize;
         match (run.is_started, is_started) {
             (false, true) => self.jobs_started += 1,
             (true, false) => self.jobs_started -= 1,

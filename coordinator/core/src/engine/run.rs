@@ -54,6 +54,8 @@ pub(super) struct JobRun {
     pub(super) is_started: bool,
     /// Live attempts by task index.
     pub(super) live: BTreeMap<u32, Vec<LiveTask>>,
+    /// How many of them wait on their workers for room.
+    pub(super) ahead: u32,
     /// Light slots that live attempts take.
     pub(super) live_light: u32,
     /// Cores that live attempts take, in millicores.
@@ -120,6 +122,7 @@ impl JobRun {
             touched: false,
             is_started: false,
             live: BTreeMap::new(),
+            ahead: 0,
             live_light: 0,
             live_cpu: 0,
             publishing: BTreeMap::new(),

@@ -141,6 +141,21 @@ impl Engine {
                 self.make_ready(turn.now.mono, holding.task);
             }
         }
+        self.take_back_ahead(turn, worker, &has);
+    }
+
+    /// Attempts that were ahead on the worker when its connection broke: it has kept those that it has started, and
+    /// forgotten the others.
+    fn take_back_ahead(&mut self, turn: &mut Turn, worker: WorkerId, has: &BTreeSet<AttemptId>) {
+        self.ahead.withdraw_offer(worker);
+        for (attempt, task) in self.ahead.on(worker).map(|e| (e.attempt, e.holding.task)).collect::<Vec<_>>()
+        {
+            if has.contains(&attempt) {
+                self.promote(turn, worker, attempt);
+            } else {
+                self.task_recalled(worker, task, attempt, turn.now.mono);
+            }
+        }
     }
 
     /// Parts what a worker holds into attempts that count and attempts to give up. An attempt that it names twice counts
@@ -183,7 +198,7 @@ impl Engine {
         }
         self.withdraw(task);
         self.picky.remove(&task);
-        self.hold(now.mono, worker, attempt, task);
+        let is_ahead = self.adopt_holding(now.mono, worker, attempt, task);
         let node = self.fleet.get(&worker).expect("the worker has just been entered");
         let live = LiveTask {
             attempt,
@@ -192,6 +207,7 @@ impl Engine {
             since: now.wall,
             queued_ms: 0,
             because: Because::Held,
+            is_ahead,
             started: true,
             progress: Progress::default(),
         };
@@ -218,6 +234,7 @@ impl Engine {
         if self.fleet.get(&worker).is_some_and(|n| n.link == Some(link)) {
             self.fleet.change(worker, |node| node.leaving = true);
             self.node_closed(worker);
+            self.recall_all(turn, worker);
         }
     }
 
@@ -267,6 +284,10 @@ impl Engine {
     /// The worker is not there any more: what it held goes elsewhere.
     fn worker_gone(&mut self, turn: &mut Turn, worker: WorkerId) {
         let Some(node) = self.fleet.remove(worker) else { return };
+        let waited = self.ahead.remove(worker);
+        for entry in &waited {
+            self.after_release(&entry.holding);
+        }
         for (attempt, holding) in &node.holdings {
             self.preempting.remove(attempt);
             self.after_release(holding);
@@ -282,6 +303,12 @@ impl Engine {
         for (attempt, holding) in &node.holdings {
             if let Some(live) = self.take_live(worker, holding.task, *attempt) {
                 self.lose(turn, holding.task, &live, "its worker was silent for longer than its lease");
+            }
+        }
+        // Nothing of these has been tried.
+        for entry in waited {
+            if self.take_live(worker, entry.holding.task, entry.attempt).is_some() {
+                self.make_ready(entry.since, entry.holding.task);
             }
         }
     }
@@ -312,6 +339,7 @@ impl Engine {
                 self.fleet.change(worker, |node| node.draining = draining);
                 if draining {
                     self.node_closed(worker);
+                    self.recall_all(turn, worker);
                 } else {
                     self.node_changed(worker);
                 }

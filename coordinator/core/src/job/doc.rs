@@ -25,6 +25,8 @@ pub struct LiveTask {
     pub queued_ms: u64,
     /// Why there.
     pub because: Because,
+    /// Whether it waits on its worker for room.
+    pub is_ahead: bool,
     /// Whether the worker confirmed that it is on it.
     pub started: bool,
     /// How far it has come.

@@ -13,6 +13,7 @@ use rushes_shared::id::{AttemptId, JobId, WorkerId};
 use rushes_shared::job::{Class, JobChange, JobSpec, Priority, QualityFloor};
 use rushes_shared::task::{SlotKind, TaskOutcome, Usage};
 use rushes_shared::units::WallMs;
+use rushes_shared::wire::AheadOffer;
 
 use crate::support::samples::{
     audio_only, encode, facts, graph, in_class, key, node, noop, probe, stage, value_of, with_deadline,
@@ -332,6 +333,10 @@ fn live_through(steps: &[Step], reached: &mut Reached) {
     for name in ['a', 'b', 'c'] {
         let facts = node(&name.to_string());
         world.add_worker(tell::worker(name), facts);
+        if name != 'c' {
+            let offer = AheadOffer { process: 1, lane: 3, round_trip_ms: 20 };
+            world.workers.get_mut(&tell::worker(name)).expect("just added").offer = Some(offer);
+        }
         world.connect(tell::worker(name));
     }
     for step in steps {

@@ -62,6 +62,7 @@ pub(crate) fn line(command: &Command) -> Option<String> {
             format!("attach {} #{attempt} on {}", t(*task), letter(*worker))
         }
         Command::CancelTask { worker, attempt } => format!("cancel #{attempt} on {}", letter(*worker)),
+        Command::RecallTask { worker, attempt } => format!("recall #{attempt} on {}", letter(*worker)),
         Command::CollectOutcome { worker, attempt } => format!("collect #{attempt} on {}", letter(*worker)),
         Command::CloseLink { worker, .. } => format!("close {}", letter(*worker)),
         Command::TellDraining { worker, draining, .. } => {

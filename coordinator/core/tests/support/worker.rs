@@ -8,7 +8,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, TaskId};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOrder, TaskOutcome};
-use rushes_shared::wire::HeldAttempt;
+use rushes_shared::wire::{AheadOffer, HeldAttempt};
 
 /// What the coordinator says to it.
 #[derive(Debug, Clone)]
@@ -17,6 +17,7 @@ pub(crate) enum Order {
     Start(Box<TaskOrder>),
     Attach(AttemptId),
     Cancel(AttemptId),
+    Recall(AttemptId),
     Collected(AttemptId),
     Draining,
 }
@@ -29,6 +30,7 @@ pub(crate) enum Said {
     Progress(Progress),
     Ended(TaskOutcome),
     Refused(Failure),
+    Recalled,
 }
 
 /// An attempt that it holds.
@@ -50,6 +52,10 @@ pub(crate) struct Worker {
     /// The highest epoch that it has served.
     pub(crate) epoch: Epoch,
     pub(crate) held: BTreeMap<AttemptId, Held>,
+    /// What it holds ahead, if it does.
+    pub(crate) offer: Option<AheadOffer>,
+    /// Orders that wait for room.
+    pub(crate) waiting: Vec<TaskOrder>,
     /// Whether its process runs.
     pub(crate) alive: bool,
 }
@@ -64,6 +70,8 @@ impl Worker {
             streams: BTreeSet::new(),
             epoch: Epoch(0),
             held: BTreeMap::new(),
+            offer: None,
+            waiting: Vec::new(),
             alive: true,
         }
     }
@@ -73,6 +81,41 @@ impl Worker {
         self.welcomed = false;
         self.streams.clear();
         self.link.take()
+    }
+
+    /// Whether there is room for a task beside those that run.
+    fn fits(&self, order: &TaskOrder) -> bool {
+        let (mut cpu, mut memory, mut light) = (0, 0, 0);
+        for task in self.running().chain([order]) {
+            if task.slot.is_light() {
+                light += 1;
+            } else {
+                cpu += task.demand.cpu.0;
+                memory += task.demand.memory.0;
+            }
+        }
+        let facts = &self.facts;
+        if order.slot.is_light() {
+            light <= facts.light_slots
+        } else {
+            cpu <= facts.cpu.0 && memory <= facts.memory.0
+        }
+    }
+
+    /// Starts what waits and has room now, light tasks and others each in their order.
+    pub(crate) fn start_waiting(&mut self) -> Vec<(TaskId, AttemptId, Said)> {
+        let mut words = Vec::new();
+        for light in [true, false] {
+            while let Some(at) = self.waiting.iter().position(|o| o.slot.is_light() == light) {
+                if !self.fits(&self.waiting[at]) {
+                    break;
+                }
+                let order = self.waiting.remove(at);
+                words.push((order.task, order.attempt, Said::Started));
+                self.held.insert(order.attempt, Held { order, outcome: None });
+            }
+        }
+        words
     }
 
     /// What it says that it holds.
@@ -104,6 +147,7 @@ impl Worker {
                 for attempt in give_up {
                     self.held.remove(&attempt);
                 }
+                return Ok(self.start_waiting());
             }
             Order::Start(order) => {
                 let (task, attempt) = (order.task, order.attempt);
@@ -113,8 +157,12 @@ impl Worker {
                     return Ok(vec![(task, attempt, Said::Refused(failure))]);
                 }
                 self.streams.insert(attempt);
-                let before = self.held.insert(attempt, Held { order: *order, outcome: None });
-                assert!(before.is_none(), "{attempt} was started twice");
+                assert!(!self.held.contains_key(&attempt), "{attempt} was started twice");
+                if self.offer.is_some() {
+                    self.waiting.push(*order);
+                    return Ok(self.start_waiting());
+                }
+                self.held.insert(attempt, Held { order: *order, outcome: None });
                 return Ok(vec![(task, attempt, Said::Started)]);
             }
             Order::Attach(attempt) => {
@@ -125,12 +173,27 @@ impl Worker {
                 let ended = held.outcome.clone().map(|o| (held.order.task, attempt, Said::Ended(o)));
                 return Ok(ended.into_iter().collect());
             }
+            Order::Recall(attempt) => {
+                if let Some(at) = self.waiting.iter().position(|o| o.attempt == attempt) {
+                    let order = self.waiting.remove(at);
+                    return Ok(vec![(order.task, attempt, Said::Recalled)]);
+                }
+            }
             Order::Cancel(attempt) => {
+                if let Some(at) = self.waiting.iter().position(|o| o.attempt == attempt) {
+                    let order = self.waiting.remove(at);
+                    let task = order.task;
+                    let outcome = Some(TaskOutcome::Cancelled);
+                    self.held.insert(attempt, Held { order, outcome });
+                    return Ok(vec![(task, attempt, Said::Ended(TaskOutcome::Cancelled))]);
+                }
                 if let Some(held) = self.held.get_mut(&attempt)
                     && held.outcome.is_none()
                 {
                     held.outcome = Some(TaskOutcome::Cancelled);
-                    return Ok(vec![(held.order.task, attempt, Said::Ended(TaskOutcome::Cancelled))]);
+                    let mut words = vec![(held.order.task, attempt, Said::Ended(TaskOutcome::Cancelled))];
+                    words.extend(self.start_waiting());
+                    return Ok(words);
                 }
             }
             Order::Collected(attempt) => {

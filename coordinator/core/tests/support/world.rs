@@ -218,6 +218,9 @@ impl World {
             Command::CancelTask { worker, attempt } => {
                 self.order_newest(worker, attempt, Order::Cancel(attempt));
             }
+            Command::RecallTask { worker, attempt } => {
+                self.order_newest(worker, attempt, Order::Recall(attempt));
+            }
             Command::CollectOutcome { worker, attempt } => {
                 self.order_newest(worker, attempt, Order::Collected(attempt));
             }
@@ -303,6 +306,8 @@ impl World {
         let link = LinkId(self.number());
         let worker = self.workers.get_mut(&id).expect("a known worker");
         worker.link = Some(link);
+        // What it has not started it forgets.
+        worker.waiting.clear();
         let event = Event::WorkerJoined {
             worker: id,
             link,
@@ -332,6 +337,7 @@ impl World {
         self.cut(id, words_arrive);
         let worker = self.workers.get_mut(&id).expect("a known worker");
         worker.held.clear();
+        worker.waiting.clear();
         worker.alive = false;
     }
 
@@ -352,6 +358,7 @@ impl World {
             Said::Ended(outcome) => {
                 Event::TaskEnded { worker: id, task, attempt, outcome: Box::new(outcome) }
             }
+            Said::Recalled => Event::TaskRecalled { worker: id, task, attempt },
             Said::Refused(failure) => Event::TaskRefused { worker: id, task, attempt, failure },
         };
         self.up.push(Up { link, stream: Some(attempt), event });
@@ -373,6 +380,10 @@ impl World {
             self.depot.staged.insert(attempt);
         }
         self.say(id, task, attempt, Said::Ended(outcome));
+        let words = self.workers.get_mut(&id).expect("a known worker").start_waiting();
+        for (task, attempt, said) in words {
+            self.say(id, task, attempt, said);
+        }
     }
 
     pub(crate) fn beat(&mut self, id: WorkerId) {
@@ -424,6 +435,11 @@ impl World {
         let first = self.down.iter().position(|d| d.link == link && d.stream == stream);
         let Some(first) = first else { return };
         let down = self.down.remove(first);
+        if matches!(down.order, Order::Welcome { .. })
+            && let Some(offer) = self.workers[&worker].offer
+        {
+            self.up.push(Up { link, stream: None, event: Event::AheadOffered { worker, link, offer } });
+        }
         match self.workers.get_mut(&worker).expect("a known worker").take(down.order) {
             Ok(words) => {
                 for (task, attempt, said) in words {

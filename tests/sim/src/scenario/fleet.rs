@@ -32,6 +32,9 @@ pub struct Group {
     /// When they first connect, in seconds from the start: capacity that comes later.
     #[serde(default)]
     pub joins_s: f64,
+    /// Tasks that a node holds for each slot before there is room for them.
+    #[serde(default)]
+    pub ahead: u32,
     /// Labels.
     #[serde(default)]
     pub tags: Vec<String>,

@@ -43,10 +43,18 @@ impl World<'_> {
                 for attempt in give_up {
                     self.forget(node, attempt);
                 }
+                self.offer_ahead(node, link);
+                self.start_next(node)?;
             }
-            Order::Start(order) => self.begin(node, order)?,
+            Order::Start(order) => self.enter(node, order)?,
+            Order::Recall(attempt) => self.give_back(node, attempt),
             Order::Attach(attempt) => self.attach(node, attempt)?,
-            Order::Cancel(attempt) => self.stop(node, attempt),
+            Order::Cancel(attempt) => {
+                if !self.stop_waiting(node, attempt) {
+                    self.stop(node, attempt);
+                    self.start_next(node)?;
+                }
+            }
             Order::Collected(attempt) => {
                 let held = place.held.get(&attempt);
                 if held.is_some_and(|h| h.outcome.is_none()) {
@@ -59,7 +67,7 @@ impl World<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, node: usize, order: Box<TaskOrder>) -> Step {
+    pub(super) fn begin(&mut self, node: usize, order: Box<TaskOrder>) -> Step {
         let now = self.agenda.now();
         let (task, attempt) = (order.task, order.attempt);
         let (worker, served, speed) = {
@@ -138,11 +146,11 @@ impl World<'_> {
     }
 
     /// An attempt comes to its own end.
-    pub(super) fn attempt_ends(&mut self, node: usize, attempt: AttemptId) {
+    pub(super) fn attempt_ends(&mut self, node: usize, attempt: AttemptId) -> Step {
         let now = self.agenda.now();
-        let Some(held) = self.nodes[node].held.get(&attempt) else { return };
+        let Some(held) = self.nodes[node].held.get(&attempt) else { return Ok(()) };
         if held.outcome.is_some() || held.ends != now {
-            return;
+            return Ok(());
         }
         let task = held.order.task;
         let ms = now.since(held.since).ms();
@@ -161,6 +169,7 @@ impl World<'_> {
             }
         };
         self.finish(node, attempt, outcome);
+        self.start_next(node)
     }
 
     /// The coordinator wants an attempt stopped.

@@ -31,6 +31,7 @@ pub(super) enum Order {
     Start(Box<TaskOrder>),
     Attach(AttemptId),
     Cancel(AttemptId),
+    Recall(AttemptId),
     Collected(AttemptId),
     Draining,
 }
@@ -212,6 +213,8 @@ impl World<'_> {
         let place = &mut self.nodes[node];
         place.link = Some(link);
         place.welcomed = false;
+        // What it has not started it forgets.
+        place.line.clear();
         place.control_clear[Way::Up as usize] = At(0);
         for held in place.held.values_mut() {
             (held.attached, held.clear) = (false, At(0));

@@ -308,6 +308,9 @@ impl World<'_> {
             Command::CancelTask { worker, attempt } => {
                 self.order_newest(worker, attempt, Order::Cancel(attempt));
             }
+            Command::RecallTask { worker, attempt } => {
+                self.order_newest(worker, attempt, Order::Recall(attempt));
+            }
             Command::CollectOutcome { worker, attempt } => {
                 self.order_newest(worker, attempt, Order::Collected(attempt));
             }

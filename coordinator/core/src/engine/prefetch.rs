@@ -1,0 +1,243 @@
+//! Sends tasks ahead: a worker holds its next tasks before the running ones end, so that no slot waits for a round trip.
+//!
+//! An attempt that was sent ahead is in its task's live set like any other, takes no room, and is not said to run. The
+//! worker starts such attempts as room becomes free, in the order in which they were sent; the engine follows by the same
+//! rule when it hears what made the room, and at the latest when it hears of the attempt itself. A recall asks the
+//! worker to give an attempt back. It may cross the start; the worker's answer, which names the attempt, settles that.
+
+use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
+use rushes_shared::job::Class;
+use rushes_shared::units::MonoMs;
+use rushes_shared::wire::AheadOffer;
+
+use super::{Engine, Turn};
+use crate::event::{Command, LinkId};
+use crate::explain::Because;
+use crate::order::Spot;
+use crate::order::signature::{Closed, SigIx};
+use crate::placement::ahead::{Entry, Want};
+use crate::placement::node::{Holding, Node};
+
+impl Engine {
+    /// A worker says how much it holds ahead.
+    pub(super) fn ahead_offered(&mut self, turn: &Turn, worker: WorkerId, link: LinkId, offer: AheadOffer) {
+        self.renew_lease(turn.now, worker, link);
+        if self.fleet.get(&worker).is_some_and(|n| n.link == Some(link)) {
+            self.ahead.offer(worker, offer);
+        }
+    }
+
+    /// A worker has given an attempt back that it had not started.
+    pub(super) fn task_recalled(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId, now: MonoMs) {
+        let since = self.ahead.find(worker, attempt).map_or(now, |entry| entry.since);
+        self.free(worker, attempt);
+        if self.take_live(worker, task, attempt).is_some() {
+            self.make_ready(since, task);
+        }
+    }
+
+    /// Takes what an attempt of a reign before needs. Where that is not free, another one that the worker names has ended
+    /// and was not heard of, and this one is counted once that is; whether it is so.
+    pub(super) fn adopt_holding(
+        &mut self,
+        now: MonoMs,
+        worker: WorkerId,
+        attempt: AttemptId,
+        task: TaskId,
+    ) -> bool {
+        let holding = self.holding_of(now, worker, task);
+        self.count_holding(&holding);
+        let node = self.fleet.get(&worker).expect("the worker has just been entered");
+        if node_fits(node, &holding) {
+            self.fleet.hold(worker, attempt, holding);
+            return false;
+        }
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let sig = run.stage_of(task.index).sig;
+        run.ahead += 1;
+        let entry = Entry { attempt, sig, rank: LAST, since: now, holding, is_recalled: false };
+        self.ahead.enter(worker, entry);
+        true
+    }
+
+    /// Follows the workers on which room became free: what they have started of what they hold ahead runs.
+    pub(super) fn follow_starts(&mut self, turn: &mut Turn) {
+        while let Some(worker) = self.freed.pop_first() {
+            while let Some(node) = self.fleet.get(&worker)
+                && let Some(attempt) = self.ahead.next_to_start(worker, node)
+            {
+                self.promote(turn, worker, attempt);
+            }
+            self.open_for(worker);
+        }
+    }
+
+    /// An attempt that waited on its worker for room runs, if it did wait. Where the room is not free yet, because what
+    /// made it was not heard of, it is counted once that is.
+    pub(super) fn promote(&mut self, turn: &mut Turn, worker: WorkerId, attempt: AttemptId) {
+        let Some(entry) = self.ahead.find(worker, attempt) else { return };
+        let Some(node) = self.fleet.get(&worker) else { return };
+        if !node_fits(node, &entry.holding) {
+            return;
+        }
+        let Some(Entry { holding, since, .. }) = self.ahead.take(worker, attempt) else { return };
+        let task = holding.task;
+        let queued_ms = turn.now.mono.since(since);
+        let wall_ms = self.state.jobs.get(&task.job).map(|j| j.stage_of(task.index).1.prediction.wall_ms);
+        let until = turn.now.mono.plus(node.expected_ms(wall_ms.unwrap_or(0)));
+        self.fleet.hold(worker, attempt, Holding { until, ..holding });
+        let Some(live) = self.live_mut(worker, task, attempt) else { return };
+        (live.is_ahead, live.since, live.queued_ms) = (false, turn.now.wall, queued_ms);
+        self.runs.get_mut(&task.job).expect("a live attempt has a run").ahead -= 1;
+        self.count_started(task.job);
+        self.note_start(turn, task, (worker, attempt), queued_ms);
+    }
+
+    /// An attempt ends of which nothing was heard before, not even that there was room for it.
+    pub(super) fn ended_ahead(&mut self, turn: &mut Turn, worker: WorkerId, attempt: AttemptId) {
+        self.promote(turn, worker, attempt);
+        let Some((task, since)) = self.ahead.find(worker, attempt).map(|e| (e.holding.task, e.since)) else {
+            return;
+        };
+        let queued_ms = turn.now.mono.since(since);
+        let Some(live) = self.live_mut(worker, task, attempt) else { return };
+        (live.since, live.queued_ms) = (turn.now.wall, queued_ms);
+        self.note_start(turn, task, (worker, attempt), queued_ms);
+    }
+
+    /// Fills up what workers hold ahead, in the order of the queue, from what fits nowhere now. Then looks whether what is
+    /// ahead could start sooner elsewhere.
+    pub(super) fn prefetch(&mut self, turn: &mut Turn) {
+        if self.ahead.is_unused() {
+            return;
+        }
+        self.send_ahead(turn);
+        self.recall_for_idle(turn);
+    }
+
+    fn send_ahead(&mut self, turn: &mut Turn) {
+        let mut passed: Vec<SigIx> = Vec::new();
+        loop {
+            let may = |e: &Self, sig: SigIx| {
+                e.order.sigs.queued(sig) > 0 && e.may_wait_there(sig) && !passed.contains(&sig)
+            };
+            // Nothing that has to wait: this costs a look at the signatures that are closed.
+            if !self.order.sigs.closed().any(|(sig, ..)| may(self, sig)) {
+                return;
+            }
+            let Some(pick) = self.pick(may) else { return };
+            let Some(index) = self.peek(pick) else { return };
+            let task = TaskId { job: pick.job, index };
+            let run = &self.runs[&pick.job];
+            let (job, rank) = (&self.state.jobs[&pick.job], rank_of(run.spot));
+            let is_troubled = job.tasks[index as usize].trouble.is_some();
+            // Emergencies stop what runs instead; a task that has failed is placed with care.
+            if rank == 0 || is_troubled {
+                passed.push(pick.sig);
+                continue;
+            }
+            let (_, stage) = job.stage_of(index);
+            let signature = self.order.sigs.get(pick.sig);
+            let want = Want { signature, kind: stage.step.kind(), wall_ms: stage.prediction.wall_ms };
+            match self.ahead.worker_for(&self.fleet, turn.now.mono, &want) {
+                Some(worker) => self.start_ahead(turn, pick.sig, task, worker),
+                None => {
+                    let is_new = !run.touched && run.live.is_empty();
+                    let less = self.ahead.less_urgent(&self.fleet, signature, rank).filter(|_| is_new);
+                    passed.push(pick.sig);
+                    if let Some((worker, attempt)) = less {
+                        self.recall(turn, worker, attempt);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether tasks of a signature that has to wait may do so on a worker: only for room, and not for a named limit,
+    /// which is counted where they start.
+    fn may_wait_there(&self, sig: SigIx) -> bool {
+        self.order.sigs.why_closed(sig) == Some(&Closed::Full)
+            && self.order.sigs.get(sig).needs.limits.is_empty()
+    }
+
+    fn start_ahead(&mut self, turn: &mut Turn, sig: SigIx, task: TaskId, worker: WorkerId) {
+        let rank = rank_of(self.runs[&task.job].spot);
+        let since = self.take_ready(sig, task);
+        let attempt = self.next_attempt();
+        let holding = self.holding_of(turn.now.mono, worker, task);
+        self.count_holding(&holding);
+        let entry = Entry { attempt, sig, rank, since, holding: holding.clone(), is_recalled: false };
+        self.ahead.enter(worker, entry);
+        self.runs.get_mut(&task.job).expect("a live job has a run").ahead += 1;
+        let mut live = self.live_of(turn, attempt, (worker, Because::FastestFreest), 0);
+        live.is_ahead = true;
+        self.add_live(task, live);
+        self.send_order(turn, task, worker, attempt, holding.demand);
+    }
+
+    /// A worker that has room gets what others hold ahead, where nothing else waits that could start there.
+    fn recall_for_idle(&mut self, turn: &mut Turn) {
+        let sigs: Vec<SigIx> = self.ahead.sigs().filter(|(_, recalled)| !recalled).map(|(s, _)| s).collect();
+        for sig in sigs {
+            if !self.order.sigs.is_open(sig) || self.order.sigs.queued(sig) > 0 {
+                continue;
+            }
+            if !self.fleet.is_able(&mut self.order.sigs, sig) {
+                continue;
+            }
+            let light = self.order.sigs.get(sig).slot.is_light();
+            let idle = self.fleet.find(&self.order.sigs, sig, |id| self.ahead.holds_any(id));
+            let Some(idle) = idle.and_then(|id| self.fleet.get(&id)) else {
+                // Opened again when room becomes free.
+                self.order.sigs.close(sig, Closed::Full);
+                continue;
+            };
+            let most = if light { idle.light_free() as usize } else { 1 };
+            for (worker, attempt) in self.ahead.latest(sig, light, most) {
+                self.recall(turn, worker, attempt);
+            }
+        }
+    }
+
+    /// Asks a worker to give back all that it holds ahead.
+    pub(super) fn recall_all(&mut self, turn: &mut Turn, worker: WorkerId) {
+        for attempt in self.ahead.on(worker).map(|e| e.attempt).collect::<Vec<_>>() {
+            self.recall(turn, worker, attempt);
+        }
+    }
+
+    /// Asks for all back that is ahead of a job: it is not to start now.
+    pub(super) fn recall_job(&mut self, turn: &mut Turn, job: JobId) {
+        if self.runs.get(&job).is_none_or(|run| run.ahead == 0) {
+            return;
+        }
+        for (worker, attempt) in self.ahead.of_job(job) {
+            self.recall(turn, worker, attempt);
+        }
+    }
+
+    fn recall(&mut self, turn: &mut Turn, worker: WorkerId, attempt: AttemptId) {
+        if self.ahead.recall(worker, attempt) {
+            self.command(turn, Command::RecallTask { worker, attempt });
+        }
+    }
+}
+
+/// How urgent the last jobs are.
+const LAST: u8 = 5;
+
+fn node_fits(node: &Node, holding: &Holding) -> bool {
+    node.fits(holding.slot, holding.demand)
+}
+
+/// How urgent a job is by where it stands; lower is sooner.
+fn rank_of(spot: Option<Spot>) -> u8 {
+    match spot {
+        Some(Spot::Emergency(_)) => 0,
+        Some(Spot::AtRisk(_)) => 1,
+        Some(Spot::Fair(Class::Premium | Class::Emergency, ..)) => 2,
+        Some(Spot::Fair(Class::Standard, ..) | Spot::Plain(_)) => 3,
+        Some(Spot::Fair(Class::Bulk, ..)) => 4,
+        Some(Spot::Wide(_)) | None => LAST,
+    }
+}
