@@ -241,6 +241,9 @@ impl EngineActor {
             Command::CancelTask { worker, attempt } => {
                 self.links.hand(worker, None, LinkOrder::Cancel(attempt))
             }
+            Command::RecallTask { worker, attempt } => {
+                self.links.hand(worker, None, LinkOrder::Recall(attempt));
+            }
             Command::CollectOutcome { worker, attempt } => {
                 self.links.hand(worker, None, LinkOrder::Collect(attempt));
             }

@@ -21,7 +21,7 @@ use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
 use rushes_shared::task::{TaskOrder, TaskWork};
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
-use rushes_shared::wire::{LaneOrder, TaskBound, WorkerBound, close};
+use rushes_shared::wire::{LaneEntry, LaneOrder, TaskBound, WorkerBound, close};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -86,6 +86,8 @@ pub enum LinkOrder {
     },
     /// Stop this.
     Cancel(AttemptId),
+    /// The worker is to give this back.
+    Recall(AttemptId),
     /// Its outcome is on disk.
     Collect(AttemptId),
     /// The worker is drained, or not any more.
@@ -114,6 +116,8 @@ pub struct LinkActor {
     engine: Addr<EngineActor>,
     farm: Arc<FarmFacts>,
     tasks: BTreeMap<AttemptId, mpsc::Sender<TaskWord>>,
+    /// Whether orders may wait on the worker for room.
+    may_wait: bool,
     /// Opened when it is first needed.
     lane: Option<mpsc::Sender<LaneWord>>,
 }
@@ -138,6 +142,7 @@ impl LinkActor {
                 self.say_on_lane(match word {
                     TaskWord::Cancel => LaneWord::Cancel(attempt),
                     TaskWord::Collect => LaneWord::Collected(attempt),
+                    TaskWord::Recall => LaneWord::Recall(attempt),
                 });
             }
             return;
@@ -227,7 +232,12 @@ impl LinkActor {
                 let (task, attempt) = (order.task, order.attempt);
                 if let TaskWork::Noop { hold_ms, .. } = order.work {
                     let hold_ms = u64::from(hold_ms);
-                    return self.say_on_lane(LaneWord::Start(LaneOrder { task, attempt, hold_ms }));
+                    let to_do = LaneOrder { task, attempt, hold_ms };
+                    return self.say_on_lane(if self.may_wait {
+                        LaneWord::Enter(LaneEntry { order: to_do, slot: order.slot, demand: order.demand })
+                    } else {
+                        LaneWord::Start(to_do)
+                    });
                 }
                 let first = self.start_word(*order);
                 self.open(ctx, task, attempt, first);
@@ -236,6 +246,7 @@ impl LinkActor {
                 self.open(ctx, task, attempt, TaskBound::Attach { attempt });
             }
             LinkOrder::Cancel(attempt) => self.tell_task(attempt, TaskWord::Cancel),
+            LinkOrder::Recall(attempt) => self.tell_task(attempt, TaskWord::Recall),
             LinkOrder::Collect(attempt) => self.tell_task(attempt, TaskWord::Collect),
             LinkOrder::Draining(draining) => self.say(WorkerBound::Draining(draining)),
             LinkOrder::Replaced => {

@@ -23,16 +23,16 @@ use rushes_shared::task::{
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 use rushes_shared::wire::{
-    BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, LaneBound, LaneEnd, LaneOrder,
-    LaneReply, TaskBound, TaskReply, WorkerBound,
+    AheadOffer, BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, LaneBound, LaneEnd,
+    LaneEntry, LaneOrder, LaneReply, TaskBound, TaskReply, WorkerBound,
 };
 
-variants!(FarmBound: Hello, Heartbeat, Facts, Leaving);
+variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead);
 variants!(WorkerBound: Welcome, Draining, Goodbye);
-variants!(TaskBound: Start, Attach, Cancel, Collected);
-variants!(TaskReply: Started, Progress, Log, Outcome, Refused);
-variants!(LaneBound: Start, Cancel, Collected);
-variants!(LaneReply: Ended, Refused);
+variants!(TaskBound: Start, Attach, Cancel, Collected, Recall);
+variants!(TaskReply: Started, Progress, Log, Outcome, Refused, Recalled);
+variants!(LaneBound: Start, Cancel, Collected, Enter, Recall);
+variants!(LaneReply: Ended, Refused, Recalled);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
 variants!(BulkRequest: Read, Write, Publish, Drop);
@@ -235,6 +235,7 @@ fn golden_control_messages() {
             ("", vec![FarmBound::Heartbeat]),
             ("", vec![FarmBound::Facts(NodeFacts::default())]),
             ("", vec![FarmBound::Leaving]),
+            ("", vec![FarmBound::Ahead(AheadOffer { process: 1, lane: 1_024, round_trip_ms: 20 })]),
         ],
     );
     let welcome = WorkerBound::Welcome {
@@ -263,6 +264,7 @@ fn golden_orders() {
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
             ("", vec![TaskBound::Collected]),
+            ("", vec![TaskBound::Recall]),
         ],
     );
 }
@@ -296,6 +298,7 @@ fn golden_reports() {
             ("failed", vec![TaskReply::Outcome(failed)]),
             ("cancelled", vec![TaskReply::Outcome(TaskOutcome::Cancelled)]),
             ("", vec![TaskReply::Refused(failures()[15].clone())]),
+            ("", vec![TaskReply::Recalled]),
         ],
     );
 }
@@ -303,6 +306,8 @@ fn golden_reports() {
 #[test]
 fn golden_lane() {
     let order = LaneOrder { task: TASK, attempt: ATTEMPT, hold_ms: 1_000 };
+    let demand = Demand { cpu: Millicores(1_500), memory: Bytes(1 << 30) };
+    let slots = every!(SlotKind: Light, Analyse, Encode, Finish);
     let end = |outcome| LaneEnd { task: TASK, attempt: ATTEMPT, outcome };
     let succeeded = TaskOutcome::Succeeded { value: TaskValue::Nothing, usage: usage() };
     check(
@@ -311,6 +316,8 @@ fn golden_lane() {
             ("", vec![LaneBound::Start(vec![order, LaneOrder { hold_ms: 0, ..order }])]),
             ("", vec![LaneBound::Cancel(vec![ATTEMPT])]),
             ("", vec![LaneBound::Collected(vec![ATTEMPT])]),
+            ("", vec![LaneBound::Enter(slots.map(|slot| LaneEntry { order, slot, demand }).to_vec())]),
+            ("", vec![LaneBound::Recall(vec![ATTEMPT])]),
         ],
     );
     let refused = LaneReply::Refused { task: TASK, attempt: ATTEMPT, failure: failures()[15].clone() };
@@ -319,6 +326,7 @@ fn golden_lane() {
         vec![
             ("", vec![LaneReply::Ended(vec![end(succeeded), end(TaskOutcome::Cancelled)])]),
             ("", vec![refused]),
+            ("", vec![LaneReply::Recalled(vec![(TASK, ATTEMPT)])]),
         ],
     );
 }

@@ -18,6 +18,7 @@ use rushes_shared::task::{
 };
 use rushes_shared::units::Millicores;
 use rushes_shared::wire::TaskReply;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
@@ -32,6 +33,7 @@ use crate::process::protocol::{LocalResult, LocalWork, TaskProcessJob, Walls};
 use crate::process::running::{ProcessEvent, Watch};
 use crate::progress::Meter;
 use crate::settings::Settings;
+use crate::slots::Share;
 use scratch::Scratch;
 use transfer::{local_name, open_output};
 
@@ -61,6 +63,15 @@ pub struct Dispatch {
     pub write_ticket: Vec<u8>,
 }
 
+/// An attempt's share of the node.
+#[derive(Debug)]
+pub enum Room {
+    /// It has it.
+    Here(Share),
+    /// It waits for it.
+    Later(oneshot::Receiver<Share>),
+}
+
 /// Why an attempt ends without a value.
 enum Stop {
     Failed(Failure),
@@ -75,15 +86,15 @@ impl From<Failure> for Stop {
 }
 
 /// Runs an attempt and returns how it ended. Everything of it is gone from this node then, but its staged output.
-pub async fn run(shop: &Workshop, dispatch: &Dispatch, held: &Held) -> TaskOutcome {
+async fn run(shop: &Workshop, dispatch: &Dispatch, held: &Held, room: &mut Option<Room>) -> TaskOutcome {
     let order = &dispatch.order;
-    let started = Instant::now();
+    let mut started = Instant::now();
     let dir = Scratch::of(&shop.scratch, order.attempt);
     let mut usage = Usage::default();
     let deadline = started + Duration::from_millis(order.limits.wall_ms);
-    let attempt =
-        Attempt { shop, dispatch, held, dir: dir.path(), deadline, meter: Meter::new(order.work.kind()) };
-    let result = attempt.steps(&mut usage).await;
+    let meter = Meter::new(order.work.kind());
+    let mut attempt = Attempt { shop, dispatch, held, dir: dir.path(), deadline, meter };
+    let result = attempt.steps(&mut usage, room, &mut started).await;
     dir.remove().await;
     usage.wall_ms = millis(started.elapsed());
     match result {
@@ -106,12 +117,22 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn steps(&self, usage: &mut Usage) -> Result<TaskValue, Stop> {
-        let work = &self.dispatch.order.work;
-        let Some(input) = work.input() else { return Ok(TaskValue::Nothing) };
+    async fn steps(
+        &mut self,
+        usage: &mut Usage,
+        room: &mut Option<Room>,
+        started: &mut Instant,
+    ) -> Result<TaskValue, Stop> {
+        let dispatch = self.dispatch;
+        let Some(input) = dispatch.order.work.input() else { return Ok(TaskValue::Nothing) };
         let (in_dir, work_dir) = scratch::rooms(self.dir)?;
         let local = in_dir.join(local_name(&input.location));
-        let fetched = self.fetch(input, &local, usage).await?;
+        // One that waits for room fetches its input meanwhile; its time runs from its start.
+        let (fetched, since) = tokio::try_join!(self.fetch(input, &local, usage), self.admitted(room))?;
+        if let Some(since) = since {
+            *started = since;
+            self.deadline = since + Duration::from_millis(dispatch.order.limits.wall_ms);
+        }
 
         let output = work_dir.join("output.mp4");
         let result = self.process(&fetched, local, output.clone(), in_dir, work_dir, usage).await?;
@@ -139,6 +160,28 @@ impl Attempt<'_> {
                 "the task is tried again",
             ))),
         }
+    }
+
+    /// Waits for the attempt's share of the node; when it came, if it was not there from the first.
+    async fn admitted(&self, room: &mut Option<Room>) -> Result<Option<Instant>, Stop> {
+        let share = match room.take() {
+            Some(Room::Later(mut share)) => {
+                let stop = self.held.stop_token();
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Err(Stop::Stopped),
+                    // The sender goes without a word only where the attempt is taken out of the line, to be stopped.
+                    share = &mut share => share.map_err(|_| Stop::Stopped)?,
+                }
+            }
+            here => {
+                *room = here;
+                return Ok(None);
+            }
+        };
+        *room = Some(Room::Here(share));
+        self.held.start();
+        Ok(Some(Instant::now()))
     }
 
     /// Has a task process do the work.
@@ -260,11 +303,12 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Runs an attempt whose order was accepted and tells its end to whoever watches it.
-pub async fn serve(shop: Arc<Workshop>, dispatch: Dispatch, held: Arc<Held>, share: crate::slots::Share) {
+pub async fn serve(shop: Arc<Workshop>, dispatch: Dispatch, held: Arc<Held>, room: Room) {
     let kind: TaskKind = dispatch.order.work.kind();
     metrics::task_started(kind);
     info!(kind = kind.as_str(), "attempt started");
-    let outcome = tellable(run(&shop, &dispatch, &held).await);
+    let mut room = Some(room);
+    let outcome = tellable(run(&shop, &dispatch, &held, &mut room).await);
     match &outcome {
         TaskOutcome::Succeeded { usage, .. } => {
             info!(wall_ms = usage.wall_ms, cpu_ms = usage.cpu_ms, "attempt succeeded");
@@ -276,7 +320,7 @@ pub async fn serve(shop: Arc<Workshop>, dispatch: Dispatch, held: Arc<Held>, sha
     }
     metrics::task_ended(kind, &outcome);
     // Given back before the end is told, so that the next order finds room.
-    drop(share);
+    drop(room);
     held.finish(outcome);
 }
 

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics;
+use crate::slots::Share;
 
 pub use lane::{LaneTask, LaneTasks};
 
@@ -25,6 +26,8 @@ const LOG_BACKLOG: usize = 64 << 10;
 /// What is to be told about an attempt.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
+    /// Whether it has its share of the node; until then it waits for room.
+    pub started: bool,
     /// How far it is.
     pub progress: Option<Progress>,
     /// Changes with each line of log, so that a watcher wakes.
@@ -85,9 +88,23 @@ impl Held {
         receiver
     }
 
-    /// Notes how far it has come.
+    /// Notes that it has its share of the node.
+    pub fn start(&self) {
+        self.report.send_modify(|report| report.started = true);
+    }
+
+    /// Whether it has its share of the node.
+    #[must_use]
+    pub fn is_started(&self) -> bool {
+        self.report.borrow().started
+    }
+
+    /// Notes how far it has come; what it does while it waits for room is nobody's business.
     pub fn progress(&self, progress: Progress) {
-        self.report.send_modify(|report| report.progress = Some(progress));
+        self.report.send_if_modified(|report| {
+            report.progress = report.started.then_some(progress);
+            report.started
+        });
     }
 
     /// Notes a line of its log.
@@ -185,10 +202,12 @@ impl HeldAttempts {
             return Some(held);
         }
         let task = self.lane.take(attempt)?;
+        let (task, share) = task;
         let (held, _) = self.hold(task.task, attempt);
+        held.start();
         match task.outcome(Instant::now()) {
             Some(outcome) => held.finish(outcome),
-            None => drop(tokio::spawn(hold_on(Arc::clone(&held), task))),
+            None => drop(tokio::spawn(hold_on(Arc::clone(&held), task, share))),
         }
         Some(held)
     }
@@ -225,6 +244,12 @@ impl HeldAttempts {
         list
     }
 
+    /// Those that wait for room.
+    #[must_use]
+    pub fn waiting(&self) -> Vec<Arc<Held>> {
+        self.lock().values().filter(|held| !held.is_started()).cloned().collect()
+    }
+
     /// Stops every one that still runs.
     pub fn stop_all(&self, reason: StopReason) {
         for held in self.lock().values() {
@@ -249,13 +274,14 @@ impl HeldAttempts {
 }
 
 /// Holds a place for what is left of a task's time.
-async fn hold_on(held: Arc<Held>, task: LaneTask) {
+async fn hold_on(held: Arc<Held>, task: LaneTask, share: Option<Share>) {
     let stop = held.stop_token();
     let outcome = tokio::select! {
         () = stop.cancelled() => TaskOutcome::Cancelled,
         () = sleep_until(task.due) => task.outcome(task.due).expect("its time has come"),
     };
     metrics::task_ended(TaskKind::Noop, &outcome);
+    drop(share);
     held.finish(outcome);
 }
 

@@ -5,20 +5,24 @@
 //! one the worker names what it holds here, and the coordinator asks for each of them on a stream of its own.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
+use std::time::Duration;
 
 use quinn::SendStream;
 use rushes_net::NetError;
 use rushes_net::framed::FrameReader;
+use rushes_shared::failure::Failure;
 use rushes_shared::frame;
-use rushes_shared::id::AttemptId;
+use rushes_shared::id::{AttemptId, TaskId};
 use rushes_shared::task::TaskKind;
-use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneOrder, LaneReply};
+use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::held::LaneTask;
 use crate::metrics;
+use crate::slots::{Grant, Share};
 use crate::task_stream::may_take;
 use crate::worker::Worker;
 
@@ -27,8 +31,17 @@ use crate::worker::Worker;
 /// # Errors
 /// The connection's, or a message that does not belong here.
 pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameReader) -> Result<(), NetError> {
-    let mut lane =
-        Lane { worker, now: Instant::now(), due: BinaryHeap::new(), ended: Vec::new(), refused: Vec::new() };
+    let (granted, mut grants) = mpsc::unbounded_channel();
+    let mut lane = Lane {
+        worker,
+        now: Instant::now(),
+        due: BinaryHeap::new(),
+        waiting: HashMap::new(),
+        granted,
+        ended: Vec::new(),
+        recalled: Vec::new(),
+        refused: Vec::new(),
+    };
     let mut leaving = worker.leaving.subscribe();
     leaving.mark_changed();
     loop {
@@ -38,7 +51,9 @@ pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameRea
                 let Some(message) = message? else { return Ok(()) };
                 lane.now = Instant::now();
                 match message {
-                    LaneBound::Start(orders) => orders.into_iter().for_each(|order| lane.start(order)),
+                    LaneBound::Start(orders) => orders.into_iter().for_each(|order| lane.start(order, None)),
+                    LaneBound::Enter(entries) => entries.into_iter().for_each(|entry| lane.enter(entry)),
+                    LaneBound::Recall(attempts) => attempts.into_iter().for_each(|a| lane.give_back(a)),
                     LaneBound::Cancel(attempts) => attempts.into_iter().for_each(|a| lane.cancel(a)),
                     LaneBound::Collected(attempts) => worker.held.lane.forget(&attempts),
                 }
@@ -47,12 +62,21 @@ pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameRea
                 lane.now = Instant::now();
                 lane.time_came();
             }
+            Some((attempt, share)) = grants.recv() => {
+                lane.now = Instant::now();
+                lane.begin(attempt, share);
+            }
             Ok(()) = leaving.changed() => {
                 if *leaving.borrow_and_update() {
                     lane.now = Instant::now();
+                    lane.waiting.keys().copied().collect::<Vec<_>>().into_iter().for_each(|a| lane.give_back(a));
                     worker.held.lane.running(lane.now).into_iter().for_each(|a| lane.cancel(a));
                 }
             }
+        }
+        // What ended has made room for what waits; both are told together.
+        while let Ok((attempt, share)) = grants.try_recv() {
+            lane.begin(attempt, share);
         }
         lane.report(send).await?;
     }
@@ -63,26 +87,74 @@ struct Lane<'a> {
     worker: &'a Worker,
     now: Instant,
     due: BinaryHeap<Reverse<(Instant, AttemptId)>>,
+    /// Orders that wait for room, and who tells that there is some. As many as the slots let wait.
+    waiting: HashMap<AttemptId, LaneOrder>,
+    granted: mpsc::UnboundedSender<(AttemptId, Share)>,
     /// To be told.
     ended: Vec<LaneEnd>,
+    recalled: Vec<(TaskId, AttemptId)>,
     refused: Vec<LaneReply>,
 }
 
 impl Lane<'_> {
-    fn start(&mut self, order: LaneOrder) {
+    /// Takes an order that waits where there is no room.
+    fn enter(&mut self, entry: LaneEntry) {
+        let LaneEntry { order, slot, demand } = entry;
+        let LaneOrder { task, attempt, .. } = order;
+        if self.waiting.contains_key(&attempt) || self.worker.held.lane.find(attempt).is_some() {
+            return;
+        }
+        let granted = self.granted.clone();
+        let grant = move || -> Grant {
+            // Nobody listens any more where the lane has ended: the share is given back.
+            Box::new(move |share| drop(granted.send((attempt, share))))
+        };
+        match self.worker.slots.enter(attempt, slot, demand, grant) {
+            Ok(Some(share)) => self.start(order, Some(share)),
+            Ok(None) => drop(self.waiting.insert(attempt, order)),
+            Err(failure) => self.refuse(task, attempt, failure),
+        }
+    }
+
+    /// There is room for an order that waited.
+    fn begin(&mut self, attempt: AttemptId, share: Share) {
+        if let Some(order) = self.waiting.remove(&attempt) {
+            self.start(order, Some(share));
+        }
+    }
+
+    /// Gives an order back, unless it has been started.
+    fn give_back(&mut self, attempt: AttemptId) {
+        // One that has its share already is about to be started.
+        if self.waiting.contains_key(&attempt) && self.worker.slots.leave(attempt) {
+            self.recalled.extend(self.waiting.remove(&attempt).map(|order| (order.task, attempt)));
+        }
+    }
+
+    fn refuse(&mut self, task: TaskId, attempt: AttemptId, failure: Failure) {
+        info!(%failure, "an order was refused");
+        self.refused.push(LaneReply::Refused { task, attempt, failure });
+    }
+
+    fn start(&mut self, order: LaneOrder, share: Option<Share>) {
         let LaneOrder { task, attempt, .. } = order;
         if let Err(failure) = may_take(self.worker, attempt) {
-            info!(%failure, "an order was refused");
-            return self.refused.push(LaneReply::Refused { task, attempt, failure });
+            return self.refuse(task, attempt, failure);
         }
         metrics::task_started(TaskKind::Noop);
-        let held = self.worker.held.lane.enter(order, self.now);
+        let held = self.worker.held.lane.enter(order, share, self.now);
         if !self.tell(attempt, held) {
             self.due.push(Reverse((held.due, attempt)));
         }
     }
 
     fn cancel(&mut self, attempt: AttemptId) {
+        if let Some(order) = self.waiting.remove(&attempt) {
+            self.worker.slots.leave(attempt);
+            // Like one that was started and stopped: its outcome is kept until it is collected.
+            let late = self.now + Duration::from_millis(1);
+            self.worker.held.lane.enter(LaneOrder { hold_ms: order.hold_ms.max(1), ..order }, None, late);
+        }
         if let Some(held) = self.worker.held.lane.cancel(attempt, self.now) {
             self.tell(attempt, held);
         }
@@ -105,6 +177,7 @@ impl Lane<'_> {
     fn tell(&mut self, attempt: AttemptId, held: LaneTask) -> bool {
         let Some(outcome) = held.outcome(self.now) else { return false };
         metrics::task_ended(TaskKind::Noop, &outcome);
+        self.worker.held.lane.release(attempt);
         self.ended.push(LaneEnd { task: held.task, attempt, outcome });
         true
     }
@@ -116,6 +189,10 @@ impl Lane<'_> {
             let told = std::mem::replace(&mut self.ended, rest);
             bytes.extend(frame::encode(&LaneReply::Ended(told))?);
         }
+        for recalled in self.recalled.chunks(LANE_FRAME) {
+            bytes.extend(frame::encode(&LaneReply::Recalled(recalled.to_vec()))?);
+        }
+        self.recalled.clear();
         for refused in self.refused.drain(..) {
             bytes.extend(frame::encode(&refused)?);
         }
@@ -123,5 +200,14 @@ impl Lane<'_> {
             send.write_chunk(bytes.into()).await?;
         }
         Ok(())
+    }
+}
+
+impl Drop for Lane<'_> {
+    fn drop(&mut self) {
+        // What was not started is forgotten; the coordinator sends it again, here or elsewhere.
+        for attempt in self.waiting.keys() {
+            self.worker.slots.leave(*attempt);
+        }
     }
 }

@@ -11,7 +11,7 @@ use quinn::{ClientConfig, Connection, Endpoint, VarInt};
 use rushes_net::framed::{self, FrameReader};
 use rushes_net::{NetError, endpoint};
 use rushes_shared::id::Epoch;
-use rushes_shared::wire::{FarmBound, WorkerBound, close};
+use rushes_shared::wire::{AHEAD_ALPN, FarmBound, WorkerBound, close};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -164,6 +164,7 @@ async fn converse(
     connection: &Connection,
     welcomed: &mut bool,
 ) -> Result<Infallible, LinkError> {
+    worker.forget_waiting();
     let (mut send, recv) = connection.open_bi().await.map_err(NetError::from)?;
     let mut reader = FrameReader::new(recv);
     let hello = FarmBound::Hello {
@@ -193,6 +194,9 @@ async fn converse(
     }
     if let Some(depot) = depot_address(&depot, connection) {
         worker.shop.depot.is_at(&depot);
+    }
+    if endpoint::alpn(connection).as_deref() == Some(AHEAD_ALPN) {
+        framed::send(&mut send, &FarmBound::Ahead(worker.settings().ahead.offer())).await?;
     }
     *welcomed = true;
     worker.link_up.send_replace(true);

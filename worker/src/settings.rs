@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rushes_shared::node::NodeFacts;
 use rushes_shared::settings::{Layers, SettingsError};
 use rushes_shared::units::Bytes;
+use rushes_shared::wire::AheadOffer;
 use serde::Deserialize;
 
 /// The embedded file with every setting, its default and a comment.
@@ -22,6 +24,7 @@ pub struct Settings {
     pub tags: Vec<String>,
     pub link: Link,
     pub slots: Slots,
+    pub ahead: Ahead,
     pub pool: Pool,
     pub sandbox: Sandbox,
     pub media: Media,
@@ -49,6 +52,15 @@ pub struct Slots {
     pub cpu_millicores: u32,
     pub memory_mib: u64,
     pub light: u32,
+}
+
+/// `[ahead]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[expect(missing_docs, reason = "configs/worker.toml documents each key")]
+pub struct Ahead {
+    pub process: u32,
+    pub lane: u32,
+    pub round_trip_ms: u32,
 }
 
 /// `[pool]`
@@ -118,6 +130,22 @@ pub struct Metrics {
 #[expect(missing_docs, reason = "configs/worker.toml documents each key")]
 pub struct Shutdown {
     pub grace_s: u64,
+}
+
+impl Ahead {
+    /// What is offered to the coordinator.
+    #[must_use]
+    pub fn offer(&self) -> AheadOffer {
+        AheadOffer { process: self.process, lane: self.lane, round_trip_ms: self.round_trip_ms }
+    }
+
+    /// Most orders that can come of the offer on this node.
+    #[must_use]
+    pub fn most(&self, facts: &NodeFacts) -> usize {
+        // No task takes less than a thousandth of a core.
+        let slots = facts.light_slots.saturating_add(facts.cpu.0);
+        self.process.saturating_mul(slots).saturating_add(self.lane) as usize
+    }
 }
 
 impl Transfer {
@@ -263,6 +291,9 @@ fn validate(layers: &Layers, settings: &Settings) -> Result<(), SettingsError> {
         ("link.reconnect_max_ms", settings.link.reconnect_max_ms, settings.link.reconnect_min_ms, 3_600_000),
         ("link.refusals_max", u64::from(settings.link.refusals_max), 1, 1_000_000),
         ("link.held_max", settings.link.held_max as u64, 1, 1_000_000),
+        ("ahead.process", u64::from(settings.ahead.process), 0, 16),
+        ("ahead.lane", u64::from(settings.ahead.lane), 0, settings.link.held_max as u64),
+        ("ahead.round_trip_ms", u64::from(settings.ahead.round_trip_ms), 1, 10_000),
         ("pool.warm", settings.pool.warm as u64, 0, 256),
         ("pool.start_timeout_ms", settings.pool.start_timeout_ms, 100, 600_000),
         ("media.discover_timeout_ms", settings.media.discover_timeout_ms, 1_000, 3_600_000),

@@ -13,13 +13,15 @@ use rushes_shared::frame::{self, Message as _};
 use rushes_shared::id::AttemptId;
 use rushes_shared::task::{TaskOutcome, TaskWork};
 use rushes_shared::wire::{LaneBound, LaneOrder, TaskBound, TaskReply};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info, info_span};
 
-use crate::attempt::{self, Dispatch};
+use crate::attempt::{self, Dispatch, Room};
 use crate::held::{Held, StopReason};
 use crate::lane;
 use crate::metrics;
+use crate::slots::Grant;
 use crate::worker::Worker;
 
 /// Reports about one attempt are at least this far apart, except its end.
@@ -65,7 +67,7 @@ async fn begin(
         Some(TaskBound::Attach { attempt }) => {
             worker.held.find_anywhere(attempt).ok_or_else(|| no_such_attempt(attempt))
         }
-        Some(TaskBound::Cancel | TaskBound::Collected) => {
+        Some(TaskBound::Cancel | TaskBound::Collected | TaskBound::Recall) => {
             return Err(NetError::Protocol { reason: "a task's stream began without a task".to_owned() });
         }
         None => return Ok(None),
@@ -91,15 +93,28 @@ fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure
     if let TaskWork::Noop { hold_ms, .. } = dispatch.order.work {
         // Such orders come on the lane; one with a stream of its own is as good.
         metrics::task_started(kind);
-        let held =
-            worker.held.lane.enter(LaneOrder { task, attempt, hold_ms: u64::from(hold_ms) }, Instant::now());
+        let held = worker.held.lane.enter(
+            LaneOrder { task, attempt, hold_ms: u64::from(hold_ms) },
+            None,
+            Instant::now(),
+        );
         held.outcome(Instant::now()).inspect(|outcome| metrics::task_ended(kind, outcome));
         return worker.held.find_anywhere(attempt).ok_or_else(|| no_such_attempt(attempt));
     }
-    let share = worker.slots.take(dispatch.order.slot, dispatch.order.demand)?;
+    let (granted, room) = oneshot::channel();
+    // Nobody waits for it any more where the attempt was stopped: the share is given back.
+    let grant = || -> Grant { Box::new(move |share| drop(granted.send(share))) };
+    let share = worker.slots.enter(attempt, dispatch.order.slot, dispatch.order.demand, grant)?;
     let (held, _) = worker.held.hold(task, attempt);
+    let room = match share {
+        Some(share) => {
+            held.start();
+            Room::Here(share)
+        }
+        None => Room::Later(room),
+    };
     let span = info_span!("attempt", job = %task.job, task = task.index, attempt = %attempt);
-    let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), share);
+    let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), room);
     tokio::spawn(work.instrument(span));
     Ok(held)
 }
@@ -148,7 +163,8 @@ async fn report(
     reader: &mut FrameReader,
 ) -> Result<(), NetError> {
     let mut watch = held.watch();
-    let mut bytes = frame::encode(&TaskReply::Started)?;
+    let mut bytes = Vec::new();
+    let mut told_start = false;
     let mut sent = Instant::now();
     let mut due = Some(sent);
     loop {
@@ -158,6 +174,13 @@ async fn report(
                 Some(TaskBound::Cancel) => {
                     info!("the coordinator cancels the attempt");
                     held.stop(StopReason::Unwanted);
+                }
+                Some(TaskBound::Recall) => {
+                    if worker.slots.leave(held.attempt()) {
+                        held.stop(StopReason::Unwanted);
+                        worker.held.forget(held.attempt());
+                        return framed::send(send, &TaskReply::Recalled).await;
+                    }
                 }
                 // The stream's other half may go on; without it nobody could cancel or collect.
                 Some(TaskBound::Collected | TaskBound::Start { .. } | TaskBound::Attach { .. }) => {
@@ -169,10 +192,15 @@ async fn report(
                 if changed.is_err() {
                     return Ok(());
                 }
-                due = Some(if watch.borrow().outcome.is_some() { Instant::now() } else { sent + QUIET });
+                let is_news = { let now = watch.borrow(); now.outcome.is_some() || now.started != told_start };
+                due = Some(if is_news { Instant::now() } else { sent + QUIET });
             }
             () = sleep_until(due.unwrap_or(sent + REPEAT)) => {
                 let now = watch.borrow_and_update().clone();
+                if now.started && !told_start {
+                    told_start = true;
+                    bytes.extend(frame::encode(&TaskReply::Started)?);
+                }
                 for line in held.take_log() {
                     bytes.extend(frame::encode(&TaskReply::Log(line))?);
                 }
@@ -181,7 +209,9 @@ async fn report(
                     (None, Some(progress)) => bytes.extend(frame::encode(&TaskReply::Progress(progress))?),
                     (None, None) => {}
                 }
-                send.write_chunk(std::mem::take(&mut bytes).into()).await.map_err(NetError::from)?;
+                if !bytes.is_empty() {
+                    send.write_chunk(std::mem::take(&mut bytes).into()).await.map_err(NetError::from)?;
+                }
                 if let Some(outcome) = &now.outcome {
                     return collect(worker, held, outcome, reader).await;
                 }
@@ -202,7 +232,7 @@ async fn collect(
         match reader.next::<TaskBound>().await? {
             Some(TaskBound::Collected) => break,
             // Too late: it has ended by itself.
-            Some(TaskBound::Cancel) => {}
+            Some(TaskBound::Cancel | TaskBound::Recall) => {}
             // Who cancels may not care for the answer.
             None if *outcome == TaskOutcome::Cancelled => break,
             Some(TaskBound::Start { .. } | TaskBound::Attach { .. }) | None => return Ok(()),

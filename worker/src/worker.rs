@@ -90,6 +90,16 @@ impl Worker {
         *self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets the attempts that wait for room: none of them has been started, and whoever connects is not told of them.
+    pub fn forget_waiting(&self) {
+        for held in self.held.waiting() {
+            if self.slots.leave(held.attempt()) {
+                held.stop(StopReason::Unwanted);
+                self.held.forget(held.attempt());
+            }
+        }
+    }
+
     /// Remembers a higher reign, on disk when this returns.
     ///
     /// # Errors
@@ -200,7 +210,7 @@ async fn build(
     };
     let worker = Worker {
         instance: getrandom::u64().map_err(|e| system("random numbers")(e.into()))?,
-        slots: Slots::new(&facts),
+        slots: Slots::new(&facts, shop.settings.ahead.most(&facts)),
         facts,
         held: HeldAttempts::default(),
         shop: Arc::new(shop),
@@ -239,6 +249,9 @@ fn pool_config(settings: &Settings, state: &StateDir, registry_is_current: bool)
 /// Lets running tasks finish within the grace, stops the others, and waits until the outcomes are collected.
 async fn wind_up(worker: &Worker, stops: &mut Stops) {
     worker.leaving.send_replace(true);
+    if !*worker.link_up.borrow() {
+        worker.forget_waiting();
+    }
     let running = |held: &crate::held::Held| held.outcome().is_none();
     let grace = Duration::from_secs(worker.settings().shutdown.grace_s);
     let count = worker.held.list().iter().filter(|held| !held.finished).count();

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use actix::prelude::*;
 use quinn::{Connection, RecvStream, SendStream, VarInt};
 use rushes_core::event::{Event, LinkId};
-use rushes_net::endpoint::refuse;
+use rushes_net::endpoint::{alpn, refuse};
 use rushes_net::{NetError, framed};
 use rushes_shared::id::{AttemptId, WorkerId};
-use rushes_shared::wire::{FarmBound, HeldAttempt, WorkerBound, close};
+use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, WorkerBound, close};
 use tokio::sync::mpsc;
 
 use super::{FarmFacts, LinkActor, MAILBOX, OPEN_TIMEOUT};
@@ -42,6 +42,7 @@ pub async fn serve(
             engine: engine.clone(),
             farm,
             tasks: BTreeMap::new(),
+            may_wait: alpn(&connection).as_deref() == Some(AHEAD_ALPN),
             lane: None,
         }
     });
@@ -96,6 +97,7 @@ async fn read_control(
             }
             FarmBound::Heartbeat => Event::HeartbeatCame { worker, link },
             FarmBound::Facts(facts) => Event::FactsChanged { worker, link, facts: Box::new(facts) },
+            FarmBound::Ahead(offer) => Event::AheadOffered { worker, link, offer },
             FarmBound::Leaving => Event::WorkerLeaving { worker, link },
         };
         if engine.send(Happened(event)).await.is_err() {

@@ -10,7 +10,7 @@ use rushes_net::framed::FrameReader;
 use rushes_shared::frame;
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::task::TaskOutcome;
-use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneOrder, LaneReply, close};
+use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply, close};
 use tokio::sync::mpsc;
 
 use crate::engine_actor::{EngineActor, HappenedAll, tell};
@@ -24,6 +24,8 @@ const QUEUE: usize = 65_536;
 #[derive(Debug, Clone, Copy)]
 pub(super) enum LaneWord {
     Start(LaneOrder),
+    Enter(LaneEntry),
+    Recall(AttemptId),
     Cancel(AttemptId),
     Collected(AttemptId),
 }
@@ -84,9 +86,13 @@ fn messages(words: &[LaneWord]) -> Vec<LaneBound> {
     for word in words {
         match (*word, all.last_mut()) {
             (LaneWord::Start(order), Some(LaneBound::Start(orders))) => orders.push(order),
+            (LaneWord::Enter(entry), Some(LaneBound::Enter(entries))) => entries.push(entry),
             (LaneWord::Cancel(attempt), Some(LaneBound::Cancel(attempts)))
+            | (LaneWord::Recall(attempt), Some(LaneBound::Recall(attempts)))
             | (LaneWord::Collected(attempt), Some(LaneBound::Collected(attempts))) => attempts.push(attempt),
             (LaneWord::Start(order), _) => all.push(LaneBound::Start(vec![order])),
+            (LaneWord::Enter(entry), _) => all.push(LaneBound::Enter(vec![entry])),
+            (LaneWord::Recall(attempt), _) => all.push(LaneBound::Recall(vec![attempt])),
             (LaneWord::Cancel(attempt), _) => all.push(LaneBound::Cancel(vec![attempt])),
             (LaneWord::Collected(attempt), _) => all.push(LaneBound::Collected(vec![attempt])),
         }
@@ -104,6 +110,9 @@ fn events(worker: WorkerId, reply: LaneReply) -> Vec<Event> {
                 Event::TaskEnded { worker, task, attempt, outcome: Box::new(outcome) }
             };
             ends.into_iter().map(event).collect()
+        }
+        LaneReply::Recalled(given) => {
+            given.into_iter().map(|(task, attempt)| Event::TaskRecalled { worker, task, attempt }).collect()
         }
         LaneReply::Refused { task, attempt, mut failure } => {
             failure.clip();

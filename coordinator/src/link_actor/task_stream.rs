@@ -1,6 +1,9 @@
 //! One task's stream: orders one way, what becomes of the attempt the other way.
 
+use std::pin::pin;
+
 use actix::prelude::*;
+use futures_util::future::{Either, select};
 use quinn::Connection;
 use rushes_core::event::Event;
 use rushes_net::{NetError, framed};
@@ -18,6 +21,7 @@ use crate::engine_actor::{EngineActor, Happened, tell};
 pub(super) enum TaskWord {
     Cancel,
     Collect,
+    Recall,
 }
 
 /// One task's stream.
@@ -54,6 +58,7 @@ impl TaskStream {
                 let word = match word {
                     TaskWord::Cancel => TaskBound::Cancel,
                     TaskWord::Collect => TaskBound::Collected,
+                    TaskWord::Recall => TaskBound::Recall,
                 };
                 framed::send(&mut send, &word).await?;
                 if done {
@@ -64,17 +69,31 @@ impl TaskStream {
             Ok::<(), NetError>(())
         };
         let reader = async {
-            let mut is_told = false;
+            let (mut is_told, mut is_over) = (false, false);
             while let Some(reply) = framed::recv::<TaskReply>(&mut recv).await? {
-                is_told |= matches!(reply, TaskReply::Outcome(_) | TaskReply::Refused(_));
+                is_told |=
+                    matches!(reply, TaskReply::Outcome(_) | TaskReply::Refused(_) | TaskReply::Recalled);
+                is_over |= matches!(reply, TaskReply::Refused(_) | TaskReply::Recalled);
                 self.take_in(reply).await;
             }
             // An attempt that is heard of no more must not look as if it still ran.
-            if is_told { Ok(()) } else { Err(NetError::Truncated) }
+            if is_told { Ok(is_over) } else { Err(NetError::Truncated) }
         };
-        // The writer ends with `Collected`; the reader ends when the worker closes its side after that.
-        futures_util::future::try_join(writer, reader).await?;
-        Ok(())
+        // The writer ends with `Collected`; the reader ends when the worker closes its side after that, or after it has
+        // given the attempt back, of which nothing is collected.
+        match select(pin!(writer), pin!(reader)).await {
+            Either::Left((written, reader)) => {
+                written?;
+                reader.await.map(drop)
+            }
+            Either::Right((read, writer)) => {
+                if read? {
+                    Ok(())
+                } else {
+                    writer.await
+                }
+            }
+        }
     }
 
     async fn take_in(&self, reply: TaskReply) {
@@ -82,6 +101,7 @@ impl TaskStream {
         let event = match reply {
             TaskReply::Started => Event::TaskStarted { worker, task, attempt },
             TaskReply::Progress(progress) => Event::TaskProgressed { worker, task, attempt, progress },
+            TaskReply::Recalled => Event::TaskRecalled { worker, task, attempt },
             TaskReply::Log(text) => {
                 for line in text.lines().take(100) {
                     tracing::debug!(target: "rushes::task_log", "{line}");

@@ -85,6 +85,21 @@ fn chaos_breaks_no_invariant() {
     );
 }
 
+/// The same with nodes that hold tasks ahead of room, on links that lose and double words. `RUSHES_SEED` and
+/// `RUSHES_CASES` as above.
+#[test]
+fn chaos_breaks_no_invariant_where_nodes_hold_tasks_ahead() {
+    let mut chaos = scenario("chaos.toml");
+    chaos.hours = 0.1;
+    for group in &mut chaos.node {
+        group.ahead = 1;
+    }
+    let first = number("RUSHES_SEED", 1);
+    for seed in first..first + number("RUSHES_CASES", 50) {
+        run(&chaos, seed).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
 /// A day of every fault, at rates that a day can bear, for each of 1,000 seeds. With `RUSHES_SOAK=1` only: it takes hours.
 #[test]
 fn a_day_of_faults_breaks_no_invariant() {

@@ -10,6 +10,8 @@ use rushes_shared::wire::{HeldAttempt, LaneOrder};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::slots::Share;
+
 /// A task that holds a place for its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LaneTask {
@@ -38,7 +40,7 @@ impl LaneTask {
 /// All of them.
 #[derive(Debug)]
 pub struct LaneTasks {
-    tasks: Mutex<BTreeMap<AttemptId, LaneTask>>,
+    tasks: Mutex<BTreeMap<AttemptId, (LaneTask, Option<Share>)>>,
     count: watch::Sender<usize>,
 }
 
@@ -49,28 +51,37 @@ impl Default for LaneTasks {
 }
 
 impl LaneTasks {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptId, LaneTask>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AttemptId, (LaneTask, Option<Share>)>> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Holds a task from now on. The same order may come twice; its time runs from the first.
-    pub fn enter(&self, order: LaneOrder, now: Instant) -> LaneTask {
+    /// Holds a task from now on, with its share of the node where it takes one. The same order may come twice; its time
+    /// runs from the first.
+    pub fn enter(&self, order: LaneOrder, share: Option<Share>, now: Instant) -> LaneTask {
         let LaneOrder { task, attempt, hold_ms } = order;
         let due = now + Duration::from_millis(hold_ms);
-        *self.lock().entry(attempt).or_insert(LaneTask { task, hold_ms, due, is_canceled: false })
+        let new = LaneTask { task, hold_ms, due, is_canceled: false };
+        self.lock().entry(attempt).or_insert((new, share)).0
+    }
+
+    /// Gives a task's share of the node back: it has ended.
+    pub fn release(&self, attempt: AttemptId) {
+        let share = self.lock().get_mut(&attempt).and_then(|(_, share)| share.take());
+        // What waits for it may begin in this very call, so nothing is locked.
+        drop(share);
     }
 
     /// One of them.
     #[must_use]
     pub fn find(&self, attempt: AttemptId) -> Option<LaneTask> {
-        self.lock().get(&attempt).copied()
+        self.lock().get(&attempt).map(|(task, _)| *task)
     }
 
     /// Stops one. `None` where it has ended already or is unknown: that was told or collected.
     #[must_use]
     pub fn cancel(&self, attempt: AttemptId, now: Instant) -> Option<LaneTask> {
         let mut tasks = self.lock();
-        let task = tasks.get_mut(&attempt).filter(|t| t.outcome(now).is_none())?;
+        let (task, _) = tasks.get_mut(&attempt).filter(|(t, _)| t.outcome(now).is_none())?;
         task.is_canceled = true;
         Some(*task)
     }
@@ -78,21 +89,21 @@ impl LaneTasks {
     /// Those that have not ended.
     #[must_use]
     pub fn running(&self, now: Instant) -> Vec<AttemptId> {
-        self.lock().iter().filter(|(_, t)| t.outcome(now).is_none()).map(|(a, _)| *a).collect()
+        self.lock().iter().filter(|(_, (t, _))| t.outcome(now).is_none()).map(|(a, _)| *a).collect()
     }
 
     /// Forgets some: their outcomes are on the coordinator's disk, or nobody wants them.
     pub fn forget(&self, attempts: &[AttemptId]) {
         let mut tasks = self.lock();
-        for attempt in attempts {
-            tasks.remove(attempt);
-        }
+        let gone: Vec<_> = attempts.iter().filter_map(|attempt| tasks.remove(attempt)).collect();
         self.count.send_replace(tasks.len());
+        drop(tasks);
+        drop(gone);
     }
 
-    /// Takes one off the lane.
+    /// Takes one off the lane, with its share of the node.
     #[must_use]
-    pub fn take(&self, attempt: AttemptId) -> Option<LaneTask> {
+    pub fn take(&self, attempt: AttemptId) -> Option<(LaneTask, Option<Share>)> {
         let mut tasks = self.lock();
         let task = tasks.remove(&attempt);
         self.count.send_replace(tasks.len());
@@ -115,7 +126,7 @@ impl LaneTasks {
     #[must_use]
     pub fn list(&self) -> Vec<HeldAttempt> {
         let now = Instant::now();
-        let held = |(attempt, task): (&AttemptId, &LaneTask)| HeldAttempt {
+        let held = |(attempt, (task, _)): (&AttemptId, &(LaneTask, Option<Share>))| HeldAttempt {
             task: task.task,
             attempt: *attempt,
             finished: task.outcome(now).is_some(),
@@ -149,10 +160,10 @@ mod tests {
             attempt: attempt(counter),
             hold_ms,
         };
-        assert!(lane.enter(order(1, 0), now).outcome(now).is_some(), "nothing to hold for");
-        let held = lane.enter(order(2, 50), now);
+        assert!(lane.enter(order(1, 0), None, now).outcome(now).is_some(), "nothing to hold for");
+        let held = lane.enter(order(2, 50), None, now);
         assert_eq!(held.outcome(now), None);
-        assert_eq!(lane.enter(order(2, 50), held.due).due, held.due, "the same order twice");
+        assert_eq!(lane.enter(order(2, 50), None, held.due).due, held.due, "the same order twice");
         assert!(held.outcome(held.due).is_some());
         assert_eq!(lane.cancel(attempt(1), now), None, "it has ended");
         assert_eq!(lane.running(now), [attempt(2)]);

@@ -37,6 +37,7 @@ impl Lane {
             match next.await.expect("a reply comes").expect("it reads").expect("the lane is open") {
                 LaneReply::Ended(ends) => all.extend(ends),
                 LaneReply::Refused { failure, .. } => panic!("refused: {failure}"),
+                LaneReply::Recalled(given) => panic!("recalled: {given:?}"),
             }
         }
         all

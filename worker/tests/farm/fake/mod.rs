@@ -284,6 +284,7 @@ impl TaskStream {
                     return outcome;
                 }
                 TaskReply::Refused(failure) => panic!("refused: {failure}"),
+                TaskReply::Recalled => panic!("recalled"),
                 TaskReply::Started | TaskReply::Progress(_) | TaskReply::Log(_) => {}
             }
         }
