@@ -1,8 +1,10 @@
 //! The farm as its users meet it: what it costs on top of an encode, how fast it moves tasks, how soon it is back after
 //! a crash. The method is in `tests/benches/README.md`.
 
+mod busy;
 mod noop;
 mod overhead;
+mod queued;
 mod recovery;
 
 use std::process::ExitCode;
@@ -10,6 +12,6 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     rushes_bench::suite(
         "farm",
-        &[("overhead", overhead::run), ("noop", noop::run), ("recovery", recovery::run)],
+        &[("overhead", overhead::run), ("noop", noop::run), ("wide", noop::wide), ("busy", busy::run), ("queued", queued::run), ("recovery", recovery::run)],
     )
 }

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 
 /// Tasks of the one large job, which is the most that a job may have.
 const TASKS: u32 = 10_000;
+/// Large jobs for many slots.
+const WIDE_JOBS: usize = 10;
 /// Clients at once, and jobs of one task that each submits.
 const CLIENTS: usize = 16;
 const JOBS_EACH: usize = 200;
@@ -24,14 +26,14 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let scratch = bench.scratch()?;
     Farm::init(scratch.path())?;
     let mut farm = Farm::start(scratch.path(), &[])?;
-    farm.add_worker()?;
+    farm.add_worker_with(&["slots.light=2"])?;
     large_job(&farm, 1_000)?;
 
     let runs = bench.runs(3);
     let large = (0..runs).map(|_| large_job(&farm, TASKS)).collect::<Result<Vec<_>>>()?;
-    add_throughput(bench, "one job of 10,000 no-ops", &large);
+    add_throughput(bench, "one job of 10,000 no-ops, 2 slots", &large, Some((10_000.0, 25.0)));
     let small = (0..runs).map(|_| many_clients(&farm)).collect::<Result<Vec<_>>>()?;
-    add_throughput(bench, "jobs of one no-op, 16 clients", &small);
+    add_throughput(bench, "jobs of one no-op, 16 clients", &small, None);
     bench.add(Row::of(
         "coordinator's memory after these",
         "MiB",
@@ -50,10 +52,32 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         };
         let (accepted, dispatched, done) = (of(|s| s.accepted), of(|s| s.dispatched), of(|s| s.done));
         bench.add(Row::of(format!("one no-op, submit to accepted, {name}"), "ms", Better::Lower, &accepted));
-        bench.add(Row::of(format!("one no-op, submit to start, {name}"), "ms", Better::Lower, &dispatched));
+        let start = Row::of(format!("one no-op, submit to start, {name}"), "ms", Better::Lower, &dispatched);
+        bench.add(start.target(if permille == 500 { 1.0 } else { 4.0 }));
         bench.add(Row::of(format!("one no-op, submit to done, {name}"), "ms", Better::Lower, &done));
     }
     Ok(())
+}
+
+/// The same with as many slots as a large farm has.
+pub(crate) fn wide(bench: &mut Bench) -> Result<()> {
+    let scratch = bench.scratch()?;
+    Farm::init(scratch.path())?;
+    let mut farm = Farm::start(scratch.path(), &[])?;
+    farm.add_worker_with(&["slots.light=1024"])?;
+    large_job(&farm, TASKS)?;
+    let runs = (0..bench.runs(3)).map(|_| large_jobs(&farm, WIDE_JOBS)).collect::<Result<Vec<_>>>()?;
+    add_throughput(bench, "100,000 no-ops in ten jobs, 1,024 slots", &runs, Some((50_000.0, 10.0)));
+    Ok(())
+}
+
+/// Some jobs of as many tasks as a job may have, one behind the other.
+fn large_jobs(farm: &Farm, jobs: usize) -> Result<Load> {
+    let client = farm.client();
+    measured(farm, jobs * TASKS as usize, || {
+        (0..jobs).try_for_each(|_| client.submit(&noop(TASKS)).map(drop))?;
+        client.drain(PATIENCE)
+    })
 }
 
 /// Throughput of one run.
@@ -62,11 +86,21 @@ struct Load {
     cpu_us_per_task: f64,
 }
 
-fn add_throughput(bench: &mut Bench, name: &str, runs: &[Load]) {
+fn add_throughput(bench: &mut Bench, name: &str, runs: &[Load], targets: Option<(f64, f64)>) {
     let rates: Vec<f64> = runs.iter().map(|run| run.tasks_per_s).collect();
     let cpu: Vec<f64> = runs.iter().map(|run| run.cpu_us_per_task).collect();
-    bench.add(Row::of(name, "tasks/s", Better::Higher, &rates));
-    bench.add(Row::of(format!("{name}, coordinator's CPU"), "us/task", Better::Lower, &cpu));
+    let rate = Row::of(name, "tasks/s", Better::Higher, &rates);
+    let cost = Row::of(format!("{name}, coordinator's CPU"), "us/task", Better::Lower, &cpu);
+    match targets {
+        Some((least, most)) => {
+            bench.add(rate.target(least));
+            bench.add(cost.target(most));
+        }
+        None => {
+            bench.add(rate);
+            bench.add(cost);
+        }
+    }
 }
 
 fn measured(farm: &Farm, tasks: usize, work: impl FnOnce() -> Result<()>) -> Result<Load> {

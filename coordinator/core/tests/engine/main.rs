@@ -11,6 +11,7 @@ mod health;
 mod intake;
 mod order;
 mod outputs;
+mod prefetch;
 mod promises;
 mod queue;
 mod random;

@@ -324,6 +324,8 @@ fn note(world: &World, reached: &mut Reached) {
     }
     let given_up = world.trace.iter().filter(|line| line.contains("give up")).count();
     *reached.entry("told to give up").or_default() += u32::try_from(given_up).expect("a small number");
+    let recalls = world.trace.iter().filter(|line| line.starts_with("recall")).count();
+    *reached.entry("recalled").or_default() += u32::try_from(recalls).expect("a small number");
     *reached.entry("reigns").or_default() +=
         u32::try_from(world.engine().state().epoch.0).expect("a small number");
 }
@@ -384,6 +386,7 @@ fn whatever_happens_the_laws_hold_and_every_accepted_job_ends() {
         "published",
         "gone",
         "told to give up",
+        "recalled",
         "job_amended",
         "promise_at_risk",
         "promise_late",

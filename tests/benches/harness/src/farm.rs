@@ -168,6 +168,14 @@ impl Farm {
     /// # Errors
     /// Where it does not start.
     pub fn add_worker(&mut self) -> Result<()> {
+        self.add_worker_with(&[])
+    }
+
+    /// The same with settings of its own.
+    ///
+    /// # Errors
+    /// Where it does not start.
+    pub fn add_worker_with(&mut self, settings: &[&str]) -> Result<()> {
         let number = self.workers.len() + 1;
         let (state, name) = (self.dir.join(format!("w{number}")), format!("bench-{number}"));
         let coordinator = program("rushes-coordinator")?;
@@ -178,8 +186,9 @@ impl Farm {
         join.arg("--state-dir").arg(&state).args(["join", &self.book.link_addr, &token, "--name", &name]);
         program::run(&mut join)?;
         let log = self.dir.join(format!("worker-{number}.log"));
-        let mut running =
-            Part::start("rushes-worker", &["--state-dir".into(), state.into(), "run".into()], &log)?;
+        let mut arguments: Vec<OsString> = vec!["--state-dir".into(), state.into(), "run".into()];
+        arguments.extend(settings.iter().flat_map(|setting| ["--set".into(), (*setting).into()]));
+        let mut running = Part::start("rushes-worker", &arguments, &log)?;
         let client = self.client();
         wait_for("the worker to connect", START, Duration::from_millis(10), || {
             running.check()?;
