@@ -38,7 +38,10 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let (wall, cpu) = (began.elapsed(), process::cpu(farm.coordinator_pid())?.saturating_sub(before));
     let busy = 100.0 * f64::from(ROUNDS) / wall.as_secs_f64();
     let tasks = f64::from(SLOTS * ROUNDS);
-    bench.add(Row::of("1,000 slots, tasks of 1 s for a minute: slots busy", "%", Better::Higher, &[busy]).target(99.0));
+    bench.add(
+        Row::of("1,000 slots, tasks of 1 s for a minute: slots busy", "%", Better::Higher, &[busy])
+            .target(99.0),
+    );
     let cpu = cpu.as_secs_f64() * 1e6 / tasks;
     bench.add(Row::of("the same, coordinator's CPU", "us/task", Better::Lower, &[cpu]));
     Ok(())

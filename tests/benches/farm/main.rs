@@ -12,6 +12,13 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     rushes_bench::suite(
         "farm",
-        &[("overhead", overhead::run), ("noop", noop::run), ("wide", noop::wide), ("busy", busy::run), ("queued", queued::run), ("recovery", recovery::run)],
+        &[
+            ("overhead", overhead::run),
+            ("noop", noop::run),
+            ("wide", noop::wide),
+            ("busy", busy::run),
+            ("queued", queued::run),
+            ("recovery", recovery::run),
+        ],
     )
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 use quinn::{SendStream, VarInt};
 use rushes_net::framed::{self, FrameReader};
 use rushes_shared::id::{Epoch, JobId, TaskId};
-use rushes_shared::task::{TaskOutcome, TaskValue};
-use rushes_shared::wire::{LaneBound, LaneEnd, LaneOrder, LaneReply, close};
+use rushes_shared::task::{Demand, SlotKind, TaskOutcome, TaskValue};
+use rushes_shared::wire::{LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply, close};
 use tokio::time::timeout;
 
 use crate::fake::{Farm, Link, attempt};
@@ -101,4 +101,51 @@ async fn a_task_on_the_lane_outlives_its_connection_and_can_be_canceled_on_eithe
     let mut running = link.attach(attempt(Epoch(1), 1)).await;
     running.say(&rushes_shared::wire::TaskBound::Cancel).await;
     assert_eq!(running.outcome().await, TaskOutcome::Cancelled);
+}
+
+/// With one place: the first holds it, the others wait.
+async fn with_one_place(farm: &Farm, orders: Vec<LaneOrder>) -> (Link, Lane) {
+    let link = farm.welcome().await;
+    let mut lane = Lane::open(&link).await;
+    let entry = |order| LaneEntry { order, slot: SlotKind::Light, demand: Demand::default() };
+    lane.say(LaneBound::Enter(orders.into_iter().map(entry).collect())).await;
+    (link, lane)
+}
+
+#[tokio::test]
+async fn orders_beyond_the_room_wait_and_begin_in_their_order_when_one_ends() {
+    let farm = Farm::new();
+    let _worker = farm.worker(&["slots.light=1"]);
+    let orders = vec![order(1, LONG_MS), order(2, 0), order(3, 0), order(4, LONG_MS), order(5, 0)];
+    let (_link, mut lane) = with_one_place(&farm, orders).await;
+    lane.say(LaneBound::Recall(vec![attempt(Epoch(1), 1), attempt(Epoch(1), 3)])).await;
+    let reply = timeout(Duration::from_secs(20), lane.reader.next::<LaneReply>());
+    let reply = reply.await.expect("a reply comes").expect("it reads").expect("the lane is open");
+    let third = order(3, 0);
+    assert_eq!(reply, LaneReply::Recalled(vec![(third.task, third.attempt)]), "the first has begun");
+    lane.say(LaneBound::Cancel(vec![attempt(Epoch(1), 1), attempt(Epoch(1), 5)])).await;
+    let ends: Vec<_> =
+        lane.ends(3).await.into_iter().map(|end| (end.attempt.counter, is_success(&end))).collect();
+    assert_eq!(ends, [(1, false), (5, false), (2, true)], "the fourth has begun, and the fifth never did");
+}
+
+#[tokio::test]
+async fn what_was_not_begun_is_forgotten_with_the_connection() {
+    let farm = Farm::new();
+    let _worker = farm.worker(&["slots.light=1"]);
+    let (link, mut lane) = with_one_place(&farm, vec![order(1, 0), order(2, LONG_MS), order(3, 0)]).await;
+    assert!(is_success(&lane.ends(1).await[0]));
+    link.connection.close(VarInt::from_u32(close::UNAVAILABLE), b"restart");
+    let link = farm.welcome().await;
+    let held: Vec<_> = link.held.iter().map(|h| (h.attempt.counter, h.finished)).collect();
+    assert_eq!(held, [(1, true), (2, false)]);
+    // What runs keeps its place on the new connection.
+    let mut lane = Lane::open(&link).await;
+    let entry = |order| LaneEntry { order, slot: SlotKind::Light, demand: Demand::default() };
+    lane.say(LaneBound::Enter(vec![entry(order(4, 0))])).await;
+    let mut running = link.attach(attempt(Epoch(1), 2)).await;
+    running.say(&rushes_shared::wire::TaskBound::Cancel).await;
+    assert_eq!(running.outcome().await, TaskOutcome::Cancelled);
+    let end = lane.ends(1).await.remove(0);
+    assert!(end.attempt.counter == 4 && is_success(&end), "it begins once there is room: {end:?}");
 }
