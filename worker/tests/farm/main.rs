@@ -4,4 +4,5 @@ mod fake;
 mod hostile;
 mod lane;
 mod link;
+mod nursery;
 mod task_process;
