@@ -14,14 +14,13 @@ use rushes_net::framed::FrameReader;
 use rushes_shared::failure::Failure;
 use rushes_shared::frame;
 use rushes_shared::id::{AttemptId, TaskId};
-use rushes_shared::task::TaskKind;
 use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::held::LaneTask;
-use crate::metrics;
+use crate::metrics::LaneMeters;
 use crate::slots::{Grant, Share};
 use crate::task_stream::may_take;
 use crate::worker::Worker;
@@ -34,6 +33,7 @@ pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameRea
     let (granted, mut grants) = mpsc::unbounded_channel();
     let mut lane = Lane {
         worker,
+        meters: LaneMeters::default(),
         now: Instant::now(),
         due: BinaryHeap::new(),
         waiting: HashMap::new(),
@@ -85,6 +85,7 @@ pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameRea
 /// One connection's lane.
 struct Lane<'a> {
     worker: &'a Worker,
+    meters: LaneMeters,
     now: Instant,
     due: BinaryHeap<Reverse<(Instant, AttemptId)>>,
     /// Orders that wait for room, and who tells that there is some. As many as the slots let wait.
@@ -141,7 +142,7 @@ impl Lane<'_> {
         if let Err(failure) = may_take(self.worker, attempt) {
             return self.refuse(task, attempt, failure);
         }
-        metrics::task_started(TaskKind::Noop);
+        self.meters.started();
         let held = self.worker.held.lane.enter(order, share, self.now);
         if !self.tell(attempt, held) {
             self.due.push(Reverse((held.due, attempt)));
@@ -176,7 +177,7 @@ impl Lane<'_> {
     /// Notes a task's outcome for the next report, if it has one.
     fn tell(&mut self, attempt: AttemptId, held: LaneTask) -> bool {
         let Some(outcome) = held.outcome(self.now) else { return false };
-        metrics::task_ended(TaskKind::Noop, &outcome);
+        self.meters.ended(&outcome);
         self.worker.held.lane.release(attempt);
         self.ended.push(LaneEnd { task: held.task, attempt, outcome });
         true

@@ -11,7 +11,9 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+use metrics::{
+    Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 use prometheus::{HistogramOpts, HistogramVec, Registry, TextEncoder};
 use rushes_shared::task::{TaskKind, TaskOutcome, Usage};
 use tokio::net::TcpListener;
@@ -175,5 +177,48 @@ pub fn link_is_up(up: bool) {
     gauge!(LINK).set(if up { 1.0 } else { 0.0 });
     if up {
         counter!(LINKS).increment(1);
+    }
+}
+
+/// What is counted of every task on the lane: looked up once, because looking one up costs more than such a task.
+pub struct LaneMeters {
+    started: Counter,
+    succeeded: Counter,
+    seconds: Histogram,
+    cpu: Histogram,
+}
+
+impl std::fmt::Debug for LaneMeters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LaneMeters")
+    }
+}
+
+impl Default for LaneMeters {
+    fn default() -> Self {
+        let kind = TaskKind::Noop.as_str();
+        Self {
+            started: counter!(STARTED, "kind" => kind),
+            succeeded: counter!(ENDED, "kind" => kind, "outcome" => "succeeded"),
+            seconds: histogram!(SECONDS, "kind" => kind),
+            cpu: histogram!(CPU, "kind" => kind),
+        }
+    }
+}
+
+impl LaneMeters {
+    /// A task was started.
+    pub fn started(&self) {
+        self.started.increment(1);
+    }
+
+    /// A task has ended.
+    pub fn ended(&self, outcome: &TaskOutcome) {
+        let TaskOutcome::Succeeded { usage, .. } = outcome else {
+            return task_ended(TaskKind::Noop, outcome);
+        };
+        self.succeeded.increment(1);
+        self.seconds.record(Duration::from_millis(usage.wall_ms).as_secs_f64());
+        self.cpu.record(Duration::from_millis(usage.cpu_ms).as_secs_f64());
     }
 }

@@ -1,14 +1,19 @@
-//! How fast the store makes records durable on this disk.
+//! How fast the store makes records durable on this disk, and how fast they are back in the engine at a start.
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use rushes_bench::{Bench, Better, Row};
-use rushes_coordinator::store::{Store, StoreOptions};
+use rushes_coordinator::recover::Replay;
+use rushes_coordinator::store::{Origin, Store, StoreOptions};
 use rushes_shared::id::Seq;
 
 /// Size of a record in bytes: an accepted job is about this long.
 const RECORD: usize = 200;
+/// Jobs whose records are read back.
+const JOBS: u64 = 100_000;
+/// Records of one commit of these.
+const GROUP: usize = 500;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     for (name, each, commits) in
@@ -17,7 +22,34 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         let rates = (0..bench.runs(3)).map(|_| append(bench, each, commits)).collect::<Result<Vec<_>>>()?;
         bench.add(Row::of(name, "records/s", Better::Higher, &rates));
     }
+    let journal = crate::events::journal_of(JOBS)?;
+    let rates = (0..bench.runs(3)).map(|_| reopen(bench, &journal)).collect::<Result<Vec<_>>>()?;
+    let name = "replay through the store, 100,000 jobs";
+    bench.add(Row::of(name, "records/s", Better::Higher, &rates).target(400_000.0));
     Ok(())
+}
+
+/// Records per second, from the opening of a closed store to the engine's state.
+fn reopen(bench: &Bench, journal: &[Vec<u8>]) -> Result<f64> {
+    let scratch = bench.scratch()?;
+    let (mut store, _) = Store::open(scratch.path(), StoreOptions::default())?;
+    let epoch = store.begin_epoch()?;
+    let mut tail = Seq(0);
+    for group in journal.chunks(GROUP) {
+        tail = store.append(epoch, tail, group.to_vec(), Vec::new())?;
+    }
+    drop(store);
+    let began = Instant::now();
+    let (store, recovery) = Store::open(scratch.path(), StoreOptions::default())?;
+    let mut replay = Replay::default();
+    for item in recovery.records() {
+        let item = item?;
+        replay.push((item.origin == Origin::Journal).then_some(item.seq), &item.bytes)?;
+    }
+    let took = began.elapsed();
+    ensure!(replay.records == journal.len() as u64, "only {} records came back", replay.records);
+    drop(store);
+    Ok(journal.len() as f64 / took.as_secs_f64())
 }
 
 /// Records per second, each commit durable before the next begins.

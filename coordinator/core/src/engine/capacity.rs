@@ -14,6 +14,7 @@ impl Engine {
         let holding = self.holding_of(now, worker, task);
         self.count_holding(&holding);
         self.fleet.hold(worker, attempt, holding);
+        self.ahead.look_again(worker);
     }
 
     /// What an attempt at a task takes on a node.
@@ -51,6 +52,7 @@ impl Engine {
             return Some(entry.holding);
         }
         let holding = self.fleet.release(worker, attempt)?;
+        self.ahead.look_again(worker);
         self.preempting.remove(&attempt);
         self.after_release(&holding);
         if self.ahead.holds_any(worker) {
@@ -83,6 +85,7 @@ impl Engine {
     /// Opens the signatures that this node has room for now, and takes another look at tasks that avoid some nodes.
     pub(super) fn open_for(&mut self, worker: WorkerId) {
         let Some(node) = self.fleet.get(&worker).filter(|n| n.is_open()) else { return };
+        self.ahead.look_again(worker);
         self.order.sigs.open_where(|_, signature, why| {
             !matches!(why, Closed::Limit(_))
                 && node.can_do(signature)

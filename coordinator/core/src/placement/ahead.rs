@@ -2,7 +2,7 @@
 //! round trip when it becomes free. They take no room; the worker starts them in the order in which they were sent, those
 //! for light slots and those for cores apart, and the engine follows by the same rule.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rushes_shared::id::{AttemptId, JobId, WorkerId};
 use rushes_shared::task::TaskKind;
@@ -15,6 +15,9 @@ use crate::order::signature::{SigIx, Signature};
 
 /// Workers among which one is looked for that takes a further attempt ahead.
 const MOST_LOOKS: usize = 32;
+
+/// Ranks of urgency.
+pub const RANKS: usize = 6;
 
 /// An attempt that waits on a worker for room.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +42,8 @@ struct Lines {
     offer: AheadOffer,
     light: VecDeque<Entry>,
     cores: VecDeque<Entry>,
+    /// How many of each rank, for light slots and for cores.
+    ranks: [[u32; RANKS]; 2],
 }
 
 impl Lines {
@@ -85,6 +90,8 @@ pub struct Want<'a> {
 #[derive(Debug, Default)]
 pub struct Ahead {
     lines: BTreeMap<WorkerId, Lines>,
+    /// Workers that may take more. One that was found full comes back when something of it has changed.
+    roomy: BTreeSet<WorkerId>,
     /// By signature: how many, and how many of them are being recalled.
     counts: BTreeMap<SigIx, (u32, u32)>,
     kinds: BTreeMap<TaskKind, u64>,
@@ -94,6 +101,14 @@ impl Ahead {
     /// A worker holds so much ahead, from now on.
     pub fn offer(&mut self, worker: WorkerId, offer: AheadOffer) {
         self.lines.entry(worker).or_default().offer = offer;
+        self.roomy.insert(worker);
+    }
+
+    /// Something has changed on a worker: it may take more than before.
+    pub fn look_again(&mut self, worker: WorkerId) {
+        if self.lines.contains_key(&worker) {
+            self.roomy.insert(worker);
+        }
     }
 
     /// A worker that has just connected has offered nothing yet.
@@ -140,35 +155,42 @@ impl Ahead {
 
     /// The open worker that takes such a task ahead and has least ahead. It can start the task when any of its tasks ends.
     #[must_use]
-    pub fn worker_for(&self, fleet: &Fleet, now: MonoMs, want: &Want<'_>) -> Option<WorkerId> {
+    pub fn worker_for(&mut self, fleet: &Fleet, now: MonoMs, want: &Want<'_>) -> Option<WorkerId> {
         let light = want.signature.slot.is_light();
-        let looks = self.lines.iter().filter_map(|(id, lines)| {
-            let node = fleet.get(id)?;
+        let (mut best, mut full) = (None, Vec::new());
+        for id in self.roomy.iter().take(MOST_LOOKS) {
+            let (Some(lines), Some(node)) = (self.lines.get(id), fleet.get(id)) else { continue };
             let held = lines.of(light).len() as u64;
+            if held >= lines.depth(node, want) || !node.is_open() {
+                full.push(*id);
+                continue;
+            }
             let starts_next = || {
-                light
-                    || node
-                        .holdings
-                        .values()
-                        .filter(|h| !h.slot.is_light())
-                        .all(|h| node.fits_without(want.signature, h))
+                let mut of_cores = node.holdings.values().filter(|h| !h.slot.is_light());
+                of_cores.all(|holding| node.fits_without(want.signature, holding))
             };
-            let suits = held < lines.depth(node, want)
-                && node.is_open()
-                && node.lease_until > now
+            let suits = node.lease_until > now
                 && (light || node.reserved.is_none())
                 && node.can_do(want.signature)
-                && starts_next();
-            suits.then_some((held, *id))
-        });
-        looks.take(MOST_LOOKS).min().map(|(_, id)| id)
+                && (light || starts_next());
+            if suits && best.is_none_or(|least| (held, *id) < least) {
+                best = Some((held, *id));
+            }
+        }
+        for id in full {
+            self.roomy.remove(&id);
+        }
+        best.map(|(_, id)| id)
     }
 
     /// An attempt was sent ahead.
     pub fn enter(&mut self, worker: WorkerId, entry: Entry) {
         self.counts.entry(entry.sig).or_default().0 += 1;
         *self.kinds.entry(entry.holding.kind).or_default() += 1;
-        let line = self.lines.entry(worker).or_default().of_mut(entry.holding.slot.is_light());
+        let lines = self.lines.entry(worker).or_default();
+        let light = entry.holding.slot.is_light();
+        lines.ranks[usize::from(light)][usize::from(entry.rank).min(RANKS - 1)] += 1;
+        let line = lines.of_mut(light);
         let at = line.partition_point(|before| before.attempt < entry.attempt);
         line.insert(at, entry);
     }
@@ -180,6 +202,9 @@ impl Ahead {
             let at = place(line, attempt)?;
             line.remove(at)
         })?;
+        let light = usize::from(found.holding.slot.is_light());
+        lines.ranks[light][usize::from(found.rank).min(RANKS - 1)] -= 1;
+        self.roomy.insert(worker);
         self.uncount(&found);
         Some(found)
     }
@@ -195,6 +220,7 @@ impl Ahead {
 
     /// The worker is gone; what it held ahead.
     pub fn remove(&mut self, worker: WorkerId) -> Vec<Entry> {
+        self.roomy.remove(&worker);
         let Some(lines) = self.lines.remove(&worker) else { return Vec::new() };
         let entries: Vec<Entry> = lines.light.into_iter().chain(lines.cores).collect();
         entries.iter().for_each(|entry| self.uncount(entry));
@@ -204,6 +230,10 @@ impl Ahead {
     /// Notes that an attempt is recalled. Whether it was not before.
     pub fn recall(&mut self, worker: WorkerId, attempt: AttemptId) -> bool {
         let Some(lines) = self.lines.get_mut(&worker) else { return false };
+        // One that has offered nothing has begun all that it was sent, and knows no recalls.
+        if lines.offer == AheadOffer::default() {
+            return false;
+        }
         let entry = [&mut lines.light, &mut lines.cores].into_iter().find_map(|line| {
             let at = place(line, attempt)?;
             line.get_mut(at)
