@@ -272,6 +272,8 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
                 Some(report::output(done.job.outputs.first()?, &place, done.job))
             })
             .collect();
-        if rows.is_empty() { String::new() } else { table(report::OUTPUT_HEAD, &rows, colours()) }
+        let table =
+            if rows.is_empty() { String::new() } else { table(report::OUTPUT_HEAD, &rows, colours()) };
+        jobs.iter().fold(table, |text, job| text + &report::warnings(job, colours()))
     });
 }

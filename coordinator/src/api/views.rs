@@ -224,6 +224,7 @@ fn output(doc: &JobDoc, index: u32, spec: &OutputSpec) -> OutputView {
         encode_speed: made.map(|m| f64::from(m.speed_permille) / 1000.0),
         encoder: made.map(|m| m.encoder.clone()),
         media: made.map(|m| m.facts.clone()),
+        check: made.map(|m| m.check.clone()),
         published_at: published.map(|p| p.at.to_rfc3339()),
     }
 }

@@ -76,6 +76,7 @@ pub(super) fn whole(job: &JobView) -> String {
         let rows: Vec<Vec<Cell>> = outputs.iter().map(|o| report::output(o, &o.url, job)).collect();
         text.push_str(&format!("\n{}", table(report::OUTPUT_HEAD, &rows, colours)));
     }
+    text.push_str(&report::warnings(job, colours));
     if let Some(failure) = &job.failure {
         text.push_str(&format!("\n{}\n", toned(&report::failure(failure), Tone::Bad, colours)));
     }
