@@ -2,7 +2,9 @@
 
 mod encode;
 mod job;
+mod limit;
 mod sim;
+mod tenant;
 mod worker;
 
 use std::io::Write;
@@ -26,6 +28,8 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
         Command::Encode(args) => encode::run(&farm, &args),
         Command::Job(command) => job::run(&farm, command),
         Command::Worker(command) => worker::run(&farm, &command),
+        Command::Tenant(command) => tenant::run(&farm, &command),
+        Command::Limit(command) => limit::run(&farm, &command),
         Command::Status => status(&farm),
         Command::Sim(args) => sim::run(&farm, &args),
         Command::Completions { shell } => {

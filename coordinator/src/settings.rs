@@ -25,6 +25,7 @@ pub struct Settings {
     pub link: LinkSettings,
     pub depot: DepotSettings,
     pub join: JoinSettings,
+    pub task_logs: TaskLogSettings,
     pub log: LogSettings,
 }
 
@@ -119,6 +120,16 @@ pub struct JoinSettings {
     pub failures_per_minute: u32,
 }
 
+/// What task processes write.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "configs/coordinator.toml describes each one")]
+pub struct TaskLogSettings {
+    pub keep_bytes: u64,
+    pub attempt_bytes: u64,
+    pub queue: usize,
+}
+
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -186,6 +197,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         ("queues.engine_mailbox", settings.queues.engine_mailbox),
         ("queues.news", settings.queues.news),
         ("queues.store", settings.queues.store),
+        ("task_logs.queue", settings.task_logs.queue),
         ("link.max_workers", settings.link.max_workers),
         ("depot.max_connections", settings.depot.max_connections),
         ("depot.max_transfers", settings.depot.max_transfers),

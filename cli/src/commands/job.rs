@@ -3,6 +3,7 @@
 mod document;
 mod events;
 mod handles;
+mod logs;
 mod shown;
 
 use std::io::{Read, Write};
@@ -67,6 +68,9 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
             wait_for(farm, &client, &ids, timeout.map(|s| Instant::now() + Duration::from_secs(s)))
         }
         JobCommand::Cancel { jobs } => cancel(farm, &client, &jobs),
+        JobCommand::Logs { job, task, tail, follow } => {
+            logs::run(farm, &client, select(&client, &job)?, &logs::Wanted { task, tail, follow })
+        }
         JobCommand::Events { job } => {
             let id = job.map(|job| select(&client, &job)).transpose()?;
             events::follow(farm, &client, id)

@@ -24,6 +24,7 @@ mod explain;
 mod filing;
 mod health;
 mod intake;
+mod limits;
 mod progress;
 mod promises;
 mod query;

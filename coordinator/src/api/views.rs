@@ -154,17 +154,23 @@ fn encoded(task: &Task) -> Option<&EncodedOutput> {
     }
 }
 
+/// What a task does, and the name of the output that it makes.
+pub(super) fn task_facts(doc: &JobDoc, number: u32) -> (TaskKind, Option<String>) {
+    let step = doc.job.step(number);
+    let output = step.output().and_then(|o| specs(doc).get(o as usize));
+    (step.kind(), output.map(|spec| spec.name.to_string()))
+}
+
 fn task(doc: &JobDoc, index: usize) -> TaskView {
     let task = &doc.job.tasks[index];
     let live = doc.live.get(index).and_then(Option::as_ref);
     let success = task.success.as_deref();
     let number = u32::try_from(index).unwrap_or(u32::MAX);
-    let step = doc.job.step(number);
-    let output = step.output().and_then(|o| specs(doc).get(o as usize)).map(|spec| spec.name.to_string());
+    let (kind, output) = task_facts(doc, number);
     let attempt = live.map(|l| l.attempt).or(success.map(|s| s.attempt));
     TaskView {
         id: doc.job.task_id(number),
-        kind: step.kind(),
+        kind,
         state: doc.task_state(index),
         output,
         attempts: task.failures() + u32::from(success.is_some() || live.is_some()),
