@@ -74,6 +74,15 @@ pub(crate) enum Command {
     /// Encodes files to MP4 (H.264, AAC) and puts the results into a directory.
     #[command(after_help = ENCODE)]
     Encode(EncodeArgs),
+    /// Brings files to the farm and prints the places to name as inputs of jobs.
+    #[command(
+        after_help = "Example:\n  rushes job submit job.toml --set input=$(rushes upload film.mov)\n\nA file that is there already is not sent again; what was sent before an interruption is not either."
+    )]
+    Upload {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Submits, shows, changes, explains and cancels jobs.
     #[command(subcommand)]
     Job(JobCommand),

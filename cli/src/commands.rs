@@ -5,6 +5,7 @@ mod job;
 mod limit;
 mod sim;
 mod tenant;
+mod upload;
 mod worker;
 
 use std::io::Write;
@@ -26,6 +27,7 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
     let Cli { farm, command } = cli;
     match command {
         Command::Encode(args) => encode::run(&farm, &args),
+        Command::Upload { files } => upload::run(&farm, &files),
         Command::Job(command) => job::run(&farm, command),
         Command::Worker(command) => worker::run(&farm, &command),
         Command::Tenant(command) => tenant::run(&farm, &command),

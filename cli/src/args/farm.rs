@@ -10,6 +10,7 @@ pub(crate) enum WorkerCommand {
     /// Lists workers.
     List,
     /// Gives a worker no new tasks; what runs there ends in peace.
+    #[command(after_help = "Example:\n  rushes worker drain node-7")]
     Drain {
         /// The worker's id or name.
         worker: String,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use rushes_shared::job::{Class, JobState};
 
-use super::value::{class, pair, state};
+use super::value::{at_least_one, class, pair, state};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobCommand {
@@ -47,15 +47,19 @@ pub(crate) enum JobCommand {
         #[arg(long, value_parser = class, value_name = "CLASS")]
         class: Option<Class>,
         /// How many.
-        #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
+        #[arg(long, short = 'n', default_value_t = 20, value_parser = at_least_one, value_name = "N")]
         limit: usize,
     },
     /// Shows a job with its tasks and outputs.
+    #[command(
+        after_help = "Examples:\n  rushes job show last\n  rushes job show JOB --output json | jq .outputs"
+    )]
     Show {
         /// The job's id, or `last` for the newest.
         job: String,
     },
     /// Follows jobs to their ends; the exit code says how they ended.
+    #[command(after_help = "Examples:\n  rushes job wait last\n  rushes job wait JOB1 JOB2 --timeout 600")]
     Wait {
         /// Job ids, or `last` for the newest.
         #[arg(required = true)]
@@ -65,6 +69,7 @@ pub(crate) enum JobCommand {
         timeout: Option<u64>,
     },
     /// Cancels jobs.
+    #[command(after_help = "Examples:\n  rushes job cancel last")]
     Cancel {
         /// Job ids, or `last` for the newest.
         #[arg(required = true)]
@@ -76,6 +81,7 @@ pub(crate) enum JobCommand {
     )]
     Set(SetArgs),
     /// Starts nothing more of jobs until they are resumed; what runs goes on.
+    #[command(after_help = "Examples:\n  rushes job pause JOB1 JOB2")]
     Pause {
         /// Job ids, or `last` for the newest.
         #[arg(required = true)]
@@ -88,12 +94,14 @@ pub(crate) enum JobCommand {
         jobs: Vec<String>,
     },
     /// Submits jobs that have ended once more, as new jobs.
+    #[command(after_help = "Examples:\n  rushes job retry last")]
     Retry {
         /// Job ids, or `last` for the newest.
         #[arg(required = true)]
         jobs: Vec<String>,
     },
     /// Says what a job waits for, its place, when it should be done, and why it runs where it does.
+    #[command(after_help = "Examples:\n  rushes job explain last")]
     Explain {
         /// The job's id, or `last` for the newest.
         job: String,

@@ -236,6 +236,12 @@ impl EncodeArgs {
     /// The results' directory, made if it is missing.
     fn out_dir_path(&self) -> Result<PathBuf, Fault> {
         let dir = &self.out_dir;
+        if dir.exists() && !dir.is_dir() {
+            let file = dir.display();
+            return Err(Fault::Usage(format!(
+                "{file} is a file; -o names the folder that the results go to"
+            )));
+        }
         fs::create_dir_all(dir).map_err(|e| Fault::local(format!("cannot make {}", dir.display()), e))?;
         fs::canonicalize(dir).map_err(|e| Fault::local(format!("cannot use {}", dir.display()), e))
     }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rushes_shared::id::JobId;
 use rushes_shared::request::{Format, job_schema};
-use rushes_shared::view::{JobView, TaskView};
+use rushes_shared::view::{JobList, JobView, TaskView};
 
 use super::{client, print, print_ended};
 use crate::args::{FarmArgs, JobCommand, Output};
@@ -206,7 +206,9 @@ fn list(farm: &FarmArgs, client: &Client, query: &[(&str, String)], limit: usize
             None => break,
         }
     }
+    let jobs = JobList { items: jobs, next_cursor: cursor };
     print(farm, &jobs, || {
+        let jobs = &jobs.items;
         if jobs.is_empty() && query.is_empty() {
             return "no jobs yet; 'rushes encode FILE -o DIR' or 'rushes job submit JOB.toml' makes one\n"
                 .to_owned();
