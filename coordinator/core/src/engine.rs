@@ -7,6 +7,8 @@
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
 //!         ├─ promises   deadlines: risk, trades, lateness
+//!         ├─ conflicts  which promise yields where not all can be kept
+//!         ├─ forecast   what is expected of a job
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ health     quarantine, stragglers, preemption
 //!         ├─ workers    joins, leases, losses, re-attachment
@@ -19,9 +21,11 @@
 
 mod attempts;
 mod capacity;
+mod conflicts;
 mod dispatch;
 mod explain;
 mod filing;
+mod forecast;
 mod health;
 mod intake;
 mod progress;
@@ -45,6 +49,7 @@ use crate::policy::Policy;
 use crate::promise::ledger::{Ledger, Tightness};
 use crate::record::Record;
 use crate::state::State;
+use conflicts::Conflicts;
 use run::{JobRun, ReadyCounts};
 use tenants::Tenants;
 
@@ -63,6 +68,8 @@ enum Timer {
     Straggler(TaskId, AttemptId),
     /// A promise is to be looked at.
     Promise(JobId),
+    /// Late jobs are to be looked at.
+    Late,
     /// The window to re-attach closes.
     Reattach,
     /// Old idempotency keys go.
@@ -82,6 +89,8 @@ pub struct Engine {
     ledger: Ledger,
     /// Promises that have time to spare, by deadline.
     promises_fine: BTreeSet<(WallMs, JobId)>,
+    /// Which promises yield to others.
+    conflicts: Conflicts,
     /// How much time they have together, and until when that holds.
     tight: Tightness,
     tight_holds_until: MonoMs,
@@ -132,6 +141,7 @@ impl Engine {
             fleet: Fleet::default(),
             ledger: Ledger::default(),
             promises_fine: BTreeSet::new(),
+            conflicts: Conflicts::default(),
             tight: Tightness::default(),
             tight_holds_until: MonoMs(0),
             ready: ReadyCounts::default(),
@@ -245,6 +255,7 @@ impl Engine {
                 Timer::Probation(worker) => self.probation_due(worker),
                 Timer::Straggler(task, attempt) => self.straggler_due(turn, task, attempt),
                 Timer::Promise(job) => self.promise_due(turn, job),
+                Timer::Late => self.note_room(),
                 Timer::Reattach => self.close_reattach_window(turn),
                 Timer::ForgetKeys => self.forget_keys(turn),
             }

@@ -219,6 +219,13 @@ pub enum Record {
     KeyCarried(KeptKey),
     /// A known worker as a snapshot carries it.
     WorkerCarried(KnownWorker),
+    /// A late job's deadline is kept after all.
+    PromiseRestored {
+        /// Which.
+        job: JobId,
+        /// When that was found.
+        at: WallMs,
+    },
 }
 
 impl Message for Record {

@@ -201,6 +201,7 @@ impl State {
                 }
             }
             Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(*at),
+            Record::PromiseRestored { job, .. } => self.job(seq, *job)?.late_since = None,
             Record::TenantSet { tenant, limits } => {
                 self.tenants.insert(tenant.clone(), *limits);
             }

@@ -25,7 +25,7 @@ use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
-    WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried);
+    WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -324,6 +324,7 @@ fn golden_records() {
         ("", vec![Record::TradeUndone { job: JOB, number: 1, at: AT }]),
         ("", vec![Record::StageDropped { job: JOB, stage: 2, at: AT }]),
         ("", vec![Record::PromiseLate { job: JOB, expected: AT, at: AT }]),
+        ("", vec![Record::PromiseRestored { job: JOB, at: AT }]),
         ("", vec![Record::TenantSet { tenant: tenant(), limits: TenantLimits::default() }]),
         ("", [Some(3), None].map(|most| Record::LimitSet { name: "dolby".into(), most }).to_vec()),
         ("", vec![Record::WorkerSeen { worker: WORKER, name: "rack-3".into(), at: AT }]),

@@ -186,6 +186,8 @@ impl Engine {
         self.decided(turn, Some(id), Decision::JobAmended { change: Box::new(change) });
         self.rebook(id);
         self.refile(id);
+        self.rank(turn.now, id);
+        self.note_room();
         self.look_at_promise(turn, id);
         Ok(())
     }

@@ -223,6 +223,7 @@ impl Engine {
             return;
         }
         let run = self.leave_run(id);
+        self.note_room();
         let job = &self.state.jobs[&id];
         let (tenant, accepted_at) = (job.tenant.clone(), job.accepted_at);
         let mut staged: Vec<AttemptId> = Vec::new();

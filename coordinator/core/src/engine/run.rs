@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rushes_shared::id::WorkerId;
+use rushes_shared::id::{JobId, WorkerId};
 use rushes_shared::task::{Demand, SlotKind, TaskKind};
 use rushes_shared::units::{MonoMs, WallMs};
 
+use super::conflicts::Worth;
 use crate::event::ReplyTo;
 use crate::job::{LiveTask, Stage, Task};
 use crate::order::Spot;
@@ -43,6 +44,10 @@ pub(super) struct JobRun {
     pub(super) fine_until: WallMs,
     /// When its promise is looked at next.
     pub(super) looks_at: Option<MonoMs>,
+    /// Its place among the promises that may yield, or that wait to be given again.
+    pub(super) worth: Option<Worth>,
+    /// The job for whose promise its own was given up.
+    pub(super) yields_to: Option<JobId>,
     /// What it has booked.
     pub(super) booked: Booking,
     pub(super) stages: Vec<StageRun>,
@@ -114,6 +119,8 @@ impl JobRun {
             is_judged: false,
             fine_until: WallMs(0),
             looks_at: None,
+            worth: None,
+            yields_to: None,
             booked: Booking::default(),
             stages: Vec::new(),
             open: 0,

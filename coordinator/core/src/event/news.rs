@@ -153,6 +153,13 @@ pub enum Decision {
         deadline: WallMs,
         /// When it should be done instead.
         expected: WallMs,
+        /// The job whose promise is kept instead, where not both could be.
+        yields_to: Option<JobId>,
+    },
+    /// There is room for a late job's deadline after all.
+    PromiseRestored {
+        /// When it should be done.
+        deadline: WallMs,
     },
     /// A job gave something up for its deadline.
     Traded {
@@ -211,6 +218,7 @@ impl Decision {
             Self::JobAmended { .. } => "job_amended",
             Self::PromiseAtRisk { .. } => "promise_at_risk",
             Self::PromiseLate { .. } => "promise_late",
+            Self::PromiseRestored { .. } => "promise_restored",
             Self::Traded { .. } => "traded",
             Self::TradeUndone { .. } => "trade_undone",
             Self::OptionalGivenUp { .. } => "optional_given_up",
@@ -230,9 +238,18 @@ impl fmt::Display for Decision {
                 let deadline = deadline.to_rfc3339();
                 write!(f, "{spare_ms} ms to spare before the deadline {deadline}: goes ahead of others")
             }
-            Self::PromiseLate { deadline, expected } => {
+            Self::PromiseLate { deadline, expected, yields_to } => {
                 let (deadline, expected) = (deadline.to_rfc3339(), expected.to_rfc3339());
-                write!(f, "the deadline {deadline} cannot be kept even at the floor; expected by {expected}")
+                match yields_to {
+                    None => write!(f, "the deadline {deadline} cannot be kept even at the floor")?,
+                    Some(job) => {
+                        write!(f, "the deadline {deadline} is given up for that of {job}, which loses less")?;
+                    }
+                }
+                write!(f, "; expected by {expected}")
+            }
+            Self::PromiseRestored { deadline } => {
+                write!(f, "there is room: the deadline {} is kept after all", deadline.to_rfc3339())
             }
             Self::Traded { trade } => {
                 let Trade { saved_ms, missing_ms, .. } = **trade;

@@ -85,7 +85,18 @@ pub struct Booking {
     pub load: Load,
 }
 
+/// Work of a promise, and by when it has to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// By when.
+    pub deadline: WallMs,
+    /// How much.
+    pub load: Load,
+}
+
 const WINDOW_MS: u64 = 30_000;
+/// Up to so many different deadlines each is looked at by itself, so that a small farm fills its time to the millisecond.
+const FEW_DEADLINES: usize = 64;
 
 /// How much time promises have together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -194,44 +205,48 @@ impl Ledger {
     }
 
     /// Whether, with `more` due at `deadline`, every promise that is due then or later can still be kept by a farm of
-    /// this power which does the earliest deadline first (the demand-bound test of Baruah, Rosier, Howell 1990, on
-    /// windows).
+    /// this power which does the earliest deadline first (the demand-bound test of Baruah, Rosier, Howell 1990; on
+    /// windows where there are many deadlines).
     #[must_use]
-    pub fn can_take(&self, now: WallMs, deadline: WallMs, more: Load, power: Power) -> bool {
+    pub fn can_take(&self, now: WallMs, deadline: WallMs, more: Load, power: Power, without: &[Due]) -> bool {
         let sum = self.due_by(deadline).plus(self.emergencies());
-        self.fit(now, deadline, sum, more, power)
+        self.fit(now, Due { deadline, load: more }, sum, power, without)
     }
 
     /// The same for a promise that is booked already, while `running` goes on.
     #[must_use]
-    pub fn can_keep(
-        &self,
-        now: WallMs,
-        deadline: WallMs,
-        own: &Booking,
-        running: Load,
-        power: Power,
-    ) -> bool {
-        let sum = self.due_by(deadline).minus(own.load).plus(self.emergencies()).plus(running);
-        self.fit(now, deadline, sum, own.load, power)
+    pub fn can_keep(&self, now: WallMs, own: Due, running: Load, power: Power, without: &[Due]) -> bool {
+        let sum = self.due_by(own.deadline).minus(own.load).plus(self.emergencies()).plus(running);
+        self.fit(now, own, sum, power, without)
     }
 
-    /// Whether `sum` and `own` can be done by the deadline, and what is due later after them.
-    fn fit(&self, now: WallMs, deadline: WallMs, mut sum: Load, own: Load, power: Power) -> bool {
+    /// Whether `sum` and `own` can be done by the deadline, and what is due later after them, if all of `without` were
+    /// not promised.
+    fn fit(&self, now: WallMs, own: Due, mut sum: Load, power: Power, without: &[Due]) -> bool {
         let fits =
             |sum: Load, end: u64| power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= end);
-        if !fits(sum.plus(own), deadline.0) {
+        let gone = |end: u64| {
+            let gone = without.iter().filter(|due| due.deadline.0 <= end);
+            gone.fold(Load::default(), |sum, due| sum.plus(due.load))
+        };
+        let (load, deadline) = (own.load, own.deadline);
+        if !fits(sum.minus(gone(deadline.0)).plus(load), deadline.0) {
             return false;
+        }
+        // What would be late without this job is not its fault.
+        let mut bears = |more: Load, end: u64| {
+            sum = sum.plus(more);
+            fits(sum.minus(gone(end)).plus(load), end) || !fits(sum, end)
+        };
+        if self.deadlines.len() <= FEW_DEADLINES {
+            let mut later = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
+            return later.all(|(due, load)| bears(*load, due.0));
         }
         let at = deadline.0 / WINDOW_MS;
         let rest = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
         let rest = rest.take_while(|(due, _)| due.0 / WINDOW_MS == at).map(|(_, load)| *load);
-        sum = rest.fold(sum, Load::plus);
-        self.windows.range(at + 1..).all(|(window, load)| {
-            sum = sum.plus(*load);
-            let end = (window + 1) * WINDOW_MS;
-            // What would be late without this job is not its fault.
-            fits(sum.plus(own), end) || !fits(sum, end)
-        })
+        let rest = rest.fold(Load::default(), Load::plus);
+        bears(rest, u64::MAX)
+            && self.windows.range(at + 1..).all(|(w, load)| bears(*load, (w + 1) * WINDOW_MS))
     }
 }

@@ -4,6 +4,7 @@
 mod support;
 
 mod attempts;
+mod conflicts;
 mod crashes;
 mod deadlines;
 mod explain;
