@@ -5,6 +5,7 @@ use rushes_shared::job::JobSpec;
 use rushes_shared::units::{Now, WallMs};
 
 use super::Engine;
+use super::run::JobRun;
 use crate::job::{Job, Stage};
 use crate::planner;
 use crate::promise::Forecast;
@@ -19,10 +20,10 @@ impl Engine {
         if power == Power::default() || planner::awaits_probe(job) {
             return Forecast::default();
         }
-        let stages = match self.planned(job) {
-            Some(stages) => stages,
-            None => return Forecast::default(),
-        };
+        if let Some(run) = self.runs.get(&job.id).filter(|run| run.is_judged || job.spec.deadline.is_none()) {
+            return self.forecast_live(job, run, now);
+        }
+        let Some(stages) = self.planned(job) else { return Forecast::default() };
         let left: Vec<Left<'_>> =
             stages.iter().map(|stage| Left { stage, open: stage.count, running_ms: None }).collect();
         let path = path::remaining(&left, self.predictor(), power, self.fleet.usual_speed());
@@ -45,6 +46,21 @@ impl Engine {
         let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
         let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
         let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
+        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
+    }
+
+    /// What is expected of a live job whose promise has been judged: what was decided, and when its turn comes.
+    fn forecast_live(&self, job: &Job, run: &JobRun, now: WallMs) -> Forecast {
+        let path = self.path_of(&job.stages, run, now);
+        let spec = &job.spec;
+        let ahead = self.ledger.ahead_of(spec.class).minus(run.booked.load);
+        let in_turn = self.fleet.power().time_for(ahead).unwrap_or(u64::MAX / 2).saturating_add(path.p50_ms);
+        let in_turn = WallMs(now.0.saturating_add(in_turn));
+        let Some(deadline) = spec.deadline else {
+            return Forecast { expected_finish: Some(in_turn), can_keep: None };
+        };
+        let can_keep = job.late_since.is_none();
+        let expected = if can_keep { in_turn.min(deadline) } else { in_turn };
         Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
     }
 

@@ -166,7 +166,10 @@ fn a_late_job_is_kept_again_when_another_node_comes_even_after_a_restart() {
             s.connect('a');
             assert!(is_late(s, 2));
         },
-        |s| s.join_with_cores('b', 1),
+        |s| {
+            s.join_with_cores('b', 1);
+            s.wait(2_000);
+        },
         &["welcome b", "start j2.0 #2-1 on b"],
     );
     assert!(!is_late(&scene, 2));
