@@ -8,6 +8,7 @@
 //!         ├─ progress   advance(job): plan, publish, end
 //!         ├─ promises   deadlines: risk, trades, lateness
 //!         ├─ conflicts  which promise yields where not all can be kept
+//!         ├─ ladder     which jobs give quality up for others
 //!         ├─ forecast   what is expected of a job
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ health     quarantine, stragglers, preemption
@@ -28,6 +29,7 @@ mod filing;
 mod forecast;
 mod health;
 mod intake;
+mod ladder;
 mod progress;
 mod promises;
 mod query;

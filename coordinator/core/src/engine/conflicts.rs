@@ -39,6 +39,8 @@ pub(super) struct Worth {
 #[derive(Debug, Default)]
 pub(super) struct Conflicts {
     by_worth: BTreeSet<(Worth, JobId)>,
+    /// Those that have a floor below what they get.
+    givers: BTreeSet<(Worth, JobId)>,
     /// Where the last look at late jobs ended.
     looked_to: Option<(Worth, JobId)>,
     /// When it was,
@@ -56,17 +58,23 @@ impl Conflicts {
     pub(super) fn leave(&mut self, worth: Option<Worth>, id: JobId) {
         if let Some(worth) = worth {
             self.by_worth.remove(&(worth, id));
+            self.givers.remove(&(worth, id));
         }
+    }
+
+    /// Jobs with promises that may give quality up, the cheapest first.
+    pub(super) fn givers(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.givers.iter().map(|(_, id)| *id)
     }
 }
 
 /// The value of a promise: one more than its priority, so that no job is worth nothing.
-fn value(priority: u8) -> u64 {
+pub(super) fn value(priority: u8) -> u64 {
     u64::from(priority) + 1
 }
 
 /// The time that work takes of the kind of slot that it takes most of.
-fn time(load: Load) -> u64 {
+pub(super) fn time(load: Load) -> u64 {
     load.cores_ms.max(load.light_ms)
 }
 
@@ -88,6 +96,7 @@ impl Engine {
         let before = std::mem::replace(&mut run.worth, worth);
         self.conflicts.leave(before, id);
         self.conflicts.by_worth.extend(worth.map(|worth| (worth, id)));
+        self.conflicts.givers.extend(worth.filter(|_| Self::may_give(job)).map(|worth| (worth, id)));
         if is_late && ranks {
             self.wake_for_late(now);
         }

@@ -15,7 +15,7 @@ use crate::promise::path::{self, Left, Path};
 impl Engine {
     /// When a job should be done, and whether its deadline can be kept. Answers submits and dry runs.
     pub(super) fn forecast(&self, job: &Job, now: Now) -> Forecast {
-        let (now, mono) = (now.wall, now.mono);
+        let (moment, now, mono) = (now, now.wall, now.mono);
         let power = self.fleet.power();
         if power == Power::default() || planner::awaits_probe(job) {
             return Forecast::default();
@@ -42,7 +42,10 @@ impl Engine {
         let running = self.fleet.running_left(mono);
         let can_take =
             |without: &[Due]| self.ledger.can_take(now, deadline, load.plus(running), power, without);
-        let can_keep = fits && (can_take(&[]) || self.could_yield(job, load, can_take));
+        let can_keep = fits
+            && (can_take(&[])
+                || self.cheapest_steps(moment, job.id, can_take).is_some()
+                || self.could_yield(job, load, can_take));
         let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
         let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
         let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));

@@ -18,7 +18,7 @@ use crate::record::Record;
 /// Promises are not looked at together more often than this.
 const SHORTEST_LOOK_MS: u64 = 50;
 /// Trades that one look at a job takes at most; the next look takes more.
-const MOST_TRADES: usize = 64;
+pub(super) const MOST_TRADES: usize = 64;
 
 impl Engine {
     /// Enters what a job still takes into the books, in place of what it had booked before.
@@ -108,6 +108,7 @@ impl Engine {
             if !self.judge(turn, id, deadline) {
                 return;
             }
+            self.ease_if_crowded(turn, id, deadline);
             self.advance(turn, id);
         }
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
@@ -171,7 +172,9 @@ impl Engine {
         if run.is_judged {
             return true;
         }
-        let fits = self.fits_beside(turn.now, run, deadline, &[]) || self.others_yield(turn, id, deadline);
+        let fits = self.fits_beside(turn.now, run, deadline, &[])
+            || self.ease(turn, id, deadline)
+            || self.others_yield(turn, id, deadline);
         self.runs.get_mut(&id).expect("just seen").is_judged = true;
         if fits {
             self.rank(turn.now, id);
@@ -179,6 +182,15 @@ impl Engine {
             self.give_up(turn, id, deadline, None);
         }
         fits
+    }
+
+    /// Where a promise at risk does not fit any more, because a node was lost or tasks take longer, quality is given up
+    /// by whoever loses least.
+    fn ease_if_crowded(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
+        let run = &self.runs[&id];
+        if run.promise == Promise::AtRisk && !self.fits_beside(turn.now, run, deadline, &[]) {
+            self.ease(turn, id, deadline);
+        }
     }
 
     /// Moves promises ahead that have no time to spare together, before anything else is started.
@@ -261,8 +273,7 @@ impl Engine {
             let path = self.path_of(&job.stages, run, now);
             let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
             let missing = wanted.saturating_sub(spare(now, deadline, path.p90_ms));
-            let fits = run.is_judged || self.fits_beside(turn.now, run, deadline, &[]);
-            if missing <= 0 && fits {
+            if missing <= 0 {
                 return;
             }
             let missing_ms = missing.max(0).unsigned_abs();
@@ -270,11 +281,11 @@ impl Engine {
             options.retain(|option| {
                 let mut tried = job.stages.clone();
                 option.change(&mut tried);
-                !fits || self.path_of(&tried, run, now).p90_ms < path.p90_ms
+                self.path_of(&tried, run, now).p90_ms < path.p90_ms
             });
             let Some(trade) = trade::cheapest(&options) else { return };
             self.emit(turn, Record::Traded { job: id, trade });
-            self.decided(turn, Some(id), Decision::Traded { trade: Box::new(trade) });
+            self.decided(turn, Some(id), Decision::Traded { trade: Box::new(trade), sake_of: None });
             self.after_trade(turn, id, trade.stage);
         }
     }
@@ -289,7 +300,8 @@ impl Engine {
             last.change_back(&mut tried);
             let path = self.path_of(&tried, run, now);
             // Once more than what is needed, so that it is not given up again at the next look.
-            let is_plenty = spare(now, deadline, path.p90_ms) >= self.margin(path).saturating_mul(3) / 2;
+            let is_plenty = spare(now, deadline, path.p90_ms) >= self.margin(path).saturating_mul(3) / 2
+                && self.has_room_without(turn.now, job, last);
             if !self.undo_trade(turn, id, |_| is_plenty) {
                 return;
             }
@@ -318,7 +330,7 @@ impl Engine {
     }
 
     /// Brings the queue and the books in line with a stage that was changed.
-    fn after_trade(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
+    pub(super) fn after_trade(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
         self.set_dropped(turn.now.mono, id, stage as usize);
         self.rebook(id);
     }

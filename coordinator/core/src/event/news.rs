@@ -161,10 +161,12 @@ pub enum Decision {
         /// When it should be done.
         deadline: WallMs,
     },
-    /// A job gave something up for its deadline.
+    /// A job gave something up for a deadline.
     Traded {
         /// What.
         trade: Box<Trade>,
+        /// The job whose deadline it is, if it is another's.
+        sake_of: Option<JobId>,
     },
     /// An optional stage of a job failed for good; the job goes on without it.
     OptionalGivenUp {
@@ -251,9 +253,17 @@ impl fmt::Display for Decision {
             Self::PromiseRestored { deadline } => {
                 write!(f, "there is room: the deadline {} is kept after all", deadline.to_rfc3339())
             }
-            Self::Traded { trade } => {
-                let Trade { saved_ms, missing_ms, .. } = **trade;
-                write!(f, "{}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved", trade.what)
+            Self::Traded { trade, sake_of } => {
+                let Trade { saved_ms, missing_ms, what, .. } = **trade;
+                match sake_of {
+                    Some(job) => write!(f, "{what}: for the deadline of {job}, {saved_ms} ms saved"),
+                    None if missing_ms == 0 => {
+                        write!(f, "{what}: not all deadlines fit, {saved_ms} ms saved")
+                    }
+                    None => {
+                        write!(f, "{what}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved")
+                    }
+                }
             }
             Self::OptionalGivenUp { stage, failure } => {
                 write!(f, "goes on without its optional stage {stage}: {}", failure.message)

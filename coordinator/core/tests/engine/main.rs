@@ -10,6 +10,7 @@ mod deadlines;
 mod explain;
 mod health;
 mod intake;
+mod ladder;
 mod order;
 mod outputs;
 mod promises;
