@@ -20,6 +20,6 @@ pub use job::{
 };
 pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};
 pub use standing::{
-    BottleneckView, ExplainView, ForecastView, NamedLimitView, PlacedView, TenantLimitsView, TradeView,
-    WaitView,
+    AnomalyView, BottleneckView, ExplainView, ForecastView, NamedLimitView, PlacedView, TenantLimitsView,
+    TradeView, WaitView,
 };

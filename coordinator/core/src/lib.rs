@@ -9,6 +9,7 @@
 //!                            state::apply            the only place that changes durable state; replay is the same fold
 //! ```
 
+pub mod anomaly;
 pub mod engine;
 pub mod event;
 pub mod explain;

@@ -131,6 +131,7 @@ impl Engine {
         let at = turn.now.wall;
         self.emit(turn, Record::JobAccepted { job, tenant, submitter, spec, key, at });
         self.enter_run(job);
+        self.watch(turn.now);
         self.notify(turn, Some(job), FarmNews::JobAccepted);
         self.advance(turn, job);
         if self.runs.contains_key(&job) {

@@ -41,6 +41,7 @@ impl Engine {
     /// Takes up a job of the reign before.
     pub(super) fn adopt_job(&mut self, turn: &mut Turn, id: JobId) {
         self.enter_run(id);
+        self.watch(turn.now);
         let count = self.state.jobs[&id].stages.len();
         self.enter_stages(id, 0);
         let job = &self.state.jobs[&id];
@@ -237,7 +238,8 @@ impl Engine {
         }
         let at = turn.now.wall;
         self.emit(turn, Record::JobEnded { job: id, state, failure: failure.clone(), at });
-        for live in run.live.values().flatten() {
+        for (index, live) in run.live.iter().flat_map(|(i, live)| live.iter().map(move |l| (*i, l))) {
+            self.forget_stall(TaskId { job: id, index }, live.attempt);
             self.command(turn, Command::CancelTask { worker: live.worker, attempt: live.attempt });
         }
         if !staged.is_empty() {

@@ -93,6 +93,7 @@ impl Engine {
             node.draining = draining;
             node.set_speed(speed);
             self.fleet.insert(worker, node);
+            self.resume_quarantine(now, worker);
             return true;
         };
         let restarted = node.instance != instance;
@@ -195,6 +196,7 @@ impl Engine {
             because: Because::Held,
             started: true,
             progress: Progress::default(),
+            moved_at: None,
         };
         self.add_live(task, live);
         true

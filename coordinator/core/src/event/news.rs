@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rushes_shared::artifact::Location;
-use rushes_shared::failure::Failure;
+use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{JobChange, JobState};
 use rushes_shared::task::{Progress, TaskKind};
@@ -196,6 +196,49 @@ pub enum Decision {
         /// For how long, in milliseconds.
         ran_ms: u64,
     },
+    /// A running task has stopped coming further: it is tried elsewhere as well.
+    TaskStalled {
+        /// Which.
+        task: TaskId,
+        /// Where it runs.
+        worker: WorkerId,
+        /// For how long it has stood still, in milliseconds.
+        still_ms: u64,
+    },
+    /// Failures of one kind pile up.
+    ErrorBurst {
+        /// Which kind.
+        code: FailureCode,
+        /// How many.
+        failures: u32,
+        /// Within how long, in milliseconds.
+        over_ms: u64,
+    },
+    /// A node is much slower than its peers: it is not chosen for having an input.
+    NodeSlow {
+        /// Which.
+        worker: WorkerId,
+        /// What is known of its speed, in thousandths.
+        speed_permille: u32,
+        /// The median over the connected nodes, in thousandths.
+        median_permille: u32,
+    },
+    /// A node that was slow keeps up with its peers again.
+    NodeKeepsUp {
+        /// Which.
+        worker: WorkerId,
+        /// What is known of its speed, in thousandths.
+        speed_permille: u32,
+    },
+    /// More work comes than the farm gets done.
+    QueueGrowing {
+        /// By how much, in thousandths of what it gets done.
+        permille: u32,
+        /// Over how long, in milliseconds.
+        over_ms: u64,
+    },
+    /// The queue does not grow any more.
+    QueueSettled,
     /// A task was stopped for an emergency and is queued again.
     Preempted {
         /// Which.
@@ -228,6 +271,12 @@ impl Decision {
             Self::NodeReadmitted { .. } => "node_readmitted",
             Self::TaskDoubled { .. } => "task_doubled",
             Self::Preempted { .. } => "task_preempted",
+            Self::TaskStalled { .. } => "task_stalled",
+            Self::ErrorBurst { .. } => "error_burst",
+            Self::NodeSlow { .. } => "node_slow",
+            Self::NodeKeepsUp { .. } => "node_keeps_up",
+            Self::QueueGrowing { .. } => "queue_growing",
+            Self::QueueSettled => "queue_settled",
         }
     }
 }
@@ -278,6 +327,23 @@ impl fmt::Display for Decision {
             Self::Preempted { task, by, lost_ms } => {
                 write!(f, "{task} was stopped after {lost_ms} ms for the emergency {by}")
             }
+            Self::TaskStalled { task, worker, still_ms } => {
+                write!(f, "{task} has not come further on {worker} for {still_ms} ms")
+            }
+            Self::ErrorBurst { code, failures, over_ms } => {
+                write!(f, "{failures} failures '{}' within {over_ms} ms", code.as_str())
+            }
+            Self::NodeSlow { worker, speed_permille, median_permille } => {
+                let speeds = format!("{speed_permille} against a median of {median_permille}");
+                write!(f, "worker {worker} is much slower than its peers: {speeds} thousandths")
+            }
+            Self::NodeKeepsUp { worker, .. } => write!(f, "worker {worker} keeps up with its peers again"),
+            Self::QueueGrowing { permille, over_ms } => write!(
+                f,
+                "more work comes than the farm gets done: {} % more over {over_ms} ms",
+                permille.div_ceil(10)
+            ),
+            Self::QueueSettled => f.write_str("the queue does not grow any more"),
             Self::TradeUndone { trade } => write!(f, "taken back, there is time: {}", trade.what),
         }
     }

@@ -151,6 +151,12 @@ impl Ledger {
         }
     }
 
+    /// Everything.
+    #[must_use]
+    pub fn all(&self) -> Load {
+        self.ahead_of(Class::Bulk)
+    }
+
     /// What stands ahead of a new job of a class: everything of higher classes and of its own.
     #[must_use]
     pub fn ahead_of(&self, class: Class) -> Load {

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anomalies;
 mod attempts;
 mod conflicts;
 mod crashes;
