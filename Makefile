@@ -36,6 +36,7 @@ fix:
 bench: test-packages
 	cargo build --release --bins --quiet
 	cargo bench -p rushes-tests
+	cargo bench -p rushes-core --bench engine
 	cargo bench -p rushes-sim --bench sim
 
 bench-sim:

@@ -98,8 +98,10 @@ impl Engine {
         usage: Usage,
     ) {
         let (attempt, worker, queued_ms, at) = (live.attempt, live.worker, live.queued_ms, turn.now.wall);
-        let kind = self.state.jobs[&task.job].step(task.index).kind();
-        let prediction = self.state.jobs[&task.job].stage_of(task.index).1.prediction;
+        let job = &self.state.jobs[&task.job];
+        let has_deadline = job.spec.deadline.is_some();
+        let stage = job.stage_of(task.index).1;
+        let (kind, prediction) = (stage.step.kind(), stage.prediction);
         let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
         let speed_permille = predict::learned(speed_before, prediction, usage.run_ms);
         let value = (value != TaskValue::Nothing).then(|| Box::new(value));
@@ -115,13 +117,12 @@ impl Engine {
         if kind != TaskKind::Noop {
             run.note_input_on(worker);
         }
-        self.count_started(task.job);
-        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         let twins = run.live.remove(&task.index).unwrap_or_default();
         if !twins.is_empty() {
             run.stage_of(task.index).live -= 1;
             self.book_task(task, true);
         }
+        self.count_started(task.job);
         for twin in twins {
             self.forget_stall(task, twin.attempt);
             self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
@@ -132,7 +133,7 @@ impl Engine {
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
         let stages_done = self.task_done(turn.now.mono, task);
         self.advance(turn, task.job);
-        if stages_done && self.runs.contains_key(&task.job) {
+        if stages_done && has_deadline && self.runs.contains_key(&task.job) {
             self.look_at_promise(turn, task.job);
         }
     }

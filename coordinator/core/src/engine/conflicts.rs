@@ -93,7 +93,10 @@ impl Engine {
             class: job.spec.class,
             price: price(run.priority, run.booked.load),
         });
-        let before = std::mem::replace(&mut run.worth, worth);
+        let before = run.rare().worth;
+        if before != worth {
+            run.rare_mut().worth = worth;
+        }
         self.conflicts.leave(before, id);
         self.conflicts.by_worth.extend(worth.map(|worth| (worth, id)));
         self.conflicts.givers.extend(worth.filter(|_| Self::may_give(job)).map(|worth| (worth, id)));
@@ -190,7 +193,7 @@ impl Engine {
                 Some(false) => self.give_again(turn, id),
                 Some(true) => {
                     self.conflicts.leave(Some(worth), id);
-                    self.runs.get_mut(&id).expect("a ranked job has a run").worth = None;
+                    self.runs.get_mut(&id).expect("a ranked job has a run").rare_mut().worth = None;
                 }
                 None => {}
             }
@@ -218,7 +221,8 @@ impl Engine {
         self.emit(turn, Record::PromiseRestored { job: id, at: turn.now.wall });
         self.decided(turn, Some(id), Decision::PromiseRestored { deadline });
         let run = self.runs.get_mut(&id).expect("a ranked job has a run");
-        (run.is_judged, run.yields_to) = (true, None);
+        run.is_judged = true;
+        run.rare_mut().yields_to = None;
         self.rebook(id);
         self.rank(turn.now, id);
         self.look_at_promise(turn, id);

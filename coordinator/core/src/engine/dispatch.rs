@@ -121,7 +121,7 @@ impl Engine {
         let because = |why| move |id| (id, why);
         let kept = self.fleet.reserved_for(sig).filter(|id| suits(id).is_some());
         let is_fast = |id: &&WorkerId| self.fleet.get(id).is_some_and(|n| !n.slow);
-        let near = || run.input_on.iter().filter(is_fast).filter_map(suits).max().map(|(_, id)| id);
+        let near = || run.rare().input_on.iter().filter(is_fast).filter_map(suits).max().map(|(_, id)| id);
         let found = || self.fleet.find(&self.order.sigs, sig, not);
         let filled = || self.fleet.reservations().find_map(|(_, id)| suits(&id)).map(|(_, id)| id);
         kept.map(because(Because::Reserved))

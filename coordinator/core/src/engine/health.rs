@@ -118,7 +118,7 @@ impl Engine {
         let Some(run) = self.runs.get(&task.job) else { return };
         let Some(live) = run.live.get(&task.index) else { return };
         let [only] = live.as_slice() else { return };
-        if only.attempt != attempt || !run.cancels.is_empty() {
+        if only.attempt != attempt || !run.rare().cancels.is_empty() {
             return;
         }
         let is_tail = run.stages.iter().all(|s| s.ready == 0);
@@ -131,7 +131,9 @@ impl Engine {
 
     /// Starts a second attempt on another node, if there is one with room. Whether the task has two then.
     pub(super) fn try_elsewhere(&mut self, turn: &mut Turn, task: TaskId, attempt: AttemptId) -> bool {
-        let Some(run) = self.runs.get(&task.job).filter(|run| run.cancels.is_empty()) else { return false };
+        let Some(run) = self.runs.get(&task.job).filter(|run| run.rare().cancels.is_empty()) else {
+            return false;
+        };
         let live = run.live.get(&task.index).map_or(&[][..], Vec::as_slice);
         let [only] = live else { return live.len() > 1 };
         if only.attempt != attempt || self.limit_reached(task.job).is_some() {

@@ -65,8 +65,8 @@ impl Engine {
         for stage in run.stages.iter().filter(|s| s.counts_wall) {
             self.ledger.count_stage(stage.wall_ms, false);
         }
-        self.promises_fine.remove(&(run.fine_until, id));
-        self.conflicts.leave(run.worth, id);
+        self.promises_fine.remove(&(run.rare().fine_until, id));
+        self.conflicts.leave(run.rare().worth, id);
     }
 
     /// What the job should still take, with the farm to itself.
@@ -143,16 +143,16 @@ impl Engine {
         }
         let at = now.mono.plus(wait_ms);
         let run = self.runs.get_mut(&id).expect("a live job has a run");
-        if run.looks_at.is_none_or(|before| at < before || before <= now.mono) {
-            run.looks_at = Some(at);
+        if run.rare().looks_at.is_none_or(|before| at < before || before <= now.mono) {
+            run.rare_mut().looks_at = Some(at);
             self.wake_at(at, Timer::Promise(id));
         }
     }
 
     pub(super) fn promise_due(&mut self, turn: &mut Turn, id: JobId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if run.looks_at.is_some_and(|at| at <= turn.now.mono) {
-            run.looks_at = None;
+        if run.rare().looks_at.is_some_and(|at| at <= turn.now.mono) {
+            run.rare_mut().looks_at = None;
             self.look_at_promise(turn, id);
         }
     }
@@ -234,8 +234,8 @@ impl Engine {
         }
         run.promise = promise;
         let deadline = self.state.jobs.get(&id).and_then(|j| j.spec.deadline).unwrap_or_default();
-        self.promises_fine.remove(&(run.fine_until, id));
-        run.fine_until = deadline;
+        self.promises_fine.remove(&(run.rare().fine_until, id));
+        run.rare_mut().fine_until = deadline;
         if promise == Promise::Fine {
             self.promises_fine.insert((deadline, id));
         }
@@ -258,7 +258,7 @@ impl Engine {
         self.undo_all_trades(turn, id);
         self.emit(turn, Record::PromiseLate { job: id, expected, at });
         self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected, yields_to: to });
-        self.runs.get_mut(&id).expect("a live job has a run").yields_to = to;
+        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().yields_to = to;
         self.rebook(id);
         self.stand(id, Promise::None);
         self.rank(turn.now, id);
