@@ -21,5 +21,6 @@ pub mod planner;
 pub mod policy;
 pub mod promise;
 pub mod record;
+pub mod splitmix;
 pub mod state;
 pub mod summary;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::OrderRule;
 use crate::order::value::ValueWeights;
+use crate::splitmix::splitmix;
 use crate::state::TenantLimits;
 
 /// Settings of the engine. Times in milliseconds.
@@ -289,16 +290,8 @@ impl Policy {
         let exponent = failures.saturating_sub(1).min(20);
         let delay = self.retry_base_ms.saturating_mul(1 << exponent).min(self.retry_max_ms);
         let spread = (delay / 4).max(1);
-        delay - spread / 2 + mix(salt) % spread
+        delay - spread / 2 + splitmix(salt) % spread
     }
-}
-
-/// SplitMix64's output function (Steele, Lea, Flood 2014): spreads a counter's bits.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]
