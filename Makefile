@@ -6,6 +6,7 @@
 # make bench    every benchmark; tables here, rows in target/bench
 # make bench-sim  the scheduler on virtual time: deadlines, classes, scale; table here, rows in target/bench/sim.json
 # make soak     the long tests: 1,000 kills, many seeds
+# make coverage  lines of the engine that tests run; installs cargo-llvm-cov where it is missing
 # make audit    licences, bans, advisories (needs cargo-deny)
 
 INPUT ?= tests/media/bigbuckbunny.mp4
@@ -13,7 +14,7 @@ OUT ?= out
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export RUSHES_COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build install test verify fix bench bench-sim soak audit packages test-packages
+.PHONY: demo build install test verify fix bench bench-sim soak coverage audit packages test-packages
 
 demo: packages
 	@echo "demo: building; the first time this takes some minutes"
@@ -44,6 +45,7 @@ fix:
 bench: test-packages
 	cargo build --release --bins --quiet
 	cargo bench -p rushes-tests
+	cargo bench -p rushes-core --bench engine
 	cargo bench -p rushes-sim --bench sim
 
 bench-sim:
@@ -51,6 +53,11 @@ bench-sim:
 
 soak: test-packages
 	RUSHES_SOAK=1 KILLS=1000 POWERCUT_IMAGES=2000 NEXTEST_PROFILE=soak scripts/test.sh
+
+coverage:
+	@cargo llvm-cov --version >/dev/null 2>&1 || cargo install cargo-llvm-cov --locked
+	@rustup component list --installed | grep -q llvm-tools || rustup component add llvm-tools-preview
+	cargo llvm-cov -p rushes-core -p rushes-sim --tests --lib --ignore-filename-regex '/(shared|tests)/' --fail-under-lines 95
 
 audit:
 	cargo deny check bans licenses sources

@@ -102,6 +102,9 @@ fn status(farm: &FarmArgs) -> Result<Ending, Fault> {
                 limit.detail
             ));
         }
+        for anomaly in status.anomalies.iter().take(3) {
+            text.push_str(&format!("unusual      {}\n", anomaly.detail));
+        }
         if !status.tasks.is_empty() {
             let rows: Vec<Vec<Cell>> = status
                 .tasks

@@ -5,6 +5,7 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use prometheus::Registry;
+use rushes_core::anomaly::Anomaly;
 use rushes_core::event::{FarmEvent, FarmNews};
 use rushes_core::summary::FarmDoc;
 use rushes_shared::id::TenantId;
@@ -90,6 +91,7 @@ fn describe() {
     describe_gauge!("rushes_tasks_ready", "Tasks that wait for a slot, by kind.");
     describe_gauge!("rushes_tasks_running", "Tasks that run, by kind.");
     describe_gauge!("rushes_workers", "Workers, by presence.");
+    describe_gauge!("rushes_anomalies", "What is out of the ordinary now, by kind.");
     describe_gauge!("rushes_build_info", "Always 1; the labels say which build runs.");
     describe_histogram!("rushes_queue_wait_seconds", "Time from a task's readiness to its dispatch.");
     describe_histogram!("rushes_task_run_seconds", "Time from a task's dispatch to its outcome.");
@@ -235,6 +237,10 @@ pub fn set_gauges(farm: &FarmDoc) {
     }
     for (kind, count) in &farm.tasks_running {
         gauge!("rushes_tasks_running", "kind" => kind.as_str()).set(*count as f64);
+    }
+    for name in Anomaly::NAMES {
+        let count = farm.anomalies.iter().filter(|a| a.name() == name).count();
+        gauge!("rushes_anomalies", "kind" => name).set(count as f64);
     }
     gauge!("rushes_workers", "presence" => "connected").set(farm.workers_connected as f64);
     gauge!("rushes_workers", "presence" => "silent").set(farm.workers_silent as f64);

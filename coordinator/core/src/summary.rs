@@ -5,6 +5,7 @@ use rushes_shared::node::NodeFacts;
 use rushes_shared::task::TaskKind;
 use rushes_shared::units::{Bytes, Millicores, WallMs};
 
+use crate::anomaly::Anomaly;
 use crate::explain::Bottleneck;
 use crate::state::TenantLimits;
 
@@ -61,6 +62,8 @@ pub struct FarmDoc {
     pub tasks_running: Vec<(TaskKind, u64)>,
     /// What holds work up, most jobs first.
     pub bottlenecks: Vec<Bottleneck>,
+    /// What is out of the ordinary.
+    pub anomalies: Vec<Anomaly>,
     /// Workers that get nothing for a while because they fail what others can do.
     pub workers_quarantined: u64,
     /// Workers that are connected.

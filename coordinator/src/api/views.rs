@@ -315,6 +315,7 @@ pub(super) fn status(farm: &FarmDoc, uptime_s: u64) -> StatusView {
         workers_silent: farm.workers_silent,
         workers_quarantined: farm.workers_quarantined,
         bottlenecks: farm.bottlenecks.iter().map(standing::bottleneck).collect(),
+        anomalies: farm.anomalies.iter().map(standing::anomaly).collect(),
         reattaching: farm.reattaching,
         uptime_s,
     }

@@ -93,6 +93,10 @@ pub struct ExplainView {
     /// Since when its deadline is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_since: Option<String>,
+    /// The job for whose deadline it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub yields_to: Option<JobId>,
     /// What waits, and for what.
     pub waits: Vec<WaitView>,
     /// What runs, at most the first 100 attempts.
@@ -111,6 +115,15 @@ pub struct BottleneckView {
     /// For what, for scripts; see `explain`.
     pub reason: String,
     /// For what, in words.
+    pub detail: String,
+}
+
+/// Something out of the ordinary that lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AnomalyView {
+    /// What, for scripts: `tasks_stalled`, `error_burst`, `node_slow` or `queue_growing`.
+    pub name: String,
+    /// What, in words.
     pub detail: String,
 }
 

@@ -72,6 +72,7 @@ impl Engine {
             tasks_ready: TaskKind::ALL.iter().map(|k| (*k, self.ready.get(*k))).collect(),
             tasks_running: TaskKind::ALL.iter().map(|k| (*k, self.fleet.running(*k))).collect(),
             bottlenecks: self.bottlenecks(),
+            anomalies: self.anomalies(),
             workers_quarantined: self.fleet.values().filter(|n| n.health == Health::Quarantined).count()
                 as u64,
             workers_connected: self.fleet.values().filter(|n| n.link.is_some()).count() as u64,
