@@ -1,10 +1,12 @@
 # make demo     the main job on a real clip: a farm on this machine, one encode, what came out
+# make install  builds and puts the programs into PREFIX/bin (default /usr/local)
 # make test     all tests
 # make verify   what CI runs: formatting, lints, all tests; changes nothing
 # make fix      formats, applies what clippy can
 # make bench    every benchmark; tables here, rows in target/bench
 # make bench-sim  the scheduler on virtual time: deadlines, classes, scale; table here, rows in target/bench/sim.json
 # make soak     the long tests: 1,000 kills, many seeds
+# make coverage  lines of the engine that tests run; installs cargo-llvm-cov where it is missing
 # make audit    licences, bans, advisories (needs cargo-deny)
 
 INPUT ?= tests/media/bigbuckbunny.mp4
@@ -12,11 +14,18 @@ OUT ?= out
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export RUSHES_COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build test verify fix bench bench-sim soak audit packages test-packages
+.PHONY: demo build install test verify fix bench bench-sim soak coverage audit packages test-packages
 
 demo: packages
-	cargo build --release --bins --quiet
-	scripts/demo.sh "$(INPUT)" "$(OUT)" target/release
+	@echo "demo: building; the first time this takes some minutes"
+	@cargo build --release --bins
+	@scripts/demo.sh "$(INPUT)" "$(OUT)" target/release
+
+# Where `make install` puts the programs: PREFIX/bin.
+PREFIX ?= /usr/local
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 target/release/rushes target/release/rushes-coordinator target/release/rushes-worker "$(DESTDIR)$(PREFIX)/bin"
 
 build: packages
 	cargo build --release --bins
@@ -36,6 +45,7 @@ fix:
 bench: test-packages
 	cargo build --release --bins --quiet
 	cargo bench -p rushes-tests
+	cargo bench -p rushes-core --bench engine
 	cargo bench -p rushes-sim --bench sim
 
 bench-sim:
@@ -43,6 +53,11 @@ bench-sim:
 
 soak: test-packages
 	RUSHES_SOAK=1 KILLS=1000 POWERCUT_IMAGES=2000 NEXTEST_PROFILE=soak scripts/test.sh
+
+coverage:
+	@cargo llvm-cov --version >/dev/null 2>&1 || cargo install cargo-llvm-cov --locked
+	@rustup component list --installed | grep -q llvm-tools || rustup component add llvm-tools-preview
+	cargo llvm-cov -p rushes-core -p rushes-sim --tests --lib --ignore-filename-regex '/(shared|tests)/' --fail-under-lines 95
 
 audit:
 	cargo deny check bans licenses sources

@@ -5,6 +5,7 @@ use metrics::{
     Counter, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
 use prometheus::Registry;
+use rushes_core::anomaly::Anomaly;
 use rushes_core::event::{FarmEvent, FarmNews};
 use rushes_core::summary::FarmDoc;
 use rushes_shared::id::TenantId;
@@ -34,11 +35,16 @@ pub fn start_logs(json: bool, level: &str) -> anyhow::Result<()> {
     started.map_err(|e| anyhow::anyhow!("start logs: {e}"))
 }
 
-/// The HTTP library logs as an error whatever a stranger sends that is no HTTP. That is told only to those who debug.
+/// The HTTP library logs as an error whatever a stranger sends that is no HTTP, and at its start how many threads it
+/// has, which it calls workers. That is told only to those who debug.
 fn quiet_about_strangers(level: &str) -> String {
     let is_debug =
         |word: &str| ["debug", "trace"].iter().any(|known| known.eq_ignore_ascii_case(word.trim()));
-    if level.split(',').any(is_debug) { level.to_owned() } else { format!("actix_http=off,{level}") }
+    if level.split(',').any(is_debug) {
+        level.to_owned()
+    } else {
+        format!("actix_http=off,actix_server=warn,{level}")
+    }
 }
 
 /// Installs the process' metrics recorder on a fresh registry, with facts of the build and of the process.
@@ -85,6 +91,7 @@ fn describe() {
     describe_gauge!("rushes_tasks_ready", "Tasks that wait for a slot, by kind.");
     describe_gauge!("rushes_tasks_running", "Tasks that run, by kind.");
     describe_gauge!("rushes_workers", "Workers, by presence.");
+    describe_gauge!("rushes_anomalies", "What is out of the ordinary now, by kind.");
     describe_gauge!("rushes_build_info", "Always 1; the labels say which build runs.");
     describe_histogram!("rushes_queue_wait_seconds", "Time from a task's readiness to its dispatch.");
     describe_histogram!("rushes_task_run_seconds", "Time from a task's dispatch to its outcome.");
@@ -230,6 +237,10 @@ pub fn set_gauges(farm: &FarmDoc) {
     }
     for (kind, count) in &farm.tasks_running {
         gauge!("rushes_tasks_running", "kind" => kind.as_str()).set(*count as f64);
+    }
+    for name in Anomaly::NAMES {
+        let count = farm.anomalies.iter().filter(|a| a.name() == name).count();
+        gauge!("rushes_anomalies", "kind" => name).set(count as f64);
     }
     gauge!("rushes_workers", "presence" => "connected").set(farm.workers_connected as f64);
     gauge!("rushes_workers", "presence" => "silent").set(farm.workers_silent as f64);

@@ -7,7 +7,11 @@
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
 //!         ├─ promises   deadlines: risk, trades, lateness
+//!         ├─ conflicts  which promise yields where not all can be kept
+//!         ├─ ladder     which jobs give quality up for others
+//!         ├─ forecast   what is expected of a job
 //!         ├─ attempts   outcomes of attempts, retries
+//!         ├─ anomalies  what is out of the ordinary
 //!         ├─ health     quarantine, stragglers, preemption
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
@@ -18,13 +22,18 @@
 //! **Invariant:** durable state changes only in [`State::apply`]; everything else here is rebuilt after a restart.
 //! **Invariant:** a command leaves only after the records that it follows from are on disk ([`Gated`]).
 
+mod anomalies;
 mod attempts;
 mod capacity;
+mod conflicts;
 mod dispatch;
 mod explain;
 mod filing;
+mod forecast;
 mod health;
 mod intake;
+mod ladder;
+mod limits;
 mod prefetch;
 mod progress;
 mod promises;
@@ -48,6 +57,8 @@ use crate::policy::Policy;
 use crate::promise::ledger::{Ledger, Tightness};
 use crate::record::Record;
 use crate::state::State;
+use anomalies::Anomalies;
+use conflicts::Conflicts;
 use run::{JobRun, ReadyCounts};
 use tenants::Tenants;
 
@@ -64,8 +75,14 @@ enum Timer {
     Probation(WorkerId),
     /// An attempt may be a straggler.
     Straggler(TaskId, AttemptId),
+    /// An attempt may have stopped coming further.
+    Stall(TaskId, AttemptId),
+    /// The farm is looked at as a whole.
+    Watch,
     /// A promise is to be looked at.
     Promise(JobId),
+    /// Late jobs are to be looked at.
+    Late,
     /// The window to re-attach closes.
     Reattach,
     /// Old idempotency keys go.
@@ -89,6 +106,9 @@ pub struct Engine {
     ledger: Ledger,
     /// Promises that have time to spare, by deadline.
     promises_fine: BTreeSet<(WallMs, JobId)>,
+    /// Which promises yield to others.
+    conflicts: Conflicts,
+    anomalies: Anomalies,
     /// How much time they have together, and until when that holds.
     tight: Tightness,
     tight_holds_until: MonoMs,
@@ -141,6 +161,8 @@ impl Engine {
             freed: BTreeSet::new(),
             ledger: Ledger::default(),
             promises_fine: BTreeSet::new(),
+            conflicts: Conflicts::default(),
+            anomalies: Anomalies::default(),
             tight: Tightness::default(),
             tight_holds_until: MonoMs(0),
             ready: ReadyCounts::default(),
@@ -258,7 +280,10 @@ impl Engine {
                 Timer::Publish(job, output) => self.publish(turn, job, output),
                 Timer::Probation(worker) => self.probation_due(worker),
                 Timer::Straggler(task, attempt) => self.straggler_due(turn, task, attempt),
+                Timer::Stall(task, attempt) => self.stall_due(turn, task, attempt),
+                Timer::Watch => self.watch_due(turn),
                 Timer::Promise(job) => self.promise_due(turn, job),
+                Timer::Late => self.note_room(),
                 Timer::Reattach => self.close_reattach_window(turn),
                 Timer::ForgetKeys => self.forget_keys(turn),
             }

@@ -196,6 +196,8 @@ pub struct Explanation {
     pub forecast: Forecast,
     /// Since when its deadline is given up.
     pub late_since: Option<WallMs>,
+    /// The job for whose deadline it was given up, as far as this reign knows.
+    pub yields_to: Option<JobId>,
     /// What waits, and for what.
     pub waits: Vec<StageWait>,
     /// What runs; at most [`Explanation::MOST_RUNNING`].

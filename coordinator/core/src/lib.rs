@@ -9,6 +9,7 @@
 //!                            state::apply            the only place that changes durable state; replay is the same fold
 //! ```
 
+pub mod anomaly;
 pub mod engine;
 pub mod event;
 pub mod explain;
@@ -20,5 +21,6 @@ pub mod planner;
 pub mod policy;
 pub mod promise;
 pub mod record;
+pub mod splitmix;
 pub mod state;
 pub mod summary;

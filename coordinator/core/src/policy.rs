@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::order::OrderRule;
 use crate::order::value::ValueWeights;
+use crate::splitmix::splitmix;
 use crate::state::TenantLimits;
 
 /// Settings of the engine. Times in milliseconds.
@@ -63,6 +64,21 @@ pub struct HealthPolicy {
     pub max_quarantine_ms: u64,
     /// A task at its job's tail that has taken this much of what was expected, in thousandths, gets a second attempt.
     pub straggler_permille: u32,
+    /// A task that has told how far it is and has not come further for so long, in milliseconds, is stalled and is tried
+    /// elsewhere as well. 0: none is.
+    pub stalled_ms: u64,
+    /// So many failures of one kind are a burst, at most 10,000; 0: none are,
+    pub burst_failures: usize,
+    /// within so long, in milliseconds.
+    pub burst_window_ms: u64,
+    /// A node whose learned speed is below this share of the connected nodes' median, in thousandths, is slow. 0: none is.
+    pub slow_permille: u32,
+    /// The queue is growing when the time that the farm needs for all that waits has grown over so long, in milliseconds,
+    pub growth_window_ms: u64,
+    /// by more than this share of that time, in thousandths.
+    pub growth_permille: u32,
+    /// How often nodes are compared and the queue is measured, in milliseconds, at least 100.
+    pub watch_ms: u64,
 }
 
 impl Default for HealthPolicy {
@@ -73,6 +89,13 @@ impl Default for HealthPolicy {
             quarantine_ms: 60_000,
             max_quarantine_ms: 3_600_000,
             straggler_permille: 2_000,
+            stalled_ms: 60_000,
+            burst_failures: 20,
+            burst_window_ms: 60_000,
+            slow_permille: 500,
+            growth_window_ms: 600_000,
+            growth_permille: 50,
+            watch_ms: 10_000,
         }
     }
 }
@@ -267,16 +290,8 @@ impl Policy {
         let exponent = failures.saturating_sub(1).min(20);
         let delay = self.retry_base_ms.saturating_mul(1 << exponent).min(self.retry_max_ms);
         let spread = (delay / 4).max(1);
-        delay - spread / 2 + mix(salt) % spread
+        delay - spread / 2 + splitmix(salt) % spread
     }
-}
-
-/// SplitMix64's output function (Steele, Lea, Flood 2014): spreads a counter's bits.
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Stage};
 use crate::promise::trade::Trade;
-use crate::state::{KeptKey, KnownWorker, TenantLimits};
+use crate::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 
 /// A client's key that makes a repeated submit the same submit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -219,6 +219,25 @@ pub enum Record {
     KeyCarried(KeptKey),
     /// A known worker as a snapshot carries it.
     WorkerCarried(KnownWorker),
+    /// A late job's deadline is kept after all.
+    PromiseRestored {
+        /// Which.
+        job: JobId,
+        /// When that was found.
+        at: WallMs,
+    },
+    /// A node fails what others can do and gets nothing for a while; also how a snapshot carries it.
+    NodeQuarantined {
+        /// Which.
+        worker: WorkerId,
+        /// How it stands.
+        quarantine: Quarantine,
+    },
+    /// A node that was quarantined has shown that it works.
+    NodeReadmitted {
+        /// Which.
+        worker: WorkerId,
+    },
 }
 
 impl Message for Record {

@@ -43,6 +43,15 @@ pub struct KnownWorker {
     pub speed_permille: u32,
 }
 
+/// A node that fails what others can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantine {
+    /// Until when it gets nothing; then one task shows whether it works.
+    pub until: WallMs,
+    /// How often in a row it was quarantined.
+    pub times: u32,
+}
+
 /// What a tenant may have. Changed live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -132,6 +141,8 @@ pub struct State {
     pub keys: BTreeMap<(TenantId, String), KeptKey>,
     /// Workers that have connected before.
     pub workers: BTreeMap<WorkerId, KnownWorker>,
+    /// Nodes that have failed what others can do and have not shown since that they work.
+    pub quarantined: BTreeMap<WorkerId, Quarantine>,
     /// Tenants whose limits are not the policy's.
     pub tenants: BTreeMap<TenantId, TenantLimits>,
     /// Named limits.
@@ -201,6 +212,7 @@ impl State {
                 }
             }
             Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(*at),
+            Record::PromiseRestored { job, .. } => self.job(seq, *job)?.late_since = None,
             Record::TenantSet { tenant, limits } => {
                 self.tenants.insert(tenant.clone(), *limits);
             }
@@ -271,6 +283,12 @@ impl State {
                     known.draining = *draining;
                 }
             }
+            Record::NodeQuarantined { worker, quarantine } => {
+                self.quarantined.insert(*worker, *quarantine);
+            }
+            Record::NodeReadmitted { worker } => {
+                self.quarantined.remove(worker);
+            }
             Record::KeysForgotten { before } => self.keys.retain(|_, kept| kept.at >= *before),
             Record::JobCarried(job) => {
                 let mut job = job.clone();
@@ -295,6 +313,10 @@ impl State {
         epoch
             .into_iter()
             .chain(self.workers.values().cloned().map(Record::WorkerCarried))
+            .chain(self.quarantined.iter().map(|(worker, quarantine)| Record::NodeQuarantined {
+                worker: *worker,
+                quarantine: *quarantine,
+            }))
             .chain(self.tenants.iter().map(|(t, l)| Record::TenantSet { tenant: t.clone(), limits: *l }))
             .chain(self.limits.iter().map(|(n, m)| Record::LimitSet { name: n.clone(), most: Some(*m) }))
             .chain(self.keys.values().cloned().map(Record::KeyCarried))

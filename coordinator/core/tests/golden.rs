@@ -10,7 +10,7 @@ use golden::{check, every, variants};
 use rushes_core::job::{Ended, Failed, Job, Prediction, Published, Stage, Step, Success, Task, Trouble};
 use rushes_core::promise::trade::{Trade, What};
 use rushes_core::record::{IdempotencyKey, Record, Verdict};
-use rushes_core::state::{KeptKey, KnownWorker, TenantLimits};
+use rushes_core::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::{EncodeSettings, SpeedPreset};
 use rushes_shared::failure::{Failure, FailureCode};
@@ -25,7 +25,8 @@ use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
-    WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried);
+    WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored,
+    NodeQuarantined, NodeReadmitted);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -324,6 +325,12 @@ fn golden_records() {
         ("", vec![Record::TradeUndone { job: JOB, number: 1, at: AT }]),
         ("", vec![Record::StageDropped { job: JOB, stage: 2, at: AT }]),
         ("", vec![Record::PromiseLate { job: JOB, expected: AT, at: AT }]),
+        (
+            "",
+            vec![Record::NodeQuarantined { worker: WORKER, quarantine: Quarantine { until: AT, times: 2 } }],
+        ),
+        ("", vec![Record::NodeReadmitted { worker: WORKER }]),
+        ("", vec![Record::PromiseRestored { job: JOB, at: AT }]),
         ("", vec![Record::TenantSet { tenant: tenant(), limits: TenantLimits::default() }]),
         ("", [Some(3), None].map(|most| Record::LimitSet { name: "dolby".into(), most }).to_vec()),
         ("", vec![Record::WorkerSeen { worker: WORKER, name: "rack-3".into(), at: AT }]),

@@ -7,7 +7,7 @@ use crate::id::{TaskId, WorkerId};
 use crate::node::EncoderFact;
 use crate::principal::Role;
 use crate::task::TaskKind;
-use crate::view::BottleneckView;
+use crate::view::{AnomalyView, BottleneckView};
 
 /// All workers that have ever connected and were not removed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -105,6 +105,9 @@ pub struct StatusView {
     /// What holds work up, most jobs first.
     #[serde(default)]
     pub bottlenecks: Vec<BottleneckView>,
+    /// What is out of the ordinary.
+    #[serde(default)]
+    pub anomalies: Vec<AnomalyView>,
     /// Whether the coordinator still waits for workers of before its start to come back.
     pub reattaching: bool,
     /// Seconds since the coordinator's start.

@@ -6,6 +6,7 @@ mod noop;
 mod overhead;
 mod queued;
 mod recovery;
+mod streams;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
             ("busy", busy::run),
             ("queued", queued::run),
             ("recovery", recovery::run),
+            ("streams", streams::run),
         ],
     )
 }

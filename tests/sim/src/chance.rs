@@ -5,6 +5,7 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rushes_core::splitmix::splitmix;
 
 /// One stream of random numbers.
 #[derive(Debug, Clone)]
@@ -15,7 +16,7 @@ impl Chance {
     #[must_use]
     pub(crate) fn new(seed: u64, purpose: &str) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(purpose.bytes().fold(0, |h, byte| mix(h ^ u64::from(byte))));
+        rng.set_stream(purpose.bytes().fold(0, |h, byte| splitmix(h ^ u64::from(byte))));
         Self(rng)
     }
 
@@ -49,7 +50,7 @@ impl Chance {
 /// A number that depends on what it is asked for alone, not on how often.
 #[must_use]
 pub(crate) fn fixed(seed: u64, what: u64, which: u64) -> u64 {
-    mix(mix(seed ^ what.rotate_left(32)) ^ which)
+    splitmix(splitmix(seed ^ what.rotate_left(32)) ^ which)
 }
 
 /// The same as a share of 1.
@@ -73,14 +74,6 @@ pub(crate) fn log_normal(seed: u64, what: u64, which: u64, sigma: f64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "53 bits fit exactly")]
 fn share(bits: u64) -> f64 {
     (bits >> 11) as f64 / (1_u64 << 53) as f64
-}
-
-/// SplitMix64's output function (Steele, Lea, Flood 2014).
-fn mix(seed: u64) -> u64 {
-    let mut z = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
 }
 
 #[cfg(test)]

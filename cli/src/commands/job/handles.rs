@@ -123,7 +123,8 @@ fn explained(it: &ExplainView) -> String {
         forecast(&it.forecast)
     );
     if let Some(since) = &it.late_since {
-        text.push_str(&format!("its deadline is given up since {}\n", words::time(since)));
+        let to = it.yields_to.map(|job| format!(" for that of {job}, which loses less")).unwrap_or_default();
+        text.push_str(&format!("its deadline is given up since {}{to}\n", words::time(since)));
     }
     if !it.waits.is_empty() {
         let row = |w: &rushes_shared::view::WaitView| -> Vec<Cell> {

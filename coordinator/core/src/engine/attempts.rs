@@ -23,7 +23,11 @@ impl Engine {
         progress: Progress,
     ) {
         self.promote(turn, worker, attempt);
-        let Some(live) = self.live_mut(worker, task, attempt) else { return };
+        if self.live_mut(worker, task, attempt).is_none() {
+            return;
+        }
+        self.note_progress(turn.now.mono, task, attempt, progress);
+        let live = self.live_mut(worker, task, attempt).expect("it was just seen");
         live.started = true;
         live.progress = progress;
         let kind = self.state.jobs[&task.job].step(task.index).kind();
@@ -98,8 +102,10 @@ impl Engine {
         usage: Usage,
     ) {
         let (attempt, worker, queued_ms, at) = (live.attempt, live.worker, live.queued_ms, turn.now.wall);
-        let kind = self.state.jobs[&task.job].step(task.index).kind();
-        let prediction = self.state.jobs[&task.job].stage_of(task.index).1.prediction;
+        let job = &self.state.jobs[&task.job];
+        let has_deadline = job.spec.deadline.is_some();
+        let stage = job.stage_of(task.index).1;
+        let (kind, prediction) = (stage.step.kind(), stage.prediction);
         let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
         let speed_permille = predict::learned(speed_before, prediction, usage.run_ms);
         let value = (value != TaskValue::Nothing).then(|| Box::new(value));
@@ -115,14 +121,14 @@ impl Engine {
         if kind != TaskKind::Noop {
             run.note_input_on(worker);
         }
-        self.count_started(task.job);
-        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         let twins = run.live.remove(&task.index).unwrap_or_default();
         if !twins.is_empty() {
             run.stage_of(task.index).live -= 1;
             self.book_task(task, true);
         }
+        self.count_started(task.job);
         for twin in twins {
+            self.forget_stall(task, twin.attempt);
             self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
@@ -131,7 +137,7 @@ impl Engine {
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
         let stages_done = self.task_done(turn.now.mono, task);
         self.advance(turn, task.job);
-        if stages_done && self.runs.contains_key(&task.job) {
+        if stages_done && has_deadline && self.runs.contains_key(&task.job) {
             self.look_at_promise(turn, task.job);
         }
     }
@@ -167,7 +173,7 @@ impl Engine {
             Verdict::Retry { delay_ms: self.policy.retry_delay_ms(failures, salt) }
         };
         let (attempt, worker, at) = (live.attempt, live.worker, turn.now.wall);
-        let (cause, class) = (failure.clone(), failure.class);
+        let (cause, class, code) = (failure.clone(), failure.class, failure.code);
         self.emit(turn, Record::AttemptFailed { task, attempt, worker, failure, usage, verdict, at });
         self.runs.get_mut(&task.job).expect("a live job has a run").touched = true;
         self.count_started(task.job);
@@ -181,6 +187,7 @@ impl Engine {
         let news = FarmNews::AttemptFailed { task, kind, worker, failure: cause, retry_ms };
         self.notify(turn, Some(task.job), news);
         self.note_outcome(turn, worker, task, Some(class));
+        self.note_failure(turn, code);
         match retry_ms {
             Some(_) if twin_runs => {}
             Some(delay) => self.wake_at(turn.now.mono.plus(delay), Timer::Retry(task)),
@@ -280,6 +287,9 @@ impl Engine {
         let at = live.iter().position(|l| l.attempt == attempt && l.worker == worker)?;
         let taken = live.swap_remove(at);
         run.ahead -= u32::from(taken.is_ahead);
+        self.forget_stall(task, attempt);
+        let run = self.runs.get_mut(&task.job)?;
+        let live = run.live.get(&task.index)?;
         if live.is_empty() {
             run.live.remove(&task.index);
             run.stage_of(task.index).live -= 1;

@@ -122,7 +122,8 @@ impl Engine {
         };
         let because = |why| move |id| (id, why);
         let kept = self.fleet.reserved_for(sig).filter(|id| suits(id).is_some());
-        let near = || run.input_on.iter().filter_map(suits).max().map(|(_, id)| id);
+        let is_fast = |id: &&WorkerId| self.fleet.get(id).is_some_and(|n| !n.slow);
+        let near = || run.rare().input_on.iter().filter(is_fast).filter_map(suits).max().map(|(_, id)| id);
         let found = || self.fleet.find(&self.order.sigs, sig, not);
         let filled = || self.fleet.reservations().find_map(|(_, id)| suits(&id)).map(|(_, id)| id);
         kept.map(because(Because::Reserved))
@@ -285,6 +286,7 @@ impl Engine {
             is_ahead: false,
             started: false,
             progress: Progress::default(),
+            moved_at: None,
         }
     }
 

@@ -40,6 +40,7 @@ impl Engine {
             ahead,
             forecast: self.forecast(job, now),
             late_since: job.late_since,
+            yields_to: run.rare().yields_to,
             waits,
             running: self.explain_running(now, id, run),
             trades: job.trades.clone(),

@@ -15,7 +15,7 @@ use crate::record::Record;
 impl Engine {
     /// Where a job belongs now; `None` while nothing of it may start.
     fn spot_of(&self, job: &Job, run: &JobRun) -> Option<Spot> {
-        if job.spec.paused || !run.cancels.is_empty() {
+        if job.spec.paused || !run.rare().cancels.is_empty() {
             return None;
         }
         let order = &self.policy.order;
@@ -130,7 +130,7 @@ impl Engine {
         let Some(job) = self.state.jobs.get(&task.job) else { return };
         let Some(entry) = job.tasks.get(task.index as usize) else { return };
         let Some(run) = self.runs.get_mut(&task.job) else { return };
-        if entry.is_over() || run.live.contains_key(&task.index) || !run.cancels.is_empty() {
+        if entry.is_over() || run.live.contains_key(&task.index) || !run.rare().cancels.is_empty() {
             return;
         }
         let stage = run.stage_of(task.index);
@@ -189,6 +189,8 @@ impl Engine {
         if self.runs[&id].spot.is_none() {
             self.recall_job(turn, id);
         }
+        self.rank(turn.now, id);
+        self.note_room();
         self.look_at_promise(turn, id);
         Ok(())
     }

@@ -4,12 +4,15 @@
 use rushes_shared::failure::FailureClass;
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::Class;
+use rushes_shared::units::{Now, WallMs};
 
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, Decision};
 use crate::explain::Because;
 use crate::health::Health;
 use crate::order::signature::{Closed, SigIx};
+use crate::record::Record;
+use crate::state::Quarantine;
 
 /// Nodes among which work is looked for that can be stopped for an emergency.
 const MOST_PREEMPT_LOOKS: usize = 32;
@@ -46,6 +49,7 @@ impl Engine {
         });
         let Some((readmitted, suspect)) = noted else { return };
         if readmitted {
+            self.emit(turn, Record::NodeReadmitted { worker });
             self.decided(turn, None, Decision::NodeReadmitted { worker });
             self.node_changed(worker);
         }
@@ -71,13 +75,27 @@ impl Engine {
             let for_ms = base.saturating_mul(1 << node.history.quarantines.min(20)).min(most);
             node.health = Health::Quarantined;
             node.history.quarantines += 1;
-            for_ms
+            (for_ms, node.history.quarantines)
         });
-        let Some(for_ms) = for_ms else { return };
+        let Some((for_ms, times)) = for_ms else { return };
         self.node_closed(worker);
         self.recall_all(turn, worker);
+        let until = WallMs(turn.now.wall.0.saturating_add(for_ms));
+        self.emit(turn, Record::NodeQuarantined { worker, quarantine: Quarantine { until, times } });
         self.decided(turn, None, Decision::NodeQuarantined { worker, for_ms });
         self.wake_at(turn.now.mono.plus(for_ms), Timer::Probation(worker));
+    }
+
+    /// A node that is new to this reign, or comes back, is where it was: the rest of its quarantine is still to come.
+    pub(super) fn resume_quarantine(&mut self, now: Now, worker: WorkerId) {
+        let Some(Quarantine { until, times }) = self.state.quarantined.get(&worker).copied() else { return };
+        self.fleet.change(worker, |node| {
+            node.health = Health::Quarantined;
+            node.history.quarantines = times;
+        });
+        // The clock may have been set back since.
+        let left_ms = until.0.saturating_sub(now.wall.0).min(self.policy.health.max_quarantine_ms);
+        self.wake_at(now.mono.plus(left_ms), Timer::Probation(worker));
     }
 
     /// A quarantined node gets one task to show itself.
@@ -101,30 +119,39 @@ impl Engine {
         let Some(run) = self.runs.get(&task.job) else { return };
         let Some(live) = run.live.get(&task.index) else { return };
         let [only] = live.as_slice() else { return };
-        if only.attempt != attempt || !run.cancels.is_empty() {
+        if only.attempt != attempt || !run.rare().cancels.is_empty() {
             return;
         }
-        let (worker, since) = (only.worker, only.since);
         let is_tail = run.stages.iter().all(|s| s.ready == 0);
-        let wall_ms = self.state.jobs[&task.job].stage_of(task.index).1.prediction.wall_ms;
-        let sig = run.stages.iter().find(|s| task.index < s.first + s.count).map(|s| s.sig);
-        let Some(sig) = sig else { return };
-        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
-        let elsewhere = if is_tail && self.limit_reached(task.job).is_none() {
-            self.fleet.is_able(&mut self.order.sigs, sig);
-            self.fleet.find(&self.order.sigs, sig, |id| id == worker || entry.is_bad_on(id))
-        } else {
-            None
-        };
-        let has_lease = |id: &WorkerId| self.fleet.get(id).is_some_and(|n| n.lease_until > turn.now.mono);
-        match elsewhere.filter(has_lease) {
-            Some(other) => {
-                let ran_ms = turn.now.wall.0.saturating_sub(since.0);
-                self.decided(turn, Some(task.job), Decision::TaskDoubled { task, worker, ran_ms });
-                self.launch(turn, task, (other, Because::Straggler), turn.now.mono);
-            }
-            None => self.wake_at(turn.now.mono.plus(wall_ms.max(1_000) / 2), Timer::Straggler(task, attempt)),
+        if is_tail && self.try_elsewhere(turn, task, attempt) {
+            return;
         }
+        let wall_ms = self.state.jobs[&task.job].stage_of(task.index).1.prediction.wall_ms;
+        self.wake_at(turn.now.mono.plus(wall_ms.max(1_000) / 2), Timer::Straggler(task, attempt));
+    }
+
+    /// Starts a second attempt on another node, if there is one with room. Whether the task has two then.
+    pub(super) fn try_elsewhere(&mut self, turn: &mut Turn, task: TaskId, attempt: AttemptId) -> bool {
+        let Some(run) = self.runs.get(&task.job).filter(|run| run.rare().cancels.is_empty()) else {
+            return false;
+        };
+        let live = run.live.get(&task.index).map_or(&[][..], Vec::as_slice);
+        let [only] = live else { return live.len() > 1 };
+        if only.attempt != attempt || self.limit_reached(task.job).is_some() {
+            return false;
+        }
+        let (worker, since) = (only.worker, only.since);
+        let Some(stage) = run.stages.iter().find(|s| task.index < s.first + s.count) else { return false };
+        let sig = stage.sig;
+        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
+        self.fleet.is_able(&mut self.order.sigs, sig);
+        let other = self.fleet.find(&self.order.sigs, sig, |id| id == worker || entry.is_bad_on(id));
+        let has_lease = |id: &WorkerId| self.fleet.get(id).is_some_and(|n| n.lease_until > turn.now.mono);
+        let Some(other) = other.filter(has_lease) else { return false };
+        let ran_ms = turn.now.wall.0.saturating_sub(since.0);
+        self.decided(turn, Some(task.job), Decision::TaskDoubled { task, worker, ran_ms });
+        self.launch(turn, task, (other, Because::Straggler), turn.now.mono);
+        true
     }
 
     /// Stops the work that is cheapest to lose for tasks of the emergency lane that fit nowhere.

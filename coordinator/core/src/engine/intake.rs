@@ -128,12 +128,13 @@ impl Engine {
         if key.is_some() && self.state.keys.is_empty() {
             self.wake_to_forget_keys(turn.now);
         }
-        let at = turn.now.wall;
+        let (at, has_deadline) = (turn.now.wall, spec.deadline.is_some());
         self.emit(turn, Record::JobAccepted { job, tenant, submitter, spec, key, at });
         self.enter_run(job);
+        self.watch(turn.now);
         self.notify(turn, Some(job), FarmNews::JobAccepted);
         self.advance(turn, job);
-        if self.runs.contains_key(&job) {
+        if has_deadline && self.runs.contains_key(&job) {
             self.look_at_promise(turn, job);
         }
     }
@@ -188,7 +189,7 @@ impl Engine {
             let answer = Reply::Refused(Refusal::NoJob(job));
             return self.command(turn, Command::Answer { to: reply, reply: answer });
         };
-        run.cancels.push(reply);
+        run.rare_mut().cancels.push(reply);
         let live: Vec<_> = run.live.values().flatten().map(|l| (l.worker, l.attempt)).collect();
         self.cancel_if_waiting(turn, job);
         if self.runs.contains_key(&job) {
@@ -203,7 +204,7 @@ impl Engine {
     /// Ends a job that is to be canceled, once the depot has answered every publish that it was asked for.
     pub(super) fn cancel_if_waiting(&mut self, turn: &mut Turn, job: JobId) {
         let Some(run) = self.runs.get(&job) else { return };
-        if !run.cancels.is_empty() && run.publishes_in_flight.is_empty() {
+        if !run.rare().cancels.is_empty() && run.rare().publishes_in_flight.is_empty() {
             self.end_job(turn, job, JobState::Canceled, None);
         }
     }

@@ -21,14 +21,17 @@ impl Engine {
     /// Does for a live job what can be done now.
     pub(super) fn advance(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
+        let has_outputs = !job.spec.work.outputs().is_empty();
         match planner::next_stages(job) {
             Err(failure) => return self.end_job(turn, id, JobState::Failed, Some(failure)),
             Ok(stages) if !stages.is_empty() => self.plan(turn, id, stages),
             Ok(_) => {}
         }
-        for output in self.unpublished(id) {
+        let unpublished = if has_outputs { self.unpublished(id) } else { Vec::new() };
+        for output in unpublished {
             let run = self.runs.get_mut(&id).expect("a live job has a run");
-            if let std::collections::btree_map::Entry::Vacant(entry) = run.publishing.entry(output) {
+            if let std::collections::btree_map::Entry::Vacant(entry) = run.rare_mut().publishing.entry(output)
+            {
                 entry.insert(0);
                 self.publish(turn, id, output);
             }
@@ -41,6 +44,7 @@ impl Engine {
     /// Takes up a job of the reign before.
     pub(super) fn adopt_job(&mut self, turn: &mut Turn, id: JobId) {
         self.enter_run(id);
+        self.watch(turn.now);
         let count = self.state.jobs[&id].stages.len();
         self.enter_stages(id, 0);
         let job = &self.state.jobs[&id];
@@ -159,10 +163,13 @@ impl Engine {
     }
 
     fn is_complete(&self, id: JobId) -> bool {
-        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return false };
+        if self.runs.get(&id).is_none_or(|run| run.open > 0) {
+            return false;
+        }
+        let Some(job) = self.state.jobs.get(&id) else { return false };
         let is_wanted = |output| job.stage_of_output(output).is_none_or(|s| !s.dropped);
         let wanted = (0..).zip(job.spec.work.outputs()).filter(|(output, _)| is_wanted(*output)).count();
-        run.open == 0 && job.published.len() == wanted
+        job.published.len() == wanted
     }
 
     pub(super) fn publish(&mut self, turn: &mut Turn, id: JobId, output: u32) {
@@ -172,7 +179,7 @@ impl Engine {
             return;
         }
         let to = job.output_place(output);
-        self.runs.get_mut(&id).expect("a live job has a run").publishes_in_flight.insert(output);
+        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().publishes_in_flight.insert(output);
         self.command(turn, Command::Publish { job: id, output, from, to });
     }
 
@@ -195,15 +202,15 @@ impl Engine {
                 let at = turn.now.wall;
                 self.emit(turn, Record::OutputPublished { job: id, output, artifact, at });
                 let run = self.runs.get_mut(&id).expect("a live job has a run");
-                run.publishing.remove(&output);
-                run.publishes_in_flight.remove(&output);
+                run.rare_mut().publishing.remove(&output);
+                run.rare_mut().publishes_in_flight.remove(&output);
                 self.notify(turn, Some(id), FarmNews::OutputPublished { output, place });
                 self.advance(turn, id);
             }
             Err(failure) => {
                 let run = self.runs.get_mut(&id).expect("a live job has a run");
-                run.publishes_in_flight.remove(&output);
-                let tries = run.publishing.entry(output).or_default();
+                run.rare_mut().publishes_in_flight.remove(&output);
+                let tries = run.rare_mut().publishing.entry(output).or_default();
                 *tries += 1;
                 if failure.class == FailureClass::Permanent {
                     return self.end_job(turn, id, JobState::Failed, Some(failure));
@@ -223,6 +230,7 @@ impl Engine {
             return;
         }
         let run = self.leave_run(id);
+        self.note_room();
         let job = &self.state.jobs[&id];
         let (tenant, accepted_at) = (job.tenant.clone(), job.accepted_at);
         let mut staged: Vec<AttemptId> = Vec::new();
@@ -236,7 +244,8 @@ impl Engine {
         }
         let at = turn.now.wall;
         self.emit(turn, Record::JobEnded { job: id, state, failure: failure.clone(), at });
-        for live in run.live.values().flatten() {
+        for (index, live) in run.live.iter().flat_map(|(i, live)| live.iter().map(move |l| (*i, l))) {
+            self.forget_stall(TaskId { job: id, index }, live.attempt);
             self.command(turn, Command::CancelTask { worker: live.worker, attempt: live.attempt });
         }
         if !staged.is_empty() {
@@ -244,7 +253,7 @@ impl Engine {
         }
         let total_ms = at.0.saturating_sub(accepted_at.0);
         self.notify_for(turn, Some(tenant), Some(id), FarmNews::JobEnded { state, failure, total_ms });
-        for to in run.cancels {
+        for to in run.rare().cancels.iter().copied() {
             let canceled = state == JobState::Canceled;
             let reply =
                 if canceled { Reply::Canceled { job: id } } else { Reply::Refused(Refusal::NoJob(id)) };

@@ -1,17 +1,15 @@
 //! Keeps promises: knows how much time each job with a deadline has to spare, moves those that run short ahead, trades
 //! quality for time within their floor, takes that back, and says early and plainly when one cannot be kept.
 
-use rushes_shared::id::{JobId, TaskId, TenantId};
-use rushes_shared::job::JobSpec;
+use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
 use crate::event::Decision;
-use crate::job::{Job, Stage};
+use crate::job::Stage;
 use crate::planner;
-use crate::promise::Forecast;
-use crate::promise::ledger::{Booking, Load, Power};
+use crate::promise::ledger::{Booking, Due, Load, Power};
 use crate::promise::path::{self, Left, Path};
 use crate::promise::predict::Predictor;
 use crate::promise::trade;
@@ -20,7 +18,7 @@ use crate::record::Record;
 /// Promises are not looked at together more often than this.
 const SHORTEST_LOOK_MS: u64 = 50;
 /// Trades that one look at a job takes at most; the next look takes more.
-const MOST_TRADES: usize = 64;
+pub(super) const MOST_TRADES: usize = 64;
 
 impl Engine {
     /// Enters what a job still takes into the books, in place of what it had booked before.
@@ -67,11 +65,12 @@ impl Engine {
         for stage in run.stages.iter().filter(|s| s.counts_wall) {
             self.ledger.count_stage(stage.wall_ms, false);
         }
-        self.promises_fine.remove(&(run.fine_until, id));
+        self.promises_fine.remove(&(run.rare().fine_until, id));
+        self.conflicts.leave(run.rare().worth, id);
     }
 
     /// What the job should still take, with the farm to itself.
-    fn path_of(&self, stages: &[Stage], run: &JobRun, now: WallMs) -> Path {
+    pub(super) fn path_of(&self, stages: &[Stage], run: &JobRun, now: WallMs) -> Path {
         let mut left = Vec::with_capacity(stages.len());
         for (stage, entered) in stages.iter().zip(&run.stages) {
             let open = if stage.dropped { 0 } else { entered.open };
@@ -84,7 +83,7 @@ impl Engine {
         path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
     }
 
-    fn predictor(&self) -> Predictor {
+    pub(super) fn predictor(&self) -> Predictor {
         Predictor { p90_permille: self.policy.promise.p90_permille }
     }
 
@@ -95,10 +94,12 @@ impl Engine {
         let Some(deadline) = deadline else {
             // There is nothing any more to give quality up for.
             self.undo_all_trades(turn, id);
-            return self.stand(id, Promise::None);
+            self.stand(id, Promise::None);
+            return self.rank(turn.now, id);
         };
         if job.spec.paused {
-            return self.stand(id, Promise::None);
+            self.stand(id, Promise::None);
+            return self.rank(turn.now, id);
         }
         let now = turn.now.wall;
         if !planner::awaits_probe(job) && self.fleet.power() != Power::default() {
@@ -107,13 +108,14 @@ impl Engine {
             if !self.judge(turn, id, deadline) {
                 return;
             }
+            self.ease_if_crowded(turn, id, deadline);
             self.advance(turn, id);
         }
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
         let path = self.path_of(&job.stages, run, now);
         let spare = spare(now, deadline, path.p90_ms);
         if now.0.saturating_add(path.p50_ms) > deadline.0 && self.fleet.power() != Power::default() {
-            return self.declare_late(turn, id, deadline, path);
+            return self.declare_late(turn, id, deadline, path.p50_ms, None);
         }
         let margin = self.margin(path);
         let was_at_risk = run.promise == Promise::AtRisk;
@@ -141,47 +143,59 @@ impl Engine {
         }
         let at = now.mono.plus(wait_ms);
         let run = self.runs.get_mut(&id).expect("a live job has a run");
-        if run.looks_at.is_none_or(|before| at < before || before <= now.mono) {
-            run.looks_at = Some(at);
+        if run.rare().looks_at.is_none_or(|before| at < before || before <= now.mono) {
+            run.rare_mut().looks_at = Some(at);
             self.wake_at(at, Timer::Promise(id));
         }
     }
 
     pub(super) fn promise_due(&mut self, turn: &mut Turn, id: JobId) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if run.looks_at.is_some_and(|at| at <= turn.now.mono) {
-            run.looks_at = None;
+        if run.rare().looks_at.is_some_and(|at| at <= turn.now.mono) {
+            run.rare_mut().looks_at = None;
             self.look_at_promise(turn, id);
         }
     }
 
-    /// Whether the job fits beside the promises that were given before, with what it has given up.
-    fn fits_beside(&self, now: Now, run: &JobRun, deadline: WallMs) -> bool {
+    /// Whether the job fits beside the promises that were given before, except these, with what it has given up.
+    pub(super) fn fits_beside(&self, now: Now, run: &JobRun, deadline: WallMs, without: &[Due]) -> bool {
         let power = self.fleet.power().share(self.policy.promise.load_permille);
-        self.ledger.can_keep(now.wall, deadline, &run.booked, self.fleet.running_left(now.mono), power)
+        let own = Due { deadline, load: run.booked.load };
+        self.ledger.can_keep(now.wall, own, self.fleet.running_left(now.mono), power, without)
     }
 
     /// Judges once, as soon as the job's plan is known, whether the promise can be kept beside those that were given
-    /// before. One that cannot is declared late at once, so that it does not drag others down.
+    /// before. Where it cannot, the one is declared late at once whose loss costs least, so that it does not drag others
+    /// down.
     fn judge(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
-        let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+        let run = &self.runs[&id];
         if run.is_judged {
             return true;
         }
-        let path = self.path_of(&job.stages, run, turn.now.wall);
-        let fits = self.fits_beside(turn.now, run, deadline);
-        let power = self.fleet.power();
-        let ahead = power.time_for(self.ledger.due_by(deadline).plus(self.fleet.running_left(turn.now.mono)));
+        let fits = self.fits_beside(turn.now, run, deadline, &[])
+            || self.ease(turn, id, deadline)
+            || self.others_yield(turn, id, deadline);
         self.runs.get_mut(&id).expect("just seen").is_judged = true;
-        if !fits {
-            let p50_ms = path.p50_ms.max(ahead.unwrap_or(0));
-            self.declare_late(turn, id, deadline, Path { p50_ms, ..path });
+        if fits {
+            self.rank(turn.now, id);
+        } else {
+            self.give_up(turn, id, deadline, None);
         }
         fits
     }
 
+    /// Where a promise at risk does not fit any more, because a node was lost or tasks take longer, quality is given up
+    /// by whoever loses least.
+    fn ease_if_crowded(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
+        let run = &self.runs[&id];
+        if run.promise == Promise::AtRisk && !self.fits_beside(turn.now, run, deadline, &[]) {
+            self.ease(turn, id, deadline);
+        }
+    }
+
     /// Moves promises ahead that have no time to spare together, before anything else is started.
     pub(super) fn mind_tightness(&mut self, turn: &mut Turn) {
+        self.look_at_late(turn);
         if self.promises_fine.is_empty() || turn.now.mono < self.tight_holds_until {
             return;
         }
@@ -213,30 +227,41 @@ impl Engine {
         i64::try_from(share.saturating_add(policy.margin_ms)).unwrap_or(i64::MAX)
     }
 
-    fn stand(&mut self, id: JobId, promise: Promise) {
+    pub(super) fn stand(&mut self, id: JobId, promise: Promise) {
         let Some(run) = self.runs.get_mut(&id) else { return };
         if run.promise == promise {
             return;
         }
         run.promise = promise;
         let deadline = self.state.jobs.get(&id).and_then(|j| j.spec.deadline).unwrap_or_default();
-        self.promises_fine.remove(&(run.fine_until, id));
-        run.fine_until = deadline;
+        self.promises_fine.remove(&(run.rare().fine_until, id));
+        run.rare_mut().fine_until = deadline;
         if promise == Promise::Fine {
             self.promises_fine.insert((deadline, id));
         }
         self.refile(id);
     }
 
-    fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, path: Path) {
+    /// Declares a promise late that cannot be kept beside others; the work that is due before is done first.
+    pub(super) fn give_up(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, to: Option<JobId>) {
+        let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+        let path = self.path_of(&job.stages, run, turn.now.wall);
+        let running = self.fleet.running_left(turn.now.mono);
+        let ahead = self.fleet.power().time_for(self.ledger.due_by(deadline).plus(running));
+        self.declare_late(turn, id, deadline, path.p50_ms.max(ahead.unwrap_or(0)), to);
+    }
+
+    fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, in_ms: u64, to: Option<JobId>) {
         let at = turn.now.wall;
-        let expected = WallMs(at.0.saturating_add(path.p50_ms));
+        let expected = WallMs(at.0.saturating_add(in_ms));
         // What was given up does not help any more.
         self.undo_all_trades(turn, id);
         self.emit(turn, Record::PromiseLate { job: id, expected, at });
-        self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected });
+        self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected, yields_to: to });
+        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().yields_to = to;
         self.rebook(id);
         self.stand(id, Promise::None);
+        self.rank(turn.now, id);
     }
 
     /// Takes trades, the cheapest first, until the job can be done in time or nothing is left to give up. Going ahead of
@@ -248,8 +273,7 @@ impl Engine {
             let path = self.path_of(&job.stages, run, now);
             let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
             let missing = wanted.saturating_sub(spare(now, deadline, path.p90_ms));
-            let fits = run.is_judged || self.fits_beside(turn.now, run, deadline);
-            if missing <= 0 && fits {
+            if missing <= 0 {
                 return;
             }
             let missing_ms = missing.max(0).unsigned_abs();
@@ -257,11 +281,11 @@ impl Engine {
             options.retain(|option| {
                 let mut tried = job.stages.clone();
                 option.change(&mut tried);
-                !fits || self.path_of(&tried, run, now).p90_ms < path.p90_ms
+                self.path_of(&tried, run, now).p90_ms < path.p90_ms
             });
             let Some(trade) = trade::cheapest(&options) else { return };
             self.emit(turn, Record::Traded { job: id, trade });
-            self.decided(turn, Some(id), Decision::Traded { trade: Box::new(trade) });
+            self.decided(turn, Some(id), Decision::Traded { trade: Box::new(trade), sake_of: None });
             self.after_trade(turn, id, trade.stage);
         }
     }
@@ -276,7 +300,8 @@ impl Engine {
             last.change_back(&mut tried);
             let path = self.path_of(&tried, run, now);
             // Once more than what is needed, so that it is not given up again at the next look.
-            let is_plenty = spare(now, deadline, path.p90_ms) >= self.margin(path).saturating_mul(3) / 2;
+            let is_plenty = spare(now, deadline, path.p90_ms) >= self.margin(path).saturating_mul(3) / 2
+                && self.has_room_without(turn.now, job, last);
             if !self.undo_trade(turn, id, |_| is_plenty) {
                 return;
             }
@@ -305,75 +330,24 @@ impl Engine {
     }
 
     /// Brings the queue and the books in line with a stage that was changed.
-    fn after_trade(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
+    pub(super) fn after_trade(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
         self.set_dropped(turn.now.mono, id, stage as usize);
         self.rebook(id);
     }
 
-    /// Judges promises that could not be judged while no worker was there.
-    pub(super) fn power_is_back(&mut self, now: Now) {
+    /// Judges promises that could not be judged while no worker was there, the earliest deadline first.
+    pub(super) fn power_is_back(&mut self, turn: &mut Turn) {
         let waits = |run: &JobRun| !run.is_judged && run.promise != Promise::None;
-        let ids: Vec<JobId> = self.runs.iter().filter(|(_, run)| waits(run)).map(|(id, _)| *id).collect();
-        ids.into_iter().for_each(|id| self.wake_for_promise(now, id, 1));
-    }
-
-    /// When a job should be done, and whether its deadline can be kept. Answers submits and dry runs.
-    pub(super) fn forecast(&self, job: &Job, now: Now) -> Forecast {
-        let (now, mono) = (now.wall, now.mono);
-        let power = self.fleet.power();
-        if power == Power::default() || planner::awaits_probe(job) {
-            return Forecast::default();
-        }
-        let stages = match self.planned(job) {
-            Some(stages) => stages,
-            None => return Forecast::default(),
-        };
-        let left: Vec<Left<'_>> =
-            stages.iter().map(|stage| Left { stage, open: stage.count, running_ms: None }).collect();
-        let path = path::remaining(&left, self.predictor(), power, self.fleet.usual_speed());
-        let load = stages
-            .iter()
-            .fold(Load::default(), |sum, stage| sum.plus(path::load_of(stage).times(stage.count)));
-        let spec = &job.spec;
-        let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
-        let in_turn = WallMs(now.0.saturating_add(wait).saturating_add(path.p50_ms));
-        let Some(deadline) = spec.deadline else {
-            return Forecast { expected_finish: Some(in_turn), can_keep: None };
-        };
-        let lowest = self.at_floor(spec, &stages);
-        let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
-        let power = power.share(self.policy.promise.load_permille);
-        let running = self.fleet.running_left(mono);
-        let can_keep = fits && self.ledger.can_take(now, deadline, load.plus(running), power);
-        let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
-        let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
-        let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
-        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
-    }
-
-    /// The critical path of a job that gives up all that it may.
-    fn at_floor(&self, spec: &JobSpec, stages: &[Stage]) -> Path {
-        let keeps = |stage: &Stage| !(stage.optional && spec.floor.drop_optional);
-        let left: Vec<Left<'_>> = stages
-            .iter()
-            .map(|stage| Left { stage, open: if keeps(stage) { stage.count } else { 0 }, running_ms: None })
-            .collect();
-        path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
-    }
-
-    /// What is expected of a job that was not submitted yet.
-    pub(super) fn forecast_of(&self, spec: &JobSpec, tenant: &TenantId, now: Now) -> Forecast {
-        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), spec.clone(), now.wall), now)
-    }
-
-    /// The stages of a job that was planned, or that can be planned at once.
-    fn planned(&self, job: &Job) -> Option<Vec<Stage>> {
-        if job.stages.is_empty() { planner::next_stages(job).ok() } else { Some(job.stages.clone()) }
+        let due = |id: &JobId| self.state.jobs.get(id).and_then(|job| job.spec.deadline);
+        let waiting = self.runs.iter().filter(|(_, run)| waits(run));
+        let mut waiting: Vec<_> = waiting.map(|(id, _)| (due(id), *id)).collect();
+        waiting.sort_unstable();
+        waiting.into_iter().for_each(|(_, id)| self.look_at_promise(turn, id));
     }
 }
 
 /// Time that a job has to spare before its deadline, in milliseconds; below zero where it will be late.
-fn spare(now: WallMs, deadline: WallMs, path_ms: u64) -> i64 {
+pub(super) fn spare(now: WallMs, deadline: WallMs, path_ms: u64) -> i64 {
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     signed(deadline.0).saturating_sub(signed(now.0)).saturating_sub(signed(path_ms))
 }

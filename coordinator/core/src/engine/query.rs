@@ -76,6 +76,7 @@ impl Engine {
                 .collect(),
             tasks_running: TaskKind::ALL.iter().map(|k| (*k, self.fleet.running(*k))).collect(),
             bottlenecks: self.bottlenecks(),
+            anomalies: self.anomalies(),
             workers_quarantined: self.fleet.values().filter(|n| n.health == Health::Quarantined).count()
                 as u64,
             workers_connected: self.fleet.values().filter(|n| n.link.is_some()).count() as u64,

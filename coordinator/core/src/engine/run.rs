@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rushes_shared::id::WorkerId;
+use rushes_shared::id::{JobId, WorkerId};
 use rushes_shared::task::{Demand, SlotKind, TaskKind};
 use rushes_shared::units::{MonoMs, WallMs};
 
+use super::conflicts::Worth;
 use crate::event::ReplyTo;
 use crate::job::{LiveTask, Stage, Task};
 use crate::order::Spot;
@@ -39,10 +40,6 @@ pub(super) struct JobRun {
     pub(super) promise: Promise,
     /// Whether it was judged if the promise can be kept.
     pub(super) is_judged: bool,
-    /// The deadline under which it is among the promises that are fine.
-    pub(super) fine_until: WallMs,
-    /// When its promise is looked at next.
-    pub(super) looks_at: Option<MonoMs>,
     /// What it has booked.
     pub(super) booked: Booking,
     pub(super) stages: Vec<StageRun>,
@@ -60,6 +57,21 @@ pub(super) struct JobRun {
     pub(super) live_light: u32,
     /// Cores that live attempts take, in millicores.
     pub(super) live_cpu: u64,
+    rare: Option<Box<Rare>>,
+}
+
+/// What a job without deadline, files and owners who change their mind does not have: there may be a million that only
+/// wait.
+#[derive(Debug, Default)]
+pub(super) struct Rare {
+    /// The deadline under which it is among the promises that are fine.
+    pub(super) fine_until: WallMs,
+    /// When its promise is looked at next.
+    pub(super) looks_at: Option<MonoMs>,
+    /// Its place among the promises that may yield, or that wait to be given again.
+    pub(super) worth: Option<Worth>,
+    /// The job for whose promise its own was given up.
+    pub(super) yields_to: Option<JobId>,
     /// Publishes under way or waiting: tries so far, by output.
     pub(super) publishing: BTreeMap<u32, u32>,
     /// Outputs that the depot has been asked to publish and has not answered for.
@@ -69,6 +81,17 @@ pub(super) struct JobRun {
     /// Workers that have read the input and may still have it, latest last.
     pub(super) input_on: Vec<WorkerId>,
 }
+
+static NOTHING: Rare = Rare {
+    fine_until: WallMs(0),
+    looks_at: None,
+    worth: None,
+    yields_to: None,
+    publishing: BTreeMap::new(),
+    publishes_in_flight: BTreeSet::new(),
+    cancels: Vec::new(),
+    input_on: Vec::new(),
+};
 
 /// The tasks of one stage that are not over.
 #[derive(Debug)]
@@ -100,11 +123,19 @@ pub(super) struct StageRun {
     pub(super) since: MonoMs,
     /// The first task that has not been started in this reign.
     next: u32,
+    odd: Option<Box<Odd>>,
+}
+
+/// Tasks that are not in the order of the plan. Most stages have none.
+#[derive(Debug, Default)]
+struct Odd {
     /// Tasks of `next..` that were taken out of turn.
     skip: BTreeSet<u32>,
     /// Ready tasks that were started before, and since when.
     returned: BTreeMap<u32, MonoMs>,
 }
+
+static NONE_ODD: Odd = Odd { skip: BTreeSet::new(), returned: BTreeMap::new() };
 
 impl JobRun {
     pub(super) fn new(tenant: TenantIx, priority: u8) -> Self {
@@ -114,8 +145,6 @@ impl JobRun {
             spot: None,
             promise: Promise::None,
             is_judged: false,
-            fine_until: WallMs(0),
-            looks_at: None,
             booked: Booking::default(),
             stages: Vec::new(),
             open: 0,
@@ -125,11 +154,18 @@ impl JobRun {
             ahead: 0,
             live_light: 0,
             live_cpu: 0,
-            publishing: BTreeMap::new(),
-            publishes_in_flight: BTreeSet::new(),
-            cancels: Vec::new(),
-            input_on: Vec::new(),
+            rare: None,
         }
+    }
+
+    /// What few jobs have.
+    pub(super) fn rare(&self) -> &Rare {
+        self.rare.as_deref().unwrap_or(&NOTHING)
+    }
+
+    /// The same to change it.
+    pub(super) fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
     }
 
     /// The stage of a task.
@@ -163,11 +199,12 @@ impl JobRun {
 
     /// Notes that a worker has read the input.
     pub(super) fn note_input_on(&mut self, worker: WorkerId) {
-        if !self.input_on.contains(&worker) {
-            if self.input_on.len() == MOST_INPUT_NODES {
-                self.input_on.remove(0);
+        let input_on = &mut self.rare_mut().input_on;
+        if !input_on.contains(&worker) {
+            if input_on.len() == MOST_INPUT_NODES {
+                input_on.remove(0);
             }
-            self.input_on.push(worker);
+            input_on.push(worker);
         }
     }
 }
@@ -193,9 +230,16 @@ impl StageRun {
             is_left_out: stage.dropped,
             since: MonoMs(0),
             next: first,
-            skip: BTreeSet::new(),
-            returned: BTreeMap::new(),
+            odd: None,
         }
+    }
+
+    fn odd(&self) -> &Odd {
+        self.odd.as_deref().unwrap_or(&NONE_ODD)
+    }
+
+    fn odd_mut(&mut self) -> &mut Odd {
+        self.odd.get_or_insert_default()
     }
 
     fn end(&self) -> u32 {
@@ -207,27 +251,27 @@ impl StageRun {
         debug_assert!(!self.is_released, "a stage is released once");
         self.is_released = true;
         self.since = now;
-        let waits = |i: &u32| !tasks[*i as usize].is_over() && !self.skip.contains(i);
+        let waits = |i: &u32| !tasks[*i as usize].is_over() && !self.odd().skip.contains(i);
         let fresh = (self.next..self.end()).filter(waits).count();
         self.ready += u32::try_from(fresh).expect("no more than the stage has");
     }
 
     /// Whether a task that is not over is ready.
     pub(super) fn is_ready(&self, task: u32) -> bool {
-        self.returned.contains_key(&task)
-            || (self.is_released && task >= self.next && !self.skip.contains(&task))
+        self.odd().returned.contains_key(&task)
+            || (self.is_released && task >= self.next && !self.odd().skip.contains(&task))
     }
 
     /// Since when a ready task is ready.
     pub(super) fn ready_since(&self, task: u32) -> MonoMs {
-        self.returned.get(&task).copied().unwrap_or(self.since)
+        self.odd().returned.get(&task).copied().unwrap_or(self.since)
     }
 
     /// Makes a task that was started, or taken out, ready again.
     pub(super) fn put_back(&mut self, task: u32, now: MonoMs) {
-        self.returned.insert(task, now);
+        self.odd_mut().returned.insert(task, now);
         if task >= self.next {
-            self.skip.insert(task);
+            self.odd_mut().skip.insert(task);
         }
         self.ready += 1;
     }
@@ -236,23 +280,24 @@ impl StageRun {
     pub(super) fn withdraw(&mut self, task: u32) -> bool {
         let was_ready = self.is_ready(task);
         self.ready -= u32::from(was_ready);
-        self.returned.remove(&task);
+        self.odd_mut().returned.remove(&task);
         if task >= self.next {
-            self.skip.insert(task);
+            self.odd_mut().skip.insert(task);
         }
         was_ready
     }
 
     /// The ready task that is next: those that came back first.
     pub(super) fn peek(&mut self, tasks: &[Task]) -> Option<u32> {
-        if let Some((task, _)) = self.returned.first_key_value() {
+        if let Some((task, _)) = self.odd().returned.first_key_value() {
             return Some(*task);
         }
         if !self.is_released {
             return None;
         }
         while self.next < self.end() {
-            if !self.skip.remove(&self.next) && !tasks[self.next as usize].is_over() {
+            let was_skipped = self.odd.as_mut().is_some_and(|odd| odd.skip.remove(&self.next));
+            if !was_skipped && !tasks[self.next as usize].is_over() {
                 return Some(self.next);
             }
             self.next += 1;
@@ -263,7 +308,7 @@ impl StageRun {
     /// Takes the task that [`StageRun::peek`] gave.
     pub(super) fn take(&mut self, task: u32) {
         self.ready -= 1;
-        if self.returned.remove(&task).is_none() {
+        if self.odd.as_mut().is_none_or(|odd| odd.returned.remove(&task).is_none()) {
             debug_assert_eq!(task, self.next, "the next task is taken");
             self.next += 1;
         }
@@ -274,8 +319,8 @@ impl StageRun {
         !self.is_held
             && self.next == self.first
             && self.open == self.count
-            && self.skip.is_empty()
-            && self.returned.is_empty()
+            && self.odd().skip.is_empty()
+            && self.odd().returned.is_empty()
     }
 
     /// Nothing of it is ready any more.
@@ -283,7 +328,9 @@ impl StageRun {
         self.ready = 0;
         self.is_released = false;
         self.is_held = false;
-        self.returned.clear();
+        if let Some(odd) = &mut self.odd {
+            odd.returned.clear();
+        }
     }
 }
 

@@ -41,7 +41,7 @@ impl Engine {
         let restarted = self.reconnect(turn.now, worker, link, instance, facts);
         self.node_changed(worker);
         if was_powerless {
-            self.power_is_back(turn.now);
+            self.power_is_back(turn);
         }
         self.drop_what_is_not_held(turn, worker, &held, restarted);
         let (kept, unwanted) = self.sort_held(turn.now, worker, held);
@@ -93,6 +93,7 @@ impl Engine {
             node.draining = draining;
             node.set_speed(speed);
             self.fleet.insert(worker, node);
+            self.resume_quarantine(now, worker);
             return true;
         };
         let restarted = node.instance != instance;
@@ -113,6 +114,7 @@ impl Engine {
     pub(super) fn node_changed(&mut self, worker: WorkerId) {
         self.open_for(worker);
         self.unpark_all();
+        self.note_room();
     }
 
     /// Attempts that were dispatched to the worker and that it does not have.
@@ -210,6 +212,7 @@ impl Engine {
             is_ahead,
             started: true,
             progress: Progress::default(),
+            moved_at: None,
         };
         self.add_live(task, live);
         true

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use rushes_shared::artifact::Location;
-use rushes_shared::failure::Failure;
+use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{JobChange, JobState};
 use rushes_shared::task::{Progress, TaskKind};
@@ -153,11 +153,20 @@ pub enum Decision {
         deadline: WallMs,
         /// When it should be done instead.
         expected: WallMs,
+        /// The job whose promise is kept instead, where not both could be.
+        yields_to: Option<JobId>,
     },
-    /// A job gave something up for its deadline.
+    /// There is room for a late job's deadline after all.
+    PromiseRestored {
+        /// When it should be done.
+        deadline: WallMs,
+    },
+    /// A job gave something up for a deadline.
     Traded {
         /// What.
         trade: Box<Trade>,
+        /// The job whose deadline it is, if it is another's.
+        sake_of: Option<JobId>,
     },
     /// An optional stage of a job failed for good; the job goes on without it.
     OptionalGivenUp {
@@ -187,6 +196,49 @@ pub enum Decision {
         /// For how long, in milliseconds.
         ran_ms: u64,
     },
+    /// A running task has stopped coming further: it is tried elsewhere as well.
+    TaskStalled {
+        /// Which.
+        task: TaskId,
+        /// Where it runs.
+        worker: WorkerId,
+        /// For how long it has stood still, in milliseconds.
+        still_ms: u64,
+    },
+    /// Failures of one kind pile up.
+    ErrorBurst {
+        /// Which kind.
+        code: FailureCode,
+        /// How many.
+        failures: u32,
+        /// Within how long, in milliseconds.
+        over_ms: u64,
+    },
+    /// A node is much slower than its peers: it is not chosen for having an input.
+    NodeSlow {
+        /// Which.
+        worker: WorkerId,
+        /// What is known of its speed, in thousandths.
+        speed_permille: u32,
+        /// The median over the connected nodes, in thousandths.
+        median_permille: u32,
+    },
+    /// A node that was slow keeps up with its peers again.
+    NodeKeepsUp {
+        /// Which.
+        worker: WorkerId,
+        /// What is known of its speed, in thousandths.
+        speed_permille: u32,
+    },
+    /// More work comes than the farm gets done.
+    QueueGrowing {
+        /// By how much, in thousandths of what it gets done.
+        permille: u32,
+        /// Over how long, in milliseconds.
+        over_ms: u64,
+    },
+    /// The queue does not grow any more.
+    QueueSettled,
     /// A task was stopped for an emergency and is queued again.
     Preempted {
         /// Which.
@@ -211,6 +263,7 @@ impl Decision {
             Self::JobAmended { .. } => "job_amended",
             Self::PromiseAtRisk { .. } => "promise_at_risk",
             Self::PromiseLate { .. } => "promise_late",
+            Self::PromiseRestored { .. } => "promise_restored",
             Self::Traded { .. } => "traded",
             Self::TradeUndone { .. } => "trade_undone",
             Self::OptionalGivenUp { .. } => "optional_given_up",
@@ -218,6 +271,12 @@ impl Decision {
             Self::NodeReadmitted { .. } => "node_readmitted",
             Self::TaskDoubled { .. } => "task_doubled",
             Self::Preempted { .. } => "task_preempted",
+            Self::TaskStalled { .. } => "task_stalled",
+            Self::ErrorBurst { .. } => "error_burst",
+            Self::NodeSlow { .. } => "node_slow",
+            Self::NodeKeepsUp { .. } => "node_keeps_up",
+            Self::QueueGrowing { .. } => "queue_growing",
+            Self::QueueSettled => "queue_settled",
         }
     }
 }
@@ -230,13 +289,30 @@ impl fmt::Display for Decision {
                 let deadline = deadline.to_rfc3339();
                 write!(f, "{spare_ms} ms to spare before the deadline {deadline}: goes ahead of others")
             }
-            Self::PromiseLate { deadline, expected } => {
+            Self::PromiseLate { deadline, expected, yields_to } => {
                 let (deadline, expected) = (deadline.to_rfc3339(), expected.to_rfc3339());
-                write!(f, "the deadline {deadline} cannot be kept even at the floor; expected by {expected}")
+                match yields_to {
+                    None => write!(f, "the deadline {deadline} cannot be kept even at the floor")?,
+                    Some(job) => {
+                        write!(f, "the deadline {deadline} is given up for that of {job}, which loses less")?;
+                    }
+                }
+                write!(f, "; expected by {expected}")
             }
-            Self::Traded { trade } => {
-                let Trade { saved_ms, missing_ms, .. } = **trade;
-                write!(f, "{}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved", trade.what)
+            Self::PromiseRestored { deadline } => {
+                write!(f, "there is room: the deadline {} is kept after all", deadline.to_rfc3339())
+            }
+            Self::Traded { trade, sake_of } => {
+                let Trade { saved_ms, missing_ms, what, .. } = **trade;
+                match sake_of {
+                    Some(job) => write!(f, "{what}: for the deadline of {job}, {saved_ms} ms saved"),
+                    None if missing_ms == 0 => {
+                        write!(f, "{what}: not all deadlines fit, {saved_ms} ms saved")
+                    }
+                    None => {
+                        write!(f, "{what}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved")
+                    }
+                }
             }
             Self::OptionalGivenUp { stage, failure } => {
                 write!(f, "goes on without its optional stage {stage}: {}", failure.message)
@@ -251,6 +327,23 @@ impl fmt::Display for Decision {
             Self::Preempted { task, by, lost_ms } => {
                 write!(f, "{task} was stopped after {lost_ms} ms for the emergency {by}")
             }
+            Self::TaskStalled { task, worker, still_ms } => {
+                write!(f, "{task} has not come further on {worker} for {still_ms} ms")
+            }
+            Self::ErrorBurst { code, failures, over_ms } => {
+                write!(f, "{failures} failures '{}' within {over_ms} ms", code.as_str())
+            }
+            Self::NodeSlow { worker, speed_permille, median_permille } => {
+                let speeds = format!("{speed_permille} against a median of {median_permille}");
+                write!(f, "worker {worker} is much slower than its peers: {speeds} thousandths")
+            }
+            Self::NodeKeepsUp { worker, .. } => write!(f, "worker {worker} keeps up with its peers again"),
+            Self::QueueGrowing { permille, over_ms } => write!(
+                f,
+                "more work comes than the farm gets done: {} % more over {over_ms} ms",
+                permille.div_ceil(10)
+            ),
+            Self::QueueSettled => f.write_str("the queue does not grow any more"),
             Self::TradeUndone { trade } => write!(f, "taken back, there is time: {}", trade.what),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::job::{JobState, TaskState};
 use rushes_shared::task::Progress;
-use rushes_shared::units::WallMs;
+use rushes_shared::units::{MonoMs, WallMs};
 
 use super::Job;
 use crate::explain::Because;
@@ -31,6 +31,8 @@ pub struct LiveTask {
     pub started: bool,
     /// How far it has come.
     pub progress: Progress,
+    /// When it last came further, by the monotonic clock; `None` before its first word.
+    pub moved_at: Option<MonoMs>,
 }
 
 /// A job with what is known of it only in memory: what `show` and `list` answer from.

@@ -66,6 +66,8 @@ pub struct Node {
     pub history: History,
     /// What is known of its speed, in thousandths; 1000 is what predictions are made for.
     pub speed_permille: u32,
+    /// Whether it is much slower than its peers.
+    pub slow: bool,
     /// The signature that its free cores are kept for, and since when they should be free.
     pub reserved: Option<(SigIx, MonoMs)>,
     /// What it holds.
@@ -97,6 +99,7 @@ impl Node {
             health: Health::Good,
             history: History::default(),
             speed_permille: 1_000,
+            slow: false,
             reserved: None,
             holdings: BTreeMap::new(),
             cpu_used: 0,

@@ -85,7 +85,23 @@ pub struct Booking {
     pub load: Load,
 }
 
+/// Work of a promise, and by when it has to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Due {
+    /// By when.
+    pub deadline: WallMs,
+    /// How much.
+    pub load: Load,
+}
+
 const WINDOW_MS: u64 = 30_000;
+/// Windows of a span, about an hour: where a whole span has time to spare its windows are not looked at.
+const SPAN: u64 = 128;
+const SPAN_MS: u64 = SPAN * WINDOW_MS;
+/// Time to spare from which on a span is not looked into, in milliseconds.
+const PLENTY_MS: u64 = 60_000;
+/// Up to so many different deadlines each is looked at by itself, so that a small farm fills its time to the millisecond.
+const FEW_DEADLINES: usize = 64;
 
 /// How much time promises have together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,6 +117,8 @@ pub struct Tightness {
 pub struct Ledger {
     classes: [Load; 4],
     windows: BTreeMap<u64, Load>,
+    /// Sums over spans of windows.
+    spans: BTreeMap<u64, Load>,
     deadlines: BTreeMap<WallMs, Load>,
     /// Wall times of tasks of stages that are not complete, and how many stages have each.
     walls: BTreeMap<u64, u32>,
@@ -112,10 +130,9 @@ impl Ledger {
         let class = &mut self.classes[booking.class as usize];
         *class = class.plus(booking.load);
         if let Some(deadline) = booking.deadline.filter(|_| booking.load != Load::default()) {
-            let window = self.windows.entry(deadline.0 / WINDOW_MS).or_default();
-            *window = window.plus(booking.load);
-            let due = self.deadlines.entry(deadline).or_default();
-            *due = due.plus(booking.load);
+            add(&mut self.spans, deadline.0 / SPAN_MS, booking.load);
+            add(&mut self.windows, deadline.0 / WINDOW_MS, booking.load);
+            add(&mut self.deadlines, deadline, booking.load);
         }
     }
 
@@ -124,20 +141,16 @@ impl Ledger {
         let class = &mut self.classes[booking.class as usize];
         *class = class.minus(booking.load);
         if let Some(deadline) = booking.deadline {
-            let at = deadline.0 / WINDOW_MS;
-            if let Some(window) = self.windows.get_mut(&at) {
-                *window = window.minus(booking.load);
-                if *window == Load::default() {
-                    self.windows.remove(&at);
-                }
-            }
-            if let Some(due) = self.deadlines.get_mut(&deadline) {
-                *due = due.minus(booking.load);
-                if *due == Load::default() {
-                    self.deadlines.remove(&deadline);
-                }
-            }
+            take(&mut self.spans, deadline.0 / SPAN_MS, booking.load);
+            take(&mut self.windows, deadline.0 / WINDOW_MS, booking.load);
+            take(&mut self.deadlines, deadline, booking.load);
         }
+    }
+
+    /// Everything.
+    #[must_use]
+    pub fn all(&self) -> Load {
+        self.ahead_of(Class::Bulk)
     }
 
     /// What stands ahead of a new job of a class: everything of higher classes and of its own.
@@ -156,7 +169,9 @@ impl Ledger {
     #[must_use]
     pub fn due_by(&self, deadline: WallMs) -> Load {
         let own = deadline.0 / WINDOW_MS;
-        let before = self.windows.range(..own).map(|(_, load)| *load);
+        let span = deadline.0 / SPAN_MS;
+        let before = self.spans.range(..span).chain(self.windows.range(span * SPAN..own));
+        let before = before.map(|(_, load)| *load);
         let within = self.deadlines.range(WallMs(own * WINDOW_MS)..=deadline).map(|(_, load)| *load);
         before.chain(within).fold(Load::default(), Load::plus)
     }
@@ -182,56 +197,163 @@ impl Ledger {
     pub fn tightness(&self, now: WallMs, running: Load, power: Power, blocked_ms: u64) -> Tightness {
         let mut tight = Tightness { until: WallMs(0), holds_ms: u64::MAX };
         let mut sum = self.emergencies().plus(running);
-        for (window, load) in &self.windows {
-            sum = sum.plus(*load);
+        let spare = |sum: Load, begin: u64| {
             let taken = power.time_for(sum).unwrap_or(u64::MAX / 2).saturating_add(blocked_ms);
-            match (window * WINDOW_MS).checked_sub(now.0.saturating_add(taken)) {
-                Some(spare) => tight.holds_ms = tight.holds_ms.min(spare),
-                None => tight.until = WallMs((window + 1) * WINDOW_MS),
+            begin.checked_sub(now.0.saturating_add(taken))
+        };
+        for (span, load) in &self.spans {
+            let all = sum.plus(*load);
+            if let Some(spare) = spare(all, span * SPAN_MS).filter(|ms| *ms >= PLENTY_MS) {
+                tight.holds_ms = tight.holds_ms.min(spare);
+                sum = all;
+                continue;
+            }
+            for (window, load) in self.windows.range(span * SPAN..(span + 1) * SPAN) {
+                sum = sum.plus(*load);
+                match spare(sum, window * WINDOW_MS) {
+                    Some(spare) => tight.holds_ms = tight.holds_ms.min(spare),
+                    None => tight.until = WallMs((window + 1) * WINDOW_MS),
+                }
             }
         }
         tight
     }
 
     /// Whether, with `more` due at `deadline`, every promise that is due then or later can still be kept by a farm of
-    /// this power which does the earliest deadline first (the demand-bound test of Baruah, Rosier, Howell 1990, on
-    /// windows).
+    /// this power which does the earliest deadline first (the demand-bound test of Baruah, Rosier, Howell 1990; on
+    /// windows where there are many deadlines).
     #[must_use]
-    pub fn can_take(&self, now: WallMs, deadline: WallMs, more: Load, power: Power) -> bool {
+    pub fn can_take(&self, now: WallMs, deadline: WallMs, more: Load, power: Power, without: &[Due]) -> bool {
         let sum = self.due_by(deadline).plus(self.emergencies());
-        self.fit(now, deadline, sum, more, power)
+        self.fit(now, Due { deadline, load: more }, sum, power, without)
     }
 
     /// The same for a promise that is booked already, while `running` goes on.
     #[must_use]
-    pub fn can_keep(
-        &self,
-        now: WallMs,
-        deadline: WallMs,
-        own: &Booking,
-        running: Load,
-        power: Power,
-    ) -> bool {
-        let sum = self.due_by(deadline).minus(own.load).plus(self.emergencies()).plus(running);
-        self.fit(now, deadline, sum, own.load, power)
+    pub fn can_keep(&self, now: WallMs, own: Due, running: Load, power: Power, without: &[Due]) -> bool {
+        let sum = self.due_by(own.deadline).minus(own.load).plus(self.emergencies()).plus(running);
+        self.fit(now, own, sum, power, without)
     }
 
-    /// Whether `sum` and `own` can be done by the deadline, and what is due later after them.
-    fn fit(&self, now: WallMs, deadline: WallMs, mut sum: Load, own: Load, power: Power) -> bool {
+    /// Whether `sum` and `own` can be done by the deadline, and what is due later after them, if all of `without` were
+    /// not promised.
+    fn fit(&self, now: WallMs, own: Due, mut sum: Load, power: Power, without: &[Due]) -> bool {
         let fits =
             |sum: Load, end: u64| power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= end);
-        if !fits(sum.plus(own), deadline.0) {
+        let gone = |end: u64| {
+            let gone = without.iter().filter(|due| due.deadline.0 <= end);
+            gone.fold(Load::default(), |sum, due| sum.plus(due.load))
+        };
+        let (load, deadline) = (own.load, own.deadline);
+        if !fits(sum.minus(gone(deadline.0)).plus(load), deadline.0) {
             return false;
         }
-        let at = deadline.0 / WINDOW_MS;
-        let rest = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
-        let rest = rest.take_while(|(due, _)| due.0 / WINDOW_MS == at).map(|(_, load)| *load);
-        sum = rest.fold(sum, Load::plus);
-        self.windows.range(at + 1..).all(|(window, load)| {
-            sum = sum.plus(*load);
-            let end = (window + 1) * WINDOW_MS;
-            // What would be late without this job is not its fault.
-            fits(sum.plus(own), end) || !fits(sum, end)
+        // What would be late without this job is not its fault.
+        let bears = |sum: &mut Load, (end, more): (u64, Load)| {
+            *sum = sum.plus(more);
+            fits(sum.minus(gone(end)).plus(load), end) || !fits(*sum, end)
+        };
+        let mut later = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
+        if self.deadlines.len() <= FEW_DEADLINES {
+            return later.all(|(due, load)| bears(&mut sum, (due.0, *load)));
+        }
+        let (window, span) = (deadline.0 / WINDOW_MS, deadline.0 / SPAN_MS);
+        let rest = later.take_while(|(due, _)| due.0 / WINDOW_MS == window).map(|(_, load)| *load);
+        let rest = (u64::MAX, rest.fold(Load::default(), Load::plus));
+        let own_span = self.windows.range(window + 1..(span + 1) * SPAN).map(window_end);
+        if !std::iter::once(rest).chain(own_span).all(|item| bears(&mut sum, item)) {
+            return false;
+        }
+        self.spans.range(span + 1..).all(|(span, more)| {
+            let (all, begin) = (sum.plus(*more), span * SPAN_MS);
+            if fits(all.minus(gone(begin)).plus(load), begin) {
+                sum = all;
+                return true;
+            }
+            let mut windows = self.windows.range(span * SPAN..(span + 1) * SPAN).map(window_end);
+            windows.all(|item| bears(&mut sum, item))
         })
+    }
+}
+
+fn window_end((window, load): (&u64, &Load)) -> (u64, Load) {
+    ((window + 1) * WINDOW_MS, *load)
+}
+
+fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, Load>, at: K, load: Load) {
+    let sum = sums.entry(at).or_default();
+    *sum = sum.plus(load);
+}
+
+fn take<K: Ord + Copy>(sums: &mut BTreeMap<K, Load>, at: K, load: Load) {
+    if let Some(sum) = sums.get_mut(&at) {
+        *sum = sum.minus(load);
+        if *sum == Load::default() {
+            sums.remove(&at);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::splitmix::splitmix;
+
+    /// Over many random books: what spans and windows say is what a look at every deadline says, rounded to windows.
+    #[test]
+    fn summed_up_it_says_what_every_deadline_says() {
+        let power = Power { cores: 4_000, light: 1_000 };
+        for seed in 0..40_u64 {
+            let chance = |n: u64, below: u64| splitmix(seed << 32 | n) % below;
+            let mut ledger = Ledger::default();
+            let mut dues: Vec<Due> = (0..300)
+                .map(|n| Due {
+                    deadline: WallMs(1_000 + chance(n, 20_000_000)),
+                    load: Load { cores_ms: chance(n + 1_000, 400_000), light_ms: 0 },
+                })
+                .collect();
+            let booking =
+                |due: &Due| Booking { class: Class::Standard, deadline: Some(due.deadline), load: due.load };
+            dues.iter().for_each(|due| ledger.book(&booking(due)));
+            dues.drain(..50).for_each(|due| ledger.unbook(&booking(&due)));
+            for n in 0..60 {
+                let own = Due {
+                    deadline: WallMs(1_000 + chance(n + 5_000, 20_000_000)),
+                    load: Load { cores_ms: chance(n + 6_000, 900_000), light_ms: 0 },
+                };
+                let by = |end: u64| {
+                    let due = dues.iter().filter(|d| d.deadline.0 <= end);
+                    due.fold(Load::default(), |sum, d| sum.plus(d.load))
+                };
+                assert_eq!(ledger.due_by(own.deadline), by(own.deadline.0));
+                let fits = |load: Load, end: u64| power.time_for(load).is_some_and(|ms| ms <= end);
+                let end_of = |d: &Due| (d.deadline.0 / WINDOW_MS + 1) * WINDOW_MS;
+                let later = dues
+                    .iter()
+                    .map(end_of)
+                    .filter(|end| *end > own.deadline.0 / WINDOW_MS * WINDOW_MS + WINDOW_MS);
+                let naive = fits(by(own.deadline.0).plus(own.load), own.deadline.0)
+                    && later.into_iter().all(|end| {
+                        let sum = by(end - 1);
+                        fits(sum.plus(own.load), end) || !fits(sum, end)
+                    });
+                assert_eq!(
+                    ledger.can_take(WallMs(0), own.deadline, own.load, power, &[]),
+                    naive,
+                    "seed {seed}"
+                );
+            }
+            let tight = ledger.tightness(WallMs(0), Load::default(), power, 0);
+            let until = dues.iter().map(|d| d.deadline.0 / WINDOW_MS).filter(|window| {
+                let due = dues.iter().filter(|d| d.deadline.0 / WINDOW_MS <= *window);
+                let sum = due.fold(Load::default(), |sum, d| sum.plus(d.load));
+                power.time_for(sum).is_none_or(|ms| ms > window * WINDOW_MS)
+            });
+            assert_eq!(
+                tight.until.0,
+                until.max().map_or(0, |window| (window + 1) * WINDOW_MS),
+                "seed {seed}"
+            );
+        }
     }
 }

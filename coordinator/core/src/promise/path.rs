@@ -2,7 +2,7 @@
 
 use super::ledger::{Load, Power};
 use super::predict::Predictor;
-use crate::job::Stage;
+use crate::job::{Prediction, Stage};
 
 /// What is left of a stage.
 #[derive(Debug, Clone, Copy)]
@@ -68,7 +68,13 @@ fn at_once(stage: &Stage, power: Power, speed_permille: u32) -> u64 {
 /// What one task of a stage takes of the farm.
 #[must_use]
 pub fn load_of(stage: &Stage) -> Load {
-    let wall = stage.prediction.wall_ms;
+    load_with(stage, stage.prediction)
+}
+
+/// What one task of a stage would take of the farm by another prediction.
+#[must_use]
+pub fn load_with(stage: &Stage, prediction: Prediction) -> Load {
+    let wall = prediction.wall_ms;
     if stage.slot.is_light() {
         Load { cores_ms: 0, light_ms: wall }
     } else {
@@ -82,7 +88,7 @@ mod tests {
     use rushes_shared::units::{Bytes, Millicores};
 
     use super::*;
-    use crate::job::{Prediction, Step};
+    use crate::job::Step;
 
     fn stage(wall_ms: u64, after: Vec<u32>) -> Stage {
         Stage {

@@ -130,6 +130,41 @@ fn a_node_that_fails_what_others_can_do_gets_nothing_until_a_probe_succeeds() {
 }
 
 #[test]
+fn a_quarantine_outlives_a_restart_of_the_coordinator_and_of_the_worker() {
+    let scene = check(
+        |s| {
+            a_fails(s);
+            s.wait(20_000);
+            s.crash();
+            s.start();
+            s.connect('a');
+            s.connect('b');
+            s.restart('a');
+            s.wait(15_000);
+            s.connect('a');
+            s.submit(tasks(2, 1_000));
+            assert!(!s.runs('a', "6.0") && !s.runs('a', "6.1"), "its minute is not over");
+            s.cancel(6);
+        },
+        |s| {
+            s.wait(26_000);
+            s.submit(tasks(1, 1_000));
+            assert_eq!(s.runner("7.0"), 'a', "now it may show itself");
+            s.done('a', "7.0");
+            s.crash();
+            s.start();
+            s.connect('a');
+            s.connect('b');
+            s.submit(tasks(2, 1_000));
+            assert_ne!(s.runner("8.0"), s.runner("8.1"), "it has shown that it works");
+            s.world.trace.clear();
+        },
+        &[],
+    );
+    assert!(scene.world.engine().state().quarantined.is_empty());
+}
+
+#[test]
 fn where_everybody_fails_nobody_is_quarantined() {
     let scene = check(
         |s| {

@@ -3,12 +3,15 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod anomalies;
 mod attempts;
+mod conflicts;
 mod crashes;
 mod deadlines;
 mod explain;
 mod health;
 mod intake;
+mod ladder;
 mod order;
 mod outputs;
 mod prefetch;

@@ -1,10 +1,13 @@
 //! Where jobs stand, as JSON.
 
+use rushes_core::anomaly::Anomaly;
 use rushes_core::explain::{Bottleneck, Explanation, Running, StageWait};
 use rushes_core::promise::Forecast;
 use rushes_core::promise::trade::Trade;
 use rushes_shared::units::WallMs;
-use rushes_shared::view::{BottleneckView, ExplainView, ForecastView, PlacedView, TradeView, WaitView};
+use rushes_shared::view::{
+    AnomalyView, BottleneckView, ExplainView, ForecastView, PlacedView, TradeView, WaitView,
+};
 
 pub(in crate::api) fn forecast(forecast: Forecast) -> ForecastView {
     ForecastView {
@@ -34,6 +37,10 @@ pub(super) fn bottleneck(found: &Bottleneck) -> BottleneckView {
     }
 }
 
+pub(super) fn anomaly(found: &Anomaly) -> AnomalyView {
+    AnomalyView { name: found.name().to_owned(), detail: found.to_string() }
+}
+
 pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
     ExplainView {
         id: it.job,
@@ -44,6 +51,7 @@ pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
         ahead: it.ahead,
         forecast: forecast(it.forecast),
         late_since: it.late_since.map(WallMs::to_rfc3339),
+        yields_to: it.yields_to,
         waits: it.waits.iter().map(wait).collect(),
         running: it.running.iter().map(placed).collect(),
         trades: it.trades.iter().map(trade).collect(),

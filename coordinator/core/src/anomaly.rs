@@ -1,0 +1,197 @@
+//! What is out of the ordinary on a farm: tasks that stand still, failures that pile up, nodes that are slower than their
+//! peers, a queue that outgrows the farm. Pure windows over what the engine sees; it decides what follows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+
+use rushes_shared::failure::FailureCode;
+use rushes_shared::id::WorkerId;
+use rushes_shared::units::MonoMs;
+
+/// Something out of the ordinary that lasts, for `status`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anomaly {
+    /// Running tasks have stopped coming further.
+    TasksStalled {
+        /// How many.
+        tasks: u32,
+    },
+    /// Failures of one kind pile up.
+    ErrorBurst {
+        /// Which kind.
+        code: FailureCode,
+        /// How many there were within the window.
+        failures: u32,
+    },
+    /// A node is much slower than its peers.
+    NodeSlow {
+        /// Which.
+        worker: WorkerId,
+        /// What is known of its speed, in thousandths.
+        speed_permille: u32,
+        /// The median over the connected nodes, in thousandths.
+        median_permille: u32,
+    },
+    /// More work comes than the farm gets done.
+    QueueGrowing {
+        /// By how much, in thousandths of what the farm gets done.
+        permille: u32,
+    },
+}
+
+impl Anomaly {
+    /// Every name.
+    pub const NAMES: [&str; 4] = ["tasks_stalled", "error_burst", "node_slow", "queue_growing"];
+
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TasksStalled { .. } => "tasks_stalled",
+            Self::ErrorBurst { .. } => "error_burst",
+            Self::NodeSlow { .. } => "node_slow",
+            Self::QueueGrowing { .. } => "queue_growing",
+        }
+    }
+}
+
+impl fmt::Display for Anomaly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TasksStalled { tasks: 1 } => f.write_str("a running task has stopped coming further"),
+            Self::TasksStalled { tasks } => write!(f, "{tasks} running tasks have stopped coming further"),
+            Self::ErrorBurst { code, failures } => {
+                write!(f, "{failures} failures '{}' lately", code.as_str())
+            }
+            Self::NodeSlow { worker, speed_permille, median_permille } => {
+                let percent = u64::from(*speed_permille) * 100 / u64::from((*median_permille).max(1));
+                write!(f, "{worker} has {percent} % of the usual speed")
+            }
+            Self::QueueGrowing { permille } => {
+                write!(f, "{} % more work comes than the farm gets done", permille.div_ceil(10))
+            }
+        }
+    }
+}
+
+/// Failures of each kind within a window.
+#[derive(Debug, Default)]
+pub struct Bursts {
+    kinds: BTreeMap<FailureCode, Burst>,
+}
+
+#[derive(Debug, Default)]
+struct Burst {
+    /// The latest failures, oldest first; no more than make a burst.
+    latest: VecDeque<MonoMs>,
+    lasts: bool,
+}
+
+impl Bursts {
+    /// Takes in a failure. Whether a burst begins with it, of `most` failures within `window_ms`.
+    pub fn note(&mut self, now: MonoMs, code: FailureCode, most: usize, window_ms: u64) -> bool {
+        let burst = self.kinds.entry(code).or_default();
+        burst.latest.push_back(now);
+        while burst.latest.len() > most.max(1) {
+            burst.latest.pop_front();
+        }
+        let is_burst = burst.latest.len() >= most.max(1)
+            && burst.latest.front().is_some_and(|at| now.since(*at) <= window_ms);
+        is_burst && !std::mem::replace(&mut burst.lasts, true)
+    }
+
+    /// Forgets what is older than the window; a burst ends when fewer than half as many failures are left.
+    pub fn pass(&mut self, now: MonoMs, most: usize, window_ms: u64) {
+        self.kinds.retain(|_, burst| {
+            while burst.latest.front().is_some_and(|at| now.since(*at) > window_ms) {
+                burst.latest.pop_front();
+            }
+            burst.lasts &= burst.latest.len() * 2 >= most;
+            !burst.latest.is_empty()
+        });
+    }
+
+    /// Bursts that last.
+    pub fn lasting(&self) -> impl Iterator<Item = Anomaly> + '_ {
+        self.kinds.iter().filter(|(_, burst)| burst.lasts).map(|(code, burst)| Anomaly::ErrorBurst {
+            code: *code,
+            failures: u32::try_from(burst.latest.len()).unwrap_or(u32::MAX),
+        })
+    }
+}
+
+/// How the time that the farm needs for all that waits has grown over a window.
+#[derive(Debug, Default)]
+pub struct Growth {
+    samples: VecDeque<(MonoMs, u64)>,
+    /// By how much it grows, in thousandths of the time that passes, while it does.
+    pub growing: Option<u32>,
+}
+
+impl Growth {
+    /// Most samples that are kept of a window.
+    const MOST: usize = 1_000;
+
+    /// Takes in how long the farm needs for all that waits. `Some` when that begins to grow by `permille` of the time
+    /// that passes, or stops: it has to have grown over the whole window and over its second half, so that one large batch is none.
+    pub fn note(&mut self, now: MonoMs, backlog_ms: u64, window_ms: u64, permille: u32) -> Option<bool> {
+        self.samples.push_back((now, backlog_ms));
+        while self.samples.len() > Self::MOST
+            || self.samples.get(1).is_some_and(|(at, _)| now.since(*at) >= window_ms)
+        {
+            self.samples.pop_front();
+        }
+        let since = |at: usize| {
+            let (then, before) = self.samples.get(at)?;
+            let grown = u128::from(backlog_ms.saturating_sub(*before)) * 1_000;
+            u32::try_from(grown / u128::from(now.since(*then).max(1))).ok()
+        };
+        let covers = self.samples.front().is_some_and(|(at, _)| now.since(*at) >= window_ms);
+        let by = since(0)?.min(since(self.samples.len() / 2)?);
+        let was = self.growing.is_some();
+        self.growing = if covers && by >= permille.max(1) { Some(by) } else { None };
+        (was != self.growing.is_some()).then_some(!was)
+    }
+
+    /// Begins anew.
+    pub fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_begins_once_and_ends_when_it_is_quiet() {
+        let mut bursts = Bursts::default();
+        let code = FailureCode::TransferFailed;
+        let begins: Vec<bool> = (0..5).map(|n| bursts.note(MonoMs(n * 100), code, 3, 1_000)).collect();
+        assert_eq!(begins, [false, false, true, false, false]);
+        assert_eq!(bursts.lasting().collect::<Vec<_>>(), [Anomaly::ErrorBurst { code, failures: 3 }]);
+        bursts.pass(MonoMs(1_200), 3, 1_000);
+        assert_eq!(bursts.lasting().count(), 1);
+        bursts.pass(MonoMs(2_000), 3, 1_000);
+        assert_eq!(bursts.lasting().count(), 0);
+        for n in 0..10 {
+            assert!(!bursts.note(MonoMs(10_000 + n * 600), code, 3, 1_000), "too seldom for a burst");
+        }
+    }
+
+    #[test]
+    fn growth_is_what_lasts_and_not_one_batch() {
+        let growth = |backlog: &dyn Fn(u64) -> u64| {
+            let mut growth = Growth::default();
+            (0..40_u64).filter_map(|n| growth.note(MonoMs(n * 10), backlog(n), 100, 50)).collect::<Vec<_>>()
+        };
+        assert_eq!(growth(&|n| n * 2), [true], "a fifth more comes than is done");
+        assert_eq!(growth(&|n| if n < 20 { n * 2 } else { 80 - n * 2 }), [true, false]);
+        assert_eq!(
+            growth(&|n| if n < 3 { 0 } else { 5_000 - n * 10 }),
+            [false; 0],
+            "one batch that is worked off"
+        );
+        assert_eq!(growth(&|_| 70), [false; 0]);
+    }
+}

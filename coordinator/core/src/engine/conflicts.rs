@@ -1,0 +1,245 @@
+//! Settles conflicts between promises that cannot all be kept: the one is declared late whose loss costs the least value
+//! for the time that it frees (Moore 1968, with values), not whoever came last. It gets its promise back when room appears.
+//!
+//! **Invariant:** a promise yields to another only where less value is lost, or as much and more time is won; a job of a
+//! higher class never yields to one of a lower.
+
+use std::collections::BTreeSet;
+use std::ops::Bound;
+
+use rushes_shared::id::JobId;
+use rushes_shared::job::Class;
+use rushes_shared::units::{MonoMs, Now, WallMs};
+
+use super::promises::spare;
+use super::{Engine, Timer, Turn};
+use crate::event::Decision;
+use crate::job::Job;
+use crate::policy::Admission;
+use crate::promise::ledger::{Due, Load, Power};
+use crate::record::Record;
+
+/// Promises that are looked at to settle one conflict.
+const MOST_LOOKS: usize = 64;
+/// Late jobs that are looked at in one turn.
+const MOST_LATE: usize = 8;
+/// Late jobs are not looked at more often than this, in milliseconds.
+const SHORTEST_LOOK_MS: u64 = 50;
+
+/// What a promise is worth beside others: the lowest yields first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Worth {
+    is_late: bool,
+    class: Class,
+    /// Value for each millisecond of the farm's time that it takes, times 2^32.
+    price: u64,
+}
+
+/// Promises by what they are worth.
+#[derive(Debug, Default)]
+pub(super) struct Conflicts {
+    by_worth: BTreeSet<(Worth, JobId)>,
+    /// Those that have a floor below what they get.
+    givers: BTreeSet<(Worth, JobId)>,
+    /// Where the last look at late jobs ended.
+    looked_to: Option<(Worth, JobId)>,
+    /// When it was,
+    looked_at: Option<MonoMs>,
+    /// and when the next one is due at the latest.
+    looks_at: Option<MonoMs>,
+    /// Whether there may be room for them since.
+    has_room: bool,
+}
+
+/// Where late jobs begin.
+const FIRST_LATE: (Worth, JobId) = (Worth { is_late: true, class: Class::Bulk, price: 0 }, JobId(0));
+
+impl Conflicts {
+    pub(super) fn leave(&mut self, worth: Option<Worth>, id: JobId) {
+        if let Some(worth) = worth {
+            self.by_worth.remove(&(worth, id));
+            self.givers.remove(&(worth, id));
+        }
+    }
+
+    /// Jobs with promises that may give quality up, the cheapest first.
+    pub(super) fn givers(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.givers.iter().map(|(_, id)| *id)
+    }
+}
+
+/// The value of a promise: one more than its priority, so that no job is worth nothing.
+pub(super) fn value(priority: u8) -> u64 {
+    u64::from(priority) + 1
+}
+
+/// The time that work takes of the kind of slot that it takes most of.
+pub(super) fn time(load: Load) -> u64 {
+    load.cores_ms.max(load.light_ms)
+}
+
+fn price(priority: u8, load: Load) -> u64 {
+    (value(priority) << 32) / time(load).max(1)
+}
+
+impl Engine {
+    /// Brings a job to its place among the promises that may yield, or among those that wait to be given again.
+    pub(super) fn rank(&mut self, now: Now, id: JobId) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
+        let is_late = job.late_since.is_some();
+        let ranks = job.spec.deadline.is_some_and(|due| due > now.wall) && !job.spec.paused;
+        let worth = (ranks && (is_late || run.is_judged)).then(|| Worth {
+            is_late,
+            class: job.spec.class,
+            price: price(run.priority, run.booked.load),
+        });
+        let before = run.rare().worth;
+        if before != worth {
+            run.rare_mut().worth = worth;
+        }
+        self.conflicts.leave(before, id);
+        self.conflicts.by_worth.extend(worth.map(|worth| (worth, id)));
+        self.conflicts.givers.extend(worth.filter(|_| Self::may_give(job)).map(|worth| (worth, id)));
+        if is_late && ranks {
+            self.wake_for_late(now);
+        }
+    }
+
+    /// Has others declared late that are worth less than this job, if it can be kept then.
+    pub(super) fn others_yield(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
+        let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+        let worth = (job.spec.class, run.priority);
+        let fits = |without: &[Due]| self.fits_beside(turn.now, run, deadline, without);
+        let Some(yielding) = self.cheapest_to_yield(id, worth, run.booked.load, fits) else { return false };
+        for (other, due) in yielding {
+            self.give_up(turn, other, due.deadline, Some(id));
+        }
+        true
+    }
+
+    /// Whether others would yield to a new job, so that it can be taken. A promise that was given where others are
+    /// refused is kept.
+    pub(super) fn could_yield(&self, job: &Job, load: Load, can_take: impl Fn(&[Due]) -> bool) -> bool {
+        let priority = self.policy.order.value.priority_of(&job.spec).value();
+        self.policy.promise.admission == Admission::Advise
+            && self.cheapest_to_yield(job.id, (job.spec.class, priority), load, can_take).is_some()
+    }
+
+    /// The promises that have to yield so that a job fits, if their loss costs less than the job's own.
+    fn cheapest_to_yield(
+        &self,
+        id: JobId,
+        (class, priority): (Class, u8),
+        load: Load,
+        fits: impl Fn(&[Due]) -> bool,
+    ) -> Option<Vec<(JobId, Due)>> {
+        let own = Worth { is_late: false, class, price: price(priority, load) };
+        let cheaper = self.conflicts.by_worth.range(..=(own, JobId(u128::MAX)));
+        let cheaper = cheaper.filter(|(_, other)| *other != id).take(MOST_LOOKS);
+        let mut yielding: Vec<(JobId, Due)> = Vec::new();
+        let dues = |yielding: &[(JobId, Due)]| yielding.iter().map(|(_, due)| *due).collect::<Vec<_>>();
+        let mut enough = false;
+        for (_, other) in cheaper {
+            let Some(due) = self.due_of(*other) else { continue };
+            yielding.push((*other, due));
+            enough = fits(&dues(&yielding));
+            if enough {
+                break;
+            }
+        }
+        // Those whose loss does not help are kept, the dearest first.
+        for at in (0..yielding.len()).rev() {
+            let spared = yielding.remove(at);
+            if !fits(&dues(&yielding)) {
+                yielding.insert(at, spared);
+            }
+        }
+        let same = yielding.iter().filter(|(other, _)| self.state.jobs[other].spec.class == class);
+        let lost: u64 = same.map(|(other, _)| value(self.runs[other].priority)).sum();
+        let freed = yielding.iter().fold(Load::default(), |sum, (_, due)| sum.plus(due.load));
+        let is_worth_it = lost < value(priority) || (lost == value(priority) && time(freed) > time(load));
+        (enough && is_worth_it).then_some(yielding)
+    }
+
+    /// What a promise has booked that may yield.
+    fn due_of(&self, id: JobId) -> Option<Due> {
+        let booked = self.runs.get(&id)?.booked;
+        let deadline = booked.deadline.filter(|_| booked.load != Load::default())?;
+        Some(Due { deadline, load: booked.load })
+    }
+
+    /// Looks at late jobs before anything else is started, if there may be room: the dearest first, on from where the
+    /// last look ended.
+    pub(super) fn look_at_late(&mut self, turn: &mut Turn) {
+        let now = turn.now.mono;
+        let conflicts = &mut self.conflicts;
+        if !conflicts.has_room || conflicts.looked_at.is_some_and(|at| now.since(at) < SHORTEST_LOOK_MS) {
+            return;
+        }
+        (conflicts.has_room, conflicts.looked_at) = (false, Some(now));
+        let end = conflicts.looked_to.take().map_or(Bound::Unbounded, Bound::Excluded);
+        let late: Vec<(Worth, JobId)> = conflicts
+            .by_worth
+            .range((Bound::Included(FIRST_LATE), end))
+            .rev()
+            .take(MOST_LATE)
+            .copied()
+            .collect();
+        if late.len() == MOST_LATE {
+            conflicts.looked_to = late.last().copied();
+        }
+        for (worth, id) in late {
+            match self.is_late_for_good(turn, id) {
+                Some(false) => self.give_again(turn, id),
+                Some(true) => {
+                    self.conflicts.leave(Some(worth), id);
+                    self.runs.get_mut(&id).expect("a ranked job has a run").rare_mut().worth = None;
+                }
+                None => {}
+            }
+        }
+        self.wake_for_late(turn.now);
+    }
+
+    /// Whether a late job cannot be kept any more whatever is left out, or can be kept again. `None`: neither.
+    fn is_late_for_good(&self, turn: &Turn, id: JobId) -> Option<bool> {
+        let (job, run, now) = (&self.state.jobs[&id], &self.runs[&id], turn.now.wall);
+        let deadline = job.spec.deadline?;
+        let path = self.path_of(&job.stages, run, now);
+        if now.0.saturating_add(path.p50_ms) > deadline.0 {
+            return Some(true);
+        }
+        let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
+        let power = self.fleet.power().share(self.policy.promise.load_permille);
+        let load = run.booked.load.plus(self.fleet.running_left(turn.now.mono));
+        let has_time = power != Power::default() && spare(now, deadline, path.p90_ms) >= wanted;
+        (has_time && self.ledger.can_take(now, deadline, load, power, &[])).then_some(false)
+    }
+
+    fn give_again(&mut self, turn: &mut Turn, id: JobId) {
+        let deadline = self.state.jobs[&id].spec.deadline.expect("a late job has a deadline");
+        self.emit(turn, Record::PromiseRestored { job: id, at: turn.now.wall });
+        self.decided(turn, Some(id), Decision::PromiseRestored { deadline });
+        let run = self.runs.get_mut(&id).expect("a ranked job has a run");
+        run.is_judged = true;
+        run.rare_mut().yields_to = None;
+        self.rebook(id);
+        self.rank(turn.now, id);
+        self.look_at_promise(turn, id);
+    }
+
+    /// There may be room for late jobs: they are looked at in this turn or the next.
+    pub(super) fn note_room(&mut self) {
+        self.conflicts.has_room = true;
+    }
+
+    /// Looks at late jobs after a while, as long as there are any: work may take less than was predicted.
+    fn wake_for_late(&mut self, now: Now) {
+        let has_late = self.conflicts.by_worth.last().is_some_and(|(worth, _)| worth.is_late);
+        let at = now.mono.plus(self.policy.promise.look_ms.max(1));
+        if has_late && self.conflicts.looks_at.is_none_or(|before| before <= now.mono) {
+            self.conflicts.looks_at = Some(at);
+            self.wake_at(at, Timer::Late);
+        }
+    }
+}

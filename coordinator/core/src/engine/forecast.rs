@@ -1,0 +1,89 @@
+//! What is expected of a job: the answer to submits and dry runs.
+
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::job::JobSpec;
+use rushes_shared::units::{Now, WallMs};
+
+use super::Engine;
+use super::run::JobRun;
+use crate::job::{Job, Stage};
+use crate::planner;
+use crate::promise::Forecast;
+use crate::promise::ledger::{Due, Load, Power};
+use crate::promise::path::{self, Left, Path};
+
+impl Engine {
+    /// When a job should be done, and whether its deadline can be kept. Answers submits and dry runs.
+    pub(super) fn forecast(&self, job: &Job, now: Now) -> Forecast {
+        let (moment, now, mono) = (now, now.wall, now.mono);
+        let power = self.fleet.power();
+        if power == Power::default() || planner::awaits_probe(job) {
+            return Forecast::default();
+        }
+        if let Some(run) = self.runs.get(&job.id).filter(|run| run.is_judged || job.spec.deadline.is_none()) {
+            return self.forecast_live(job, run, now);
+        }
+        let Some(stages) = self.planned(job) else { return Forecast::default() };
+        let left: Vec<Left<'_>> =
+            stages.iter().map(|stage| Left { stage, open: stage.count, running_ms: None }).collect();
+        let path = path::remaining(&left, self.predictor(), power, self.fleet.usual_speed());
+        let load = stages
+            .iter()
+            .fold(Load::default(), |sum, stage| sum.plus(path::load_of(stage).times(stage.count)));
+        let spec = &job.spec;
+        let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
+        let in_turn = WallMs(now.0.saturating_add(wait).saturating_add(path.p50_ms));
+        let Some(deadline) = spec.deadline else {
+            return Forecast { expected_finish: Some(in_turn), can_keep: None };
+        };
+        let lowest = self.at_floor(spec, &stages);
+        let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
+        let power = power.share(self.policy.promise.load_permille);
+        let running = self.fleet.running_left(mono);
+        let can_take =
+            |without: &[Due]| self.ledger.can_take(now, deadline, load.plus(running), power, without);
+        let can_keep = fits
+            && (can_take(&[])
+                || self.cheapest_steps(moment, job.id, can_take).is_some()
+                || self.could_yield(job, load, can_take));
+        let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
+        let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
+        let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
+        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
+    }
+
+    /// What is expected of a live job whose promise has been judged: what was decided, and when its turn comes.
+    fn forecast_live(&self, job: &Job, run: &JobRun, now: WallMs) -> Forecast {
+        let path = self.path_of(&job.stages, run, now);
+        let spec = &job.spec;
+        let ahead = self.ledger.ahead_of(spec.class).minus(run.booked.load);
+        let in_turn = self.fleet.power().time_for(ahead).unwrap_or(u64::MAX / 2).saturating_add(path.p50_ms);
+        let in_turn = WallMs(now.0.saturating_add(in_turn));
+        let Some(deadline) = spec.deadline else {
+            return Forecast { expected_finish: Some(in_turn), can_keep: None };
+        };
+        let can_keep = job.late_since.is_none();
+        let expected = if can_keep { in_turn.min(deadline) } else { in_turn };
+        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
+    }
+
+    /// The critical path of a job that gives up all that it may.
+    fn at_floor(&self, spec: &JobSpec, stages: &[Stage]) -> Path {
+        let keeps = |stage: &Stage| !(stage.optional && spec.floor.drop_optional);
+        let left: Vec<Left<'_>> = stages
+            .iter()
+            .map(|stage| Left { stage, open: if keeps(stage) { stage.count } else { 0 }, running_ms: None })
+            .collect();
+        path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
+    }
+
+    /// What is expected of a job that was not submitted yet.
+    pub(super) fn forecast_of(&self, spec: &JobSpec, tenant: &TenantId, now: Now) -> Forecast {
+        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), spec.clone(), now.wall), now)
+    }
+
+    /// The stages of a job that was planned, or that can be planned at once.
+    fn planned(&self, job: &Job) -> Option<Vec<Stage>> {
+        if job.stages.is_empty() { planner::next_stages(job).ok() } else { Some(job.stages.clone()) }
+    }
+}

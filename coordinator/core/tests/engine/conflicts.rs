@@ -1,0 +1,187 @@
+//! Promises that cannot all be kept: whose loss costs least is late, is told why, and is kept again when there is room.
+
+use rushes_core::event::FarmNews;
+use rushes_core::policy::{Admission, Policy, PromisePolicy};
+use rushes_shared::id::JobId;
+use rushes_shared::job::{Class, JobSpec, Priority};
+use rushes_shared::task::SlotKind;
+
+use crate::support::samples::{NOW, graph, in_class, stage, with_deadline};
+use crate::support::scene::{Scene, check_with};
+
+/// Promises may fill the farm, and tasks take what was predicted.
+fn exact(admission: Admission) -> Policy {
+    let promise =
+        PromisePolicy { admission, load_permille: 1_000, p90_permille: 1_000, ..PromisePolicy::default() };
+    Policy { promise, ..Policy::default() }
+}
+
+/// One task that takes so long on one core.
+fn one(seconds: u32) -> JobSpec {
+    graph(vec![stage("hold", SlotKind::Encode, 1, seconds * 1_000, &[])])
+}
+
+fn worth(priority: u8, spec: JobSpec) -> JobSpec {
+    JobSpec { priority: Priority::new(priority).expect("at most 100"), ..spec }
+}
+
+fn due(seconds: u64, spec: JobSpec) -> JobSpec {
+    with_deadline(spec, NOW + seconds * 1_000)
+}
+
+/// One core that is busy for a while, and then these jobs, from j2 on.
+fn beside(jobs: Vec<JobSpec>) -> impl FnOnce(&mut Scene) {
+    |s| {
+        s.join_with_cores('a', 1);
+        s.submit(one(1));
+        jobs.into_iter().for_each(|job| s.submit(job));
+    }
+}
+
+fn is_late(scene: &Scene, job: u128) -> bool {
+    scene.world.engine().state().jobs[&JobId(job)].late_since.is_some()
+}
+
+fn told(scene: &Scene, job: u128) -> Vec<String> {
+    let of_job = scene.world.news.iter().filter(|n| n.job == Some(JobId(job)));
+    of_job
+        .filter_map(|n| match &n.what {
+            FarmNews::Decided(decision) => Some(decision.to_string()),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn of_equal_jobs_the_one_is_late_that_frees_the_most_time_whoever_came_first() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, one(50))]),
+        |s| s.submit(due(61, one(20))),
+        &["accepted j3"],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (true, false));
+    let now = scene.world.now;
+    let why = scene.world.engine().explain(now, JobId(2)).expect("it is live");
+    assert_eq!(why.yields_to, Some(JobId(3)));
+    assert!(
+        told(&scene, 2).iter().any(|text| text.contains("given up for that of")),
+        "{:?}",
+        told(&scene, 2)
+    );
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, one(20))]),
+        |s| s.submit(due(61, one(50))),
+        &["accepted j3"],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (false, true), "the other way round as well");
+}
+
+#[test]
+fn what_is_worth_more_is_kept_even_if_it_takes_longer() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, worth(90, one(50)))]),
+        |s| s.submit(due(61, worth(10, one(20)))),
+        &["accepted j3"],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (false, true));
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, worth(10, one(30))), due(60, worth(10, one(20)))]),
+        |s| s.submit(due(61, worth(90, one(50)))),
+        &["accepted j4"],
+    );
+    assert_eq!([2, 3, 4].map(|job| is_late(&scene, job)), [true, true, false], "two yield to one");
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, worth(40, one(30))), due(60, worth(40, one(20)))]),
+        |s| s.submit(due(61, worth(70, one(50)))),
+        &["accepted j4"],
+    );
+    assert_eq!(
+        [2, 3, 4].map(|job| is_late(&scene, job)),
+        [false, false, true],
+        "together they are worth more"
+    );
+}
+
+#[test]
+fn nobody_yields_to_a_lower_class() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, in_class(worth(0, one(50)), Class::Premium))]),
+        |s| s.submit(due(61, worth(100, one(20)))),
+        &["accepted j3"],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (false, true));
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, worth(100, one(50)))]),
+        |s| s.submit(due(61, in_class(worth(0, one(40)), Class::Premium))),
+        &["accepted j3"],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (true, false), "a higher class goes first");
+}
+
+#[test]
+fn only_those_yield_whose_loss_helps() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(500, one(55)), due(60, one(40))]),
+        |s| s.submit(due(61, one(30))),
+        &["accepted j4"],
+    );
+    assert_eq!([2, 3, 4].map(|job| is_late(&scene, job)), [false, true, false]);
+}
+
+#[test]
+fn a_late_job_is_kept_again_when_there_is_room() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(60, one(50)), due(61, one(20))]),
+        |s| {
+            assert!(is_late(s, 2));
+            s.cancel(3);
+            s.wait(100);
+        },
+        &["j3 canceled", "canceled j3"],
+    );
+    assert!(!is_late(&scene, 2));
+    assert!(told(&scene, 2).iter().any(|text| text.contains("kept after all")), "{:?}", told(&scene, 2));
+    let why = scene.world.engine().explain(scene.world.now, JobId(2)).expect("it is live");
+    assert_eq!((why.yields_to, why.forecast.can_keep), (None, Some(true)));
+}
+
+#[test]
+fn a_late_job_is_kept_again_when_another_node_comes_even_after_a_restart() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        |s| {
+            beside(vec![due(90, one(50)), due(61, one(45))])(s);
+            assert!(is_late(s, 2));
+            s.crash();
+            s.start();
+            s.connect('a');
+            assert!(is_late(s, 2));
+        },
+        |s| {
+            s.join_with_cores('b', 1);
+            s.wait(2_000);
+        },
+        &["welcome b", "start j2.0 #2-1 on b"],
+    );
+    assert!(!is_late(&scene, 2));
+}
+
+#[test]
+fn where_hopeless_deadlines_are_refused_a_promise_that_was_given_is_kept() {
+    let scene = check_with(
+        exact(Admission::Refuse),
+        beside(vec![due(60, one(50))]),
+        |s| s.submit(due(61, one(20))),
+        &["refused CannotKeep"],
+    );
+    assert!(!is_late(&scene, 2));
+}
