@@ -17,5 +17,6 @@ mod outputs;
 mod promises;
 mod queue;
 mod random;
+mod second_attempts;
 mod shares;
 mod workers;
