@@ -1,4 +1,5 @@
 # make demo     the main job on a real clip: a farm on this machine, one encode, what came out
+# make install  builds and puts the programs into PREFIX/bin (default /usr/local)
 # make test     all tests
 # make verify   what CI runs: formatting, lints, all tests; changes nothing
 # make fix      formats, applies what clippy can
@@ -13,11 +14,18 @@ OUT ?= out
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export RUSHES_COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build test verify fix bench bench-sim soak coverage audit packages test-packages
+.PHONY: demo build install test verify fix bench bench-sim soak coverage audit packages test-packages
 
 demo: packages
-	cargo build --release --bins --quiet
-	scripts/demo.sh "$(INPUT)" "$(OUT)" target/release
+	@echo "demo: building; the first time this takes some minutes"
+	@cargo build --release --bins
+	@scripts/demo.sh "$(INPUT)" "$(OUT)" target/release
+
+# Where `make install` puts the programs: PREFIX/bin.
+PREFIX ?= /usr/local
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 target/release/rushes target/release/rushes-coordinator target/release/rushes-worker "$(DESTDIR)$(PREFIX)/bin"
 
 build: packages
 	cargo build --release --bins

@@ -19,19 +19,22 @@ finish() {
     for pid in "${pids[@]}"; do
         wait "$pid" 2>/dev/null || true
     done
-    if [ "${failed:-yes}" = yes ]; then
+    if [ "${failed:-yes}" = interrupted ]; then
+        rm -rf "$state"
+    elif [ "${failed:-yes}" = yes ]; then
         echo "demo: it did not work; the logs are in $state" >&2
     else
         rm -rf "$state"
     fi
 }
 trap finish EXIT
-trap 'exit 130' INT TERM
+trap 'failed=interrupted; exit 130' INT TERM
 
 echo "demo: starting a coordinator and two workers"
 coordinator=("$bin/rushes-coordinator" --state-dir "$state/coordinator")
 "${coordinator[@]}" init >"$state/init.log"
-"${coordinator[@]}" run --set api.bind=127.0.0.1:0 --set link.bind=127.0.0.1:0 \
+# Sessions of their own: Ctrl-C is for the command in front, which cancels its job at a farm that still runs.
+setsid "${coordinator[@]}" run --set api.bind=127.0.0.1:0 --set link.bind=127.0.0.1:0 \
     --set depot.bind=127.0.0.1:0 --set depot.http_bind=127.0.0.1:0 >"$state/coordinator.log" 2>&1 &
 pids+=($!)
 for ((i = 0; i < 600; i++)); do
@@ -48,7 +51,7 @@ for n in 1 2; do
     token=$("${coordinator[@]}" token join --name "demo-$n" --quiet)
     worker=("$bin/rushes-worker" --state-dir "$state/worker-$n")
     "${worker[@]}" join "$(field link_addr)" "$token" --name "demo-$n" >"$state/worker-$n.log"
-    "${worker[@]}" run >>"$state/worker-$n.log" 2>&1 &
+    setsid "${worker[@]}" run >>"$state/worker-$n.log" 2>&1 &
     pids+=($!)
 done
 

@@ -1,12 +1,19 @@
 //! The command line.
 
+mod farm;
+mod job;
+mod value;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use rushes_shared::encode::SpeedPreset;
-use rushes_shared::job::{Class, JobState};
 use rushes_shared::request::BitRate;
+
+pub(crate) use farm::{LimitCommand, TenantArgs, TenantCommand, WorkerCommand};
+pub(crate) use job::{JobCommand, SetArgs};
+use value::{bit_rate, pair, preset};
 
 /// Encodes media on a Rushes farm: submits jobs, follows them, fetches what they make.
 #[derive(Debug, Parser)]
@@ -67,12 +74,27 @@ pub(crate) enum Command {
     /// Encodes files to MP4 (H.264, AAC) and puts the results into a directory.
     #[command(after_help = ENCODE)]
     Encode(EncodeArgs),
+    /// Brings files to the farm and prints the places to name as inputs of jobs.
+    #[command(
+        after_help = "Example:\n  rushes job submit job.toml --set input=$(rushes upload film.mov)\n\nA file that is there already is not sent again; what was sent before an interruption is not either."
+    )]
+    Upload {
+        /// The files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Submits, shows, changes, explains and cancels jobs.
     #[command(subcommand)]
     Job(JobCommand),
     /// Lists, drains, resumes and removes workers.
     #[command(subcommand)]
     Worker(WorkerCommand),
+    /// Lists tenants and sets their limits.
+    #[command(subcommand)]
+    Tenant(TenantCommand),
+    /// Lists and sets named limits, such as licences.
+    #[command(subcommand)]
+    Limit(LimitCommand),
     /// Shows the farm at a glance.
     Status,
     /// Simulates a farm with the real scheduler, in seconds instead of hours.
@@ -190,184 +212,11 @@ pub(crate) struct SimArgs {
     pub(crate) measure: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum JobCommand {
-    /// Submits a job file (TOML or JSON).
-    #[command(
-        after_help = "Examples:\n  rushes job submit job.toml\n  rushes job submit job.toml --wait --set priority=80 --set outputs.0.video.crf=20\n  echo 'kind = \"noop\"' | rushes job submit -\n\n'rushes job schema' prints what a job file may hold."
-    )]
-    Submit {
-        /// The job file; `-` reads standard input.
-        file: PathBuf,
-        /// Follows the job to its end; the exit code says how it ended.
-        #[arg(long)]
-        wait: bool,
-        /// Sets a field of the job, such as priority=80 or outputs.0.video.crf=20; may be repeated.
-        #[arg(long = "set", value_parser = pair, value_name = "FIELD=VALUE")]
-        set: Vec<(String, String)>,
-        /// Only says when the job should be done and whether its deadline can be kept; submits nothing.
-        #[arg(long, conflicts_with = "wait")]
-        dry_run: bool,
-        /// Makes a repeated submit the same submit. Default: a random key, which covers retries of this command.
-        #[arg(long, value_name = "KEY")]
-        idempotency_key: Option<String>,
-    },
-    /// Lists jobs, newest first.
-    #[command(
-        after_help = "Examples:\n  rushes job list --state failed\n  rushes job list --label project=x --limit 200 --output json"
-    )]
-    List {
-        /// Only jobs in this state: queued, running, succeeded, failed or canceled.
-        #[arg(long, value_parser = state, value_name = "STATE")]
-        state: Option<JobState>,
-        /// Only jobs with this label, KEY=VALUE; may be repeated.
-        #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
-        labels: Vec<(String, String)>,
-        /// Only jobs with this name.
-        #[arg(long)]
-        name: Option<String>,
-        /// Only jobs of this class: bulk, standard, premium or emergency.
-        #[arg(long, value_parser = class, value_name = "CLASS")]
-        class: Option<Class>,
-        /// How many.
-        #[arg(long, short = 'n', default_value_t = 20, value_name = "N")]
-        limit: usize,
-    },
-    /// Shows a job with its tasks and outputs.
-    Show {
-        /// The job's id, or `last` for the newest.
-        job: String,
-    },
-    /// Follows jobs to their ends; the exit code says how they ended.
-    Wait {
-        /// Job ids, or `last` for the newest.
-        #[arg(required = true)]
-        jobs: Vec<String>,
-        /// Gives up after this many seconds, with exit code 130; the jobs go on.
-        #[arg(long, value_name = "SECONDS")]
-        timeout: Option<u64>,
-    },
-    /// Cancels jobs.
-    Cancel {
-        /// Job ids, or `last` for the newest.
-        #[arg(required = true)]
-        jobs: Vec<String>,
-    },
-    /// Changes jobs that have not ended; the order follows at once.
-    #[command(
-        after_help = "Examples:\n  rushes job set last --priority 90\n  rushes job set JOB --class premium --deadline +2h\n  rushes job set JOB --deadline none --label show="
-    )]
-    Set(SetArgs),
-    /// Starts nothing more of jobs until they are resumed; what runs goes on.
-    Pause {
-        /// Job ids, or `last` for the newest.
-        #[arg(required = true)]
-        jobs: Vec<String>,
-    },
-    /// Lets paused jobs go on.
-    Resume {
-        /// Job ids, or `last` for the newest.
-        #[arg(required = true)]
-        jobs: Vec<String>,
-    },
-    /// Submits jobs that have ended once more, as new jobs.
-    Retry {
-        /// Job ids, or `last` for the newest.
-        #[arg(required = true)]
-        jobs: Vec<String>,
-    },
-    /// Says what a job waits for, its place, when it should be done, and why it runs where it does.
-    Explain {
-        /// The job's id, or `last` for the newest.
-        job: String,
-    },
-    /// Prints news as it happens, of one job or of all.
-    #[command(
-        after_help = "Examples:\n  rushes job events last\n  rushes job events --output json | jq -r .type"
-    )]
-    Events {
-        /// The job's id, or `last` for the newest; all jobs without one.
-        job: Option<String>,
-    },
-    /// Prints the JSON Schema of a job file.
-    Schema,
-}
-
-/// `rushes job set`.
-#[derive(Debug, Args)]
-pub(crate) struct SetArgs {
-    /// Job ids, or `last` for the newest.
-    #[arg(required = true)]
-    pub(crate) jobs: Vec<String>,
-    /// Another class: bulk, standard, premium or emergency.
-    #[arg(long, value_parser = class, value_name = "CLASS")]
-    pub(crate) class: Option<Class>,
-    /// Another priority; higher is sooner.
-    #[arg(long, value_parser = clap::value_parser!(i64).range(0..=100), value_name = "N")]
-    pub(crate) priority: Option<i64>,
-    /// Another deadline: a time, a span from now such as +2h, or none.
-    #[arg(long, value_name = "WHEN", allow_hyphen_values = true)]
-    pub(crate) deadline: Option<String>,
-    /// A label to set, KEY=VALUE; KEY= removes it; may be repeated.
-    #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE")]
-    pub(crate) labels: Vec<(String, String)>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum WorkerCommand {
-    /// Lists workers.
-    List,
-    /// Gives a worker no new tasks; what runs there ends in peace.
-    Drain {
-        /// The worker's id or name.
-        worker: String,
-    },
-    /// Gives a drained worker tasks again.
-    Resume {
-        /// The worker's id or name.
-        worker: String,
-    },
-    /// Removes a worker for good: its certificate is refused from now on, and what runs there goes to others.
-    #[command(
-        after_help = "Examples:\n  rushes worker remove node-7\n  rushes worker drain node-7    to let its tasks end first\n\nNeeds a token with the role admin. The machine can come back with a new join token, as another worker."
-    )]
-    Remove {
-        /// The worker's id or name.
-        worker: String,
-    },
-}
-
 /// Whether a command line that could not be parsed asks for JSON.
 pub(crate) fn asks_for_json(line: impl Iterator<Item = std::ffi::OsString>) -> bool {
     let words: Vec<_> = line.take_while(|word| word != "--").collect();
     words.iter().any(|word| word == "--output=json")
         || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
-}
-
-fn preset(text: &str) -> Result<SpeedPreset, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
-        "use ultrafast, superfast, veryfast, faster, fast, medium, slow, slower or veryslow".to_owned()
-    })
-}
-
-fn state(text: &str) -> Result<JobState, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned()))
-        .map_err(|_| "use queued, running, succeeded, failed or canceled".to_owned())
-}
-
-fn class(text: &str) -> Result<Class, String> {
-    let found = Class::ALL.into_iter().find(|class| class.as_str() == text);
-    found.ok_or_else(|| "use bulk, standard, premium or emergency".to_owned())
-}
-
-fn bit_rate(text: &str) -> Result<BitRate, String> {
-    let rate: BitRate = text.parse()?;
-    if (16_000..=512_000).contains(&rate.0) { Ok(rate) } else { Err("should be 16k to 512k".to_owned()) }
-}
-
-fn pair(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
-    Ok((key.trim().to_owned(), value.to_owned()))
 }
 
 #[cfg(test)]

@@ -44,6 +44,8 @@ struct JobLine {
 
 #[derive(Debug)]
 struct TaskLine {
+    /// Its output, where the job has several.
+    output: Option<String>,
     label: String,
     bar: ProgressBar,
     worker: String,
@@ -92,7 +94,7 @@ impl Board {
 
     /// A transfer of known size.
     pub(crate) fn transfer(&self, verb: &str, name: &str, size: u64) -> Step {
-        let bar = self.bar("{spinner:.cyan} {msg} {bar:30.cyan/dim} {percent:>3}%  {bytes}/{total_bytes}  {binary_bytes_per_sec}");
+        let bar = self.bar("{spinner:.cyan} {msg} {bar:20.cyan/dim} {percent:>3}%  {bytes}/{total_bytes}  {binary_bytes_per_sec}");
         bar.set_length(size);
         bar.set_message(format!("{verb} {}", words::clipped(name, 40)));
         if matches!(self.form, Form::Lines) {
@@ -166,6 +168,9 @@ impl Board {
         let worker = task.worker_name.clone().unwrap_or_default();
         let progress = task.progress.clone().unwrap_or_default();
         self.task_line(id, task.id, label, worker);
+        if let Some(line) = self.jobs.get_mut(&id).and_then(|job| job.tasks.get_mut(&task.id)) {
+            line.output = task.output.clone().filter(|_| names_outputs);
+        }
         self.set_progress(id, task.id, progress);
     }
 
@@ -174,16 +179,18 @@ impl Board {
         if job.tasks.contains_key(&task) || job.tasks.len() >= MAX_BARS {
             return;
         }
-        let bar = self.bar("  {prefix:<24} {bar:24.cyan/dim} {percent:>3}%  {msg}");
+        let bar = self.bar("  {prefix:<16} {bar:16.cyan/dim} {percent:>3}%  {wide_msg}");
         if let (Form::Bars(bars), Some(job)) = (&self.form, self.jobs.get(&id)) {
             // Below its job's own line, behind the tasks that are there.
             bars.remove(&bar);
             let last = job.tasks.values().last().map_or(&job.head, |line| &line.bar);
             bars.insert_after(last, bar.clone());
         }
-        bar.set_prefix(words::clipped(&label, 24));
+        bar.set_prefix(words::clipped(&label, 16));
         if let Some(job) = self.jobs.get_mut(&id) {
-            job.tasks.insert(task, TaskLine { label, bar, worker, progress: ProgressView::default() });
+            let output = None;
+            job.tasks
+                .insert(task, TaskLine { label, output, bar, worker, progress: ProgressView::default() });
         }
     }
 
@@ -210,13 +217,13 @@ impl Board {
                 }
             }
             "task_succeeded" => {
+                let output = job.tasks.get(&task).and_then(|line| line.output.clone());
                 self.drop_task(id, task);
+                self.wait_if_idle(id);
                 if matches!(self.form, Form::Lines) && kind != TaskKind::Noop {
-                    eprintln!(
-                        "{name}: {} done in {}",
-                        kind.as_str(),
-                        words::duration(news.run_ms.unwrap_or(0))
-                    );
+                    let output = output.map(|output| format!(" of {output}")).unwrap_or_default();
+                    let took = words::duration(news.run_ms.unwrap_or(0));
+                    eprintln!("{name}: {}{output} done in {took}", kind.as_str());
                 }
             }
             "attempt_failed" => {
@@ -229,6 +236,13 @@ impl Board {
                 self.say(&format!("{name}: {} failed: {why}{next}", kind.as_str()));
             }
             _ => {}
+        }
+    }
+
+    /// Says of a job of which nothing runs that it waits.
+    fn wait_if_idle(&self, id: JobId) {
+        if let Some(job) = self.jobs.get(&id).filter(|job| job.tasks.is_empty()) {
+            job.head.set_message(format!("{}  waiting for a worker", job.name));
         }
     }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 use rushes_shared::id::JobId;
 use rushes_shared::request::AmendRequest;
 use rushes_shared::view::{
-    ExplainView, ForecastView, JobList, JobView, ProblemView, RemovedWorkerView, StatusView, SubmittedView,
-    UploadRequest, UploadView, WorkerList, WorkerView,
+    ExplainView, ForecastView, JobList, JobView, LimitList, LogsView, NamedLimitView, ProblemView,
+    RemovedWorkerView, StatusView, SubmittedView, TenantLimitsView, TenantList, UploadRequest, UploadView,
+    WorkerList, WorkerView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -75,8 +76,16 @@ impl Client {
     }
 
     fn post<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Fault> {
+        self.send("POST", path, body)
+    }
+
+    fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Fault> {
+        self.send("PUT", path, body)
+    }
+
+    fn send<T: DeserializeOwned>(&self, verb: &str, path: &str, body: &impl Serialize) -> Result<T, Fault> {
         let bytes = serde_json::to_vec(body).map_err(|e| Fault::local("cannot write the request", e))?;
-        self.answer(self.call("POST", path, &[("content-type", "application/json")], &bytes)?)
+        self.answer(self.call(verb, path, &[("content-type", "application/json")], &bytes)?)
     }
 
     /// Submits a job document. The key makes a repetition harmless, so that a lost answer is asked for again.
@@ -124,9 +133,7 @@ impl Client {
     }
 
     pub(crate) fn amend(&self, id: JobId, request: &AmendRequest) -> Result<JobView, Fault> {
-        let bytes = serde_json::to_vec(request).map_err(|e| Fault::local("cannot write the request", e))?;
-        let headers = [("content-type", "application/json")];
-        self.answer(self.call("PATCH", &format!("/v1/jobs/{id}"), &headers, &bytes)?)
+        self.send("PATCH", &format!("/v1/jobs/{id}"), request)
     }
 
     pub(crate) fn set_paused(&self, id: JobId, paused: bool) -> Result<JobView, Fault> {
@@ -140,6 +147,30 @@ impl Client {
 
     pub(crate) fn explain(&self, id: JobId) -> Result<ExplainView, Fault> {
         self.get(&format!("/v1/jobs/{id}/explain"))
+    }
+
+    pub(crate) fn logs(&self, id: JobId, query: &str) -> Result<LogsView, Fault> {
+        self.get(&format!("/v1/jobs/{id}/logs?{query}"))
+    }
+
+    pub(crate) fn tenants(&self) -> Result<TenantList, Fault> {
+        self.get("/v1/tenants")
+    }
+
+    pub(crate) fn set_tenant(
+        &self,
+        tenant: &str,
+        limits: &TenantLimitsView,
+    ) -> Result<TenantLimitsView, Fault> {
+        self.put(&format!("/v1/tenants/{}/limits", escaped(tenant)), limits)
+    }
+
+    pub(crate) fn limits(&self) -> Result<LimitList, Fault> {
+        self.get("/v1/limits")
+    }
+
+    pub(crate) fn set_limit(&self, name: &str, most: Option<u32>) -> Result<NamedLimitView, Fault> {
+        self.put(&format!("/v1/limits/{}", escaped(name)), &NamedLimitView { most })
     }
 
     pub(crate) fn workers(&self) -> Result<WorkerList, Fault> {
@@ -217,7 +248,7 @@ impl Client {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let bad = |e: &dyn std::fmt::Display| Fault::Usage(format!("cannot ask {}: {e}", self.url));
-        let result = if matches!(method, "POST" | "PATCH") {
+        let result = if matches!(method, "POST" | "PATCH" | "PUT") {
             self.api.run(request.body(body).map_err(|e| bad(&e))?)
         } else {
             self.api.run(request.body(()).map_err(|e| bad(&e))?)

@@ -2,7 +2,10 @@
 
 mod encode;
 mod job;
+mod limit;
 mod sim;
+mod tenant;
+mod upload;
 mod worker;
 
 use std::io::Write;
@@ -24,8 +27,11 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
     let Cli { farm, command } = cli;
     match command {
         Command::Encode(args) => encode::run(&farm, &args),
+        Command::Upload { files } => upload::run(&farm, &files),
         Command::Job(command) => job::run(&farm, command),
         Command::Worker(command) => worker::run(&farm, &command),
+        Command::Tenant(command) => tenant::run(&farm, &command),
+        Command::Limit(command) => limit::run(&farm, &command),
         Command::Status => status(&farm),
         Command::Sim(args) => sim::run(&farm, &args),
         Command::Completions { shell } => {

@@ -66,6 +66,16 @@ pub(crate) fn output(output: &OutputView, place: &str, job: &JobView) -> Vec<Cel
 pub(crate) const OUTPUT_HEAD: &[&str] =
     &["FILE", "SIZE", "DURATION", "BITRATE", "SPEED", "ENCODE TIME", "IN QUEUE"];
 
+/// What the checks of a job's outputs want people to know, a line each; empty where that is nothing.
+pub(crate) fn warnings(job: &JobView, colours: bool) -> String {
+    let told = job.outputs.iter().flat_map(|output| {
+        let warnings = output.check.iter().flat_map(|check| &check.warnings);
+        warnings
+            .map(move |warning| format!("{} {}: {warning}", toned("note", Tone::Busy, colours), output.name))
+    });
+    told.fold(String::new(), |text, line| text + &line + "\n")
+}
+
 /// How a job ended, with its outputs or its failure.
 pub(crate) fn end(job: &JobView, colours: bool) -> String {
     let state = toned(job.state.as_str(), tone(job.state), colours);
@@ -88,5 +98,6 @@ pub(crate) fn end(job: &JobView, colours: bool) -> String {
     if !rows.is_empty() {
         text.push_str(&table(OUTPUT_HEAD, &rows, colours));
     }
+    text.push_str(&warnings(job, colours));
     text
 }

@@ -1,6 +1,11 @@
-//! Tables and colours. Colours appear only on a terminal and never with `NO_COLOR`.
+//! Tables and colours. Colours appear only on a terminal and never with `NO_COLOR`; a table is no wider than the
+//! terminal, and whole where standard output is none.
 
 use std::io::IsTerminal;
+
+use unicode_width::UnicodeWidthStr;
+
+use crate::words;
 
 /// What colours a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,26 +65,46 @@ impl From<&str> for Cell {
     }
 }
 
-/// Rows under a head, columns as wide as they need to be.
+/// Rows under a head, columns as wide as they need to be, or as the terminal lets them.
 pub(crate) fn table(head: &[&str], rows: &[Vec<Cell>], colours: bool) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.chars().count());
+    let room = std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
+    within(head, rows, colours, room)
+}
+
+fn within(head: &[&str], rows: &[Vec<Cell>], colours: bool, room: Option<usize>) -> String {
+    let mut rows = rows.to_vec();
+    let width = |rows: &[Vec<Cell>], column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.width());
         cells.chain(std::iter::once(head[column].len())).max().unwrap_or(0)
     };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
+    let mut widths: Vec<usize> = (0..head.len()).map(|column| width(&rows, column)).collect();
+    if let Some(room) = room {
+        let over = (widths.iter().sum::<usize>() + 2 * (head.len() - 1)).saturating_sub(room);
+        // The widest column is cut; people recognise the begin of a name, and --output json has all of it.
+        let widest = (0..head.len()).max_by_key(|column| widths[*column]).unwrap_or(0);
+        let least = head[widest].len().max(8);
+        if over > 0 && widths[widest] > least {
+            widths[widest] = widths[widest].saturating_sub(over).max(least);
+            for row in &mut rows {
+                if let Some(cell) = row.get_mut(widest) {
+                    cell.0 = words::clipped(&cell.0, widths[widest]);
+                }
+            }
+        }
+    }
     let mut text = String::new();
     let mut line = |cells: Vec<(&str, Tone)>| {
         let last = cells.len() - 1;
         for (column, (cell, tone)) in cells.into_iter().enumerate() {
             text.push_str(&toned(cell, tone, colours));
             if column < last {
-                text.extend(std::iter::repeat_n(' ', widths[column] - cell.chars().count() + 2));
+                text.extend(std::iter::repeat_n(' ', widths[column].saturating_sub(cell.width()) + 2));
             }
         }
         text.push('\n');
     };
     line(head.iter().map(|name| (*name, Tone::Faint)).collect());
-    for row in rows {
+    for row in &rows {
         line(row.iter().map(|cell| (cell.0.as_str(), cell.1)).collect());
     }
     text
@@ -96,5 +121,13 @@ mod tests {
         let plain = table(&["STATE", "NAME"], &rows, false);
         assert_eq!(plain, "STATE   NAME\nok      x\nfailed  größer\n");
         assert!(table(&["STATE", "NAME"], &rows, true).contains("\x1b[32mok\x1b[0m      x"));
+    }
+
+    #[test]
+    fn a_narrow_terminal_cuts_the_widest_column_and_wide_letters_count_twice() {
+        let rows =
+            vec![vec!["名前.mp4".into(), "x".into()], vec!["a-rather-long-name.mp4".into(), "y".into()]];
+        let narrow = within(&["FILE", "STATE"], &rows, false, Some(20));
+        assert_eq!(narrow, "FILE           STATE\n名前.mp4       x\na-rather-lon…  y\n");
     }
 }

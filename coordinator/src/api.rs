@@ -49,6 +49,7 @@ use crate::farm::Farm;
 use crate::joins::Joins;
 use crate::pki::KeyVault;
 use crate::settings::ApiSettings;
+use crate::task_logs::TaskLogs;
 
 pub use admin::Archivist;
 pub use server::{Bound, ServeError, serve};
@@ -67,6 +68,8 @@ pub struct ApiParts {
     pub joins: Joins,
     /// Exports the store.
     pub archivist: Arc<dyn Archivist>,
+    /// What task processes wrote.
+    pub task_logs: TaskLogs,
     /// Signs tickets for the depot.
     pub ticket_key: Arc<TicketKey>,
     /// Base URL of the depot's HTTP side as clients reach it, without a slash at its end.

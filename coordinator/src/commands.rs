@@ -75,7 +75,7 @@ enum Command {
     /// Removes workers, whether the coordinator runs or not.
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
-    /// Copies everything that the farm keeps, its keys included, into a new directory; works while it runs.
+    /// Copies the jobs and the keys into a new directory, without the depot's files; works while the coordinator runs.
     Backup {
         /// The directory to make.
         dir: PathBuf,
@@ -182,7 +182,7 @@ impl Cli {
                 telemetry::start_logs(settings.log.format == LogFormat::Json, &settings.log.level)?;
                 depot::command::run(&settings, &layout, attached)?;
             }
-            Command::Init => init::init(&settings, &layout)?,
+            Command::Init => init::init(&settings, &layout, &self.as_arguments())?,
             Command::Token(command) => token::run(command, &settings, &layout)?,
             Command::Worker(command) => worker::run(command, &settings, &layout)?,
             Command::Backup { dir } => backup::backup(&settings, &layout, &dir)?,

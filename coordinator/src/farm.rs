@@ -12,7 +12,7 @@ use rushes_core::job::JobDoc;
 use rushes_core::promise::Forecast;
 use rushes_core::record::IdempotencyKey;
 use rushes_core::state::TenantLimits;
-use rushes_core::summary::{FarmDoc, WorkerDoc};
+use rushes_core::summary::{FarmDoc, LimitDoc, TenantDoc, WorkerDoc};
 use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, Seq, TenantId, WorkerId};
 use rushes_shared::job::{Class, JobChange, JobSpec, JobState};
@@ -182,6 +182,22 @@ impl Farm {
             Reply::LimitsSet => Ok(limits),
             other => Err(unexpected(&other)),
         }
+    }
+
+    /// The tenants with their limits and what they have.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn tenants(&self) -> Result<Vec<TenantDoc>, FarmError> {
+        self.inspect(|view| view.engine.tenants()).await
+    }
+
+    /// The named limits and how much of them is used.
+    ///
+    /// # Errors
+    /// [`FarmError::Stopping`].
+    pub async fn named_limits(&self) -> Result<Vec<LimitDoc>, FarmError> {
+        self.inspect(|view| view.engine.named_limits()).await
     }
 
     /// Sets a named limit, or takes it away.

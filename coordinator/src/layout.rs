@@ -23,6 +23,8 @@ pub struct Layout {
     pub run_json: PathBuf,
     /// The unix socket of the local administrator.
     pub admin_socket: PathBuf,
+    /// Logs of tasks.
+    pub logs: PathBuf,
     /// Settings, where no file is named.
     pub config: PathBuf,
 }
@@ -41,6 +43,7 @@ impl Layout {
             depot_json: root.join("depot.json"),
             run_json: root.join("run.json"),
             admin_socket: root.join("admin.sock"),
+            logs: root.join("logs"),
             config: root.join("coordinator.toml"),
         }
     }

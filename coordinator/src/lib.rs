@@ -33,6 +33,7 @@ pub mod settings;
 pub mod store;
 pub mod store_vault;
 mod strangers;
+pub mod task_logs;
 pub mod telemetry;
 pub mod tls;
 mod upload_keeper;

@@ -27,6 +27,7 @@ use tracing::Instrument;
 
 use crate::clock::Clock;
 use crate::engine_actor::EngineActor;
+use crate::task_logs::TaskLogs;
 
 use control::Word;
 use lane::LaneWord;
@@ -58,6 +59,8 @@ pub struct FarmFacts {
     pub key: Arc<TicketKey>,
     /// Time for tickets.
     pub clock: Clock,
+    /// Keeps what task processes write.
+    pub logs: TaskLogs,
 }
 
 /// Orders from the engine, as many as left it together.
@@ -165,6 +168,7 @@ impl LinkActor {
             attempt,
             engine: self.engine.clone(),
             connection: self.connection.clone(),
+            farm: Arc::clone(&self.farm),
         };
         let span = tracing::info_span!("task", job = %task.job, %task, %attempt, worker = %self.worker);
         let (me, connection) = (ctx.address(), self.connection.clone());

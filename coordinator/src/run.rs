@@ -37,6 +37,7 @@ use crate::store::{
     EventSink, FoldError, Origin, Recovery, Running, Store, StoreError, StoreEvent, StoreHandle, StoreOptions,
 };
 use crate::store_vault::StoreVault;
+use crate::task_logs::TaskLogs;
 use crate::{telemetry, upload_keeper};
 
 /// How a run ended.
@@ -115,6 +116,8 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
         news: news.clone(),
         mailbox: settings.queues.engine_mailbox,
     });
+    let task_logs =
+        TaskLogs::start(&layout.logs, &settings.task_logs).context("start the thread of task logs")?;
     let farm_facts = Arc::new(FarmFacts {
         epoch,
         heartbeat_ms: settings.engine.heartbeat_ms,
@@ -122,6 +125,7 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
         depot: depot.worker_addr.clone(),
         key: Arc::clone(&key),
         clock,
+        logs: task_logs.clone(),
     });
     let limits = JoinLimits {
         timeout: Duration::from_millis(settings.join.timeout_ms),
@@ -146,6 +150,7 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
         joins: Joins::new(Arc::clone(&vault), authority.fingerprint(), settings.join.clone()),
         vault,
         archivist: Arc::new(Exporter(reader)),
+        task_logs,
         ticket_key: key,
         depot_url: depot.url.clone(),
         output_roots: settings.depot.spawn.then(|| settings.depot.output_roots.clone()),

@@ -35,11 +35,16 @@ pub fn start_logs(json: bool, level: &str) -> anyhow::Result<()> {
     started.map_err(|e| anyhow::anyhow!("start logs: {e}"))
 }
 
-/// The HTTP library logs as an error whatever a stranger sends that is no HTTP. That is told only to those who debug.
+/// The HTTP library logs as an error whatever a stranger sends that is no HTTP, and at its start how many threads it
+/// has, which it calls workers. That is told only to those who debug.
 fn quiet_about_strangers(level: &str) -> String {
     let is_debug =
         |word: &str| ["debug", "trace"].iter().any(|known| known.eq_ignore_ascii_case(word.trim()));
-    if level.split(',').any(is_debug) { level.to_owned() } else { format!("actix_http=off,{level}") }
+    if level.split(',').any(is_debug) {
+        level.to_owned()
+    } else {
+        format!("actix_http=off,actix_server=warn,{level}")
+    }
 }
 
 /// Installs the process' metrics recorder on a fresh registry, with facts of the build and of the process.

@@ -6,91 +6,19 @@
 //!
 //! Keys are dotted paths such as `pool.warm`. A key's unit is the end of its name (`_ms`, `_s`, `_bytes`, …).
 
+mod error;
+mod log_level;
+mod text;
+
 use std::collections::BTreeSet;
-use std::fmt;
 
 use serde::de::DeserializeOwned;
 use toml::Value;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
-/// Where a value came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// The embedded file.
-    Default,
-    /// A line of the configuration file.
-    File {
-        /// The file's path, as the user gave it.
-        path: String,
-        /// Counted from 1.
-        line: usize,
-    },
-    /// An environment variable, by name.
-    Env(String),
-    /// A command-line flag, as it is written.
-    Flag(String),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Default => f.write_str("default"),
-            Self::File { path, line } => write!(f, "{path}:{line}"),
-            Self::Env(name) => write!(f, "environment variable {name}"),
-            Self::Flag(flag) => write!(f, "flag {flag}"),
-        }
-    }
-}
-
-/// A configuration that cannot be used. The text says where and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SettingsError {
-    /// The file is not TOML.
-    #[error("{path}:{line}: not valid TOML: {message}")]
-    Syntax {
-        /// The file.
-        path: String,
-        /// Counted from 1.
-        line: usize,
-        /// What the parser says.
-        message: String,
-    },
-    /// No such setting.
-    #[error("{origin}: there is no setting '{key}'; did you mean '{nearest}'?")]
-    Unknown {
-        /// Where it stands.
-        origin: Origin,
-        /// What was written.
-        key: String,
-        /// The known key that is most like it.
-        nearest: String,
-    },
-    /// A value of another type than the default's.
-    #[error("{origin}: {key} should be {expected}, not {got}")]
-    Type {
-        /// Where it stands.
-        origin: Origin,
-        /// The setting.
-        key: String,
-        /// Type and unit.
-        expected: String,
-        /// The type or text that was written.
-        got: String,
-    },
-    /// A value of the right type that the program refuses.
-    #[error("{origin}: {key}: {message}")]
-    Value {
-        /// Where it stands.
-        origin: Origin,
-        /// The setting.
-        key: String,
-        /// Why, and what to write.
-        message: String,
-    },
-    /// A `--set` argument without `=`.
-    #[error("--set {0}: write it as section.key=value")]
-    Assignment(String),
-}
+pub use error::{Origin, SettingsError};
+pub use log_level::check_log_level;
+use text::{expected, flatten, line_of, written};
 
 /// One setting.
 #[derive(Debug, Clone)]
@@ -338,78 +266,6 @@ impl Layers {
             })?,
         };
         self.put(key, value, origin)
-    }
-}
-
-/// A value of a parsed file, or (without a value) a section's name.
-struct Leaf {
-    key: String,
-    at: usize,
-    value: Option<Value>,
-}
-
-/// Lists values and sections in the order in which they are written.
-fn flatten(text: &str, prefix: &str, table: &DeTable<'_>, into: &mut Vec<Leaf>) {
-    let mut entries: Vec<_> = table.iter().collect();
-    // A section's own values come before its sections, which is the one order that TOML can print.
-    entries.sort_by_key(|(name, value)| (value.get_ref().is_table(), name.span().start));
-    for (name, value) in entries {
-        let key = if prefix.is_empty() {
-            name.get_ref().to_string()
-        } else {
-            format!("{prefix}.{}", name.get_ref())
-        };
-        let at = name.span().start;
-        if let DeValue::Table(inner) = value.get_ref() {
-            into.push(Leaf { key: key.clone(), at, value: None });
-            flatten(text, &key, inner, into);
-        } else {
-            // A list of tables (`[[name]]`) has no text of its own and becomes an empty list.
-            let own = text.get(value.span()).and_then(|t| t.parse().ok());
-            into.push(Leaf { key, at, value: Some(own.unwrap_or(Value::Array(Vec::new()))) });
-        }
-    }
-}
-
-fn line_of(text: &str, at: usize) -> usize {
-    text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
-}
-
-/// Type and unit that a setting wants.
-fn expected(key: &str, default: &Value) -> String {
-    const UNITS: [(&str, &str); 9] = [
-        ("_ms", "in milliseconds"),
-        ("_s", "in seconds"),
-        ("_min", "in minutes"),
-        ("_h", "in hours"),
-        ("_days", "in days"),
-        ("_bytes", "in bytes"),
-        ("_mib", "in MiB"),
-        ("_percent", "in percent"),
-        ("_permille", "in thousandths"),
-    ];
-    let kind = match default {
-        Value::Boolean(_) => "true or false",
-        Value::Integer(_) => "a whole number",
-        Value::Float(_) => "a number",
-        Value::String(_) => "a text in quotes",
-        Value::Array(_) => "a list in brackets",
-        Value::Datetime(_) => "a date",
-        Value::Table(_) => "a section",
-    };
-    match UNITS.iter().find(|(end, _)| key.ends_with(end)) {
-        Some((_, unit)) => format!("{kind} ({unit})"),
-        None => kind.to_owned(),
-    }
-}
-
-/// What was written instead, short enough for one line.
-fn written(value: &Value) -> String {
-    let text: String = value.to_string().chars().take(60).collect();
-    match value {
-        Value::String(_) => format!("the text {text}"),
-        Value::Integer(_) | Value::Float(_) => format!("the number {text}"),
-        other => format!("{} {text}", other.type_str()),
     }
 }
 

@@ -7,6 +7,7 @@ mod event;
 mod farm;
 mod job;
 mod join;
+mod logs;
 mod standing;
 
 pub use event::EventView;
@@ -19,7 +20,8 @@ pub use job::{
     TaskCounts, TaskView,
 };
 pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};
+pub use logs::{AttemptLogView, LogsView};
 pub use standing::{
-    AnomalyView, BottleneckView, ExplainView, ForecastView, NamedLimitView, PlacedView, TenantLimitsView,
-    TradeView, WaitView,
+    AnomalyView, BottleneckView, ExplainView, ForecastView, HeldLimitView, LimitList, NamedLimitView,
+    PlacedView, TenantLimitsView, TenantList, TenantView, TradeView, WaitView,
 };

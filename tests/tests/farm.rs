@@ -47,6 +47,9 @@ fn a_file_is_encoded_and_told_about(farm: &Farm) {
     let bytes = fs::read(&path).expect("it is there");
     assert_eq!(output.size_bytes, Some(bytes.len() as u64));
     assert!(output.encode_speed.is_some_and(|s| s > 0.0) && output.encoder.is_some());
+    let check = output.check.as_ref().expect("the output was checked");
+    assert_eq!((check.frames_decoded, check.frames_expected), (source.frames(), source.frames()));
+    assert_eq!((&check.problems, &check.warnings), (&Vec::<String>::new(), &Vec::<String>::new()));
 }
 
 fn outputs_are_scaled_and_several(farm: &Farm) {

@@ -9,20 +9,27 @@ use std::time::Duration;
 
 use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
-use rushes_shared::view::{JobView, SubmittedView};
+use rushes_shared::view::SubmittedView;
 use rushes_tests::chance::Chance;
-use rushes_tests::{Api, FarmPlan, SOON, until};
+use rushes_tests::{Api, Farm, FarmPlan, SOON, until};
 use serde_json::json;
 
 /// Threads that submit at once.
 const CLIENTS: u64 = 4;
 /// Longest life of a coordinator between ready and its kill.
 const LONGEST_LIFE: Duration = Duration::from_millis(900);
+/// Kills after which the farm is let finish and everything is compared. Meanwhile it falls behind, and the longer its
+/// queue, the longer a start takes.
+const LOOK_EVERY: usize = 50;
 
 /// What all clients know.
 #[derive(Debug, Default)]
 struct Known {
     over: AtomicBool,
+    /// While the farm is looked at, nothing new is submitted.
+    paused: AtomicBool,
+    /// Clients that wait for their answer.
+    asking: AtomicU64,
     /// The id that each key was answered with.
     answered: Mutex<BTreeMap<String, JobId>>,
     /// Requests that were repeated because no answer came.
@@ -33,6 +40,12 @@ struct Known {
 fn client(number: u64, api: &Api, known: &Known) {
     let mut serial = 0_u64;
     while !known.over.load(Ordering::Relaxed) {
+        known.asking.fetch_add(1, Ordering::SeqCst);
+        if known.paused.load(Ordering::SeqCst) {
+            known.asking.fetch_sub(1, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(10));
+            continue;
+        }
         let key = format!("client-{number}-{serial}");
         // The body belongs to the key, so that a repetition is the same request.
         let body = json!({"kind": "noop", "name": key, "tasks": 1 + serial % 3}).to_string();
@@ -51,15 +64,34 @@ fn client(number: u64, api: &Api, known: &Known) {
                 }
             });
         known.answered.lock().expect("no client has failed").insert(key, id);
+        known.asking.fetch_sub(1, Ordering::SeqCst);
         serial += 1;
     }
 }
 
-/// The answered submits whose job is not among these under its name.
-fn missing(answered: &BTreeMap<String, JobId>, jobs: &[JobView]) -> Vec<(String, JobId)> {
+/// Lets the farm finish what it has, and holds it against what was answered.
+fn all_is_there(farm: &Farm, known: &Known) {
+    known.paused.store(true, Ordering::SeqCst);
+    until("all clients have their answers", SOON * 6, || {
+        (known.asking.load(Ordering::SeqCst) == 0).then_some(())
+    });
+    let answered = known.answered.lock().expect("no client has failed").clone();
+    until("all jobs end", SOON * 15, || {
+        let status: serde_json::Value = farm.api().get("/v1/status").read();
+        (status["jobs_queued"] == 0 && status["jobs_running"] == 0).then_some(())
+    });
+    let jobs = farm.api().all_jobs();
     let by_name: BTreeMap<&str, JobId> = jobs.iter().map(|job| (job.name.as_str(), job.id)).collect();
-    let not_there = answered.iter().filter(|(key, id)| by_name.get(key.as_str()) != Some(id));
-    not_there.map(|(key, id)| (key.clone(), *id)).collect()
+    assert_eq!(by_name.len(), jobs.len(), "a job is there twice");
+    assert_eq!(jobs.iter().map(|j| j.id).collect::<BTreeSet<_>>().len(), jobs.len(), "an id is there twice");
+    for (key, id) in &answered {
+        assert_eq!(by_name.get(key.as_str()), Some(id), "{key} was answered with {id}");
+    }
+    // Every client had its answer, so there is nothing that nobody knows of.
+    assert_eq!(jobs.len(), answered.len());
+    let unsound: Vec<_> = jobs.iter().filter(|job| job.state != JobState::Succeeded).collect();
+    assert!(unsound.is_empty(), "{unsound:#?}");
+    known.paused.store(false, Ordering::SeqCst);
 }
 
 #[test]
@@ -82,39 +114,19 @@ fn every_answered_submit_is_there_once_and_ends() {
             thread::sleep(chance.time_below(LONGEST_LIFE));
             farm.kill_coordinator();
             farm.start_coordinator();
-            if kill % 100 == 0 {
-                // Answered before the list is asked for, so all of it has to be in the list.
-                let answered = known.answered.lock().expect("no client has failed").clone();
-                let missing = missing(&answered, &farm.api().all_jobs());
-                println!(
-                    "{kill} kills, {} submits answered, {} of them missing",
-                    answered.len(),
-                    missing.len()
-                );
-                assert!(missing.is_empty(), "{missing:#?}");
-            }
             assert!(clients.iter().all(|c| !c.is_finished()), "a client gave up");
+            if kill % LOOK_EVERY == 0 {
+                all_is_there(&farm, &known);
+                let answered = known.answered.lock().expect("no client has failed").len();
+                println!("{kill} kills, {answered} submits answered, all there once and ended");
+            }
         }
         known.over.store(true, Ordering::Relaxed);
     });
-
-    let answered = known.answered.into_inner().expect("no client has failed");
+    all_is_there(&farm, &known);
+    let answered = known.answered.into_inner().expect("no client has failed").len();
     let repeated = known.repeated.into_inner();
-    println!("{kills} kills, {} submits answered, {repeated} times repeated", answered.len());
-    assert!(answered.len() >= kills, "the clients hardly got through");
+    println!("{kills} kills, {answered} submits answered, {repeated} times repeated");
+    assert!(answered >= kills, "the clients hardly got through");
     assert!(repeated > 0, "no kill came into the way of a client");
-    until("all jobs end", SOON * 6, || {
-        let status: serde_json::Value = farm.api().get("/v1/status").read();
-        (status["jobs_queued"] == 0 && status["jobs_running"] == 0).then_some(())
-    });
-    let jobs = farm.api().all_jobs();
-    let by_name: BTreeMap<&str, JobId> = jobs.iter().map(|job| (job.name.as_str(), job.id)).collect();
-    assert_eq!(by_name.len(), jobs.len(), "a job is there twice");
-    assert_eq!(jobs.iter().map(|j| j.id).collect::<BTreeSet<_>>().len(), jobs.len(), "an id is there twice");
-    let missing = missing(&answered, &jobs);
-    assert!(missing.is_empty(), "{missing:#?}");
-    // A client stops only after an answer, so there is nothing that nobody knows of.
-    assert_eq!(jobs.len(), answered.len());
-    let unsound: Vec<_> = jobs.iter().filter(|job| job.state != JobState::Succeeded).collect();
-    assert!(unsound.is_empty(), "{unsound:#?}");
 }

@@ -123,8 +123,10 @@ impl Cli {
                 Ok(ExitCode::SUCCESS)
             }
             Command::Join { coordinator, token, name, replace } => {
+                let arguments = self.options.as_arguments();
                 let loaded = self.options.load()?;
-                runtime()?.block_on(enrol(&loaded, coordinator, &token, name, replace))?;
+                let name = runtime()?.block_on(enrol(&loaded, coordinator, &token, name, replace))?;
+                println!("joined as {name}; start the worker with: rushes-worker {arguments}run");
                 Ok(ExitCode::SUCCESS)
             }
             Command::Run => {
@@ -147,6 +149,13 @@ impl Cli {
 }
 
 impl Options {
+    /// The arguments that lead another command of this program to the same state.
+    fn as_arguments(&self) -> String {
+        let given = [("--state-dir", &self.state_dir), ("--config", &self.config)];
+        let words = given.iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
+        words.map(|(flag, path)| format!("{flag} {} ", path.display())).collect()
+    }
+
     fn load(self) -> anyhow::Result<Loaded> {
         let environment = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -168,7 +177,7 @@ async fn enrol(
     token: &str,
     name: Option<String>,
     replace: bool,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<String> {
     let token = match token {
         "-" => std::io::read_to_string(std::io::stdin())?,
         given => given.to_owned(),
@@ -183,8 +192,7 @@ async fn enrol(
     let (worker, identity) = join::join(&coordinator, &token, &name).await?;
     identity.save(&state.identity())?;
     state.save_enrolment(&Enrolment { coordinator, worker, name: name.clone() })?;
-    println!("joined as {name} ({worker}); start the worker with: rushes-worker run");
-    Ok(())
+    Ok(format!("{name} ({worker})"))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rushes_shared::settings::{Layers, SettingsError};
+use rushes_shared::settings::{Layers, SettingsError, check_log_level};
 use rushes_shared::units::Bytes;
 use serde::Deserialize;
 
@@ -275,6 +275,9 @@ fn validate(layers: &Layers, settings: &Settings) -> Result<(), SettingsError> {
             return Err(layers.refuse(key, format!("{value} is out of range, use {low} to {high}")));
         }
     }
+    if let Err(message) = check_log_level(&settings.log.level) {
+        return Err(layers.refuse("log.level", message));
+    }
     if settings.name.len() > 200 || settings.name.chars().any(char::is_control) {
         return Err(layers.refuse("name", "use at most 200 bytes without control characters"));
     }
@@ -338,5 +341,7 @@ mod tests {
     fn a_bound_is_named_with_the_place_of_the_value() {
         let error = sources(&[("HOME", "/h")], &["pool.warm=9999"]).load().expect_err("far too many");
         assert_eq!(error.to_string(), "flag --set pool.warm: pool.warm: 9999 is out of range, use 0 to 256");
+        let error = sources(&[("HOME", "/h")], &["log.level=lots"]).load().expect_err("no level").to_string();
+        assert!(error.contains("flag --set log.level") && error.contains("'lots' is no level"), "{error}");
     }
 }

@@ -236,6 +236,12 @@ impl EncodeArgs {
     /// The results' directory, made if it is missing.
     fn out_dir_path(&self) -> Result<PathBuf, Fault> {
         let dir = &self.out_dir;
+        if dir.exists() && !dir.is_dir() {
+            let file = dir.display();
+            return Err(Fault::Usage(format!(
+                "{file} is a file; -o names the folder that the results go to"
+            )));
+        }
         fs::create_dir_all(dir).map_err(|e| Fault::local(format!("cannot make {}", dir.display()), e))?;
         fs::canonicalize(dir).map_err(|e| Fault::local(format!("cannot use {}", dir.display()), e))
     }
@@ -272,6 +278,8 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
                 Some(report::output(done.job.outputs.first()?, &place, done.job))
             })
             .collect();
-        if rows.is_empty() { String::new() } else { table(report::OUTPUT_HEAD, &rows, colours()) }
+        let table =
+            if rows.is_empty() { String::new() } else { table(report::OUTPUT_HEAD, &rows, colours()) };
+        jobs.iter().fold(table, |text, job| text + &report::warnings(job, colours()))
     });
 }

@@ -3,6 +3,7 @@
 mod document;
 mod events;
 mod handles;
+mod logs;
 mod shown;
 
 use std::io::{Read, Write};
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use rushes_shared::id::JobId;
 use rushes_shared::request::{Format, job_schema};
-use rushes_shared::view::{JobView, TaskView};
+use rushes_shared::view::{JobList, JobView, TaskView};
 
 use super::{client, print, print_ended};
 use crate::args::{FarmArgs, JobCommand, Output};
@@ -67,6 +68,9 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
             wait_for(farm, &client, &ids, timeout.map(|s| Instant::now() + Duration::from_secs(s)))
         }
         JobCommand::Cancel { jobs } => cancel(farm, &client, &jobs),
+        JobCommand::Logs { job, task, tail, follow } => {
+            logs::run(farm, &client, select(&client, &job)?, &logs::Wanted { task, tail, follow })
+        }
         JobCommand::Events { job } => {
             let id = job.map(|job| select(&client, &job)).transpose()?;
             events::follow(farm, &client, id)
@@ -202,7 +206,9 @@ fn list(farm: &FarmArgs, client: &Client, query: &[(&str, String)], limit: usize
             None => break,
         }
     }
+    let jobs = JobList { items: jobs, next_cursor: cursor };
     print(farm, &jobs, || {
+        let jobs = &jobs.items;
         if jobs.is_empty() && query.is_empty() {
             return "no jobs yet; 'rushes encode FILE -o DIR' or 'rushes job submit JOB.toml' makes one\n"
                 .to_owned();

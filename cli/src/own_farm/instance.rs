@@ -119,8 +119,10 @@ impl Instance {
         serde_json::from_slice(&fs::read(self.book_file()).ok()?).ok()
     }
 
-    /// After a stop in good order: logs of a run in which nothing went wrong are of no use.
+    /// After a stop in good order: logs of a run in which nothing went wrong are of no use, and the worker's copies of
+    /// inputs are room on the user's disk.
     pub(super) fn forget_files(&self) {
+        fs::remove_dir_all(self.worker().join("cache")).ok();
         for name in ["coordinator", "worker"] {
             trim(&self.log(name));
         }

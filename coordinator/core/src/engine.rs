@@ -32,6 +32,7 @@ mod forecast;
 mod health;
 mod intake;
 mod ladder;
+mod limits;
 mod progress;
 mod promises;
 mod query;

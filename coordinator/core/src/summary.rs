@@ -1,12 +1,13 @@
 //! Read-only answers about the farm: for `status`, `worker list` and gauges.
 
-use rushes_shared::id::{AttemptId, TaskId, WorkerId};
+use rushes_shared::id::{AttemptId, TaskId, TenantId, WorkerId};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::TaskKind;
 use rushes_shared::units::{Bytes, Millicores, WallMs};
 
 use crate::anomaly::Anomaly;
 use crate::explain::Bottleneck;
+use crate::state::TenantLimits;
 
 /// Whether a worker is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,4 +72,32 @@ pub struct FarmDoc {
     pub workers_silent: u64,
     /// Whether the engine still waits for workers of the reign before to re-attach.
     pub reattaching: bool,
+}
+
+/// A tenant's limits and what it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TenantDoc {
+    /// Its name.
+    pub name: TenantId,
+    /// What holds for it.
+    pub limits: TenantLimits,
+    /// Whether these were set for it; otherwise they are every tenant's.
+    pub is_own: bool,
+    /// Jobs that have not ended.
+    pub jobs: u64,
+    /// Those of them that have a deadline.
+    pub deadline_jobs: u64,
+    /// Attempts that take capacity.
+    pub running: u32,
+}
+
+/// A named limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LimitDoc {
+    /// Its name.
+    pub name: String,
+    /// How many may be held at once; `None` where none is set.
+    pub most: Option<u32>,
+    /// How many are held by what runs.
+    pub held: u32,
 }

@@ -1,6 +1,7 @@
 //! Jobs: submit, list, show, cancel, fetch an output.
 
 pub(super) mod handles;
+pub(super) mod logs;
 
 use std::sync::Arc;
 

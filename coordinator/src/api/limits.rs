@@ -7,7 +7,9 @@ use rushes_core::state::TenantLimits;
 use rushes_shared::id::TenantId;
 use rushes_shared::job::Priority;
 use rushes_shared::principal::Role;
-use rushes_shared::view::{NamedLimitView, ProblemView, TenantLimitsView};
+use rushes_shared::view::{
+    HeldLimitView, LimitList, NamedLimitView, ProblemView, TenantLimitsView, TenantList, TenantView,
+};
 
 use super::auth::Caller;
 use super::problem::Problem;
@@ -47,14 +49,44 @@ pub(super) async fn tenant(
     };
     let set = api.parts.farm.set_tenant(tenant.clone(), limits).await?;
     tracing::info!(principal = %by.name, %tenant, "limits of a tenant set");
-    Ok(HttpResponse::Ok().json(TenantLimitsView {
-        weight: Some(set.weight),
-        max_running: Some(set.max_running),
-        max_jobs: Some(set.max_jobs),
-        max_class: Some(set.max_class),
-        max_priority: Some(set.max_priority.value()),
-        max_deadline_jobs: Some(set.max_deadline_jobs),
-    }))
+    Ok(HttpResponse::Ok().json(view(set)))
+}
+
+fn view(limits: TenantLimits) -> TenantLimitsView {
+    TenantLimitsView {
+        weight: Some(limits.weight),
+        max_running: Some(limits.max_running),
+        max_jobs: Some(limits.max_jobs),
+        max_class: Some(limits.max_class),
+        max_priority: Some(limits.max_priority.value()),
+        max_deadline_jobs: Some(limits.max_deadline_jobs),
+    }
+}
+
+/// Lists tenants that have limits of their own, or jobs, or had some since the coordinator's start.
+#[utoipa::path(get, path = "/v1/tenants", tag = "limits",
+    responses((status = 200, body = TenantList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn tenants(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.needs(&[Role::Operator, Role::Admin])?;
+    let items = api.parts.farm.tenants().await?.into_iter().map(|doc| TenantView {
+        tenant: doc.name.to_string(),
+        limits: view(doc.limits),
+        own_limits: doc.is_own,
+        jobs: doc.jobs,
+        deadline_jobs: doc.deadline_jobs,
+        running: doc.running,
+    });
+    Ok(HttpResponse::Ok().json(TenantList { items: items.collect() }))
+}
+
+/// Lists named limits that are set, or held by what runs.
+#[utoipa::path(get, path = "/v1/limits", tag = "limits",
+    responses((status = 200, body = LimitList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+    caller.needs(&[Role::Operator, Role::Admin])?;
+    let items = api.parts.farm.named_limits().await?.into_iter();
+    let items = items.map(|doc| HeldLimitView { name: doc.name, most: doc.most, held: doc.held });
+    Ok(HttpResponse::Ok().json(LimitList { items: items.collect() }))
 }
 
 /// Sets a named limit, such as the number of a program's licences; without `most` it limits nothing. It holds at once,

@@ -36,6 +36,7 @@ pub(super) fn table() -> Vec<Entry> {
         POST   "/v1/jobs/{id}/resume" jobs::handles::resume;
         POST   "/v1/jobs/{id}/retry" jobs::handles::retry;
         GET    "/v1/jobs/{id}/explain" jobs::handles::explain;
+        GET    "/v1/jobs/{id}/logs" jobs::logs::show;
         GET    "/v1/jobs/{id}/events" streams::job;
         GET    "/v1/jobs/{id}/outputs/{name}" jobs::output;
         GET    "/v1/events" streams::farm;
@@ -45,7 +46,9 @@ pub(super) fn table() -> Vec<Entry> {
         POST   "/v1/workers/{id}/drain" workers::drain;
         POST   "/v1/workers/{id}/resume" workers::resume;
         GET    "/v1/status" workers::status;
+        GET    "/v1/tenants" limits::tenants;
         PUT    "/v1/tenants/{tenant}/limits" limits::tenant;
+        GET    "/v1/limits" limits::list;
         PUT    "/v1/limits/{name}" limits::named;
         POST   "/v1/tokens" tokens::create;
         GET    "/v1/tokens" tokens::list;

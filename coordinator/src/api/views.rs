@@ -154,17 +154,23 @@ fn encoded(task: &Task) -> Option<&EncodedOutput> {
     }
 }
 
+/// What a task does, and the name of the output that it makes.
+pub(super) fn task_facts(doc: &JobDoc, number: u32) -> (TaskKind, Option<String>) {
+    let step = doc.job.step(number);
+    let output = step.output().and_then(|o| specs(doc).get(o as usize));
+    (step.kind(), output.map(|spec| spec.name.to_string()))
+}
+
 fn task(doc: &JobDoc, index: usize) -> TaskView {
     let task = &doc.job.tasks[index];
     let live = doc.live.get(index).and_then(Option::as_ref);
     let success = task.success.as_deref();
     let number = u32::try_from(index).unwrap_or(u32::MAX);
-    let step = doc.job.step(number);
-    let output = step.output().and_then(|o| specs(doc).get(o as usize)).map(|spec| spec.name.to_string());
+    let (kind, output) = task_facts(doc, number);
     let attempt = live.map(|l| l.attempt).or(success.map(|s| s.attempt));
     TaskView {
         id: doc.job.task_id(number),
-        kind: step.kind(),
+        kind,
         state: doc.task_state(index),
         output,
         attempts: task.failures() + u32::from(success.is_some() || live.is_some()),
@@ -224,6 +230,7 @@ fn output(doc: &JobDoc, index: u32, spec: &OutputSpec) -> OutputView {
         encode_speed: made.map(|m| f64::from(m.speed_permille) / 1000.0),
         encoder: made.map(|m| m.encoder.clone()),
         media: made.map(|m| m.facts.clone()),
+        check: made.map(|m| m.check.clone()),
         published_at: published.map(|p| p.at.to_rfc3339()),
     }
 }

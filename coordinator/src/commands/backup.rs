@@ -94,7 +94,7 @@ pub(super) fn import(layout: &Layout, from: &Path) -> anyhow::Result<()> {
     );
     if !layout.pki.exists() {
         eprintln!(
-            "the farm's CA is not in an export; copy pki/ and ticket.key from the old state directory, or use a backup"
+            "the farm's CA is not in an export: copy pki/ and ticket.key from the old state directory before the first run, so that workers and tokens stay valid; without them `rushes-coordinator init` makes a new farm around these jobs, which every worker has to join anew"
         );
     }
     Ok(())

@@ -24,7 +24,8 @@ use crate::settings::Settings;
 /// The name of the token that `init` makes.
 pub(super) const ADMIN: &str = "admin";
 
-pub(super) fn init(settings: &Settings, layout: &Layout) -> anyhow::Result<()> {
+/// Makes a farm. `arguments` lead another command of this program to the same settings.
+pub(super) fn init(settings: &Settings, layout: &Layout, arguments: &[String]) -> anyhow::Result<()> {
     if layout.pki.exists() {
         bail!("there is a farm in {} already; run it, or choose another --state-dir", layout.root.display());
     }
@@ -59,7 +60,8 @@ pub(super) fn init(settings: &Settings, layout: &Layout) -> anyhow::Result<()> {
     say!("join token, for up to {uses} workers until {expires}:")?;
     say!("  rushes-worker join {link} {}", join_token.secret)?;
     say!()?;
-    say!("next: rushes-coordinator run")?;
+    let arguments: String = arguments.iter().map(|argument| format!("{argument} ")).collect();
+    say!("next: rushes-coordinator {arguments}run")?;
     Ok(())
 }
 

@@ -120,7 +120,7 @@ pub(super) fn wrong_hash(place: &Location) -> Failure {
     Failure::new(
         FailureCode::TransferFailed,
         format!("what arrived for {place} is not what was announced: its hash differs"),
-        "send it again; if it happens again, look for bad memory or a file that changes while it is sent",
+        "announce the BLAKE3 hash of the file (b3sum) and send it again; if it was that, look for bad memory or a file that changes while it is sent",
     )
 }
 

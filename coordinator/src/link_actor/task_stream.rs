@@ -1,5 +1,7 @@
 //! One task's stream: orders one way, what becomes of the attempt the other way.
 
+use std::sync::Arc;
+
 use actix::prelude::*;
 use quinn::Connection;
 use rushes_core::event::Event;
@@ -10,7 +12,7 @@ use rushes_shared::task::TaskOutcome;
 use rushes_shared::wire::{TaskBound, TaskReply};
 use tokio::sync::mpsc;
 
-use super::OPEN_TIMEOUT;
+use super::{FarmFacts, OPEN_TIMEOUT};
 use crate::engine_actor::{EngineActor, Happened, tell};
 
 /// A word for one task's stream.
@@ -27,6 +29,7 @@ pub(super) struct TaskStream {
     pub(super) attempt: AttemptId,
     pub(super) engine: Addr<EngineActor>,
     pub(super) connection: Connection,
+    pub(super) farm: Arc<FarmFacts>,
 }
 
 impl TaskStream {
@@ -86,7 +89,8 @@ impl TaskStream {
                 for line in text.lines().take(100) {
                     tracing::debug!(target: "rushes::task_log", "{line}");
                 }
-                return;
+                let at = self.farm.clock.now().wall;
+                return self.farm.logs.keep(task, attempt, at, text);
             }
             TaskReply::Outcome(mut outcome) => {
                 if let TaskOutcome::Failed { failure, .. } = &mut outcome {

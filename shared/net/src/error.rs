@@ -76,7 +76,7 @@ pub enum NetError {
     NoCommonVersion,
     /// The certificate's name is no enrolled worker.
     #[error(
-        "this worker is not enrolled ({reason}); it was removed, or never joined: join with a new join token"
+        "this worker is not enrolled ({reason}); it was removed, or never joined: join with a new join token (`rushes-worker join HOST:PORT TOKEN --replace`)"
     )]
     UnknownWorker {
         /// More about it.

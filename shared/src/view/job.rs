@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::failure::{Failure, FailureClass, FailureCode};
 use crate::id::{JobId, TaskId, WorkerId};
 use crate::job::{Class, ContentValue, JobState, TaskState};
-use crate::media::MediaFacts;
+use crate::media::{CheckReport, MediaFacts};
 use crate::request::JobKind;
 use crate::task::{Phase, Progress, TaskKind, Usage};
 use crate::view::{ForecastView, TradeView};
@@ -254,6 +254,9 @@ pub struct OutputView {
     /// What a probe of it says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaFacts>,
+    /// What its check found: frames and lengths held against the source's, and what is worth knowing all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckReport>,
     /// When it was published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_at: Option<String>,

@@ -153,6 +153,49 @@ pub struct TenantLimitsView {
     pub max_deadline_jobs: Option<u64>,
 }
 
+/// A tenant as operators see it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TenantView {
+    /// Its name.
+    pub tenant: String,
+    /// What holds for it.
+    pub limits: TenantLimitsView,
+    /// Whether these were set for it; otherwise they are every tenant's.
+    pub own_limits: bool,
+    /// Jobs that have not ended.
+    pub jobs: u64,
+    /// Those of them that have a deadline.
+    pub deadline_jobs: u64,
+    /// Tasks that run.
+    pub running: u32,
+}
+
+/// Tenants that have limits of their own or were seen since the coordinator's start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TenantList {
+    /// By name.
+    pub items: Vec<TenantView>,
+}
+
+/// A named limit and how much of it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HeldLimitView {
+    /// Its name, as jobs have it.
+    pub name: String,
+    /// How many may be held at once; absent: it limits nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<u32>,
+    /// How many are held by what runs.
+    pub held: u32,
+}
+
+/// Named limits that are set, or held by what runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LimitList {
+    /// By name.
+    pub items: Vec<HeldLimitView>,
+}
+
 /// A named limit, such as the licences of a program.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -4,12 +4,18 @@
 mod noop;
 mod overhead;
 mod recovery;
+mod streams;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     rushes_bench::suite(
         "farm",
-        &[("overhead", overhead::run), ("noop", noop::run), ("recovery", recovery::run)],
+        &[
+            ("overhead", overhead::run),
+            ("noop", noop::run),
+            ("recovery", recovery::run),
+            ("streams", streams::run),
+        ],
     )
 }

@@ -20,6 +20,7 @@ mod check;
 mod colour;
 mod damage;
 mod discover;
+mod edit_list;
 mod encode;
 mod fault;
 pub mod mp4;

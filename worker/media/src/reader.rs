@@ -17,6 +17,7 @@ use gstreamer_app as app;
 use gstreamer_video as video;
 use rushes_shared::failure::{Failure, FailureCode};
 
+use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{Branch, Note, Notes, Running};
 use crate::start::element;
@@ -60,6 +61,7 @@ pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running
     notes.listen(&pipeline, Side::Input);
     let source = element("filesrc")?;
     source.set_property("location", path);
+    edit_list::reach_over_head(&source, path);
     // A parser is for its decoder: it puts parameter sets into packets that lack them.
     let parse = element(if wanted.coded_video { "qtdemux" } else { "parsebin" })?;
     pipeline.add_many([&source, &parse]).expect("new elements can be added");
@@ -135,6 +137,10 @@ impl Branching {
     fn build(self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), Failure> {
         let Some(pipeline) = self.pipeline.upgrade() else { return Ok(()) };
         let decoder = if self.coded { None } else { decoder(caps, self.branch, self.threads)? };
+        let frames = decoder.as_ref().and_then(|decoder| decoder.static_pad("src"));
+        if let Some(frames) = frames.filter(|_| self.branch == Branch::Video) {
+            edit_list::drop_cut_frame(pad, &frames);
+        }
         let sink = appsink(self.branch, self.feed, &self.notes);
         let notes = self.notes;
         branch_off(&pipeline, pad, decoder, sink, notes).map_err(|()| fault::unsupported(&caps_name(caps)))

@@ -119,6 +119,9 @@ fn encode_and_check(job: &media::EncodeJob<'_>, replies: &mut Replies) -> Result
     for warning in &encoded.warnings {
         eprintln!("{warning}");
     }
+    let seconds = encoded.encode_ms / 1000;
+    let tenth = encoded.encode_ms / 100 % 10;
+    eprintln!("{} frames encoded in {seconds}.{tenth} s by {}", encoded.frames, encoded.encoder);
     let progress = &mut |progress| replies.progress(progress);
     let check = media::check(job.output, job.source, job.settings, Some(&encoded), progress)?;
     if !check.problems.is_empty() {
@@ -128,6 +131,7 @@ fn encode_and_check(job: &media::EncodeJob<'_>, replies: &mut Replies) -> Result
             "nothing was published; if a retry fails too, the input is probably damaged",
         ));
     }
+    eprintln!("checked: {} of {} frames decoded", check.frames_decoded, check.frames_expected);
     let facts = media::probe(job.output)?;
     Ok(LocalEncoded {
         facts,

@@ -1,5 +1,6 @@
 //! Jobs as people see them: a row of a list, and one with its tasks and outputs.
 
+use rushes_shared::job::JobState;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::view::{JobView, OutputState, OutputView, TaskView};
 
@@ -11,13 +12,25 @@ use crate::words;
 pub(super) fn row(job: &JobView) -> Vec<Cell> {
     vec![
         job.id.to_string().into(),
-        Cell(job.state.as_str().to_owned(), report::tone(job.state)),
+        state(job),
         format!("{:>3}%", job.progress.permille / 10).into(),
         words::time(&job.submitted_at).into(),
         words::duration(job.queue_ms).into(),
         ran(job).into(),
         words::clipped(&job.name, 48).into(),
     ]
+}
+
+/// A job's state, and what is known beyond it: a job that is running may wait for its next task's start.
+fn state(job: &JobView) -> Cell {
+    let counts = job.task_counts;
+    if job.paused && !job.state.is_final() {
+        return Cell(format!("{}, paused", job.state.as_str()), Tone::Faint);
+    }
+    if job.state == JobState::Running && counts.running == 0 && counts.queued > 0 {
+        return Cell("running, waits".to_owned(), Tone::Plain);
+    }
+    Cell(job.state.as_str().to_owned(), report::tone(job.state))
 }
 
 fn ran(job: &JobView) -> String {
@@ -76,6 +89,7 @@ pub(super) fn whole(job: &JobView) -> String {
         let rows: Vec<Vec<Cell>> = outputs.iter().map(|o| report::output(o, &o.url, job)).collect();
         text.push_str(&format!("\n{}", table(report::OUTPUT_HEAD, &rows, colours)));
     }
+    text.push_str(&report::warnings(job, colours));
     if let Some(failure) = &job.failure {
         text.push_str(&format!("\n{}\n", toned(&report::failure(failure), Tone::Bad, colours)));
     }

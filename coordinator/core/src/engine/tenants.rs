@@ -40,6 +40,11 @@ impl Tenants {
         self.known.get(id).map(|ix| self.at(*ix))
     }
 
+    /// All that were seen.
+    pub(super) fn names(&self) -> impl Iterator<Item = &TenantId> {
+        self.known.keys()
+    }
+
     pub(super) fn at(&self, ix: TenantIx) -> &TenantRun {
         &self.runs[ix.0 as usize]
     }

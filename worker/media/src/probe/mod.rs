@@ -25,6 +25,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
 use crate::{fault, start};
+pub(crate) use mp4::duration_over_media;
 use parse::Parsed;
 
 /// Longest time spent on counting packets where no index has their number. What was counted by then is scaled up.
@@ -48,11 +49,12 @@ pub fn probe(path: &Path) -> Result<MediaFacts, Failure> {
     if parsed.streams.len() > facts::STREAMS {
         return Err(too_many_streams(&parsed));
     }
-    let index = index.filter(|index: &facts::Index| index.fits(&parsed));
-    if index.is_none() && !parsed.counted {
+    let fits = |parsed: &Parsed| index.as_ref().is_some_and(|index: &facts::Index| index.fits(parsed));
+    if !fits(&parsed) && !parsed.counted {
         parsed = parse::run(path, Some(COUNTING))?;
     }
-    let mut facts = facts::gather(container, size_bytes, &parsed, index.as_ref());
+    let index = index.as_ref().filter(|index| index.fits(&parsed));
+    let mut facts = facts::gather(container, size_bytes, &parsed, index);
     if facts.video.is_empty() && facts.audio.is_empty() {
         return Err(nothing_inside(&parsed));
     }

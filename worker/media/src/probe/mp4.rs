@@ -9,6 +9,16 @@ use std::path::Path;
 
 use super::facts::Index;
 use super::timing::Timing;
+use crate::edit_list::is_kept;
+
+/// A number of the file's index, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Field {
+    /// Its first byte's place in the file.
+    pub(crate) at: u64,
+    /// What is to be read there, in the file's byte order.
+    pub(crate) bytes: Vec<u8>,
+}
 
 /// Largest index read; ten hours of video need about 40 MB.
 const LARGEST_INDEX: u64 = 256 << 20;
@@ -18,11 +28,50 @@ const MOST_SAMPLES: usize = 16 << 20;
 /// Times of every track, or nothing where the index is missing or not plain.
 pub(super) fn read(path: &Path) -> Option<Index> {
     let mut file = File::open(path).ok()?;
-    let movie = find_movie(&mut file)?;
+    let (movie, _) = find_movie(&mut file)?;
     movie_index(&movie)
 }
 
-fn find_movie(file: &mut File) -> Option<Vec<u8>> {
+/// The movie's duration as it has to read so that it is no shorter than the longest time line of a track's media; nothing
+/// where it is not.
+///
+/// A movie's duration counts what is shown, the media's own times begin before that where an edit list cuts off a head.
+pub(crate) fn duration_over_media(path: &Path) -> Option<Field> {
+    let mut file = File::open(path).ok()?;
+    let (movie, at) = find_movie(&mut file)?;
+    longer_duration(&movie).map(|Field { at: within, bytes }| Field { at: at + within, bytes })
+}
+
+/// The same, placed within the movie's box.
+fn longer_duration(movie: &[u8]) -> Option<Field> {
+    let header = child(movie, b"mvhd")?;
+    let wide = header.first()? == &1;
+    let scale = be32(header, if wide { 20 } else { 12 })?;
+    let place = if wide { 24 } else { 16 };
+    let duration = if wide { be64(header, place)? } else { u64::from(be32(header, place)?) };
+    let lead = children(movie)
+        .filter(|(code, _)| code == b"trak")
+        .filter_map(|(_, track)| {
+            let media_header = child(child(track, b"mdia")?, b"mdhd")?;
+            let media_scale = be32(media_header, if media_header.first()? == &1 { 20 } else { 12 })?;
+            let from = edits(track)?.into_iter().map(|edit| edit.from).max()?;
+            let from = u64::try_from(from).ok().filter(|_| media_scale > 0)?;
+            Some(crate::pace::scaled(from, u64::from(scale), u64::from(media_scale)))
+        })
+        .max()
+        .filter(|lead| *lead > 0)?;
+    // Both lie in one allocation, so their addresses say how far the one is into the other.
+    let at = header.as_ptr().addr() - movie.as_ptr().addr() + place;
+    let longer = duration.saturating_add(lead).saturating_add(u64::from(scale));
+    let bytes = match wide {
+        true => longer.to_be_bytes().to_vec(),
+        false => u32::try_from(longer).unwrap_or(u32::MAX).to_be_bytes().to_vec(),
+    };
+    Some(Field { at: u64::try_from(at).ok()?, bytes })
+}
+
+/// The movie's box without its head, and where that begins in the file.
+fn find_movie(file: &mut File) -> Option<(Vec<u8>, u64)> {
     let end = file.metadata().ok()?.len();
     let mut at = 0u64;
     // A file has a handful of boxes at its top; one with thousands is a fragmented or a broken one.
@@ -50,7 +99,7 @@ fn find_movie(file: &mut File) -> Option<Vec<u8>> {
             let mut bytes = vec![0; usize::try_from(body).ok()?];
             file.seek(SeekFrom::Start(at + header)).ok()?;
             file.read_exact(&mut bytes).ok()?;
-            return Some(bytes);
+            return Some((bytes, at + header));
         }
         at = at.checked_add(size)?;
     }
@@ -102,7 +151,9 @@ fn track_timing(track: &[u8], media: &[u8], movie_scale: u32, is_video: bool) ->
         let to = from + i64::from(durations[n]);
         at += i64::from(durations[n]);
         bytes += u64::from(*size);
-        let Some(from) = shown.clip(from, to) else { continue };
+        let Some(from) = shown.clip(from, to).filter(|_| !is_video || shown.keeps(from, to)) else {
+            continue;
+        };
         starts.push(shown.nanoseconds(from));
         last = last.max(from);
     }
@@ -137,24 +188,46 @@ struct Edit {
     length: u64,
 }
 
-fn edit(track: &[u8]) -> Option<Edit> {
+/// One line of an edit list.
+struct Listed {
+    /// How long it is shown, in movie units; 0 for to its end.
+    length: u64,
+    /// Where the media begins, in media units; -1 shows nothing.
+    from: i64,
+    /// Speed in 16.16 fixed point.
+    rate: u32,
+}
+
+/// Most edits read.
+const MOST_EDITS: u32 = 1000;
+
+/// A track's edit list; empty without one, nothing where it is damaged.
+fn edits(track: &[u8]) -> Option<Vec<Listed>> {
     let Some(list) = child(track, b"edts").and_then(|edits| child(edits, b"elst")) else {
-        return Some(Edit::default());
+        return Some(Vec::new());
     };
     let wide = list.first()? == &1;
-    let count = be32(list, 4)?;
-    let mut edit = Edit::default();
-    let mut found = false;
-    for n in 0..usize::try_from(count).ok()?.min(8) {
-        let (length, from, rate) = if wide {
+    let count = be32(list, 4).filter(|count| *count <= MOST_EDITS)?;
+    let listed = |n: usize| {
+        Some(if wide {
             let at = 8 + n * 20;
-            (be64(list, at)?, be64(list, at + 8)?.cast_signed(), be32(list, at + 16)?)
+            let from = be64(list, at + 8)?.cast_signed();
+            Listed { length: be64(list, at)?, from, rate: be32(list, at + 16)? }
         } else {
             let at = 8 + n * 12;
-            (u64::from(be32(list, at)?), i64::from(be32(list, at + 4)?.cast_signed()), be32(list, at + 8)?)
-        };
+            let from = i64::from(be32(list, at + 4)?.cast_signed());
+            Listed { length: u64::from(be32(list, at)?), from, rate: be32(list, at + 8)? }
+        })
+    };
+    (0..usize::try_from(count).ok()?).map(listed).collect()
+}
+
+fn edit(track: &[u8]) -> Option<Edit> {
+    let mut edit = Edit::default();
+    let mut found = false;
+    for Listed { length, from, rate } in edits(track)? {
         match (from, found) {
-            (-1, false) => edit.wait += length,
+            (-1, false) => edit.wait = edit.wait.saturating_add(length),
             // A second edit, or a speed other than one, makes a track that must be played to be known.
             (_, true) => return None,
             _ if rate != 0x1_0000 => return None,
@@ -164,7 +237,7 @@ fn edit(track: &[u8]) -> Option<Edit> {
             }
         }
     }
-    (count <= 8).then_some(edit)
+    Some(edit)
 }
 
 /// An edit in the media's units.
@@ -190,6 +263,11 @@ impl Shown {
     /// When a sample is first shown, if any part of it is.
     fn clip(&self, from: i64, to: i64) -> Option<i64> {
         (to > self.from && from < self.to).then(|| from.max(self.from))
+    }
+
+    /// Whether enough of a frame is shown for it to count.
+    fn keeps(&self, from: i64, to: i64) -> bool {
+        is_kept(u64::try_from(self.from - from).unwrap_or(0), u64::try_from(to - from).unwrap_or(0))
     }
 
     fn nanoseconds(&self, at: i64) -> u64 {
@@ -260,6 +338,7 @@ mod tests {
             [&b""[..], b"\0\0\0\x08trak", b"\xff\xff\xff\xffmvhd", b"\0\0\0\0mvhd\x01", b"\0\0\0\x04mvhd"]
         {
             assert_eq!(movie_index(bytes), None);
+            assert_eq!(longer_duration(bytes), None);
         }
     }
 }

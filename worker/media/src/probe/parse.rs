@@ -8,6 +8,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::Failure;
 
+use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running, Waiting};
 use crate::start::element;
@@ -68,6 +69,7 @@ pub(super) fn run(path: &Path, count: Option<Duration>) -> Result<Parsed, Failur
     notes.listen(&pipeline, Side::Input);
     let source = element("filesrc")?;
     source.set_property("location", path);
+    edit_list::reach_over_head(&source, path);
     let parse = element("parsebin")?;
     pipeline.add_many([&source, &parse]).expect("new elements can be added");
     source.link(&parse).expect("a source links to a parser");
@@ -120,8 +122,10 @@ fn settle(streams: &Streams, waiting: &Waiting) {
     let settled = || {
         held(streams).iter().all(|stream| {
             let stream = held(stream);
+            // What has no type yet may still become either.
             let media =
-                ["video/", "image/", "audio/"].iter().any(|kind| stream.media_type().starts_with(kind));
+                ["video/", "image/", "audio/"].iter().any(|kind| stream.media_type().starts_with(kind))
+                    || stream.media_type().is_empty();
             stream.started || stream.finished || !media
         })
     };
@@ -228,6 +232,10 @@ fn packet(stream: &mut Stream, buffer: &gst::BufferRef) {
     stream.bytes += u64::try_from(buffer.size()).unwrap_or(0);
     let (Some(segment), Some(start)) = (&stream.segment, buffer.pts().or(buffer.dts())) else { return };
     let duration = buffer.duration().unwrap_or(gst::ClockTime::ZERO);
+    let cut = segment.start().map_or(0, |begin| begin.saturating_sub(start).nseconds());
+    if cut > 0 && stream.media_type().starts_with("video/") && !edit_list::is_kept(cut, duration.nseconds()) {
+        return;
+    }
     let Some((from, to)) = segment.clip(start, start + duration) else { return };
     let (Some(from), Some(to)) =
         (segment.to_running_time(from), to.and_then(|to| segment.to_running_time(to)))

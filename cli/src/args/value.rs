@@ -1,0 +1,35 @@
+//! Values on the command line that say what is right where they are wrong.
+
+use rushes_shared::encode::SpeedPreset;
+use rushes_shared::job::{Class, JobState};
+use rushes_shared::request::BitRate;
+
+pub(super) fn preset(text: &str) -> Result<SpeedPreset, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
+        "use ultrafast, superfast, veryfast, faster, fast, medium, slow, slower or veryslow".to_owned()
+    })
+}
+
+pub(super) fn state(text: &str) -> Result<JobState, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned()))
+        .map_err(|_| "use queued, running, succeeded, failed or canceled".to_owned())
+}
+
+pub(super) fn class(text: &str) -> Result<Class, String> {
+    let found = Class::ALL.into_iter().find(|class| class.as_str() == text);
+    found.ok_or_else(|| "use bulk, standard, premium or emergency".to_owned())
+}
+
+pub(super) fn bit_rate(text: &str) -> Result<BitRate, String> {
+    let rate: BitRate = text.parse()?;
+    if (16_000..=512_000).contains(&rate.0) { Ok(rate) } else { Err("should be 16k to 512k".to_owned()) }
+}
+
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    Ok((key.trim().to_owned(), value.to_owned()))
+}
+
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "should be a whole number from 1 on".to_owned())
+}
