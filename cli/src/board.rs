@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use rushes_shared::id::{JobId, TaskId};
+use rushes_shared::id::{JobId, TaskId, WorkerId};
 use rushes_shared::job::TaskState;
 use rushes_shared::task::{Phase, TaskKind};
 use rushes_shared::view::{EventView, JobView, ProgressView, TaskView};
@@ -46,6 +46,8 @@ struct JobLine {
 struct TaskLine {
     /// Its output, where the job has several.
     output: Option<String>,
+    /// Where the attempt runs that is told of.
+    on: Option<WorkerId>,
     label: String,
     bar: ProgressBar,
     worker: String,
@@ -170,6 +172,7 @@ impl Board {
         self.task_line(id, task.id, label, worker);
         if let Some(line) = self.jobs.get_mut(&id).and_then(|job| job.tasks.get_mut(&task.id)) {
             line.output = task.output.clone().filter(|_| names_outputs);
+            line.on = task.worker;
         }
         self.set_progress(id, task.id, progress);
     }
@@ -188,9 +191,8 @@ impl Board {
         }
         bar.set_prefix(words::clipped(&label, 16));
         if let Some(job) = self.jobs.get_mut(&id) {
-            let output = None;
-            job.tasks
-                .insert(task, TaskLine { label, output, bar, worker, progress: ProgressView::default() });
+            let progress = ProgressView::default();
+            job.tasks.insert(task, TaskLine { label, output: None, on: None, bar, worker, progress });
         }
     }
 
@@ -199,6 +201,15 @@ impl Board {
         line.bar.set_position(u64::from(progress.permille));
         line.bar.set_message(words_of(&progress, &line.worker));
         line.progress = progress;
+    }
+
+    /// Notes on which worker the attempt is that is told of. Its name is known only where the job has named it.
+    fn lead(&mut self, id: JobId, task: TaskId, worker: Option<WorkerId>) {
+        let Some(line) = self.jobs.get_mut(&id).and_then(|job| job.tasks.get_mut(&task)) else { return };
+        if worker.is_some() && line.on.is_some() && line.on != worker {
+            line.worker = "a second worker".to_owned();
+        }
+        line.on = worker.or(line.on);
     }
 
     fn show_news(&mut self, id: JobId, news: &EventView) {
@@ -213,6 +224,7 @@ impl Board {
             }
             "task_progressed" => {
                 if let Some(progress) = &news.progress {
+                    self.lead(id, task, news.worker);
                     self.set_progress(id, task, progress.clone());
                 }
             }

@@ -41,4 +41,7 @@ pub struct NodeFacts {
     pub platform: String,
     /// What contains task processes on this node, such as `landlock-v4 seccomp rlimits`.
     pub sandbox: String,
+    /// Whether it is the coordinator's own machine. The worker does not say it: the coordinator sees it by the address.
+    #[serde(skip)]
+    pub is_local: bool,
 }

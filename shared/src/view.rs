@@ -22,6 +22,6 @@ pub use job::{
 pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};
 pub use logs::{AttemptLogView, LogsView};
 pub use standing::{
-    AnomalyView, BottleneckView, ExplainView, ForecastView, HeldLimitView, LimitList, NamedLimitView,
-    PlacedView, TenantLimitsView, TenantList, TenantView, TradeView, WaitView,
+    AnomalyView, AssumedView, BottleneckView, ExplainView, ForecastView, HeldLimitView, LimitList,
+    NamedLimitView, PlacedView, TenantLimitsView, TenantList, TenantView, TradeView, WaitView,
 };

@@ -40,6 +40,7 @@ mod promises;
 mod query;
 mod run;
 mod tenants;
+mod usual;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +62,7 @@ use anomalies::Anomalies;
 use conflicts::Conflicts;
 use run::{JobRun, ReadyCounts};
 use tenants::Tenants;
+use usual::Usual;
 
 /// Something that the engine wants to look at when its time comes. Checked against the state then, never removed early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,6 +111,8 @@ pub struct Engine {
     /// Which promises yield to others.
     conflicts: Conflicts,
     anomalies: Anomalies,
+    /// What forecasts assume of inputs that were not probed yet.
+    usual: Usual,
     /// How much time they have together, and until when that holds.
     tight: Tightness,
     tight_holds_until: MonoMs,
@@ -163,6 +167,7 @@ impl Engine {
             promises_fine: BTreeSet::new(),
             conflicts: Conflicts::default(),
             anomalies: Anomalies::default(),
+            usual: Usual::default(),
             tight: Tightness::default(),
             tight_holds_until: MonoMs(0),
             ready: ReadyCounts::default(),

@@ -41,8 +41,10 @@ pub enum Waiting {
     Room,
     /// The same, and this node's cores are kept for them.
     Reserved(WorkerId),
-    /// No connected node can run them.
+    /// No known node can run them.
     NoNode,
+    /// Those that can run them get no new tasks: drained, in quarantine, or not connected.
+    ShutNodes,
     /// A named limit is reached.
     Limit(String),
     /// The tenant runs as many tasks as it may.
@@ -83,6 +85,7 @@ impl Waiting {
             Self::Room => "room",
             Self::Reserved(_) => "reserved",
             Self::NoNode => "no_node",
+            Self::ShutNodes => "shut_nodes",
             Self::Limit(_) => "limit",
             Self::TenantCap => "tenant_cap",
             Self::AnotherNode => "another_node",
@@ -105,7 +108,10 @@ impl fmt::Display for Waiting {
             }
             Self::Room => f.write_str("every worker that could run them is full"),
             Self::Reserved(worker) => write!(f, "they fit nowhere yet; {worker} is being kept free for them"),
-            Self::NoNode => f.write_str("no connected worker can run them (encoder, tags or pool)"),
+            Self::NoNode => f.write_str("no worker can run them (encoder, tags or pool)"),
+            Self::ShutNodes => f.write_str(
+                "the workers that could run them are drained, in quarantine or not connected; 'rushes worker list' shows which",
+            ),
             Self::Limit(name) => write!(f, "the limit '{name}' is reached"),
             Self::TenantCap => f.write_str("the tenant runs as many tasks as it may"),
             Self::AnotherNode => {

@@ -64,6 +64,17 @@ pub fn awaits_probe(job: &Job) -> bool {
     matches!(job.spec.work, Work::Encode { .. }) && job.stages.len() <= 1
 }
 
+/// The stages that a job should have whose input nobody has looked into, if that is like `facts`.
+#[must_use]
+pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
+    let video = facts.video.first();
+    let outputs = video.into_iter().flat_map(|video| {
+        let outputs = job.spec.work.outputs().iter().zip(0..);
+        outputs.map(move |(output, i)| Stage { after: vec![0], ..encode(i, output, facts, video) })
+    });
+    std::iter::once(probe()).chain(outputs).collect()
+}
+
 fn no_video(facts: &MediaFacts) -> Failure {
     let has = if facts.audio.is_empty() { "no video and no audio" } else { "audio only" };
     Failure::new(

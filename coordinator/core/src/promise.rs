@@ -17,9 +17,22 @@ use rushes_shared::units::WallMs;
 /// What the engine expects of a job.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Forecast {
-    /// When it should be done. `None` where too little is known: no worker is there, or its input has not been probed.
+    /// When it should be done. `None` where no worker is there.
     pub expected_finish: Option<WallMs>,
     /// Whether its deadline can be kept, if need be at its floor and ahead of its turn. `None` without a deadline or
     /// where too little is known.
     pub can_keep: Option<bool>,
+    /// What was assumed of an input that has not been probed yet; what comes of it is judged with the probe.
+    pub assumes: Option<Assumed>,
+}
+
+/// An input like those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Assumed {
+    /// Its length, in milliseconds.
+    pub duration_ms: u64,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
 }

@@ -348,9 +348,9 @@ pub(super) fn event(event: &FarmEvent) -> EventView {
                 EventView { task: Some(task), kind: Some(kind), attempt, worker: Some(worker), ..view },
             )
         }
-        FarmNews::TaskProgressed { task, kind, progress } => {
-            let progress = Some(progress.into());
-            named("task_progressed", EventView { task: Some(task), kind: Some(kind), progress, ..view })
+        FarmNews::TaskProgressed { task, kind, worker, progress } => {
+            let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };
+            named("task_progressed", EventView { progress: Some(progress.into()), ..view })
         }
         FarmNews::TaskSucceeded { task, kind, worker, run_ms } => {
             let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };

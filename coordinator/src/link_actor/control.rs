@@ -10,6 +10,7 @@ use rushes_core::event::{Event, LinkId};
 use rushes_net::endpoint::{alpn, refuse};
 use rushes_net::{NetError, framed};
 use rushes_shared::id::{AttemptId, WorkerId};
+use rushes_shared::node::NodeFacts;
 use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, WorkerBound, close};
 use tokio::sync::mpsc;
 
@@ -56,7 +57,9 @@ pub async fn serve(
         // The engine ends only with the process; a failed send then is the end of this connection too.
         Err(_) => return Ok(()),
     }
-    let ended = read_control(&mut recv, worker, link, &engine, hello).await;
+    let is_local = connection.remote_address().ip().to_canonical().is_loopback();
+    let from = Speaker { worker, link, is_local };
+    let ended = read_control(&mut recv, from, &engine, hello).await;
     if let Err(error) = &ended {
         tracing::info!(%worker, %error, "the worker's connection ended");
     }
@@ -82,21 +85,30 @@ async fn greet(connection: &Connection) -> Result<(SendStream, RecvStream, FarmB
     }
 }
 
-async fn read_control(
-    recv: &mut RecvStream,
+/// Who speaks on a control stream.
+#[derive(Debug, Clone, Copy)]
+struct Speaker {
     worker: WorkerId,
     link: LinkId,
+    /// Whether it is on the coordinator's own machine.
+    is_local: bool,
+}
+
+async fn read_control(
+    recv: &mut RecvStream,
+    Speaker { worker, link, is_local }: Speaker,
     engine: &Addr<EngineActor>,
     hello: FarmBound,
 ) -> Result<(), NetError> {
     let mut word = Some(hello);
+    let seen = |facts: NodeFacts| Box::new(NodeFacts { is_local, ..facts });
     while let Some(message) = word {
         let event = match message {
             FarmBound::Hello { instance, facts, held, .. } => {
-                Event::WorkerJoined { worker, link, instance, facts: Box::new(facts), held: unique(held) }
+                Event::WorkerJoined { worker, link, instance, facts: seen(facts), held: unique(held) }
             }
             FarmBound::Heartbeat => Event::HeartbeatCame { worker, link },
-            FarmBound::Facts(facts) => Event::FactsChanged { worker, link, facts: Box::new(facts) },
+            FarmBound::Facts(facts) => Event::FactsChanged { worker, link, facts: seen(facts) },
             FarmBound::Ahead(offer) => Event::AheadOffered { worker, link, offer },
             FarmBound::Leaving => Event::WorkerLeaving { worker, link },
         };

@@ -10,12 +10,27 @@ use crate::task::SlotKind;
 /// What the farm expects of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ForecastView {
-    /// When it should be done; absent where too little is known (no worker is there, or its input has not been probed).
+    /// When it should be done; absent where no worker is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_finish: Option<String>,
     /// Whether its deadline can be kept; absent without a deadline, or where too little is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub can_keep: Option<bool>,
+    /// What was assumed of an input that has not been probed yet: one like those before it. The judgement comes with the
+    /// probe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assumes: Option<AssumedView>,
+}
+
+/// An input as it is assumed to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AssumedView {
+    /// Its length, in milliseconds.
+    pub duration_ms: u64,
+    /// Its width in pixels.
+    pub width: u32,
+    /// Its height in pixels.
+    pub height: u32,
 }
 
 /// Something that was given up for a deadline.

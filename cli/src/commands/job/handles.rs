@@ -82,14 +82,23 @@ fn changed(job: &JobView) -> String {
 pub(super) fn forecast(forecast: &ForecastView) -> String {
     let when = match &forecast.expected_finish {
         Some(at) => format!("expected by {}", words::time(at)),
-        None => "nothing can be said yet: no worker is there, or the input has not been probed".to_owned(),
+        None => "nothing can be said yet: no worker is there".to_owned(),
     };
     let kept = match forecast.can_keep {
         Some(true) => "; the deadline can be kept",
         Some(false) => "; the deadline cannot be kept",
         None => "",
     };
-    format!("{when}{kept}\n")
+    let assumed = match &forecast.assumes {
+        Some(input) => format!(
+            "\nthe input has not been looked into: this is for {} at {}x{}, as those before it are; it is judged anew then",
+            words::duration(input.duration_ms),
+            input.width,
+            input.height
+        ),
+        None => String::new(),
+    };
+    format!("{when}{kept}{assumed}\n")
 }
 
 /// `rushes job explain`.

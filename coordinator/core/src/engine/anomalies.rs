@@ -6,6 +6,7 @@ use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::task::Progress;
 use rushes_shared::units::{MonoMs, Now};
 
+use super::health::Doubling;
 use super::{Engine, Timer, Turn};
 use crate::anomaly::{Anomaly, Bursts, Growth};
 use crate::event::Decision;
@@ -89,7 +90,7 @@ impl Engine {
         if self.anomalies.stalled.insert((task, attempt)) {
             self.decided(turn, Some(task.job), Decision::TaskStalled { task, worker, still_ms });
         }
-        if !self.try_elsewhere(turn, task, attempt) {
+        if !self.try_elsewhere(turn, task, attempt, Doubling::Stalled) {
             self.wake_at(turn.now.mono.plus(stalled_ms), Timer::Stall(task, attempt));
         }
     }

@@ -30,8 +30,13 @@ impl Engine {
         let live = self.live_mut(worker, task, attempt).expect("it was just seen");
         live.started = true;
         live.progress = progress;
+        // Of two attempts that one is told of which is further, or a follower would see the task go back and forth.
+        let twins = self.runs[&task.job].live.get(&task.index).map_or(&[][..], Vec::as_slice);
+        if twins.iter().any(|twin| twin.attempt != attempt && twin.progress.permille > progress.permille) {
+            return;
+        }
         let kind = self.state.jobs[&task.job].step(task.index).kind();
-        self.notify(turn, Some(task.job), FarmNews::TaskProgressed { task, kind, progress });
+        self.notify(turn, Some(task.job), FarmNews::TaskProgressed { task, kind, worker, progress });
     }
 
     pub(super) fn task_ended(
@@ -108,6 +113,9 @@ impl Engine {
         let (kind, prediction) = (stage.step.kind(), stage.prediction);
         let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
         let speed_permille = predict::learned(speed_before, prediction, usage.run_ms);
+        if let TaskValue::Probed { facts, .. } = &value {
+            self.usual.note(facts);
+        }
         let value = (value != TaskValue::Nothing).then(|| Box::new(value));
         let success =
             Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at };
@@ -133,7 +141,8 @@ impl Engine {
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
         self.note_outcome(turn, worker, task, None);
-        let run_ms = at.0.saturating_sub(live.since.0);
+        // One that was adopted after a restart began before it was known here.
+        let run_ms = at.0.saturating_sub(live.since.0).max(usage.wall_ms);
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
         let stages_done = self.task_done(turn.now.mono, task);
         self.advance(turn, task.job);

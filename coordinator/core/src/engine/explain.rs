@@ -90,6 +90,7 @@ impl Engine {
     fn why_closed(&self, sig: SigIx) -> Option<Waiting> {
         Some(match self.order.sigs.why_closed(sig)? {
             Closed::Full => self.fleet.reserved_for(sig).map_or(Waiting::Room, Waiting::Reserved),
+            Closed::Nowhere if self.fleet.is_shut(self.order.sigs.get(sig)) => Waiting::ShutNodes,
             Closed::Nowhere => Waiting::NoNode,
             Closed::Limit(name) => Waiting::Limit(name.clone()),
         })
@@ -99,7 +100,7 @@ impl Engine {
         let attempts = run.live.iter().flat_map(|(index, live)| live.iter().map(move |l| (*index, l)));
         let running = attempts.filter(|(_, live)| !live.is_ahead).map(|(index, live)| {
             let holding = self.fleet.get(&live.worker).and_then(|n| n.holdings.get(&live.attempt));
-            let left = holding.map(|h| h.until.since(now.mono));
+            let left = live.progress.eta_ms.or_else(|| holding.map(|h| h.until.since(now.mono)));
             Running {
                 task: rushes_shared::id::TaskId { job: id, index },
                 attempt: live.attempt,

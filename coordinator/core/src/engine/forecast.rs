@@ -15,17 +15,30 @@ use crate::promise::path::{self, Left, Path};
 impl Engine {
     /// When a job should be done, and whether its deadline can be kept. Answers submits and dry runs.
     pub(super) fn forecast(&self, job: &Job, now: Now) -> Forecast {
-        let (moment, now, mono) = (now, now.wall, now.mono);
-        let power = self.fleet.power();
-        if power == Power::default() || planner::awaits_probe(job) {
+        if self.fleet.power() == Power::default() {
             return Forecast::default();
         }
-        if let Some(run) = self.runs.get(&job.id).filter(|run| run.is_judged || job.spec.deadline.is_none()) {
-            return self.forecast_live(job, run, now);
+        if planner::awaits_probe(job) {
+            let stages = planner::foreseen(job, &self.usual.input());
+            return Forecast { assumes: Some(self.usual.assumed()), ..self.forecast_new(job, &stages, now) };
         }
-        let Some(stages) = self.planned(job) else { return Forecast::default() };
-        let left: Vec<Left<'_>> =
-            stages.iter().map(|stage| Left { stage, open: stage.count, running_ms: None }).collect();
+        if let Some(run) = self.runs.get(&job.id).filter(|run| run.is_judged || job.spec.deadline.is_none()) {
+            return self.forecast_live(job, run, now.wall);
+        }
+        match self.planned(job) {
+            Some(stages) => self.forecast_new(job, &stages, now),
+            None => Forecast::default(),
+        }
+    }
+
+    /// What is expected of a job with these stages, none of which has begun.
+    fn forecast_new(&self, job: &Job, stages: &[Stage], now: Now) -> Forecast {
+        let (moment, now, mono) = (now, now.wall, now.mono);
+        let power = self.fleet.power();
+        let left: Vec<Left<'_>> = stages
+            .iter()
+            .map(|stage| Left { stage, open: stage.count, running_ms: None, rest_ms: None })
+            .collect();
         let path = path::remaining(&left, self.predictor(), power, self.fleet.usual_speed());
         let load = stages
             .iter()
@@ -34,9 +47,9 @@ impl Engine {
         let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
         let in_turn = WallMs(now.0.saturating_add(wait).saturating_add(path.p50_ms));
         let Some(deadline) = spec.deadline else {
-            return Forecast { expected_finish: Some(in_turn), can_keep: None };
+            return Forecast { expected_finish: Some(in_turn), can_keep: None, assumes: None };
         };
-        let lowest = self.at_floor(spec, &stages);
+        let lowest = self.at_floor(spec, stages);
         let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
         let power = power.share(self.policy.promise.load_permille);
         let running = self.fleet.running_left(mono);
@@ -49,7 +62,7 @@ impl Engine {
         let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
         let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
         let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
-        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
+        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep), assumes: None }
     }
 
     /// What is expected of a live job whose promise has been judged: what was decided, and when its turn comes.
@@ -60,11 +73,11 @@ impl Engine {
         let in_turn = self.fleet.power().time_for(ahead).unwrap_or(u64::MAX / 2).saturating_add(path.p50_ms);
         let in_turn = WallMs(now.0.saturating_add(in_turn));
         let Some(deadline) = spec.deadline else {
-            return Forecast { expected_finish: Some(in_turn), can_keep: None };
+            return Forecast { expected_finish: Some(in_turn), can_keep: None, assumes: None };
         };
         let can_keep = job.late_since.is_none();
         let expected = if can_keep { in_turn.min(deadline) } else { in_turn };
-        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep) }
+        Forecast { expected_finish: Some(expected), can_keep: Some(can_keep), assumes: None }
     }
 
     /// The critical path of a job that gives up all that it may.
@@ -72,7 +85,12 @@ impl Engine {
         let keeps = |stage: &Stage| !(stage.optional && spec.floor.drop_optional);
         let left: Vec<Left<'_>> = stages
             .iter()
-            .map(|stage| Left { stage, open: if keeps(stage) { stage.count } else { 0 }, running_ms: None })
+            .map(|stage| Left {
+                stage,
+                open: if keeps(stage) { stage.count } else { 0 },
+                running_ms: None,
+                rest_ms: None,
+            })
             .collect();
         path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
     }

@@ -19,6 +19,15 @@ const MOST_PREEMPT_LOOKS: usize = 32;
 /// Jobs in the emergency lane for which work is stopped at once.
 const MOST_EMERGENCIES: usize = 8;
 
+/// Why a task is tried on another node as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubling {
+    /// It comes further, but has taken longer than nearly all should.
+    Slow,
+    /// It does not come further.
+    Stalled,
+}
+
 impl Engine {
     /// Takes in what an attempt says about its node. Failures that the task would have anywhere say nothing.
     pub(super) fn note_outcome(
@@ -123,15 +132,25 @@ impl Engine {
             return;
         }
         let is_tail = run.stages.iter().all(|s| s.ready == 0);
-        if is_tail && self.try_elsewhere(turn, task, attempt) {
+        let prediction = self.state.jobs[&task.job].stage_of(task.index).1.prediction;
+        let wall_ms = prediction.wall_ms;
+        // One that is nearly there by its own pace is there before another could be.
+        let elsewhere_ms = self.predictor().expect(prediction, self.fleet.usual_speed()).p50_ms;
+        let is_nearly_there = only.progress.eta_ms.is_some_and(|rest_ms| rest_ms <= elsewhere_ms);
+        if is_tail && !is_nearly_there && self.try_elsewhere(turn, task, attempt, Doubling::Slow) {
             return;
         }
-        let wall_ms = self.state.jobs[&task.job].stage_of(task.index).1.prediction.wall_ms;
         self.wake_at(turn.now.mono.plus(wall_ms.max(1_000) / 2), Timer::Straggler(task, attempt));
     }
 
     /// Starts a second attempt on another node, if there is one with room. Whether the task has two then.
-    pub(super) fn try_elsewhere(&mut self, turn: &mut Turn, task: TaskId, attempt: AttemptId) -> bool {
+    pub(super) fn try_elsewhere(
+        &mut self,
+        turn: &mut Turn,
+        task: TaskId,
+        attempt: AttemptId,
+        why: Doubling,
+    ) -> bool {
         let Some(run) = self.runs.get(&task.job).filter(|run| run.rare().cancels.is_empty()) else {
             return false;
         };
@@ -145,7 +164,11 @@ impl Engine {
         let sig = stage.sig;
         let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
         self.fleet.is_able(&mut self.order.sigs, sig);
-        let other = self.fleet.find(&self.order.sigs, sig, |id| id == worker || entry.is_bad_on(id));
+        let is_local = |id: &WorkerId| self.fleet.get(id).is_some_and(|n| n.facts.is_local);
+        // Two attempts on one machine only take each other's time; one that stands still takes none.
+        let shares = |id: &WorkerId| why == Doubling::Slow && is_local(&worker) && is_local(id);
+        let is_out = |id| id == worker || entry.is_bad_on(id) || shares(&id);
+        let other = self.fleet.find(&self.order.sigs, sig, is_out);
         let has_lease = |id: &WorkerId| self.fleet.get(id).is_some_and(|n| n.lease_until > turn.now.mono);
         let Some(other) = other.filter(has_lease) else { return false };
         let ran_ms = turn.now.wall.0.saturating_sub(since.0);

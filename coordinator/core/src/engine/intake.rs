@@ -74,8 +74,9 @@ impl Engine {
         self.within_ceilings(&submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
         self.needs_can_be_met(spec)?;
         let forecast = self.forecast_of(spec, &submit.tenant, now);
-        if let (Admission::Refuse, Some(deadline), Some(false)) =
-            (self.policy.promise.admission, spec.deadline, forecast.can_keep)
+        // What was only assumed refuses nobody.
+        if let (Admission::Refuse, Some(deadline), Some(false), None) =
+            (self.policy.promise.admission, spec.deadline, forecast.can_keep, forecast.assumes)
         {
             let expected = forecast.expected_finish.unwrap_or(deadline);
             return Err(Refusal::CannotKeep { deadline, expected });

@@ -7,7 +7,7 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
 use crate::event::Decision;
-use crate::job::Stage;
+use crate::job::{LiveTask, Stage};
 use crate::planner;
 use crate::promise::ledger::{Booking, Due, Load, Power};
 use crate::promise::path::{self, Left, Path};
@@ -76,9 +76,16 @@ impl Engine {
             let open = if stage.dropped { 0 } else { entered.open };
             let range = entered.first..entered.first + entered.count;
             let all_run = open > 0 && entered.ready == 0 && entered.is_released;
-            let since = || run.live.range(range).flat_map(|(_, l)| l).map(|l| l.since).max();
+            let since = || run.live.range(range.clone()).flat_map(|(_, l)| l).map(|l| l.since).max();
             let running_ms = if all_run { since().map(|s| now.0.saturating_sub(s.0)) } else { None };
-            left.push(Left { stage, open, running_ms });
+            let soonest = |live: &Vec<LiveTask>| live.iter().filter_map(|l| l.progress.eta_ms).min();
+            let rests = || run.live.range(range.clone()).map(|(_, live)| soonest(live));
+            let rest_ms = if all_run {
+                rests().collect::<Option<Vec<_>>>().and_then(|r| r.into_iter().max())
+            } else {
+                None
+            };
+            left.push(Left { stage, open, running_ms, rest_ms });
         }
         path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
     }

@@ -6,7 +6,7 @@ use rushes_shared::task::TaskKind;
 
 use super::Engine;
 use crate::health::Health;
-use crate::job::JobDoc;
+use crate::job::{JobDoc, LiveTask};
 use crate::placement::node::Node;
 use crate::summary::{FarmDoc, Presence, WorkerDoc};
 
@@ -17,8 +17,11 @@ impl Engine {
         let job = self.state.jobs.get(&id)?;
         let run = self.runs.get(&id)?;
         let indices = (0_u32..).take(job.tasks.len());
-        let running = |i| run.live.get(&i).and_then(|l| l.first()).filter(|l| !l.is_ahead);
-        let live = indices.map(|i| running(i).cloned()).collect();
+        let furthest = |live: &Vec<LiveTask>| {
+            let running = live.iter().rev().filter(|l| !l.is_ahead);
+            running.max_by_key(|l| l.progress.permille).cloned()
+        };
+        let live = indices.map(|i| run.live.get(&i).and_then(furthest)).collect();
         Some(JobDoc { job: (**job).clone(), live })
     }
 

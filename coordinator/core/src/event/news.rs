@@ -70,6 +70,8 @@ pub enum FarmNews {
         task: TaskId,
         /// Its kind.
         kind: TaskKind,
+        /// Where, of two attempts the one that is further.
+        worker: WorkerId,
         /// How far.
         progress: Progress,
     },

@@ -207,6 +207,13 @@ impl Fleet {
         self.nodes.iter().filter(is_able).map(|(id, _)| *id).take(most).collect()
     }
 
+    /// Whether there are nodes that have what the signature asks for, and none of them gets new tasks now.
+    #[must_use]
+    pub fn is_shut(&self, signature: &Signature) -> bool {
+        let mut able = self.nodes.values().filter(|node| node.can_do(signature)).peekable();
+        able.peek().is_some() && able.all(|node| !node.is_open())
+    }
+
     /// A node with room for a task of this signature: the fastest, then the freest. Nodes that are kept for others are
     /// not looked at, nor is any before [`Fleet::is_able`] has looked the groups up.
     #[must_use]

@@ -18,5 +18,6 @@ mod prefetch;
 mod promises;
 mod queue;
 mod random;
+mod second_attempts;
 mod shares;
 mod workers;

@@ -6,13 +6,18 @@ use rushes_core::promise::Forecast;
 use rushes_core::promise::trade::Trade;
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{
-    AnomalyView, BottleneckView, ExplainView, ForecastView, PlacedView, TradeView, WaitView,
+    AnomalyView, AssumedView, BottleneckView, ExplainView, ForecastView, PlacedView, TradeView, WaitView,
 };
 
 pub(in crate::api) fn forecast(forecast: Forecast) -> ForecastView {
     ForecastView {
         expected_finish: forecast.expected_finish.map(WallMs::to_rfc3339),
         can_keep: forecast.can_keep,
+        assumes: forecast.assumes.map(|input| AssumedView {
+            duration_ms: input.duration_ms,
+            width: input.width,
+            height: input.height,
+        }),
     }
 }
 
