@@ -19,4 +19,5 @@ mod queue;
 mod random;
 mod second_attempts;
 mod shares;
+mod words;
 mod workers;
