@@ -84,6 +84,7 @@ fn node() -> NodeFacts {
         version: "0.1.0".into(),
         platform: "linux 6.1 x86_64".into(),
         sandbox: "landlock rlimits".into(),
+        is_local: false,
     }
 }
 

@@ -42,6 +42,7 @@ pub fn gather(settings: &Settings, name: &str, surveyed: Surveyed) -> NodeFacts 
         version: rushes_shared::build::info().version.to_owned(),
         platform: platform(),
         sandbox: surveyed.sandbox,
+        is_local: false,
     }
 }
 
