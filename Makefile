@@ -57,7 +57,7 @@ soak: test-packages
 coverage:
 	@cargo llvm-cov --version >/dev/null 2>&1 || cargo install cargo-llvm-cov --locked
 	@rustup component list --installed | grep -q llvm-tools || rustup component add llvm-tools-preview
-	cargo llvm-cov -p rushes-core -p rushes-sim --tests --lib --ignore-filename-regex '/(shared|tests)/' --fail-under-lines 95
+	cargo llvm-cov -p rushes-core -p rushes-sim --tests --lib --ignore-filename-regex '^$(CURDIR)/(shared|tests)/' --fail-under-lines 95
 
 audit:
 	cargo deny check bans licenses sources

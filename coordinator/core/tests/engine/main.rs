@@ -20,4 +20,5 @@ mod queue;
 mod random;
 mod second_attempts;
 mod shares;
+mod words;
 mod workers;

@@ -136,6 +136,28 @@ fn quality_is_given_up_for_a_deadline_within_the_floor_and_no_further() {
 }
 
 #[test]
+fn the_largest_picture_becomes_smaller_for_a_deadline_but_not_below_the_floor() {
+    let floor = QualityFloor { min_height: Some(720), ..QualityFloor::default() };
+    let play = |deadline| {
+        let scene = check(
+            |s| s.join("a"),
+            |s| {
+                s.submit(film(deadline, floor));
+                s.done('a', "1.0");
+            },
+            &["accepted j1", "start j1.0 #1-1 on a", "collect #1-1 on a", "start j1.1 #1-2 on a"],
+        );
+        match scene.world.engine().state().jobs[&JobId(1)].work_of(1) {
+            Some(TaskWork::Encode { settings, .. }) => settings.video.max_height,
+            other => panic!("{other:?} is no encode"),
+        }
+    };
+    assert_eq!(play(600_000), None, "there is time");
+    assert_eq!(play(10_000), Some(720));
+    assert_eq!(play(3_000), None, "further than the floor allows, and what does not help is not given up");
+}
+
+#[test]
 fn what_was_given_up_is_taken_back_while_it_has_not_been_started() {
     let floor = QualityFloor { drop_optional: true, ..QualityFloor::default() };
     let mut stages =

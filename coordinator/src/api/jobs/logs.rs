@@ -97,7 +97,7 @@ mod tests {
             bytes: 0,
             text: "x".repeat(len),
         };
-        let kept = newest(vec![log(0, 1), log(1, ANSWER - 5), log(2, 3)]);
+        let kept = newest(vec![log(0, 3), log(1, ANSWER - 5), log(2, 3)]);
         assert_eq!(kept.iter().map(|log| log.task).collect::<Vec<_>>(), [1, 2]);
     }
 
