@@ -124,6 +124,13 @@ pub(super) fn wrong_hash(place: &Location) -> Failure {
     )
 }
 
+/// What comes from an attempt that is over.
+pub(super) fn dropped(place: &Location) -> Failure {
+    let message = format!("{place} is not taken: its attempt was given up, and what it made is not wanted");
+    Failure::new(FailureCode::TransferFailed, message, "nothing is to be done; the task went elsewhere")
+        .with_class(FailureClass::Permanent)
+}
+
 pub(super) fn wrong_size(place: &Location, announced: Bytes, came: u64) -> Failure {
     Failure::new(
         FailureCode::TransferFailed,

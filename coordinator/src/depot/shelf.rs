@@ -1,6 +1,6 @@
 //! What both sides of the depot do with files: check tickets, open for reading, take in what is new.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -32,6 +32,30 @@ pub(super) struct Shelf {
     pub(super) keep_uploads: Duration,
     pub(super) keep_outputs: Duration,
     pub(super) busy: Arc<Busy>,
+    dropped: Mutex<Dropped>,
+}
+
+/// Attempts that are remembered as dropped; one that was dropped before so many others has nothing under way any more.
+const MOST_DROPPED: usize = 65_536;
+
+/// Attempts of which nothing is wanted any more, the last ones.
+#[derive(Debug, Default)]
+struct Dropped {
+    known: BTreeSet<AttemptId>,
+    order: VecDeque<AttemptId>,
+}
+
+impl Dropped {
+    fn note(&mut self, attempt: AttemptId) {
+        if self.known.insert(attempt) {
+            self.order.push_back(attempt);
+            if self.order.len() > MOST_DROPPED
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.known.remove(&oldest);
+            }
+        }
+    }
 }
 
 impl Shelf {
@@ -46,6 +70,7 @@ impl Shelf {
             keep_uploads: config.keep_uploads,
             keep_outputs: config.keep_outputs,
             busy: Arc::default(),
+            dropped: Mutex::default(),
         })
     }
 
@@ -146,8 +171,13 @@ impl Shelf {
         if written.hash != hash {
             return Err(refusal::wrong_hash(location));
         }
+        written.file.sync_all().map_err(|e| refusal::unwritable(location, &e))?;
+        // Held until the file is at its place, so that it is either refused or found by whoever drops it.
+        let dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(location, Location::Staged(attempt, _) if dropped.known.contains(attempt)) {
+            return Err(refusal::dropped(location));
+        }
         let place = || -> io::Result<()> {
-            written.file.sync_all()?;
             let target = self.areas.make(location)?.ok_or(io::ErrorKind::InvalidInput)?;
             let from = incoming.place.as_ref().ok_or(io::ErrorKind::NotFound)?;
             from.rename_over(&target)?;
@@ -167,9 +197,11 @@ impl Shelf {
         Ok(())
     }
 
-    /// Removes everything that these attempts staged.
+    /// Removes everything that these attempts staged. What is still on its way from them is refused.
     pub(super) fn drop_attempts(&self, attempts: &[AttemptId]) -> Result<(), Failure> {
+        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         for attempt in attempts {
+            dropped.note(*attempt);
             let unwritable = |e| refusal::unwritable(&format!("the staging area of attempt {attempt}"), &e);
             self.areas.drop_attempt(*attempt).map_err(unwritable)?;
         }

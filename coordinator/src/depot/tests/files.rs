@@ -115,6 +115,18 @@ async fn a_staged_file_is_whole_and_can_be_read_and_dropped() {
 }
 
 #[tokio::test]
+async fn what_comes_late_from_a_dropped_attempt_is_refused_and_leaves_nothing() {
+    let stage = Stage::new();
+    let ticket = stage.sign(Grant::Drop(vec![attempt(7)]));
+    stage.client.drop_staged(vec![attempt(7)], &ticket).await.expect("dropped");
+    let late = stage.store(b"late", &staged(7, "film.mp4")).await.expect_err("refused");
+    assert!(late.message.contains("given up"), "{late}");
+    stage.store(b"in time", &staged(8, "film.mp4")).await.expect("stored");
+    assert_eq!(names(&stage.path("state/depot/staging")), [attempt(8).to_string()]);
+    assert_eq!(stage.leftovers(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn nothing_is_stored_outside_of_staging_and_uploads() {
     let stage = Stage::new();
     for place in [stage.input("out/film.mp4"), output("film.mp4")] {
