@@ -35,6 +35,7 @@ async fn heartbeats_come_as_often_as_the_coordinator_wants() {
     let farm = Farm::new();
     let _worker = farm.worker(&[]);
     let mut link = farm.welcome().await;
+    assert!(matches!(link.next().await, FarmBound::Ahead(_)), "first it says what it holds ahead");
     for _ in 0..5 {
         assert_eq!(link.next().await, FarmBound::Heartbeat);
     }
