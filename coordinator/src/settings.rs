@@ -128,6 +128,8 @@ pub struct TaskLogSettings {
     pub keep_bytes: u64,
     pub attempt_bytes: u64,
     pub queue: usize,
+    pub answer_attempts: usize,
+    pub answer_bytes: u64,
 }
 
 /// Logs.
@@ -198,6 +200,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         ("queues.news", settings.queues.news),
         ("queues.store", settings.queues.store),
         ("task_logs.queue", settings.task_logs.queue),
+        ("task_logs.answer_attempts", settings.task_logs.answer_attempts),
         ("link.max_workers", settings.link.max_workers),
         ("depot.max_connections", settings.depot.max_connections),
         ("depot.max_transfers", settings.depot.max_transfers),

@@ -4,21 +4,22 @@
 //! writes them, as no stream shall wait for a disk; what it cannot take is counted and said in the file. Logs are no
 //! state: they are not synced, they are left out of backups, and the oldest jobs' go first when there is too much.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use rushes_shared::id::{AttemptId, JobId, TaskId};
 use rushes_shared::units::WallMs;
 
 use crate::settings::TaskLogSettings;
 
-/// Attempts of a job whose logs are read at most, the newest.
-const MOST_ATTEMPTS: usize = 500;
+/// Pause between two looks for room; each reads the sizes of all logs.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Share of the limit that is left when old logs are removed, in percent.
 const AFTER_SWEEP: u64 = 90;
 
@@ -41,6 +42,10 @@ pub struct TaskLogs {
     dir: PathBuf,
     /// `None` where none are kept.
     queue: Option<SyncSender<Piece>>,
+    /// Attempts in an answer, at most.
+    answer_attempts: usize,
+    /// Bytes of an answer, at most.
+    answer_bytes: u64,
     lost: Arc<AtomicU64>,
 }
 
@@ -59,14 +64,20 @@ impl TaskLogs {
     /// Where no thread can be started.
     pub fn start(dir: &Path, settings: &TaskLogSettings) -> io::Result<Self> {
         let lost = Arc::new(AtomicU64::new(0));
-        let mut logs = Self { dir: dir.to_owned(), queue: None, lost: Arc::clone(&lost) };
+        let mut logs = Self::unwritten(dir, settings, Arc::clone(&lost));
         if settings.keep_bytes > 0 {
             let (queue, pieces) = sync_channel(settings.queue);
-            let writer = Writer { dir: dir.to_owned(), settings: settings.clone(), kept: 0, lost };
+            let writer =
+                Writer { dir: dir.to_owned(), settings: settings.clone(), kept: 0, swept_at: None, lost };
             std::thread::Builder::new().name("task-logs".to_owned()).spawn(move || writer.run(&pieces))?;
             logs.queue = Some(queue);
         }
         Ok(logs)
+    }
+
+    fn unwritten(dir: &Path, settings: &TaskLogSettings, lost: Arc<AtomicU64>) -> Self {
+        let (answer_attempts, answer_bytes) = (settings.answer_attempts, settings.answer_bytes);
+        Self { dir: dir.to_owned(), queue: None, answer_attempts, answer_bytes, lost }
     }
 
     /// Keeps a piece of an attempt's log. Never waits.
@@ -77,42 +88,50 @@ impl TaskLogs {
         }
     }
 
-    /// The logs of a job's attempts, of each the last `tail` bytes, in the order of tasks and attempts. Blocks for a disk.
+    /// The logs of a job's newest attempts, of each the last `tail` bytes, in the order of tasks and attempts; as many as
+    /// an answer holds. Blocks for a disk.
     ///
     /// # Errors
     /// Where they cannot be read; a job without logs has none.
     pub fn read(&self, job: JobId, task: Option<u32>, tail: u64) -> io::Result<Vec<AttemptLog>> {
-        let entries = match fs::read_dir(self.dir.join(job.to_string())) {
+        let dir = self.dir.join(job.to_string());
+        let entries = match fs::read_dir(&dir) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error),
         };
-        let mut files = BTreeMap::new();
+        let mut newest = BTreeSet::new();
         for entry in entries {
-            let entry = entry?;
-            if let Some(key) = Key::of(&entry.file_name().to_string_lossy())
-                && task.is_none_or(|wanted| wanted == key.task)
-            {
-                files.insert(key, entry.path());
-                if files.len() > MOST_ATTEMPTS {
-                    files.pop_first();
+            let name = entry?.file_name();
+            let Some(key) = Key::of(&name.to_string_lossy()) else { continue };
+            if task.is_none_or(|wanted| wanted == key.task) {
+                newest.insert(key);
+                if newest.len() > self.answer_attempts {
+                    newest.pop_first();
                 }
             }
         }
-        let read = |(key, path): (Key, PathBuf)| {
-            let (bytes, text) = last_bytes(&path, tail)?;
-            Ok(AttemptLog { task: key.task, attempt: format!("{}-{}", key.epoch, key.counter), bytes, text })
-        };
-        files.into_iter().map(read).collect()
+        let mut logs = Vec::new();
+        let mut left = self.answer_bytes;
+        for key in newest.into_iter().rev() {
+            let (bytes, text) = last_bytes(&dir.join(key.file_name()), tail.min(left))?;
+            logs.push((key.task, key, AttemptLog { task: key.task, attempt: key.attempt(), bytes, text }));
+            left = left.saturating_sub(bytes.min(tail));
+            if left == 0 {
+                break;
+            }
+        }
+        logs.sort_unstable_by_key(|(task, key, _)| (*task, *key));
+        Ok(logs.into_iter().map(|(.., log)| log).collect())
     }
 }
 
-/// What a file's name says.
+/// What a file's name says. A later attempt is greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
-    task: u32,
     epoch: u64,
     counter: u64,
+    task: u32,
 }
 
 impl Key {
@@ -120,6 +139,14 @@ impl Key {
         let mut parts = name.strip_suffix(".log")?.split('-');
         let (task, epoch, counter) = (parts.next()?, parts.next()?, parts.next()?);
         Some(Self { task: task.parse().ok()?, epoch: epoch.parse().ok()?, counter: counter.parse().ok()? })
+    }
+
+    fn attempt(self) -> String {
+        format!("{}-{}", self.epoch, self.counter)
+    }
+
+    fn file_name(self) -> String {
+        format!("{}-{}.log", self.task, self.attempt())
     }
 }
 
@@ -137,6 +164,7 @@ struct Writer {
     settings: TaskLogSettings,
     /// Bytes that are kept of all jobs.
     kept: u64,
+    swept_at: Option<Instant>,
     lost: Arc<AtomicU64>,
 }
 
@@ -175,17 +203,24 @@ impl Writer {
         if before + text.len() as u64 >= self.settings.attempt_bytes {
             text.push_str("(task_logs.attempt_bytes is reached; what follows is left out)\n");
         }
+        let size = text.len() as u64;
+        if self.kept + size > self.settings.keep_bytes
+            && self.swept_at.is_none_or(|at| at.elapsed() > SWEEP_EVERY)
+        {
+            self.swept_at = Some(Instant::now());
+            self.sweep();
+        }
+        if self.kept + size > self.settings.keep_bytes {
+            return Ok(());
+        }
         fs::create_dir_all(&dir)?;
         OpenOptions::new().create(true).append(true).open(&path)?.write_all(text.as_bytes())?;
-        self.kept += text.len() as u64;
-        if self.kept > self.settings.keep_bytes {
-            self.sweep()?;
-        }
+        self.kept += size;
         Ok(())
     }
 
-    /// Removes the oldest jobs' logs.
-    fn sweep(&mut self) -> io::Result<()> {
+    /// Removes the oldest jobs' logs. Where that makes no room, nothing more is kept until a later look does.
+    fn sweep(&mut self) {
         let sizes = sizes(&self.dir);
         self.kept = sizes.iter().map(|(_, bytes)| bytes).sum();
         let enough = self.settings.keep_bytes / 100 * AFTER_SWEEP;
@@ -193,10 +228,12 @@ impl Writer {
             if self.kept <= enough {
                 break;
             }
-            fs::remove_dir_all(dir)?;
-            self.kept -= bytes;
+            // One that cannot be removed must not keep the others.
+            match fs::remove_dir_all(&dir) {
+                Ok(()) => self.kept -= bytes,
+                Err(error) => tracing::warn!(%error, dir = %dir.display(), "old logs of a job stay"),
+            }
         }
-        Ok(())
     }
 }
 
@@ -224,7 +261,7 @@ mod tests {
     use super::*;
 
     fn settings(keep_bytes: u64, attempt_bytes: u64) -> TaskLogSettings {
-        TaskLogSettings { keep_bytes, attempt_bytes, queue: 64 }
+        TaskLogSettings { keep_bytes, attempt_bytes, queue: 64, answer_attempts: 3, answer_bytes: 1 << 20 }
     }
 
     fn task(job: u128, index: u32) -> TaskId {
@@ -237,12 +274,14 @@ mod tests {
 
     /// A writer that has written these pieces.
     fn written(dir: &Path, settings: TaskLogSettings, pieces: Vec<(TaskId, u64, &str)>) -> TaskLogs {
-        let mut writer = Writer { dir: dir.to_owned(), settings, kept: 0, lost: Arc::default() };
+        let logs = TaskLogs::unwritten(dir, &settings, Arc::default());
+        let mut writer =
+            Writer { dir: dir.to_owned(), settings, kept: 0, swept_at: None, lost: Arc::default() };
         for (task, counter, text) in pieces {
             let piece = Piece { task, attempt: attempt(counter), at: WallMs(0), text: text.to_owned() };
             writer.write(&piece).expect("a temporary directory can be written");
         }
-        TaskLogs { dir: dir.to_owned(), queue: None, lost: Arc::default() }
+        logs
     }
 
     #[test]
@@ -265,6 +304,21 @@ mod tests {
         let tail = logs.read(JobId(1), Some(10), 6).expect("readable");
         assert_eq!((tail.len(), tail[0].text.as_str(), tail[0].bytes), (1, "later\n", 31));
         assert_eq!(logs.read(JobId(7), None, 9).expect("none is no error"), Vec::new());
+    }
+
+    #[test]
+    fn the_newest_attempts_are_read_whatever_their_tasks_number() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let pieces =
+            vec![(task(1, 7), 1, "a"), (task(1, 8), 2, "b"), (task(1, 9), 3, "c"), (task(1, 0), 4, "d")];
+        let mut logs = written(dir.path(), settings(1 << 20, 1 << 20), pieces);
+        let tasks = |logs: &TaskLogs| {
+            let read = logs.read(JobId(1), None, 1 << 10).expect("readable");
+            read.iter().map(|log| log.task).collect::<Vec<_>>()
+        };
+        assert_eq!(tasks(&logs), [0, 8, 9]);
+        logs.answer_bytes = 30;
+        assert_eq!(tasks(&logs), [0, 9], "27 bytes each");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `token`: API and join tokens, by the running coordinator, or by the store itself while none runs.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Subcommand;
 use hyper::Method;
 use rushes_shared::id::TenantId;
@@ -83,14 +83,16 @@ pub(super) fn run(command: TokenCommand, settings: &Settings, layout: &Layout) -
                 let roles: Vec<String> = token.roles.iter().map(ToString::to_string).collect();
                 let (id, name, roles) = (token.id, token.name, roles.join(","));
                 let end = token.expires_at.as_deref().unwrap_or("never");
-                say!("api   {id}  {name:<20} tenant {}  roles {roles}  expires {end}", token.tenant)?;
+                say!("api   {id}  {name:<20}  tenant {}  roles {roles}  expires {end}", token.tenant)?;
             }
             for JoinTokenView { id, label, uses_left, expires_at, .. } in join {
-                say!("join  {id}  {label:<20} uses left {uses_left}  expires {expires_at}")?;
+                say!("join  {id}  {label:<20}  uses left {uses_left}  expires {expires_at}")?;
             }
         }
         TokenCommand::Delete { id } => {
-            let id: TokenId = id.parse().context("'rushes-coordinator token list' shows the ids")?;
+            let id: TokenId = id
+                .parse()
+                .map_err(|e| anyhow::anyhow!("{e}; 'rushes-coordinator token list' shows the ids"))?;
             if !desk.delete(&id)? {
                 bail!("there is no token {id}; 'rushes-coordinator token list' shows those that are");
             }

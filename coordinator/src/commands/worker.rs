@@ -1,6 +1,6 @@
 //! `worker`: removes workers, by the running coordinator, or by the store itself while none runs.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Subcommand;
 use hyper::Method;
 use rushes_shared::id::WorkerId;
@@ -22,7 +22,7 @@ pub(super) enum WorkerCommand {
 
 pub(super) fn run(command: WorkerCommand, settings: &Settings, layout: &Layout) -> anyhow::Result<()> {
     let WorkerCommand::Remove { id } = command;
-    let id: WorkerId = id.parse().context("'rushes worker list' shows the ids")?;
+    let id: WorkerId = id.parse().map_err(|e| anyhow::anyhow!("{e}; 'rushes worker list' shows the ids"))?;
     let desk = Desk::open(settings, layout)?;
     let name = if desk.is_online() {
         desk.call::<RemovedWorkerView>(Method::DELETE, &format!("/v1/workers/{id}"), None)?.name

@@ -172,11 +172,6 @@ impl Shelf {
             return Err(refusal::wrong_hash(location));
         }
         written.file.sync_all().map_err(|e| refusal::unwritable(location, &e))?;
-        // Held until the file is at its place, so that it is either refused or found by whoever drops it.
-        let dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(location, Location::Staged(attempt, _) if dropped.known.contains(attempt)) {
-            return Err(refusal::dropped(location));
-        }
         let place = || -> io::Result<()> {
             let target = self.areas.make(location)?.ok_or(io::ErrorKind::InvalidInput)?;
             let from = incoming.place.as_ref().ok_or(io::ErrorKind::NotFound)?;
@@ -185,6 +180,14 @@ impl Shelf {
         };
         place().map_err(|e| refusal::unwritable(location, &e))?;
         incoming.place = None;
+        // Looked up once the file is at its place: whoever drops the attempt notes that first, so that one of both
+        // removes it.
+        if let Location::Staged(attempt, _) = location
+            && self.is_dropped(*attempt)
+        {
+            self.areas.drop_attempt(*attempt).map_err(|e| refusal::unwritable(location, &e))?;
+            return Err(refusal::dropped(location));
+        }
         Ok(())
     }
 
@@ -197,11 +200,17 @@ impl Shelf {
         Ok(())
     }
 
+    fn is_dropped(&self, attempt: AttemptId) -> bool {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).known.contains(&attempt)
+    }
+
     /// Removes everything that these attempts staged. What is still on its way from them is refused.
     pub(super) fn drop_attempts(&self, attempts: &[AttemptId]) -> Result<(), Failure> {
-        let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        {
+            let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.iter().for_each(|attempt| dropped.note(*attempt));
+        }
         for attempt in attempts {
-            dropped.note(*attempt);
             let unwritable = |e| refusal::unwritable(&format!("the staging area of attempt {attempt}"), &e);
             self.areas.drop_attempt(*attempt).map_err(unwritable)?;
         }

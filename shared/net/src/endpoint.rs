@@ -78,14 +78,19 @@ pub fn server(
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
     config.transport_config(Arc::new(transport(alpns)));
     config.max_incoming(MAX_INCOMING);
-    endpoint(bind, Some(config), resetting(identity))
+    endpoint(bind, Some(config), resetting(identity, alpns))
 }
 
 /// Stateless resets (RFC 9000, 10.3) whose keys are the same at each start, so that a restarted server can tell its old
 /// peers at once that it does not know them any more, instead of leaving them to their idle timeout. That takes two
 /// keys: of the reset itself, and of the connection ids, since an id that it did not make is not answered at all.
-fn resetting(identity: &Identity) -> EndpointConfig {
-    let of = |purpose: &str| blake3::derive_key(purpose, identity.key_pem.as_bytes());
+///
+/// Two servers with one identity must not share them, or the one could be made to reset the other's connections (RFC
+/// 9000, 21.11): what each serves is part of its keys.
+fn resetting(identity: &Identity, alpns: &[&[u8]]) -> EndpointConfig {
+    let served = alpns.join(&b'\n');
+    let secret = [identity.key_pem.as_bytes(), b"\n", &served].concat();
+    let of = |purpose: &str| blake3::derive_key(purpose, &secret);
     let reset = of("rushes 2026 stateless reset of a server");
     let ids = of("rushes 2026 connection ids of a server");
     let (ids, _) = ids.split_first_chunk().expect("a derived key has 32 bytes");

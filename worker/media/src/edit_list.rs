@@ -7,7 +7,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -46,11 +46,16 @@ struct AtBegin {
     /// Those that were cut through and have not been dropped; parsers do not always know how long a packet lasts, so
     /// there may be more.
     cut: AtomicU32,
+    /// Whether any packet begins before the edit; without one, nothing can have been cut through.
+    head: AtomicBool,
 }
 
 impl AtBegin {
     fn packet(&self, packet: &gst::BufferRef, begins: gst::ClockTime) {
         let Some(at) = packet.pts().filter(|at| *at <= begins) else { return };
+        if at < begins {
+            self.head.store(true, Ordering::Relaxed);
+        }
         let (before, duration) = (begins - at, packet.duration().unwrap_or(gst::ClockTime::ZERO));
         if is_kept(before.nseconds(), duration.nseconds()) {
             self.kept.fetch_add(1, Ordering::Relaxed);
@@ -63,7 +68,7 @@ impl AtBegin {
     fn drops(&self) -> bool {
         let cut =
             self.cut.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
-        cut || self.kept.load(Ordering::Relaxed) == 0
+        cut || (self.head.load(Ordering::Relaxed) && self.kept.load(Ordering::Relaxed) == 0)
     }
 }
 

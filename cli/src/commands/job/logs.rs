@@ -37,9 +37,15 @@ pub(super) fn run(farm: &FarmArgs, client: &Client, job: JobId, wanted: &Wanted)
                 "{job} has no logs: no process of it wrote anything, or they are no longer kept\n"
             );
         }
-        logs.items.iter().map(|log| format!("{}\n{}", head(log), log.text)).collect()
+        logs.items.iter().map(|log| format!("{}\n{}", head(log), harmless(&log.text))).collect()
     });
     Ok(Ending::Ok)
+}
+
+/// What a process wrote that reads other people's media must not steer the terminal.
+fn harmless(text: &str) -> String {
+    let replaced = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().map(replaced).collect()
 }
 
 /// Which attempt this is.
@@ -81,7 +87,8 @@ fn follow(farm: &FarmArgs, client: &Client, job: JobId, query: &str) -> Result<E
                     put((line.expect("views consist of plain values") + "\n").as_bytes());
                 }
                 Output::Text => {
-                    put(format!("{}\n{text}", head(&AttemptLogView { bytes: 0, ..log })).as_bytes())
+                    let head = head(&AttemptLogView { bytes: 0, ..log });
+                    put(format!("{head}\n{}", harmless(&text)).as_bytes());
                 }
             }
         }
@@ -90,5 +97,18 @@ fn follow(farm: &FarmArgs, client: &Client, job: JobId, query: &str) -> Result<E
         }
         interrupt.check()?;
         std::thread::sleep(EVERY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_cannot_steer_the_terminal() {
+        assert_eq!(
+            harmless("a\tb\n\x1b]0;title\x07\r\u{9b}31m"),
+            "a\tb\n\u{fffd}]0;title\u{fffd}\u{fffd}\u{fffd}31m"
+        );
     }
 }

@@ -16,8 +16,6 @@ use crate::task_logs::AttemptLog;
 /// Bytes of each attempt's log: by default, and at most.
 const TAIL: u64 = 64 << 10;
 const MOST: u64 = 1 << 20;
-/// Bytes of an answer; of what is over, the newest attempts stay.
-const ANSWER: usize = 16 << 20;
 
 /// Shows what a job's task processes wrote on their standard error, as far as it is kept.
 #[utoipa::path(get, path = "/v1/jobs/{id}/logs", tag = "jobs",
@@ -41,7 +39,7 @@ pub(in crate::api) async fn show(
         Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "logs_unreadable", error.to_string())
             .advice("look at the folder 'logs' of the coordinator's state directory")
     })?;
-    let known = newest(read).into_iter().filter(|log| (log.task as usize) < doc.job.tasks.len());
+    let known = read.into_iter().filter(|log| (log.task as usize) < doc.job.tasks.len());
     let items = known
         .map(|AttemptLog { task, attempt, bytes, text }| {
             let (kind, output) = views::task_facts(&doc, task);
@@ -49,17 +47,6 @@ pub(in crate::api) async fn show(
         })
         .collect();
     Ok(HttpResponse::Ok().json(LogsView { items }))
-}
-
-/// As many of the newest as an answer holds.
-fn newest(mut logs: Vec<AttemptLog>) -> Vec<AttemptLog> {
-    let mut bytes = 0;
-    let kept = logs.iter().rev().take_while(|log| {
-        bytes += log.text.len();
-        bytes <= ANSWER
-    });
-    let kept = kept.count();
-    logs.split_off(logs.len() - kept)
 }
 
 fn asked(query: &str) -> Result<(Option<u32>, u64), Problem> {
@@ -88,18 +75,6 @@ fn asked(query: &str) -> Result<(Option<u32>, u64), Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_newest_attempts_stay_in_an_answer() {
-        let log = |task, len: usize| AttemptLog {
-            task,
-            attempt: "1-1".to_owned(),
-            bytes: 0,
-            text: "x".repeat(len),
-        };
-        let kept = newest(vec![log(0, 3), log(1, ANSWER - 5), log(2, 3)]);
-        assert_eq!(kept.iter().map(|log| log.task).collect::<Vec<_>>(), [1, 2]);
-    }
 
     #[test]
     fn a_query_is_read_and_nonsense_is_refused() {

@@ -64,6 +64,25 @@ fn a_cut_without_encoding_keeps_all_that_is_shown() {
 }
 
 #[test]
+fn packets_without_times_lose_no_frame() {
+    let dir = tempfile::tempdir().unwrap();
+    let (film, out) = (dir.path().join("film.mp4"), dir.path().join("out.mp4"));
+    make(FILM, &film);
+    for name in ["film.avi", "film.ts", "film.flv"] {
+        let part = dir.path().join(name);
+        let mut ffmpeg = Command::new("ffmpeg");
+        ffmpeg.args(["-v", "error", "-y", "-i"]).arg(&film).args(["-map", "0:v:0", "-c", "copy"]);
+        let Ok(run) = ffmpeg.arg(&part).output() else {
+            eprintln!("skipped: ffmpeg is not installed");
+            return;
+        };
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        let (_, done) = encoded(&part, &out, &quick()).unwrap();
+        assert_eq!(done.frames, 180, "{name}");
+    }
+}
+
+#[test]
 fn cuts_of_real_videos_keep_all_that_is_shown() {
     let Some(folder) = real_media() else { return };
     let dir = tempfile::tempdir().unwrap();
