@@ -64,6 +64,8 @@ async fn an_order_that_ends_while_it_waits_gives_its_place_in_line_to_the_next()
     let TaskValue::Probed { input, facts } = stream.value().await else { panic!("a probe was asked for") };
     let mut running = link.start(order(Epoch(1), 2, slow_encode(&input, &facts))).await;
     running.encoding().await;
+    let processes = farm.task_processes();
+    let [process] = processes[..] else { panic!("one works: {processes:?}") };
 
     let on_cores = |counter, file, cpu| {
         let mut order = order(Epoch(1), counter, probe(file));
@@ -76,12 +78,14 @@ async fn an_order_that_ends_while_it_waits_gives_its_place_in_line_to_the_next()
     let mut next = link.start(on_cores(4, OTHER, 1_000)).await;
     large.say(&TaskBound::Cancel).await;
     assert_eq!(large.outcome().await, TaskOutcome::Cancelled);
-    assert!(matches!(next.value().await, TaskValue::Probed { .. }), "half of the cores are free");
+    assert!(matches!(next.value().await, TaskValue::Probed { .. }));
+    assert!(is_alive(process), "it began in the half of the cores that was free, and waited for nobody's end");
 
     let mut large = link.start(on_cores(5, "/media/none.mp4", 2_000)).await;
     large.failure().await;
     let mut next = link.start(on_cores(6, OTHER, 1_000)).await;
-    assert!(matches!(next.value().await, TaskValue::Probed { .. }), "half of the cores are free");
+    assert!(matches!(next.value().await, TaskValue::Probed { .. }));
+    assert!(is_alive(process), "it began in the half of the cores that was free, and waited for nobody's end");
     running.say(&TaskBound::Cancel).await;
     running.outcome().await;
 }
