@@ -79,13 +79,19 @@ async fn an_order_that_ends_while_it_waits_gives_its_place_in_line_to_the_next()
     large.say(&TaskBound::Cancel).await;
     assert_eq!(large.outcome().await, TaskOutcome::Cancelled);
     assert!(matches!(next.value().await, TaskValue::Probed { .. }));
-    assert!(is_alive(process), "it began in the half of the cores that was free, and waited for nobody's end");
+    assert!(
+        is_alive(process),
+        "it began in the half of the cores that was free, and waited for nobody's end"
+    );
 
     let mut large = link.start(on_cores(5, "/media/none.mp4", 2_000)).await;
     large.failure().await;
     let mut next = link.start(on_cores(6, OTHER, 1_000)).await;
     assert!(matches!(next.value().await, TaskValue::Probed { .. }));
-    assert!(is_alive(process), "it began in the half of the cores that was free, and waited for nobody's end");
+    assert!(
+        is_alive(process),
+        "it began in the half of the cores that was free, and waited for nobody's end"
+    );
     running.say(&TaskBound::Cancel).await;
     running.outcome().await;
 }
