@@ -33,7 +33,7 @@ use crate::process::protocol::{LocalResult, LocalWork, TaskProcessJob, Walls};
 use crate::process::running::{ProcessEvent, Watch};
 use crate::progress::Meter;
 use crate::settings::Settings;
-use crate::slots::Share;
+use crate::slots::{Place, Share};
 use scratch::Scratch;
 use transfer::{local_name, open_output};
 
@@ -68,8 +68,8 @@ pub struct Dispatch {
 pub enum Room {
     /// It has it.
     Here(Share),
-    /// It waits for it.
-    Later(oneshot::Receiver<Share>),
+    /// It waits for it, and has its place in line as long as it does.
+    Later(oneshot::Receiver<Share>, Place),
 }
 
 /// Why an attempt ends without a value.
@@ -165,7 +165,7 @@ impl Attempt<'_> {
     /// Waits for the attempt's share of the node; when it came, if it was not there from the first.
     async fn admitted(&self, room: &mut Option<Room>) -> Result<Option<Instant>, Stop> {
         let share = match room.take() {
-            Some(Room::Later(mut share)) => {
+            Some(Room::Later(mut share, _place)) => {
                 let stop = self.held.stop_token();
                 tokio::select! {
                     biased;

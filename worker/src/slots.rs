@@ -188,10 +188,29 @@ impl Slots {
         gone.is_some()
     }
 
+    /// A place in line that is left for good when this is dropped, if the order still waits then.
+    #[must_use]
+    pub fn place(&self, attempt: AttemptId) -> Place {
+        Place { slots: self.clone(), attempt }
+    }
+
     /// How many tasks hold a share.
     #[must_use]
     pub fn in_use(&self) -> u32 {
         lock(&self.desk).used.tasks
+    }
+}
+
+/// An order's place in line.
+#[derive(Debug)]
+pub struct Place {
+    slots: Slots,
+    attempt: AttemptId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.slots.leave(self.attempt);
     }
 }
 

@@ -111,7 +111,7 @@ fn accept(worker: &Arc<Worker>, dispatch: Dispatch) -> Result<Arc<Held>, Failure
             held.start();
             Room::Here(share)
         }
-        None => Room::Later(room),
+        None => Room::Later(room, worker.slots.place(attempt)),
     };
     let span = info_span!("attempt", job = %task.job, task = task.index, attempt = %attempt);
     let work = attempt::serve(Arc::clone(&worker.shop), dispatch, Arc::clone(&held), room);

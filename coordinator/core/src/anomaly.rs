@@ -129,16 +129,20 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Most samples that are kept of a window.
-    const MOST: usize = 1_000;
+    /// Samples are kept this many to a window, or fewer: what comes more often takes the place of the one before.
+    const APART: u64 = 500;
 
     /// Takes in how long the farm needs for all that waits. `Some` when that begins to grow by `permille` of the time
     /// that passes, or stops: it has to have grown over the whole window and over its second half, so that one large batch is none.
     pub fn note(&mut self, now: MonoMs, backlog_ms: u64, window_ms: u64, permille: u32) -> Option<bool> {
-        self.samples.push_back((now, backlog_ms));
-        while self.samples.len() > Self::MOST
-            || self.samples.get(1).is_some_and(|(at, _)| now.since(*at) >= window_ms)
+        let latest = [2, 1].map(|back| self.samples.len().checked_sub(back).map(|at| self.samples[at].0));
+        if let [Some(before), Some(last)] = latest
+            && last.since(before) < window_ms / Self::APART
         {
+            self.samples.pop_back();
+        }
+        self.samples.push_back((now, backlog_ms));
+        while self.samples.get(1).is_some_and(|(at, _)| now.since(*at) >= window_ms) {
             self.samples.pop_front();
         }
         let since = |at: usize| {
@@ -193,5 +197,15 @@ mod tests {
             "one batch that is worked off"
         );
         assert_eq!(growth(&|_| 70), [false; 0]);
+    }
+
+    #[test]
+    fn a_queue_that_is_measured_often_is_seen_to_grow_over_a_long_window() {
+        let (mut growth, window_ms, every_ms) = (Growth::default(), 600_000, 100);
+        let told: Vec<bool> = (0..12_000_u64)
+            .filter_map(|n| growth.note(MonoMs(n * every_ms), n * every_ms / 5, window_ms, 50))
+            .collect();
+        assert_eq!((told, growth.growing), (vec![true], Some(200)));
+        assert!(growth.samples.len() < 1_000, "{}", growth.samples.len());
     }
 }

@@ -179,6 +179,23 @@ impl Order {
         self.classes[at].charge(tenant, priority, cost_ms, matches!(spot, Spot::Fair(..)));
     }
 
+    /// Takes the charge for a start back of which nothing was done.
+    pub fn refund(&mut self, class: Class, tenant: TenantIx, priority: u8, cost_ms: u64) {
+        let Some(at) = rank(class) else { return };
+        let backlog = [0, 1, 2].map(|c| !self.classes[c].is_empty());
+        self.shares.taken_back(at, cost_ms, backlog);
+        self.classes[at].refund(tenant, priority, cost_ms);
+    }
+
+    /// Whether a job at this place is owed its turn by its class's guaranteed share.
+    #[must_use]
+    pub fn is_owed(&self, spot: Option<Spot>) -> bool {
+        match spot {
+            Some(Spot::Fair(class, ..)) => rank(class).is_some_and(|at| self.shares.is_owed(at)),
+            _ => false,
+        }
+    }
+
     /// Sets a tenant's weight in every class.
     pub fn set_weight(&mut self, tenant: TenantIx, weight: u32) {
         self.classes.iter_mut().for_each(|c| c.set_weight(tenant, weight));

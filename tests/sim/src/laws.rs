@@ -24,6 +24,8 @@ pub enum Invariant {
     CanceledIsAsked,
     /// No node runs more than it has room for.
     CapacityIsKept,
+    /// What waits for room on a node is not counted as running there.
+    StartsByOneRule,
     /// An attempt's id is used once.
     AttemptIsUnique,
     /// A command waits for a record that exists.
@@ -53,6 +55,7 @@ impl Invariant {
             Self::SuccessIsComplete => "success-is-complete",
             Self::CanceledIsAsked => "canceled-is-asked",
             Self::CapacityIsKept => "capacity-is-kept",
+            Self::StartsByOneRule => "starts-by-one-rule",
             Self::AttemptIsUnique => "attempt-is-unique",
             Self::CommandFollowsRecord => "command-follows-record",
             Self::ReplayEqualsLive => "replay-equals-live",

@@ -16,7 +16,7 @@ mod faults;
 mod links;
 mod shell;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rushes_core::engine::Engine;
 use rushes_core::event::{Event, Gated, LinkId};
@@ -142,6 +142,8 @@ pub(crate) struct World<'a> {
     fault_chance: Chance,
     stopwatch: Option<Stopwatch>,
     free_since: checks::Idle,
+    /// Attempts that waited on their nodes at the last recount though the engine counts them as running, and since when.
+    waits_unseen: BTreeMap<AttemptId, At>,
     recounts: u64,
     /// The state is to be compared with the fold as soon as every record is confirmed.
     compare_due: bool,
@@ -229,6 +231,7 @@ impl<'a> World<'a> {
             fault_chance: Chance::new(seed, "faults"),
             stopwatch,
             free_since: checks::Idle::default(),
+            waits_unseen: BTreeMap::new(),
             recounts: 0,
             compare_due: false,
             scenario,

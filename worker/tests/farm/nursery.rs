@@ -3,7 +3,7 @@
 
 use rushes_shared::failure::FailureCode;
 use rushes_shared::id::Epoch;
-use rushes_shared::task::{SlotKind, TaskValue};
+use rushes_shared::task::{SlotKind, TaskOutcome, TaskValue};
 use rushes_shared::units::Millicores;
 use rushes_shared::wire::{TaskBound, TaskReply};
 use rustix::process::{Pid, Signal, kill_process};
@@ -50,6 +50,50 @@ async fn a_killed_nursery_takes_its_tasks_along_and_the_next_task_gets_a_new_one
     stream.outcome().await;
     let mut stream = link.start(order(Epoch(1), 4, encode(&input, &facts, settings))).await;
     assert!(matches!(stream.value().await, TaskValue::Encoded(_)), "the try after it succeeds");
+}
+
+#[tokio::test]
+async fn an_order_that_ends_while_it_waits_gives_its_place_in_line_to_the_next() {
+    let farm = Farm::new();
+    for file in [CLIP, OTHER] {
+        farm.depot.put(file, crate::fake::media::clip(if file == CLIP { 900 } else { 30 }, 640, 360));
+    }
+    let _worker = farm.worker(&["pool.warm=0", "slots.cpu_millicores=2000", "slots.light=1"]);
+    let link = farm.welcome().await;
+    let mut stream = link.start(order(Epoch(1), 1, probe(CLIP))).await;
+    let TaskValue::Probed { input, facts } = stream.value().await else { panic!("a probe was asked for") };
+    let mut running = link.start(order(Epoch(1), 2, slow_encode(&input, &facts))).await;
+    running.encoding().await;
+    let processes = farm.task_processes();
+    let [process] = processes[..] else { panic!("one works: {processes:?}") };
+
+    let on_cores = |counter, file, cpu| {
+        let mut order = order(Epoch(1), counter, probe(file));
+        (order.slot, order.demand.cpu) = (SlotKind::Encode, Millicores(cpu));
+        order
+    };
+    let before = farm.depot.reads();
+    let mut large = link.start(on_cores(3, OTHER, 2_000)).await;
+    until("it waits", || farm.depot.reads() > before).await;
+    let mut next = link.start(on_cores(4, OTHER, 1_000)).await;
+    large.say(&TaskBound::Cancel).await;
+    assert_eq!(large.outcome().await, TaskOutcome::Cancelled);
+    assert!(matches!(next.value().await, TaskValue::Probed { .. }));
+    assert!(
+        is_alive(process),
+        "it began in the half of the cores that was free, and waited for nobody's end"
+    );
+
+    let mut large = link.start(on_cores(5, "/media/none.mp4", 2_000)).await;
+    large.failure().await;
+    let mut next = link.start(on_cores(6, OTHER, 1_000)).await;
+    assert!(matches!(next.value().await, TaskValue::Probed { .. }));
+    assert!(
+        is_alive(process),
+        "it began in the half of the cores that was free, and waited for nobody's end"
+    );
+    running.say(&TaskBound::Cancel).await;
+    running.outcome().await;
 }
 
 #[tokio::test]

@@ -69,9 +69,8 @@ impl Engine {
         let is_first = live.moved_at.is_none();
         if is_first || has_moved(&live.progress, &progress) {
             live.moved_at = Some(now);
-            let stood_still =
-                !self.anomalies.stalled.is_empty() && self.anomalies.stalled.remove(&(task, attempt));
-            if stalled_ms > 0 && (is_first || stood_still) {
+            self.anomalies.stalled.remove(&(task, attempt));
+            if stalled_ms > 0 && is_first {
                 self.wake_at(now.plus(stalled_ms), Timer::Stall(task, attempt));
             }
         }
@@ -90,9 +89,9 @@ impl Engine {
         if self.anomalies.stalled.insert((task, attempt)) {
             self.decided(turn, Some(task.job), Decision::TaskStalled { task, worker, still_ms });
         }
-        if !self.try_elsewhere(turn, task, attempt, Doubling::Stalled) {
-            self.wake_at(turn.now.mono.plus(stalled_ms), Timer::Stall(task, attempt));
-        }
+        // Looked at again in either case: a second attempt may fail and leave this one alone.
+        self.try_elsewhere(turn, task, attempt, Doubling::Stalled);
+        self.wake_at(turn.now.mono.plus(stalled_ms.max(1)), Timer::Stall(task, attempt));
     }
 
     /// An attempt is over: it stands still no longer.

@@ -129,10 +129,12 @@ impl Engine {
         if kind != TaskKind::Noop {
             run.note_input_on(worker);
         }
+        let ran = run.has_running(task.index);
         let twins = run.live.remove(&task.index).unwrap_or_default();
+        run.ahead -= u32::try_from(twins.iter().filter(|t| t.is_ahead).count()).expect("they are few");
         if !twins.is_empty() {
             run.stage_of(task.index).live -= 1;
-            self.book_task(task, true);
+            self.note_running(task, ran);
         }
         self.count_started(task.job);
         for twin in twins {
@@ -292,6 +294,7 @@ impl Engine {
         attempt: AttemptId,
     ) -> Option<LiveTask> {
         let run = self.runs.get_mut(&task.job)?;
+        let ran = run.has_running(task.index);
         let live = run.live.get_mut(&task.index)?;
         let at = live.iter().position(|l| l.attempt == attempt && l.worker == worker)?;
         let taken = live.swap_remove(at);
@@ -302,8 +305,8 @@ impl Engine {
         if live.is_empty() {
             run.live.remove(&task.index);
             run.stage_of(task.index).live -= 1;
-            self.book_task(task, true);
         }
+        self.note_running(task, ran);
         self.count_started(task.job);
         Some(taken)
     }

@@ -6,7 +6,7 @@ use rushes_shared::units::MonoMs;
 
 use super::Engine;
 use crate::order::signature::Closed;
-use crate::placement::node::Holding;
+use crate::placement::node::{Holding, Lined};
 
 impl Engine {
     /// Takes what an attempt at a task needs. The job is live.
@@ -47,15 +47,17 @@ impl Engine {
 
     /// Gives back what an attempt took.
     pub(super) fn free(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Holding> {
-        if let Some(entry) = self.ahead.take(worker, attempt) {
+        if let Some(entry) = self.take_ahead(worker, attempt) {
             self.after_release(&entry.holding);
+            // What waited behind it may have begun.
+            self.freed.insert(worker);
             return Some(entry.holding);
         }
         let holding = self.fleet.release(worker, attempt)?;
         self.ahead.look_again(worker);
         self.preempting.remove(&attempt);
         self.after_release(&holding);
-        if self.ahead.holds_any(worker) {
+        if self.ahead.lined(worker) != Lined::default() {
             // What the worker has started by itself goes before anything else.
             self.freed.insert(worker);
         } else {

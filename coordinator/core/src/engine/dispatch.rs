@@ -39,8 +39,11 @@ impl Engine {
     }
 
     fn start_all(&mut self, turn: &mut Turn) {
+        // Signatures whose room is kept for something more urgent that comes back from a worker.
+        let mut kept: Vec<SigIx> = Vec::new();
         while self.order.sigs.any_ready() {
-            let Some(pick) = self.pick(|e, sig| e.order.sigs.is_open(sig)) else { return };
+            let may = |e: &Self, sig: SigIx| e.order.sigs.is_open(sig) && !kept.contains(&sig);
+            let Some(pick) = self.pick(may) else { return };
             self.reserve_ahead_of(turn.now.mono, pick);
             let Some(index) = self.peek(pick) else {
                 // Nothing of it is ready: the queue and the run would disagree for ever.
@@ -48,8 +51,14 @@ impl Engine {
             };
             let task = TaskId { job: pick.job, index };
             match self.place(turn.now, pick.sig, task) {
+                Place::On((worker, _)) if self.asks_back_for(turn, pick, worker) => kept.push(pick.sig),
                 Place::On(to) => self.start(turn, pick.sig, task, to),
-                Place::Closed(why) => self.order.sigs.close(pick.sig, why),
+                Place::Closed(why) => {
+                    if why == Closed::Full {
+                        self.clear_line_for(turn, pick.sig);
+                    }
+                    self.order.sigs.close(pick.sig, why);
+                }
                 Place::Awaits => self.park(task),
             }
         }
@@ -117,7 +126,7 @@ impl Engine {
             let is_free = node
                 .reserved
                 .is_none_or(|(kept_for, from)| kept_for == sig || slot.is_light() || in_time(from));
-            let suits = is_free && node.is_open() && node.can_do(signature) && node.fits(slot, demand);
+            let suits = is_free && node.is_open() && node.can_do(signature) && node.takes(slot, demand);
             (suits && !not(*id)).then_some((node.cpu_free(), *id))
         };
         let because = |why| move |id| (id, why);
@@ -332,12 +341,13 @@ impl Engine {
     /// Enters an attempt into its task's live set.
     pub(super) fn add_live(&mut self, task: TaskId, live: LiveTask) {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let ran = run.has_running(task.index);
         let attempts = run.live.entry(task.index).or_default();
         attempts.push(live);
         if attempts.len() == 1 {
             run.stage_of(task.index).live += 1;
-            self.book_task(task, false);
         }
+        self.note_running(task, ran);
         self.count_started(task.job);
         self.refile(task.job);
     }

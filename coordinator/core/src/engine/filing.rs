@@ -186,6 +186,7 @@ impl Engine {
         self.decided(turn, Some(id), Decision::JobAmended { change: Box::new(change) });
         self.rebook(id);
         self.refile(id);
+        self.rerank_ahead(id);
         if self.runs[&id].spot.is_none() {
             self.recall_job(turn, id);
         }

@@ -17,7 +17,7 @@ use crate::state::Quarantine;
 /// Nodes among which work is looked for that can be stopped for an emergency.
 const MOST_PREEMPT_LOOKS: usize = 32;
 /// Jobs in the emergency lane for which work is stopped at once.
-const MOST_EMERGENCIES: usize = 8;
+pub(super) const MOST_EMERGENCIES: usize = 8;
 
 /// Why a task is tried on another node as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,12 +10,13 @@ use rushes_shared::job::Class;
 use rushes_shared::units::MonoMs;
 use rushes_shared::wire::AheadOffer;
 
+use super::health::MOST_EMERGENCIES;
 use super::{Engine, Turn};
 use crate::event::{Command, LinkId};
 use crate::explain::Because;
-use crate::order::Spot;
 use crate::order::signature::{Closed, SigIx};
-use crate::placement::ahead::{Entry, Want};
+use crate::order::{Pick, Spot};
+use crate::placement::ahead::{Entry, Found, LAST, Want};
 use crate::placement::node::{Holding, Node};
 
 impl Engine {
@@ -31,8 +32,38 @@ impl Engine {
     pub(super) fn task_recalled(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId, now: MonoMs) {
         let since = self.ahead.find(worker, attempt).map_or(now, |entry| entry.since);
         self.free(worker, attempt);
-        if self.take_live(worker, task, attempt).is_some() {
-            self.make_ready(since, task);
+        self.back_untried(worker, task, attempt, since);
+    }
+
+    /// Queues a task again of whose attempt nothing was done, if it still counts, as if it had never been sent.
+    pub(super) fn back_untried(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId, since: MonoMs) {
+        let Some(live) = self.take_live(worker, task, attempt) else { return };
+        // One that was adopted was charged in the reign before.
+        if live.because != Because::Held {
+            let (run, job) = (&self.runs[&task.job], &self.state.jobs[&task.job]);
+            let cost_ms = job.stage_of(task.index).1.prediction.cpu_ms;
+            self.order.refund(job.spec.class, run.tenant, run.priority, cost_ms);
+        }
+        self.make_ready(since, task);
+    }
+
+    /// An attempt waits on its worker from now on.
+    fn enter_ahead(&mut self, worker: WorkerId, entry: Entry) {
+        self.ahead.enter(worker, entry);
+        self.fleet.set_lined(worker, self.ahead.lined(worker));
+    }
+
+    /// An attempt waits on its worker no longer.
+    pub(super) fn take_ahead(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Entry> {
+        let entry = self.ahead.take(worker, attempt)?;
+        self.fleet.set_lined(worker, self.ahead.lined(worker));
+        Some(entry)
+    }
+
+    /// What waits of a job on workers is as urgent as the job is now.
+    pub(super) fn rerank_ahead(&mut self, job: JobId) {
+        if let Some(run) = self.runs.get(&job).filter(|run| run.ahead > 0) {
+            self.ahead.rerank(job, rank_of(run.spot));
         }
     }
 
@@ -56,7 +87,7 @@ impl Engine {
         let sig = run.stage_of(task.index).sig;
         run.ahead += 1;
         let entry = Entry { attempt, sig, rank: LAST, since: now, holding, is_recalled: false };
-        self.ahead.enter(worker, entry);
+        self.enter_ahead(worker, entry);
         true
     }
 
@@ -80,15 +111,18 @@ impl Engine {
         if !node_fits(node, &entry.holding) {
             return;
         }
-        let Some(Entry { holding, since, .. }) = self.ahead.take(worker, attempt) else { return };
+        let Some(Entry { holding, since, .. }) = self.take_ahead(worker, attempt) else { return };
         let task = holding.task;
         let queued_ms = turn.now.mono.since(since);
         let wall_ms = self.state.jobs.get(&task.job).map(|j| j.stage_of(task.index).1.prediction.wall_ms);
-        let until = turn.now.mono.plus(node.expected_ms(wall_ms.unwrap_or(0)));
+        let takes_ms = self.fleet.get(&worker).map_or(0, |node| node.expected_ms(wall_ms.unwrap_or(0)));
+        let until = turn.now.mono.plus(takes_ms);
         self.fleet.hold(worker, attempt, Holding { until, ..holding });
+        let ran = self.runs.get(&task.job).is_some_and(|run| run.has_running(task.index));
         let Some(live) = self.live_mut(worker, task, attempt) else { return };
         (live.is_ahead, live.since, live.queued_ms) = (false, turn.now.wall, queued_ms);
         self.runs.get_mut(&task.job).expect("a live attempt has a run").ahead -= 1;
+        self.note_running(task, ran);
         self.count_started(task.job);
         self.note_start(turn, task, (worker, attempt), queued_ms);
     }
@@ -116,6 +150,9 @@ impl Engine {
     }
 
     fn send_ahead(&mut self, turn: &mut Turn) {
+        if self.makes_room() {
+            return;
+        }
         let mut passed: Vec<SigIx> = Vec::new();
         loop {
             let may = |e: &Self, sig: SigIx| {
@@ -131,26 +168,39 @@ impl Engine {
             let run = &self.runs[&pick.job];
             let (job, rank) = (&self.state.jobs[&pick.job], rank_of(run.spot));
             let is_troubled = job.tasks[index as usize].trouble.is_some();
-            // Emergencies stop what runs instead; a task that has failed is placed with care.
-            if rank == 0 || is_troubled {
+            // Emergencies have work stopped for them instead, and nothing takes that room.
+            if rank == 0 {
+                return;
+            }
+            // A task that has failed is placed with care.
+            if is_troubled {
                 passed.push(pick.sig);
                 continue;
             }
             let (_, stage) = job.stage_of(index);
             let signature = self.order.sigs.get(pick.sig);
-            let want = Want { signature, kind: stage.step.kind(), wall_ms: stage.prediction.wall_ms };
-            match self.ahead.worker_for(&self.fleet, turn.now.mono, &want) {
-                Some(worker) => self.start_ahead(turn, pick.sig, task, worker),
-                None => {
-                    let is_new = !run.touched && run.live.is_empty();
-                    let less = self.ahead.less_urgent(&self.fleet, signature, rank).filter(|_| is_new);
+            let (kind, wall_ms, now) = (stage.step.kind(), stage.prediction.wall_ms, turn.now.mono);
+            let want = Want { signature, kind, demand: stage.demand, wall_ms };
+            match self.ahead.worker_for(&self.fleet, now, &want) {
+                Found::On(worker) => self.start_ahead(turn, pick.sig, task, worker),
+                Found::Sooner => passed.push(pick.sig),
+                Found::None => {
                     passed.push(pick.sig);
-                    if let Some((worker, attempt)) = less {
+                    let is_new = !run.touched && run.live.is_empty();
+                    if is_new
+                        && let Some((worker, attempt)) = self.ahead.less_urgent(&self.fleet, now, &want, rank)
+                    {
                         self.recall(turn, worker, attempt);
                     }
                 }
             }
         }
+    }
+
+    /// Whether work is stopped for an emergency: what went ahead meanwhile would take the room that this makes.
+    fn makes_room(&self) -> bool {
+        let emergencies = self.order.emergencies(MOST_EMERGENCIES);
+        emergencies.iter().any(|(_, sig)| self.order.sigs.why_closed(*sig) == Some(&Closed::Full))
     }
 
     /// Whether tasks of a signature that has to wait may do so on a worker: only for room, and not for a named limit,
@@ -167,7 +217,7 @@ impl Engine {
         let holding = self.holding_of(turn.now.mono, worker, task);
         self.count_holding(&holding);
         let entry = Entry { attempt, sig, rank, since, holding: holding.clone(), is_recalled: false };
-        self.ahead.enter(worker, entry);
+        self.enter_ahead(worker, entry);
         self.runs.get_mut(&task.job).expect("a live job has a run").ahead += 1;
         let mut live = self.live_of(turn, attempt, (worker, Because::FastestFreest), 0);
         live.is_ahead = true;
@@ -175,18 +225,52 @@ impl Engine {
         self.send_order(turn, task, worker, attempt, holding.demand);
     }
 
-    /// A worker that has room gets what others hold ahead, where nothing else waits that could start there.
+    /// Asks something more urgent than this job back that waits elsewhere for room and could begin on this worker; whether
+    /// that is on its way, so that the room is kept for it. What a class is owed is started first.
+    pub(super) fn asks_back_for(&mut self, turn: &mut Turn, pick: Pick, worker: WorkerId) -> bool {
+        let spot = self.runs[&pick.job].spot;
+        let rank = rank_of(spot);
+        // At risk or not makes a difference even to a class that is owed a start.
+        let bound = if self.order.is_owed(spot) { rank.min(RANK_CLASSES) } else { rank };
+        let Some(node) = self.fleet.get(&worker) else { return false };
+        let could = |sig: &SigIx| {
+            let signature = self.order.sigs.get(*sig);
+            node.can_do(signature) && node.takes(signature.slot, signature.demand())
+        };
+        let sigs: Vec<SigIx> = self.ahead.outranking(bound).filter(could).collect();
+        let at = (&self.fleet, turn.now.mono);
+        let rank_now = |entry: &Entry| rank_of(self.runs.get(&entry.holding.task.job).and_then(|r| r.spot));
+        let found = sigs.into_iter().find_map(|sig| {
+            let light = self.order.sigs.get(sig).slot.is_light();
+            self.ahead.most_urgent(at, (sig, light), bound, rank_now)
+        });
+        let Some((holder, attempt)) = found else { return false };
+        self.recall(turn, holder, attempt);
+        true
+    }
+
+    /// Asks all back that waits for cores on a node that has room for a smaller task of this signature: until then it
+    /// could not begin there, as nothing passes what came before it.
+    pub(super) fn clear_line_for(&mut self, turn: &mut Turn, sig: SigIx) {
+        if self.order.sigs.get(sig).slot.is_light() {
+            return;
+        }
+        let Some(worker) = self.fleet.find_behind(&self.order.sigs, sig) else { return };
+        for attempt in self.ahead.line(worker, false).map(|e| e.attempt).collect::<Vec<_>>() {
+            self.recall(turn, worker, attempt);
+        }
+    }
+
+    /// A worker that has room gets what others hold ahead. What the queue has left here that could start there may not, as
+    /// all that may has been started.
     fn recall_for_idle(&mut self, turn: &mut Turn) {
         let sigs: Vec<SigIx> = self.ahead.sigs().filter(|(_, recalled)| !recalled).map(|(s, _)| s).collect();
         for sig in sigs {
-            if !self.order.sigs.is_open(sig) || self.order.sigs.queued(sig) > 0 {
-                continue;
-            }
-            if !self.fleet.is_able(&mut self.order.sigs, sig) {
+            if !self.order.sigs.is_open(sig) || !self.fleet.is_able(&mut self.order.sigs, sig) {
                 continue;
             }
             let light = self.order.sigs.get(sig).slot.is_light();
-            let idle = self.fleet.find(&self.order.sigs, sig, |id| self.ahead.holds_any(id));
+            let idle = self.fleet.find(&self.order.sigs, sig, |_| false);
             let Some(idle) = idle.and_then(|id| self.fleet.get(&id)) else {
                 // Opened again when room becomes free.
                 self.order.sigs.close(sig, Closed::Full);
@@ -223,8 +307,8 @@ impl Engine {
     }
 }
 
-/// How urgent the last jobs are.
-const LAST: u8 = 5;
+/// How urgent the first job is that only its class decides on.
+const RANK_CLASSES: u8 = 2;
 
 fn node_fits(node: &Node, holding: &Holding) -> bool {
     node.fits(holding.slot, holding.demand)

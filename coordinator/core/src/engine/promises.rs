@@ -27,7 +27,8 @@ impl Engine {
         let mut load = Load::default();
         if !job.spec.paused {
             for (stage, entered) in job.stages.iter().zip(&run.stages).filter(|(s, _)| !s.dropped) {
-                load = load.plus(path::load_of(stage).times(entered.open - entered.live.min(entered.open)));
+                let waiting = entered.open.saturating_sub(entered.running);
+                load = load.plus(path::load_of(stage).times(waiting));
             }
         }
         let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
@@ -38,6 +39,19 @@ impl Engine {
         if deadline.is_some() {
             self.tight_holds_until = MonoMs(0);
         }
+    }
+
+    /// Counts a task among those that run and takes it off the books, or the other way round, after what is live of it
+    /// has changed.
+    pub(super) fn note_running(&mut self, task: TaskId, before: bool) {
+        let Some(run) = self.runs.get_mut(&task.job) else { return };
+        let runs = run.has_running(task.index);
+        if runs == before {
+            return;
+        }
+        let stage = run.stage_of(task.index);
+        stage.running = if runs { stage.running + 1 } else { stage.running - 1 };
+        self.book_task(task, !runs);
     }
 
     /// Enters a task into the books that is to be started again, or takes one off that was started or is done.
@@ -75,8 +89,11 @@ impl Engine {
         for (stage, entered) in stages.iter().zip(&run.stages) {
             let open = if stage.dropped { 0 } else { entered.open };
             let range = entered.first..entered.first + entered.count;
-            let all_run = open > 0 && entered.ready == 0 && entered.is_released;
-            let since = || run.live.range(range.clone()).flat_map(|(_, l)| l).map(|l| l.since).max();
+            // What waits on its worker for room has done nothing yet.
+            let none_waits = entered.ready == 0 && entered.live == entered.running;
+            let all_run = open > 0 && none_waits && entered.is_released;
+            let running = || run.live.range(range.clone()).flat_map(|(_, l)| l).filter(|l| !l.is_ahead);
+            let since = || running().map(|l| l.since).max();
             let running_ms = if all_run { since().map(|s| now.0.saturating_sub(s.0)) } else { None };
             let soonest = |live: &Vec<LiveTask>| live.iter().filter_map(|l| l.progress.eta_ms).min();
             let rests = || run.live.range(range.clone()).map(|(_, live)| soonest(live));
@@ -247,6 +264,7 @@ impl Engine {
             self.promises_fine.insert((deadline, id));
         }
         self.refile(id);
+        self.rerank_ahead(id);
     }
 
     /// Declares a promise late that cannot be kept beside others; the work that is due before is done first.

@@ -107,6 +107,8 @@ pub(super) struct StageRun {
     pub(super) open: u32,
     /// Tasks that have live attempts.
     pub(super) live: u32,
+    /// Those of them that run, and do not only wait on their workers: they are off the books.
+    pub(super) running: u32,
     /// Ready tasks: those of `next..` and those that came back.
     pub(super) ready: u32,
     /// Whether the tasks of `next..` are ready.
@@ -174,6 +176,11 @@ impl JobRun {
         stage.expect("a known task has a stage")
     }
 
+    /// Whether an attempt at a task runs, and does not only wait on its worker for room.
+    pub(super) fn has_running(&self, task: u32) -> bool {
+        self.live.get(&task).is_some_and(|live| live.iter().any(|l| !l.is_ahead))
+    }
+
     /// Whether a task is among the ready ones.
     pub(super) fn has_ready(&self, sig: SigIx) -> bool {
         self.stages.iter().any(|s| s.sig == sig && s.ready > 0)
@@ -222,6 +229,7 @@ impl StageRun {
             waits,
             open: u32::try_from(open).expect("no more than the stage has"),
             live: 0,
+            running: 0,
             ready: 0,
             is_released: false,
             is_held: false,

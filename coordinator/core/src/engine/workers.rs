@@ -310,9 +310,7 @@ impl Engine {
         }
         // Nothing of these has been tried.
         for entry in waited {
-            if self.take_live(worker, entry.holding.task, entry.attempt).is_some() {
-                self.make_ready(entry.since, entry.holding.task);
-            }
+            self.back_untried(worker, entry.holding.task, entry.attempt, entry.since);
         }
     }
 

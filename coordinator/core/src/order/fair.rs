@@ -81,12 +81,17 @@ impl FairLine {
         let now = self.time;
         let line = self.line(tenant);
         let begin = line.time.max(if in_turn { 0 } else { now });
-        let scaled = u128::from(cost_ms.max(1)) * 1_024 * u128::from(150 - priority.min(100));
-        let step = u64::try_from(scaled / u128::from(line.weight)).unwrap_or(u64::MAX);
-        line.time = begin.saturating_add(step.max(1));
+        line.time = begin.saturating_add(step(line.weight, priority, cost_ms));
         if in_turn {
             self.time = self.time.max(begin);
         }
+        self.place(tenant);
+    }
+
+    /// Takes the charge for a start back: nothing was done.
+    pub fn refund(&mut self, tenant: TenantIx, priority: u8, cost_ms: u64) {
+        let line = self.line(tenant);
+        line.time = line.time.saturating_sub(step(line.weight, priority, cost_ms));
         self.place(tenant);
     }
 
@@ -131,4 +136,10 @@ impl FairLine {
         line.place = place;
         self.by_time.extend(place.map(|(time, key)| (time, key, tenant)));
     }
+}
+
+/// The virtual time of a start.
+fn step(weight: u32, priority: u8, cost_ms: u64) -> u64 {
+    let scaled = u128::from(cost_ms.max(1)) * 1_024 * u128::from(150 - priority.min(100));
+    u64::try_from(scaled / u128::from(weight)).unwrap_or(u64::MAX).max(1)
 }

@@ -37,6 +37,25 @@ impl Shares {
         }
     }
 
+    /// Takes an account of a start back: nothing was done.
+    pub fn taken_back(&mut self, class: usize, cost_ms: u64, backlog: [bool; 3]) {
+        let cost = i64::try_from(cost_ms.clamp(1, 1 << 40)).unwrap_or(i64::MAX);
+        for (at, waits) in backlog.into_iter().enumerate() {
+            let earned = if waits || at == class { cost * i64::from(self.permille[at]) } else { 0 };
+            let paid = if at == class { cost * 1_000 } else { 0 };
+            self.credit[at] = (self.credit[at] - earned + paid).min(self.most);
+            if !waits {
+                self.credit[at] = self.credit[at].min(0);
+            }
+        }
+    }
+
+    /// Whether a class is owed a start before those above it.
+    #[must_use]
+    pub fn is_owed(&self, class: usize) -> bool {
+        self.credit[class] > 0
+    }
+
     /// The classes in the order in which they are to be looked at: those that are owed a start first.
     #[must_use]
     pub fn order(&self) -> [usize; 3] {

@@ -2,6 +2,8 @@
 //! round trip when it becomes free. They take no room; the worker starts them in the order in which they were sent, those
 //! for light slots and those for cores apart, and the engine follows by the same rule.
 
+mod line;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rushes_shared::id::{AttemptId, JobId, WorkerId};
@@ -10,80 +12,32 @@ use rushes_shared::units::MonoMs;
 use rushes_shared::wire::AheadOffer;
 
 use super::fleet::Fleet;
-use super::node::{Holding, Node};
-use crate::order::signature::{SigIx, Signature};
+use super::node::{Lined, Node};
+use crate::order::signature::SigIx;
+use line::{Lines, Ranks};
+
+pub use line::{Entry, LAST, Want};
 
 /// Workers among which one is looked for that takes a further attempt ahead.
 const MOST_LOOKS: usize = 32;
 
-/// Ranks of urgency.
-pub const RANKS: usize = 6;
-
-/// An attempt that waits on a worker for room.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// Which try.
-    pub attempt: AttemptId,
-    /// What it needs.
-    pub sig: SigIx,
-    /// How urgent its job was when it was sent; lower is sooner.
-    pub rank: u8,
-    /// Since when its task is ready.
-    pub since: MonoMs,
-    /// What it will take.
-    pub holding: Holding,
-    /// Whether the worker was asked to give it back.
-    pub is_recalled: bool,
+/// Where a task may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// There.
+    On(WorkerId),
+    /// On none of those that have a place for it: another one has room sooner.
+    Sooner,
+    /// All are full.
+    None,
 }
 
-/// The attempts ahead on one worker, in the order of their starts.
-#[derive(Debug, Default)]
-struct Lines {
-    offer: AheadOffer,
-    light: VecDeque<Entry>,
-    cores: VecDeque<Entry>,
-    /// How many of each rank, for light slots and for cores.
-    ranks: [[u32; RANKS]; 2],
-}
-
-impl Lines {
-    fn of(&self, light: bool) -> &VecDeque<Entry> {
-        if light { &self.light } else { &self.cores }
-    }
-
-    fn of_mut(&mut self, light: bool) -> &mut VecDeque<Entry> {
-        if light { &mut self.light } else { &mut self.cores }
-    }
-
-    /// How many of such tasks are held ahead on this node.
-    fn depth(&self, node: &Node, want: &Want<'_>) -> u64 {
-        let AheadOffer { process, lane, round_trip_ms } = self.offer;
-        let light = want.signature.slot.is_light();
-        let places = if light {
-            u64::from(node.facts.light_slots)
-        } else {
-            node.holdings.values().filter(|h| !h.slot.is_light()).count() as u64
-        };
-        if want.kind != TaskKind::Noop {
-            return u64::from(process) * places;
-        }
-        if want.wall_ms <= 1 {
-            return u64::from(lane);
-        }
-        let rounds = u64::from(round_trip_ms).div_ceil(node.expected_ms(want.wall_ms).max(1));
-        places.saturating_mul(rounds).min(u64::from(lane))
-    }
-}
-
-/// What is looked for a worker that takes it ahead.
-#[derive(Debug, Clone, Copy)]
-pub struct Want<'a> {
-    /// What it needs.
-    pub signature: &'a Signature,
-    /// Its kind.
-    pub kind: TaskKind,
-    /// What it should take on a node of speed 1, in milliseconds.
-    pub wall_ms: u64,
+/// What waits with one signature.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    all: u32,
+    recalled: u32,
+    ranks: Ranks,
 }
 
 /// All of them.
@@ -92,8 +46,8 @@ pub struct Ahead {
     lines: BTreeMap<WorkerId, Lines>,
     /// Workers that may take more. One that was found full comes back when something of it has changed.
     roomy: BTreeSet<WorkerId>,
-    /// By signature: how many, and how many of them are being recalled.
-    counts: BTreeMap<SigIx, (u32, u32)>,
+    /// By signature.
+    counts: BTreeMap<SigIx, Count>,
     kinds: BTreeMap<TaskKind, u64>,
 }
 
@@ -130,10 +84,16 @@ impl Ahead {
         self.kinds.get(&kind).copied().unwrap_or(0)
     }
 
-    /// Whether the worker holds something ahead.
+    /// What the worker holds something ahead for.
     #[must_use]
-    pub fn holds_any(&self, worker: WorkerId) -> bool {
-        self.lines.get(&worker).is_some_and(|l| !l.light.is_empty() || !l.cores.is_empty())
+    pub fn lined(&self, worker: WorkerId) -> Lined {
+        let lines = self.lines.get(&worker);
+        lines.map_or(Lined::default(), |l| Lined { light: !l.light.is_empty(), cores: !l.cores.is_empty() })
+    }
+
+    /// What waits there for light slots, or for cores, in the order of the starts.
+    pub fn line(&self, worker: WorkerId, light: bool) -> impl Iterator<Item = &Entry> + '_ {
+        self.lines.get(&worker).into_iter().flat_map(move |l| l.of(light))
     }
 
     /// An attempt that waits there.
@@ -150,12 +110,55 @@ impl Ahead {
 
     /// Signatures of what waits, and whether a recall of one of each is under way.
     pub fn sigs(&self) -> impl Iterator<Item = (SigIx, bool)> + '_ {
-        self.counts.iter().map(|(sig, (_, recalled))| (*sig, *recalled > 0))
+        self.counts.iter().map(|(sig, count)| (*sig, count.recalled > 0))
     }
 
-    /// The open worker that takes such a task ahead and has least ahead. It can start the task when any of its tasks ends.
+    /// Signatures of which something more urgent waits than this.
+    pub fn outranking(&self, rank: u8) -> impl Iterator<Item = SigIx> + '_ {
+        let outranks = move |count: &Count| count.ranks[..usize::from(rank)].iter().any(|n| *n > 0);
+        self.counts.iter().filter(move |(_, count)| outranks(count)).map(|(sig, _)| *sig)
+    }
+
+    /// The most urgent of what waits with a signature and is more urgent than `bound`, on workers that hear of it and have
+    /// no room for it soon. What is being recalled comes first. `rank` is how urgent an entry's job is now; what is less
+    /// urgent than it was sorts itself in by that.
+    pub fn most_urgent(
+        &mut self,
+        (fleet, now): (&Fleet, MonoMs),
+        (sig, light): (SigIx, bool),
+        bound: u8,
+        rank: impl Fn(&Entry) -> u8,
+    ) -> Option<(WorkerId, AttemptId)> {
+        let mut best: Option<((bool, u8, AttemptId), WorkerId)> = None;
+        let counts = &mut self.counts;
+        let urgent = self.lines.iter_mut().filter(|(_, lines)| lines.has_above(light, bound));
+        for (id, lines) in urgent.take(MOST_LOOKS) {
+            let is_deaf = |n: &&Node| n.link.is_none() || n.lease_until <= now;
+            let Some(node) = fleet.get(id).filter(|n| !is_deaf(n)) else { continue };
+            if lines.offer == AheadOffer::default() || lines.opens_now(node, now, light) {
+                continue;
+            }
+            let Lines { light: of_light, cores, ranks, .. } = lines;
+            let line = if light { of_light } else { cores };
+            for entry in line.iter_mut().filter(|e| e.sig == sig && e.rank < bound) {
+                let rank = rank(entry).min(LAST);
+                if rank > entry.rank {
+                    let count = counts.get_mut(&sig).expect("what waits is counted");
+                    entry.become_rank(rank, &mut ranks[usize::from(light)], &mut count.ranks);
+                }
+                let found = (!entry.is_recalled, rank, entry.attempt);
+                if rank < bound && best.is_none_or(|(least, _)| found < least) {
+                    best = Some((found, *id));
+                }
+            }
+        }
+        best.map(|((.., attempt), id)| (id, attempt))
+    }
+
+    /// The open worker that takes such a task ahead, has room for it soonest and then has least ahead. It can start the
+    /// task when any of its tasks ends.
     #[must_use]
-    pub fn worker_for(&mut self, fleet: &Fleet, now: MonoMs, want: &Want<'_>) -> Option<WorkerId> {
+    pub fn worker_for(&mut self, fleet: &Fleet, now: MonoMs, want: &Want<'_>) -> Found {
         let light = want.signature.slot.is_light();
         let (mut best, mut full) = (None, Vec::new());
         for id in self.roomy.iter().take(MOST_LOOKS) {
@@ -165,31 +168,54 @@ impl Ahead {
                 full.push(*id);
                 continue;
             }
-            let starts_next = || {
-                let mut of_cores = node.holdings.values().filter(|h| !h.slot.is_light());
-                of_cores.all(|holding| node.fits_without(want.signature, holding))
-            };
-            let suits = node.lease_until > now
-                && (light || node.reserved.is_none())
-                && node.can_do(want.signature)
-                && (light || starts_next());
-            if suits && best.is_none_or(|least| (held, *id) < least) {
-                best = Some((held, *id));
+            if !lines.suits(node, now, want) {
+                continue;
+            }
+            let place = (lines.opens_at(node, now, want), held, *id);
+            if best.is_none_or(|least| place < least) {
+                best = Some(place);
             }
         }
         for id in full {
             self.roomy.remove(&id);
         }
-        best.map(|(_, id)| id)
+        match best {
+            None => Found::None,
+            Some((at, _, id)) if self.is_sooner_elsewhere(fleet, now, want, (at, id)) => Found::Sooner,
+            Some((.., id)) => Found::On(id),
+        }
+    }
+
+    /// Whether another node that could do it should have room for such a task clearly before this one has.
+    fn is_sooner_elsewhere(
+        &self,
+        fleet: &Fleet,
+        now: MonoMs,
+        want: &Want<'_>,
+        (at, id): (MonoMs, WorkerId),
+    ) -> bool {
+        let slack_ms = self.lines.get(&id).map_or(0, Lines::slack_ms);
+        if at <= now.plus(slack_ms) {
+            return false;
+        }
+        let none = Lines::default();
+        let mut others = fleet.able(want.signature, MOST_LOOKS).into_iter().filter(|other| *other != id);
+        others.any(|other| {
+            let lines = self.lines.get(&other).unwrap_or(&none);
+            let node = fleet.get(&other).filter(|n| lines.suits(n, now, want));
+            node.is_some_and(|n| lines.opens_at(n, now, want).plus(slack_ms) < at)
+        })
     }
 
     /// An attempt was sent ahead.
     pub fn enter(&mut self, worker: WorkerId, entry: Entry) {
-        self.counts.entry(entry.sig).or_default().0 += 1;
+        let count = self.counts.entry(entry.sig).or_default();
+        count.all += 1;
+        count.ranks[usize::from(entry.rank)] += 1;
         *self.kinds.entry(entry.holding.kind).or_default() += 1;
         let lines = self.lines.entry(worker).or_default();
         let light = entry.holding.slot.is_light();
-        lines.ranks[usize::from(light)][usize::from(entry.rank).min(RANKS - 1)] += 1;
+        lines.ranks[usize::from(light)][usize::from(entry.rank)] += 1;
         let line = lines.of_mut(light);
         let at = line.partition_point(|before| before.attempt < entry.attempt);
         line.insert(at, entry);
@@ -203,7 +229,7 @@ impl Ahead {
             line.remove(at)
         })?;
         let light = usize::from(found.holding.slot.is_light());
-        lines.ranks[light][usize::from(found.rank).min(RANKS - 1)] -= 1;
+        lines.ranks[light][usize::from(found.rank)] -= 1;
         self.roomy.insert(worker);
         self.uncount(&found);
         Some(found)
@@ -240,37 +266,55 @@ impl Ahead {
         });
         let Some(entry) = entry.filter(|e| !e.is_recalled) else { return false };
         entry.is_recalled = true;
-        self.counts.entry(entry.sig).or_default().1 += 1;
+        self.counts.entry(entry.sig).or_default().recalled += 1;
         true
     }
 
-    /// What would be started last of what has this signature and is not recalled: on the worker with most ahead, the
-    /// latest first, half of it at most. With the worker.
+    /// What has this signature and is not recalled, on the worker with the most urgent of it and then with most of it: the
+    /// most urgent first, then what would be started last, half of it at most. With the worker.
     #[must_use]
     pub fn latest(&self, sig: SigIx, light: bool, most: usize) -> Vec<(WorkerId, AttemptId)> {
-        let longest = self.lines.iter().max_by_key(|(id, l)| {
-            (l.of(light).iter().filter(|e| e.sig == sig).count(), std::cmp::Reverse(**id))
-        });
-        let Some((worker, lines)) = longest else { return Vec::new() };
-        let like: Vec<&Entry> = lines.of(light).iter().filter(|e| e.sig == sig && !e.is_recalled).collect();
-        let most = most.min(like.len().div_ceil(2));
-        like.into_iter().rev().take(most).map(|e| (*worker, e.attempt)).collect()
+        let like = |l: &'_ Lines| -> (u8, usize) {
+            let of_sig = l.of(light).iter().filter(|e| e.sig == sig && !e.is_recalled);
+            of_sig.fold((u8::MAX, 0), |(rank, count), e| (rank.min(e.rank), count + 1))
+        };
+        let found = self.lines.iter().map(|(id, l)| (like(l), *id, l)).filter(|((_, count), ..)| *count > 0);
+        let first = found.min_by_key(|((rank, count), id, _)| (*rank, std::cmp::Reverse(*count), *id));
+        let Some(((_, count), worker, lines)) = first else { return Vec::new() };
+        let of_sig = lines.of(light).iter().rev().filter(|e| e.sig == sig && !e.is_recalled);
+        let mut entries: Vec<&Entry> = of_sig.collect();
+        entries.sort_by_key(|e| e.rank);
+        entries.into_iter().take(most.min(count.div_ceil(2))).map(|e| (worker, e.attempt)).collect()
     }
 
-    /// The least urgent attempt that waits where one of this signature could, if it is less urgent than `rank` and none is
-    /// being recalled for such a reason already.
+    /// What waits of a job is of another rank from now on.
+    pub fn rerank(&mut self, job: JobId, rank: u8) {
+        for Lines { light, cores, ranks, .. } in self.lines.values_mut() {
+            for (line, ranks) in [cores, light].into_iter().zip(ranks) {
+                for entry in line.iter_mut().filter(|e| e.holding.task.job == job) {
+                    let count = self.counts.get_mut(&entry.sig).expect("what waits is counted");
+                    entry.become_rank(rank.min(LAST), ranks, &mut count.ranks);
+                }
+            }
+        }
+    }
+
+    /// The least urgent attempt that waits where such a task could, if it is less urgent than `rank` and none is being
+    /// recalled for such a reason already.
     #[must_use]
     pub fn less_urgent(
         &self,
         fleet: &Fleet,
-        signature: &Signature,
+        now: MonoMs,
+        want: &Want<'_>,
         rank: u8,
     ) -> Option<(WorkerId, AttemptId)> {
-        let light = signature.slot.is_light();
+        let light = want.signature.slot.is_light();
         let able = self
             .lines
             .iter()
-            .filter(|(id, _)| fleet.get(id).is_some_and(|node| node.is_open() && node.can_do(signature)));
+            .filter(|(_, l)| l.has_below(light, rank))
+            .filter(|(id, l)| fleet.get(id).is_some_and(|node| l.suits(node, now, want)));
         let entries = able.take(MOST_LOOKS).flat_map(|(id, l)| l.of(light).iter().map(move |e| (*id, e)));
         let mut worst: Option<(u8, WorkerId, AttemptId)> = None;
         for (id, entry) in entries {
@@ -295,10 +339,11 @@ impl Ahead {
         if let Some(kind) = self.kinds.get_mut(&entry.holding.kind) {
             *kind -= 1;
         }
-        if let Some((all, recalled)) = self.counts.get_mut(&entry.sig) {
-            *all -= 1;
-            *recalled -= u32::from(entry.is_recalled);
-            if *all == 0 {
+        if let Some(count) = self.counts.get_mut(&entry.sig) {
+            count.all -= 1;
+            count.recalled -= u32::from(entry.is_recalled);
+            count.ranks[usize::from(entry.rank)] -= 1;
+            if count.all == 0 {
                 self.counts.remove(&entry.sig);
             }
         }

@@ -7,7 +7,7 @@ use rushes_shared::task::TaskKind;
 use rushes_shared::units::MonoMs;
 
 use super::index::Index;
-use super::node::{Holding, Node};
+use super::node::{Holding, Lined, Node};
 use crate::order::signature::{SigIx, Signature, Signatures};
 use crate::promise::ledger::{Load, Power};
 
@@ -220,6 +220,20 @@ impl Fleet {
     pub fn find(&self, sigs: &Signatures, sig: SigIx, not: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
         let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
         self.index.find(sigs.get(sig), shapes, not)
+    }
+
+    /// A node with cores free for a task of this signature on which others wait for more than that.
+    #[must_use]
+    pub fn find_behind(&self, sigs: &Signatures, sig: SigIx) -> Option<WorkerId> {
+        let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
+        self.index.find_behind(sigs.get(sig), shapes)
+    }
+
+    /// Notes whether orders wait on a node for room.
+    pub fn set_lined(&mut self, id: WorkerId, lined: Lined) {
+        if self.nodes.get(&id).is_some_and(|node| node.lined != lined) {
+            self.change(id, |node| node.lined = lined);
+        }
     }
 
     /// The node whose cores are kept for a signature.

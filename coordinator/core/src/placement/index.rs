@@ -71,16 +71,22 @@ pub(super) fn speed_step(permille: u32) -> i32 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Placed {
     shape: ShapeIx,
-    /// CPU and memory that are free for any task; `None` while they are kept for one.
+    /// CPU and memory that are free for any task; `None` while they are kept for one, or others wait for cores there.
     cores: Option<(u32, u64)>,
+    /// CPU and memory that are free while others wait there for more.
+    behind: Option<(u32, u64)>,
     light: u32,
 }
+
+/// Nodes by free CPU, then by free memory.
+type ByCpu = BTreeSet<(u32, u64, Reverse<WorkerId>)>;
 
 #[derive(Debug)]
 struct Group {
     shape: Shape,
     nodes: u32,
-    by_cpu: BTreeSet<(u32, u64, Reverse<WorkerId>)>,
+    by_cpu: ByCpu,
+    behind: ByCpu,
     by_light: BTreeSet<(u32, Reverse<WorkerId>)>,
 }
 
@@ -104,14 +110,15 @@ impl Index {
         if !node.is_open() {
             return self.remove(id, node);
         }
-        let cores = node.reserved.is_none().then(|| (node.cpu_free(), node.memory_free()));
-        let light = node.light_free();
+        let free = node.reserved.is_none().then(|| (node.cpu_free(), node.memory_free()));
+        let (cores, behind) = if node.lined.cores { (None, free) } else { (free, None) };
+        let light = if node.lined.light { 0 } else { node.light_free() };
         let shape = match node.placed {
             Some(placed) if !node.shape_changed => placed.shape,
             _ => self.shape(Shape::of(node)),
         };
         node.shape_changed = false;
-        let placed = Placed { shape, cores, light };
+        let placed = Placed { shape, cores, behind, light };
         if node.placed == Some(placed) {
             return;
         }
@@ -121,12 +128,8 @@ impl Index {
         }
         let group = self.groups.get_mut(&shape).expect("the group was just looked up");
         let before = node.placed.replace(placed);
-        if before.map(|p| p.cores) != Some(cores) {
-            if let Some((cpu, memory)) = before.and_then(|p| p.cores) {
-                group.by_cpu.remove(&(cpu, memory, Reverse(id)));
-            }
-            group.by_cpu.extend(cores.map(|(cpu, memory)| (cpu, memory, Reverse(id))));
-        }
+        shift(&mut group.by_cpu, id, before.and_then(|p| p.cores), cores);
+        shift(&mut group.behind, id, before.and_then(|p| p.behind), behind);
         if before.map(|p| p.light) != Some(light) {
             if let Some(before) = before {
                 group.by_light.remove(&(before.light, Reverse(id)));
@@ -139,9 +142,8 @@ impl Index {
     pub fn remove(&mut self, id: WorkerId, node: &mut Node) {
         let Some(placed) = node.placed.take() else { return };
         let group = self.groups.get_mut(&placed.shape).expect("a placed node has a group");
-        if let Some((cpu, memory)) = placed.cores {
-            group.by_cpu.remove(&(cpu, memory, Reverse(id)));
-        }
+        shift(&mut group.by_cpu, id, placed.cores, None);
+        shift(&mut group.behind, id, placed.behind, None);
         group.by_light.remove(&(placed.light, Reverse(id)));
         group.nodes -= 1;
         if group.nodes == 0
@@ -158,7 +160,8 @@ impl Index {
         self.made = self.made.wrapping_add(1);
         let ix = ShapeIx(self.made);
         self.known.insert(shape.clone(), ix);
-        let group = Group { shape, nodes: 0, by_cpu: BTreeSet::new(), by_light: BTreeSet::new() };
+        let group =
+            Group { shape, nodes: 0, by_cpu: ByCpu::new(), behind: ByCpu::new(), by_light: BTreeSet::new() };
         self.groups.insert(ix, group);
         ix
     }
@@ -186,14 +189,36 @@ impl Index {
             if best.as_ref().is_some_and(|(speed, ..)| *speed > group.shape.speed) {
                 break;
             }
-            let found =
-                if signature.slot.is_light() { light(group, &not) } else { cores(group, signature, &not) };
+            let found = if signature.slot.is_light() {
+                light(group, &not)
+            } else {
+                cores(&group.shape, &group.by_cpu, signature, &not)
+            };
             if let Some((free, id)) = found {
                 best = best.max(Some((group.shape.speed, free, id)));
             }
         }
         best.map(|(.., Reverse(id))| id)
     }
+
+    /// A node with cores free for such a task on which others wait for more than that.
+    #[must_use]
+    pub fn find_behind(&self, signature: &Signature, shapes: &[ShapeIx]) -> Option<WorkerId> {
+        let groups = shapes.iter().filter_map(|ix| self.groups.get(ix));
+        let mut found = groups.filter_map(|g| cores(&g.shape, &g.behind, signature, &|_| false));
+        found.next().map(|(_, Reverse(id))| id)
+    }
+}
+
+/// Moves a node to its place among those with free cores.
+fn shift(set: &mut ByCpu, id: WorkerId, before: Option<(u32, u64)>, after: Option<(u32, u64)>) {
+    if before == after {
+        return;
+    }
+    if let Some((cpu, memory)) = before {
+        set.remove(&(cpu, memory, Reverse(id)));
+    }
+    set.extend(after.map(|(cpu, memory)| (cpu, memory, Reverse(id))));
 }
 
 fn light(group: &Group, not: &impl Fn(WorkerId) -> bool) -> Option<(u64, Reverse<WorkerId>)> {
@@ -204,15 +229,16 @@ fn light(group: &Group, not: &impl Fn(WorkerId) -> bool) -> Option<(u64, Reverse
 
 /// Nodes by falling free CPU; among those with equally much, by falling free memory.
 fn cores(
-    group: &Group,
+    shape: &Shape,
+    nodes: &ByCpu,
     signature: &Signature,
     not: &impl Fn(WorkerId) -> bool,
 ) -> Option<(u64, Reverse<WorkerId>)> {
-    let cpu = signature.cpu.min(group.shape.cpu);
-    let memory = signature.memory.min(group.shape.memory);
+    let cpu = signature.cpu.min(shape.cpu);
+    let memory = signature.memory.min(shape.memory);
     let mut below = (u32::MAX, u64::MAX, Reverse(WorkerId(0)));
     for _ in 0..MAX_STEPS {
-        let (free_cpu, free_memory, id) = group.by_cpu.range(..below).next_back()?;
+        let (free_cpu, free_memory, id) = nodes.range(..below).next_back()?;
         if *free_cpu < cpu {
             return None;
         }

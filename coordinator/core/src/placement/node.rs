@@ -37,6 +37,24 @@ pub struct Holding {
     pub limits: Option<Box<BTreeMap<String, u32>>>,
 }
 
+/// Whether orders wait on a node for room, by what they wait for. Those that came first begin first, so nothing else of
+/// that kind begins there as long as one does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Lined {
+    /// For light slots.
+    pub light: bool,
+    /// For cores.
+    pub cores: bool,
+}
+
+impl Lined {
+    /// Whether one waits for light slots, or for cores.
+    #[must_use]
+    pub fn of(self, light: bool) -> bool {
+        if light { self.light } else { self.cores }
+    }
+}
+
 /// A worker that has connected in this reign and is not gone.
 #[derive(Debug)]
 pub struct Node {
@@ -70,6 +88,8 @@ pub struct Node {
     pub slow: bool,
     /// The signature that its free cores are kept for, and since when they should be free.
     pub reserved: Option<(SigIx, MonoMs)>,
+    /// Whether orders wait there for room.
+    pub lined: Lined,
     /// What it holds.
     pub holdings: BTreeMap<AttemptId, Holding>,
     cpu_used: u32,
@@ -101,6 +121,7 @@ impl Node {
             speed_permille: 1_000,
             slow: false,
             reserved: None,
+            lined: Lined::default(),
             holdings: BTreeMap::new(),
             cpu_used: 0,
             memory_used: 0,
@@ -170,6 +191,12 @@ impl Node {
         }
         let taken = self.clamped(demand);
         taken.cpu.0 <= self.cpu_free() && taken.memory.0 <= self.memory_free()
+    }
+
+    /// Whether a task that is sent now would begin at once: it fits, and none waits there before it.
+    #[must_use]
+    pub fn takes(&self, slot: SlotKind, demand: Demand) -> bool {
+        !self.lined.of(slot.is_light()) && self.fits(slot, demand)
     }
 
     /// What a task takes of this node: its demand, at most the whole node.

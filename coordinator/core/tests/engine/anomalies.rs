@@ -96,6 +96,28 @@ fn a_stalled_task_that_goes_on_is_in_order_again_and_nowhere_else_is_no_harm() {
 }
 
 #[test]
+fn a_stalled_task_is_tried_elsewhere_again_where_the_second_attempt_failed() {
+    let mut scene = check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(tasks(1, 600));
+            progress(s, 'a', "1.0", 100);
+            s.join_with_cores('b', 1);
+            s.join_with_cores('c', 1);
+            s.wait(70_000);
+        },
+        |_| {},
+        &[],
+    );
+    let elsewhere = |s: &Scene| ['b', 'c'].into_iter().find(|name| s.runs(*name, "1.0"));
+    let second = elsewhere(&scene).expect("it is tried elsewhere");
+    scene.fail(second, "1.0", FailureCode::TransferFailed);
+    assert_eq!(elsewhere(&scene), None);
+    scene.wait(70_000);
+    assert!(scene.runs('a', "1.0") && elsewhere(&scene).is_some(), "{:?}", scene.world.trace);
+}
+
+#[test]
 fn failures_of_one_kind_that_pile_up_are_told_once_and_shown_while_they_last() {
     let policy = health(|h| (h.burst_failures, h.burst_window_ms) = (3, 30_000));
     let scene = check_with(

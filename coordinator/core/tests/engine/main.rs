@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod ahead;
 mod anomalies;
 mod attempts;
 mod conflicts;

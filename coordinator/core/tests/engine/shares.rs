@@ -127,3 +127,29 @@ fn a_backlog_of_premium_work_leaves_the_guaranteed_shares_to_the_others() {
     let permille = got.map(|g| g * 1_000 / all);
     assert!((48..=53).contains(&permille[0]) && (297..=303).contains(&permille[1]), "{permille:?}");
 }
+
+#[test]
+fn a_start_that_was_taken_back_is_not_held_against_its_class_or_tenant() {
+    let farm = || {
+        let mut order = Order::new([50, 300, 0], 600_000);
+        let sig = light(&mut order);
+        for (class, tenant) in [(0, 0), (1, 0), (1, 1), (2, 0)] {
+            order.insert(sig, spot(job(class, tenant)), job(class, tenant));
+        }
+        order
+    };
+    let (mut plain, mut recalled) = (farm(), farm());
+    for _ in 0..20 {
+        recalled.charge(spot(job(1, 0)), Class::Standard, TenantIx(0), 50, 5_000);
+        recalled.refund(Class::Standard, TenantIx(0), 50, 5_000);
+    }
+    for n in 0..200 {
+        let picks = [&mut plain, &mut recalled].map(|order| {
+            let pick = order.pick(|_| true, |_| true).expect("everybody has work");
+            let (class, tenant) = who(pick.job);
+            order.charge(spot(pick.job), CLASSES[class], tenant, 50, 1_000);
+            pick.job
+        });
+        assert_eq!(picks[0], picks[1], "start {n}");
+    }
+}

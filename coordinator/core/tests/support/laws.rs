@@ -19,6 +19,7 @@ pub(crate) fn hold(world: &World) {
     capacity_is_kept(world);
     answered_submits_exist(world);
     trades_are_justified(world);
+    starts_by_one_rule(world);
     if let Some(engine) = &world.engine {
         assert_eq!(engine.state(), &world.replayed, "replay of the records is the live state");
         compact_rebuilds(engine.state());
@@ -63,6 +64,25 @@ fn capacity_is_kept(world: &World) {
         let facts = &worker.facts;
         let fits = cpu <= facts.cpu.0 && memory <= facts.memory.0 && light <= facts.light_slots;
         assert!(fits, "{} runs {cpu} millicores, {memory} bytes, {light} light tasks", facts.name);
+    }
+}
+
+/// Once all that was said has arrived, nothing waits for room on a worker that the engine counts as running there, unless
+/// an order overtook it on the way and has its room.
+fn starts_by_one_rule(world: &World) {
+    let is_said = world.up.is_empty() && world.down.is_empty() && world.inbox.is_empty();
+    let Some(engine) = world.engine.as_ref().filter(|_| is_said && world.disk.pending() == 0) else { return };
+    for doc in engine.workers() {
+        let Some(worker) = world.workers.get(&doc.id).filter(|w| w.welcomed) else { continue };
+        let counted: BTreeSet<_> = doc.running.iter().map(|(_, attempt, _)| *attempt).collect();
+        let overtook = worker.running().any(|order| !counted.contains(&order.attempt));
+        let waits = worker.waiting.iter().find(|order| counted.contains(&order.attempt));
+        assert!(
+            overtook || waits.is_none(),
+            "{waits:?} waits on {} and is counted as running: {:#?}",
+            doc.name,
+            world.trace
+        );
     }
 }
 

@@ -106,7 +106,12 @@ impl Worker {
     pub(crate) fn start_waiting(&mut self) -> Vec<(TaskId, AttemptId, Said)> {
         let mut words = Vec::new();
         for light in [true, false] {
-            while let Some(at) = self.waiting.iter().position(|o| o.slot.is_light() == light) {
+            let of_kind = |(_, o): &(usize, &TaskOrder)| o.slot.is_light() == light;
+            let first = |waiting: &[TaskOrder]| {
+                let line = waiting.iter().enumerate().filter(of_kind);
+                line.min_by_key(|(_, o)| o.attempt).map(|(at, _)| at)
+            };
+            while let Some(at) = first(&self.waiting) {
                 if !self.fits(&self.waiting[at]) {
                     break;
                 }
@@ -176,7 +181,9 @@ impl Worker {
             Order::Recall(attempt) => {
                 if let Some(at) = self.waiting.iter().position(|o| o.attempt == attempt) {
                     let order = self.waiting.remove(at);
-                    return Ok(vec![(order.task, attempt, Said::Recalled)]);
+                    let mut words = vec![(order.task, attempt, Said::Recalled)];
+                    words.extend(self.start_waiting());
+                    return Ok(words);
                 }
             }
             Order::Cancel(attempt) => {
@@ -185,7 +192,9 @@ impl Worker {
                     let task = order.task;
                     let outcome = Some(TaskOutcome::Cancelled);
                     self.held.insert(attempt, Held { order, outcome });
-                    return Ok(vec![(task, attempt, Said::Ended(TaskOutcome::Cancelled))]);
+                    let mut words = vec![(task, attempt, Said::Ended(TaskOutcome::Cancelled))];
+                    words.extend(self.start_waiting());
+                    return Ok(words);
                 }
                 if let Some(held) = self.held.get_mut(&attempt)
                     && held.outcome.is_none()

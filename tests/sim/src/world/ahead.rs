@@ -1,12 +1,19 @@
 //! What nodes hold ahead: orders that wait for room, until an attempt ends, they are recalled, or the link breaks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use rushes_core::event::{Event, LinkId};
 use rushes_shared::id::AttemptId;
 use rushes_shared::task::{TaskOrder, TaskOutcome};
 use rushes_shared::wire::AheadOffer;
 
 use super::{Step, World};
+use crate::agenda::At;
+use crate::laws::broken;
 use crate::node::Room;
+
+/// The longest time for a word to arrive on a farm that nothing disturbs.
+const LATEST_WORD: At = At(30_000_000_000);
 
 impl World<'_> {
     /// A node that was welcomed says how much it holds ahead.
@@ -49,12 +56,14 @@ impl World<'_> {
     }
 
     /// The coordinator wants an attempt back.
-    pub(super) fn give_back(&mut self, node: usize, attempt: AttemptId) {
+    pub(super) fn give_back(&mut self, node: usize, attempt: AttemptId) -> Step {
         let place = &mut self.nodes[node];
         let worker = place.id;
         if let Some(order) = place.line.remove(&attempt) {
             self.say_of(node, attempt, Event::TaskRecalled { worker, task: order.task, attempt });
         }
+        // What waited behind it may be small enough.
+        self.start_next(node)
     }
 
     /// The coordinator wants an attempt stopped that waits. Whether it did.
@@ -65,5 +74,42 @@ impl World<'_> {
         let outcome = Box::new(TaskOutcome::Cancelled);
         self.say_of(node, attempt, Event::TaskEnded { worker, task: order.task, attempt, outcome });
         true
+    }
+
+    /// Compares what nodes and the engine make of the one rule by which both start what waits: what the engine has counted
+    /// as running for long, on a farm that nothing disturbs, does not wait for room on its node.
+    pub(super) fn check_starts(&mut self) -> Step {
+        let now = self.agenda.now();
+        let Some(engine) = self.engine.as_ref().filter(|_| now.since(self.calm_since()) > LATEST_WORD) else {
+            self.waits_unseen.clear();
+            return Ok(());
+        };
+        let mut waits = BTreeMap::new();
+        let lined: BTreeMap<_, _> =
+            self.nodes.iter().filter(|n| !n.line.is_empty()).map(|n| (n.id, n)).collect();
+        let docs = if lined.is_empty() { Vec::new() } else { engine.workers() };
+        for doc in docs {
+            let Some(place) = lined.get(&doc.id) else { continue };
+            let counted: BTreeSet<_> = doc.running.iter().map(|(_, attempt, _)| *attempt).collect();
+            let mut runs = place.held.iter().filter(|(_, held)| held.outcome.is_none());
+            // An order may overtake another on the way and have its room.
+            if runs.any(|(attempt, _)| !counted.contains(attempt)) {
+                continue;
+            }
+            for (_, attempt, _) in doc.running.iter().filter(|(_, a, _)| place.line.contains_key(a)) {
+                let since = self.waits_unseen.get(attempt).copied().unwrap_or(now);
+                if now.since(since) > LATEST_WORD {
+                    return Err(broken!(
+                        StartsByOneRule,
+                        "{attempt} has waited on {} for {:.0} s and is counted as running",
+                        doc.name,
+                        now.since(since).s()
+                    ));
+                }
+                waits.insert(*attempt, since);
+            }
+        }
+        self.waits_unseen = waits;
+        Ok(())
     }
 }

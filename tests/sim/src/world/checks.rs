@@ -84,6 +84,7 @@ impl World<'_> {
                 return Err(broken!(NoTaskLost, "{job} was accepted, has not ended and is gone"));
             }
         }
+        self.check_starts()?;
         self.find_lost()
     }
 
@@ -117,7 +118,7 @@ impl World<'_> {
     }
 
     /// Since when no fault has struck.
-    fn calm_since(&self) -> At {
+    pub(super) fn calm_since(&self) -> At {
         let now = self.agenda.now();
         match (self.scenario.faults.strike_at_all(), self.is_disturbed()) {
             (false, _) => At(0),

@@ -47,13 +47,13 @@ impl World<'_> {
                 self.start_next(node)?;
             }
             Order::Start(order) => self.enter(node, order)?,
-            Order::Recall(attempt) => self.give_back(node, attempt),
+            Order::Recall(attempt) => self.give_back(node, attempt)?,
             Order::Attach(attempt) => self.attach(node, attempt)?,
             Order::Cancel(attempt) => {
                 if !self.stop_waiting(node, attempt) {
                     self.stop(node, attempt);
-                    self.start_next(node)?;
                 }
+                self.start_next(node)?;
             }
             Order::Collected(attempt) => {
                 let held = place.held.get(&attempt);
