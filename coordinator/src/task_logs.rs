@@ -23,6 +23,15 @@ const SWEEP_EVERY: Duration = Duration::from_secs(1);
 /// Share of the limit that is left when old logs are removed, in percent.
 const AFTER_SWEEP: u64 = 90;
 
+/// What the smallest file, or a directory, takes of a disk.
+const BLOCK: u64 = 4096;
+
+/// What a log of so many bytes takes of the disk, with its share of a directory. Most logs are a few lines, so that their
+/// bytes alone would say next to nothing.
+fn taken(bytes: u64) -> u64 {
+    if bytes == 0 { 0 } else { bytes.next_multiple_of(BLOCK) + BLOCK }
+}
+
 /// The logs of one attempt, as far as they are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptLog {
@@ -162,7 +171,7 @@ fn last_bytes(path: &Path, tail: u64) -> io::Result<(u64, String)> {
 struct Writer {
     dir: PathBuf,
     settings: TaskLogSettings,
-    /// Bytes that are kept of all jobs.
+    /// What the logs of all jobs take of the disk.
     kept: u64,
     swept_at: Option<Instant>,
     lost: Arc<AtomicU64>,
@@ -203,12 +212,12 @@ impl Writer {
         if before + text.len() as u64 >= self.settings.attempt_bytes {
             text.push_str("(task_logs.attempt_bytes is reached; what follows is left out)\n");
         }
-        let size = text.len() as u64;
+        let size = taken(before + text.len() as u64) - taken(before);
         if self.kept + size > self.settings.keep_bytes
             && self.swept_at.is_none_or(|at| at.elapsed() > SWEEP_EVERY)
         {
             self.swept_at = Some(Instant::now());
-            self.sweep();
+            self.sweep(size);
         }
         if self.kept + size > self.settings.keep_bytes {
             return Ok(());
@@ -219,11 +228,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Removes the oldest jobs' logs. Where that makes no room, nothing more is kept until a later look does.
-    fn sweep(&mut self) {
+    /// Removes the oldest jobs' logs, so that there is room for `size` and some more. Where that makes no room, nothing more is kept until a later look does.
+    fn sweep(&mut self, size: u64) {
         let sizes = sizes(&self.dir);
         self.kept = sizes.iter().map(|(_, bytes)| bytes).sum();
-        let enough = self.settings.keep_bytes / 100 * AFTER_SWEEP;
+        let most = self.settings.keep_bytes;
+        let enough = (most / 100 * AFTER_SWEEP).min(most.saturating_sub(size));
         for (dir, bytes) in sizes {
             if self.kept <= enough {
                 break;
@@ -237,11 +247,11 @@ impl Writer {
     }
 }
 
-/// Every job's directory and the bytes in it, oldest job first: a job's id begins with its time.
+/// Every job's directory and what it takes of the disk, oldest job first: a job's id begins with its time.
 fn sizes(dir: &Path) -> Vec<(PathBuf, u64)> {
     let inside = |path: &Path| {
         let files = fs::read_dir(path).into_iter().flatten().flatten();
-        files.filter_map(|file| file.metadata().ok()).map(|facts| facts.len()).sum()
+        files.filter_map(|file| file.metadata().ok()).map(|facts| taken(facts.len())).sum()
     };
     let mut jobs: Vec<(PathBuf, u64)> = fs::read_dir(dir)
         .into_iter()
@@ -327,7 +337,7 @@ mod tests {
         let line = "x".repeat(100);
         let mut pieces = vec![(task(1, 0), 1, line.as_str()); 20];
         pieces.extend(vec![(task(2, 0), 2, line.as_str()); 20]);
-        let logs = written(dir.path(), settings(1000, 600), pieces);
+        let logs = written(dir.path(), settings(3 * BLOCK, 600), pieces);
         assert_eq!(logs.read(JobId(1), None, 9).expect("readable"), Vec::new());
         let kept = &logs.read(JobId(2), None, 1 << 20).expect("readable")[0];
         assert!(kept.bytes < 800 && kept.text.ends_with("what follows is left out)\n"), "{kept:?}");

@@ -36,7 +36,7 @@ pub(crate) enum TenantCommand {
     List,
     /// Sets limits of a tenant; those that are not named stay as they are.
     #[command(
-        after_help = "Examples:\n  rushes tenant set studio --weight 3 --max-running 40\n  rushes tenant set trial --max-class standard --max-jobs 10\n\nNeeds a token with the role admin. They hold at once and survive a restart."
+        after_help = "Examples:\n  rushes tenant set studio --weight 300 --max-running 40\n  rushes tenant set trial --max-class standard --max-jobs 10\n\nNeeds a token with the role admin. They hold at once and survive a restart."
     )]
     Set(TenantArgs),
     /// Gives a tenant the limits of every tenant again, which the configuration has.
@@ -51,7 +51,7 @@ pub(crate) enum TenantCommand {
 pub(crate) struct TenantArgs {
     /// The tenant.
     pub(crate) tenant: String,
-    /// Its share of a class beside other tenants' weights, 1 to 1000.
+    /// Its share of a class beside other tenants' weights, 1 to 1000; the configuration's default is 100.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub(crate) weight: Option<u32>,
     /// Most tasks that run at once.

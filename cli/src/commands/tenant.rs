@@ -36,7 +36,7 @@ fn changed(client: &Client, args: &TenantArgs) -> Result<TenantLimitsView, Fault
         || args.max_priority.is_some()
         || args.max_deadline_jobs.is_some();
     if !asks {
-        let advice = "say what to set, such as --weight 3; 'rushes tenant set --help' has all";
+        let advice = "say what to set, such as --weight 300; 'rushes tenant set --help' has all";
         return Err(Fault::Usage(advice.to_owned()));
     }
     let known = client.tenants()?.items.into_iter().find(|tenant| tenant.tenant == args.tenant);
