@@ -84,18 +84,25 @@ pub(crate) enum Command {
         files: Vec<PathBuf>,
     },
     /// Submits, shows, changes, explains and cancels jobs.
+    #[command(
+        after_help = "Examples:\n  rushes job submit job.toml --wait\n  rushes job list --state running\n  rushes job explain last"
+    )]
     #[command(subcommand)]
     Job(JobCommand),
     /// Lists, drains, resumes and removes workers.
+    #[command(after_help = "Examples:\n  rushes worker list\n  rushes worker drain node-7")]
     #[command(subcommand)]
     Worker(WorkerCommand),
     /// Lists tenants and sets their limits.
+    #[command(after_help = "Examples:\n  rushes tenant list\n  rushes tenant set studio --weight 300")]
     #[command(subcommand)]
     Tenant(TenantCommand),
     /// Lists and sets named limits, such as licences.
+    #[command(after_help = "Examples:\n  rushes limit list\n  rushes limit set nuke 4")]
     #[command(subcommand)]
     Limit(LimitCommand),
     /// Shows the farm at a glance.
+    #[command(after_help = "Examples:\n  rushes status\n  rushes status --output json")]
     Status,
     /// Simulates a farm with the real scheduler, in seconds instead of hours.
     #[command(after_help = SIM)]
@@ -109,6 +116,7 @@ pub(crate) enum Command {
         shell: Shell,
     },
     /// Prints the version and facts of the build.
+    #[command(after_help = "Example:\n  rushes version --output json")]
     Version,
     /// Runs a program that ends when this process' parent does.
     #[command(name = "own-child", hide = true)]
@@ -228,6 +236,16 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has none", command.get_name());
+            command.get_subcommands().filter(|sub| !sub.is_hide_set()).for_each(look);
+        }
+        look(&Cli::command());
     }
 
     #[test]

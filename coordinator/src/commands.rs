@@ -60,41 +60,61 @@ Examples:
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Makes a farm: its CA, the first API token, a join token for workers.
+    #[command(
+        after_help = "Examples:\n  rushes-coordinator init\n  rushes-coordinator --state-dir /srv/rushes init"
+    )]
     Init,
     /// Runs the coordinator until SIGTERM or Ctrl-C.
+    #[command(
+        after_help = "Examples:\n  rushes-coordinator run\n  rushes-coordinator run --set api.bind=127.0.0.1:8080 --set log.format=json"
+    )]
     Run,
     /// Runs the depot, which keeps and moves files; `run` starts one by itself unless depot.spawn is off.
+    #[command(after_help = "Example:\n  rushes-coordinator depot --config /etc/rushes/coordinator.toml")]
     Depot {
         /// End when standard input ends.
         #[arg(long, hide = true)]
         attached: bool,
     },
     /// Makes, lists and takes back tokens, whether the coordinator runs or not.
+    #[command(
+        after_help = "Examples:\n  rushes-coordinator token list\n  rushes-coordinator token join --uses 20"
+    )]
     #[command(subcommand)]
     Token(token::TokenCommand),
     /// Removes workers, whether the coordinator runs or not.
+    #[command(after_help = "Example:\n  rushes-coordinator worker remove ID")]
     #[command(subcommand)]
     Worker(worker::WorkerCommand),
     /// Copies the jobs and the keys into a new directory, without the depot's files; works while the coordinator runs.
+    #[command(after_help = "Example:\n  rushes-coordinator backup /backups/farm-$(date +%F)")]
     Backup {
         /// The directory to make.
         dir: PathBuf,
     },
     /// Writes the journal, the archive and the keys as checksummed JSON lines; works while it runs.
+    #[command(
+        after_help = "Examples:\n  rushes-coordinator export farm.jsonl\n  rushes-coordinator export | zstd > farm.jsonl.zst"
+    )]
     Export {
         /// The file to make, or `-` for standard output.
         #[arg(default_value = "-")]
         to: PathBuf,
     },
     /// Restores a backup's directory, or an export's file, into a state directory that has no farm yet.
+    #[command(after_help = "Example:\n  rushes-coordinator --state-dir /srv/rushes import /backups/farm-1")]
     Import {
         /// The directory or file.
         from: PathBuf,
     },
     /// Shows or checks the settings.
+    #[command(after_help = "Example:\n  rushes-coordinator config show")]
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Prints a completion script.
+    #[command(
+        after_help = "Example:\n  rushes-coordinator completions bash > ~/.local/share/bash-completion/completions/rushes-coordinator"
+    )]
     Completions {
         /// For which shell.
         shell: Shell,
@@ -104,8 +124,10 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Prints the settings in force, each with where it comes from.
+    #[command(after_help = "Example:\n  rushes-coordinator config show --set api.bind=127.0.0.1:8080")]
     Show,
     /// Checks the settings and says nothing if they are right.
+    #[command(after_help = "Example:\n  rushes-coordinator config check --config new.toml")]
     Check,
 }
 
@@ -220,5 +242,15 @@ mod tests {
         assert_eq!(told_once(&error), "start the farm: cannot use /x/ca.key: permission denied");
         let error = anyhow::Error::new(source()).context("read /y");
         assert_eq!(told_once(&error), "read /y: permission denied");
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has none", command.get_name());
+            command.get_subcommands().filter(|sub| !sub.is_hide_set()).for_each(look);
+        }
+        look(&Cli::command());
     }
 }

@@ -54,6 +54,9 @@ enum Command {
     ///
     /// The join token comes from `rushes-coordinator`; it carries the farm's fingerprint, so that an impostor is told
     /// apart before the token's secret is shown. The private key is made here and never leaves this machine.
+    #[command(
+        after_help = "Examples:\n  rushes-worker join farm.example:7321 rushes-join-v1.…\n  rushes-worker join farm.example:7321 - --name node-7 < token"
+    )]
     Join {
         /// The coordinator, HOST:PORT.
         coordinator: String,
@@ -67,11 +70,18 @@ enum Command {
         replace: bool,
     },
     /// Runs the worker until SIGTERM or SIGINT.
+    #[command(
+        after_help = "Examples:\n  rushes-worker run\n  rushes-worker run --set slots.cpu_millicores=4000"
+    )]
     Run,
     /// Shows or checks settings.
+    #[command(after_help = "Example:\n  rushes-worker config show")]
     #[command(subcommand)]
     Config(ConfigCommand),
     /// Writes a completion script to standard output.
+    #[command(
+        after_help = "Example:\n  rushes-worker completions bash > ~/.local/share/bash-completion/completions/rushes-worker"
+    )]
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
@@ -88,10 +98,13 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Prints the settings in force, each with the place it comes from.
+    #[command(after_help = "Example:\n  rushes-worker config show")]
     Show,
     /// Checks the settings and says nothing if they are right.
+    #[command(after_help = "Example:\n  rushes-worker config check --config new.toml")]
     Check,
     /// Prints the commented file with every default.
+    #[command(after_help = "Example:\n  rushes-worker config defaults > worker.toml")]
     Defaults,
 }
 
@@ -202,5 +215,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_shows_an_example() {
+        fn look(command: &clap::Command) {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{} has none", command.get_name());
+            command.get_subcommands().filter(|sub| !sub.is_hide_set()).for_each(look);
+        }
+        look(&Cli::command());
     }
 }

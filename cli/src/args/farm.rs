@@ -8,6 +8,7 @@ use super::value::class;
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Lists workers.
+    #[command(after_help = "Examples:\n  rushes worker list\n  rushes worker list --output json")]
     List,
     /// Gives a worker no new tasks; what runs there ends in peace.
     #[command(after_help = "Example:\n  rushes worker drain node-7")]
@@ -16,6 +17,7 @@ pub(crate) enum WorkerCommand {
         worker: String,
     },
     /// Gives a drained worker tasks again.
+    #[command(after_help = "Example:\n  rushes worker resume node-7")]
     Resume {
         /// The worker's id or name.
         worker: String,
@@ -33,6 +35,7 @@ pub(crate) enum WorkerCommand {
 #[derive(Debug, Subcommand)]
 pub(crate) enum TenantCommand {
     /// Lists tenants with their limits and what they have.
+    #[command(after_help = "Example:\n  rushes tenant list")]
     List,
     /// Sets limits of a tenant; those that are not named stay as they are.
     #[command(
@@ -40,6 +43,7 @@ pub(crate) enum TenantCommand {
     )]
     Set(TenantArgs),
     /// Gives a tenant the limits of every tenant again, which the configuration has.
+    #[command(after_help = "Example:\n  rushes tenant reset trial\n\nNeeds a token with the role admin.")]
     Reset {
         /// The tenant.
         tenant: String,
@@ -74,6 +78,7 @@ pub(crate) struct TenantArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LimitCommand {
     /// Lists named limits and how much of them is held.
+    #[command(after_help = "Example:\n  rushes limit list")]
     List,
     /// Lets at most so many be held at once, such as the licences of a program; jobs name what they hold.
     #[command(
@@ -86,6 +91,7 @@ pub(crate) enum LimitCommand {
         most: u32,
     },
     /// Takes a named limit away.
+    #[command(after_help = "Example:\n  rushes limit remove nuke\n\nNeeds a token with the role operator.")]
     Remove {
         /// The limit's name.
         name: String,

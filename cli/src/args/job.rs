@@ -88,6 +88,7 @@ pub(crate) enum JobCommand {
         jobs: Vec<String>,
     },
     /// Lets paused jobs go on.
+    #[command(after_help = "Example:\n  rushes job resume JOB1 JOB2")]
     Resume {
         /// Job ids, or `last` for the newest.
         #[arg(required = true)]
@@ -132,6 +133,7 @@ pub(crate) enum JobCommand {
         job: Option<String>,
     },
     /// Prints the JSON Schema of a job file.
+    #[command(after_help = "Example:\n  rushes job schema > job.schema.json")]
     Schema,
 }
 

@@ -21,6 +21,9 @@ use crate::settings::Settings;
 #[derive(Debug, Subcommand)]
 pub(super) enum TokenCommand {
     /// Makes a token with which workers join the farm.
+    #[command(
+        after_help = "Examples:\n  rushes-coordinator token join\n  rushes-coordinator token join --uses 20 --lifetime 3600 --quiet"
+    )]
     Join {
         /// A note for people: who it is for.
         #[arg(long, default_value = "")]
@@ -36,6 +39,9 @@ pub(super) enum TokenCommand {
         quiet: bool,
     },
     /// Makes a token for callers of the API.
+    #[command(
+        after_help = "Examples:\n  rushes-coordinator token api ci --role submitter --role viewer\n  rushes-coordinator token api dashboard --role viewer --tenant studio --quiet"
+    )]
     Api {
         /// Its name, unique; shown in logs.
         name: String,
@@ -53,8 +59,10 @@ pub(super) enum TokenCommand {
         quiet: bool,
     },
     /// Lists tokens, without their secrets.
+    #[command(after_help = "Example:\n  rushes-coordinator token list")]
     List,
     /// Takes a token back.
+    #[command(after_help = "Example:\n  rushes-coordinator token delete ID")]
     Delete {
         /// Its id, as `list` shows it.
         id: String,

@@ -14,6 +14,7 @@ use crate::settings::Settings;
 #[derive(Debug, Subcommand)]
 pub(super) enum WorkerCommand {
     /// Removes a worker for good: its certificate is refused from now on, and what runs there goes to others.
+    #[command(after_help = "Example:\n  rushes-coordinator worker remove ID")]
     Remove {
         /// Its id, as 'rushes worker list' shows it.
         id: String,
