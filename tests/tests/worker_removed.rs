@@ -4,7 +4,7 @@ use std::process::Command;
 
 use rushes_shared::view::WorkerView;
 use rushes_tests::program::{fail, succeed};
-use rushes_tests::{Farm, FarmPlan, SOON, binaries, media, until};
+use rushes_tests::{Farm, FarmPlan, SOON, binaries, media, tasks, until};
 
 fn rushes(farm: &Farm, arguments: &[&str]) -> Command {
     let mut command = Command::new(binaries::cli());
@@ -31,6 +31,10 @@ fn a_removed_worker_is_refused_and_its_work_goes_elsewhere() {
     assert!(said.starts_with("w0 is removed") && said.contains("another worker"), "{said}");
     assert!(named(&farm, "w0").is_none(), "it is not listed any more");
     farm.worker_program(0).hear("it was removed by an operator");
+    farm.worker_program(0).hear("what runs here is stopped");
+    until("nothing of it is worked on any longer", SOON, || {
+        tasks::at_work(&farm.worker(0).dir).is_empty().then_some(())
+    });
     let elsewhere = until("the task runs elsewhere", SOON, || {
         let task = farm.api().encoding(job);
         (task.worker != Some(id)).then_some(task)

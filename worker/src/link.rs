@@ -111,6 +111,11 @@ pub async fn run(worker: Arc<Worker>, target: Target, stop: CancellationToken) -
             LinkError::State(_) => return Err(error),
             LinkError::Net(last) if LinkError::Net(last.clone()).is_refusal() => {
                 refusals += 1;
+                if matches!(last, NetError::UnknownWorker { .. }) && !worker.held.is_empty() {
+                    // Nobody would take the results: what it held was given to others when it was removed.
+                    warn!("the farm no longer knows this worker; what runs here is stopped");
+                    worker.give_up_all();
+                }
                 let idle = worker.slots.in_use() == 0;
                 if refusals >= link.refusals_max && idle {
                     return Err(LinkError::Refused { target: target.address, times: refusals, last });

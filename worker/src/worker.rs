@@ -100,6 +100,17 @@ impl Worker {
         }
     }
 
+    /// Stops and forgets every attempt, as nobody will collect what they make.
+    pub fn give_up_all(&self) {
+        self.held.stop_all(StopReason::Unwanted);
+        let attempts: Vec<_> = self.held.list().iter().map(|held| held.attempt).collect();
+        for attempt in &attempts {
+            self.slots.leave(*attempt);
+            self.held.forget(*attempt);
+        }
+        self.held.lane.forget(&attempts);
+    }
+
     /// Remembers a higher reign, on disk when this returns.
     ///
     /// # Errors
