@@ -117,9 +117,7 @@ impl Client {
     }
 
     pub(crate) fn jobs(&self, query: &[(&str, String)]) -> Result<JobList, Fault> {
-        let pairs: Vec<String> =
-            query.iter().map(|(key, value)| format!("{key}={}", escaped(value))).collect();
-        self.get(&format!("/v1/jobs?{}", pairs.join("&")))
+        self.get(&asking("/v1/jobs", query))
     }
 
     pub(crate) fn cancel(&self, id: JobId) -> Result<JobView, Fault> {
@@ -153,8 +151,8 @@ impl Client {
         self.get(&format!("/v1/jobs/{id}/logs?{query}"))
     }
 
-    pub(crate) fn tenants(&self) -> Result<TenantList, Fault> {
-        self.get("/v1/tenants")
+    pub(crate) fn tenants(&self, names: &[String]) -> Result<TenantList, Fault> {
+        self.get(&asking("/v1/tenants", &named(names)))
     }
 
     pub(crate) fn set_tenant(
@@ -165,16 +163,16 @@ impl Client {
         self.put(&format!("/v1/tenants/{}/limits", escaped(tenant)), limits)
     }
 
-    pub(crate) fn limits(&self) -> Result<LimitList, Fault> {
-        self.get("/v1/limits")
+    pub(crate) fn limits(&self, names: &[String]) -> Result<LimitList, Fault> {
+        self.get(&asking("/v1/limits", &named(names)))
     }
 
     pub(crate) fn set_limit(&self, name: &str, most: Option<u32>) -> Result<NamedLimitView, Fault> {
         self.put(&format!("/v1/limits/{}", escaped(name)), &NamedLimitView { most })
     }
 
-    pub(crate) fn workers(&self) -> Result<WorkerList, Fault> {
-        self.get("/v1/workers")
+    pub(crate) fn workers(&self, query: &[(&str, String)]) -> Result<WorkerList, Fault> {
+        self.get(&asking("/v1/workers", query))
     }
 
     pub(crate) fn set_draining(&self, worker: &str, draining: bool) -> Result<WorkerView, Fault> {
@@ -302,6 +300,16 @@ fn trusting(path: &PathBuf) -> Result<TlsConfig, Fault> {
         return Err(Fault::Usage(format!("{} holds no certificate in PEM form", path.display())));
     }
     Ok(TlsConfig::builder().root_certs(RootCerts::Specific(Arc::new(certificates))).build())
+}
+
+/// A path with a query.
+pub(crate) fn asking(path: &str, query: &[(&str, String)]) -> String {
+    let pairs: Vec<String> = query.iter().map(|(key, value)| format!("{key}={}", escaped(value))).collect();
+    if pairs.is_empty() { path.to_owned() } else { format!("{path}?{}", pairs.join("&")) }
+}
+
+fn named(names: &[String]) -> Vec<(&'static str, String)> {
+    names.iter().map(|name| ("name", name.clone())).collect()
 }
 
 /// Text as one component of a URL (RFC 3986: all but unreserved characters are escaped).

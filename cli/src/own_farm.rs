@@ -249,7 +249,7 @@ fn await_worker(
     poll("the worker", interrupt, || {
         coordinator.check()?;
         worker.check()?;
-        Ok(client.workers()?.items.iter().any(|worker| worker.presence == "connected"))
+        Ok(client.workers(&[])?.items.iter().any(|worker| worker.presence == "connected"))
     })
 }
 

@@ -16,6 +16,7 @@ mod admin;
 mod auth;
 mod body;
 mod destinations;
+mod filter;
 mod guard;
 mod health;
 mod jobs;

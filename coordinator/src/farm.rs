@@ -1,5 +1,6 @@
 //! The engine's front for everything else in the process: requests that wait for the disk, questions, news.
 
+mod filter;
 mod pages;
 
 use std::ops::Bound;
@@ -15,7 +16,7 @@ use rushes_core::state::TenantLimits;
 use rushes_core::summary::{FarmDoc, LimitDoc, TenantDoc, WorkerDoc};
 use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, Seq, TenantId, WorkerId};
-use rushes_shared::job::{Class, JobChange, JobSpec, JobState};
+use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::principal::{Principal, Role};
 use tokio::sync::{broadcast, watch};
 
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::engine_actor::{EngineActor, Inspect, News, Request, View, WorkerRemoved};
 use crate::store::StoreReader;
 
+pub use filter::JobFilter;
 use pages::{Page, decode, merge, scan};
 
 /// Why the farm did not answer as asked.
@@ -51,29 +53,6 @@ impl From<MailboxError> for FarmError {
             MailboxError::Closed => Self::Stopping,
             MailboxError::Timeout => Self::Busy,
         }
-    }
-}
-
-/// Which jobs to list.
-#[derive(Debug, Clone, Default)]
-pub struct JobFilter {
-    /// Only those in this state.
-    pub state: Option<JobState>,
-    /// Only those with all of these labels.
-    pub labels: Vec<(String, String)>,
-    /// Only those with this name.
-    pub name: Option<String>,
-    /// Only those of this class.
-    pub class: Option<Class>,
-}
-
-impl JobFilter {
-    fn admits(&self, doc: &JobDoc) -> bool {
-        let spec = &doc.job.spec;
-        self.state.is_none_or(|s| s == doc.state())
-            && self.class.is_none_or(|c| c == spec.class)
-            && self.name.as_ref().is_none_or(|n| *n == spec.name)
-            && self.labels.iter().all(|(k, v)| spec.labels.get(k) == Some(v))
     }
 }
 

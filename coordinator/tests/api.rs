@@ -206,6 +206,64 @@ fn pages_of_a_list_hold_every_job_once() {
 }
 
 #[test]
+fn every_list_is_filtered_and_names_what_it_does_not_know() {
+    let farm = Coordinator::start(&[]);
+    let post = |body: Value| assert_eq!(farm.post("/v1/jobs", &body.to_string()).status, 201);
+    post(json!({"kind": "noop", "name": "a", "labels": {"show": "x"}}));
+    post(json!({"kind": "noop", "name": "b", "labels": {"show": "x"}, "class": "bulk"}));
+    for (name, tenant, role) in [("v", "default", "viewer"), ("o", "other", "operator")] {
+        let made = json!({"name": name, "tenant": tenant, "roles": [role]});
+        assert_eq!(farm.post("/v1/tokens", &made.to_string()).status, 201);
+    }
+    for name in ["nuke", "dolby"] {
+        let path = format!("/v1/limits/{name}");
+        let set = farm.send("PUT", &path, &[("content-type", "application/json")], r#"{"most": 2}"#);
+        assert_eq!(set.status, 200);
+    }
+    assert_eq!(farm.post("/v1/join-tokens", r#"{"label": "rack 7"}"#).status, 201);
+
+    let count = |path: &str| farm.get(path).json()["items"].as_array().map(Vec::len).expect("a list");
+    for (path, expected) in [
+        ("/v1/jobs?label=show:x", 2),
+        ("/v1/jobs?label=show:x&class=bulk", 1),
+        ("/v1/jobs?tenant=default", 2),
+        ("/v1/jobs?tenant=other", 0),
+        ("/v1/tenants?name=default", 1),
+        ("/v1/tenants?name=other", 0),
+        ("/v1/limits?name=nuke", 1),
+        ("/v1/limits?name=nuke&name=dolby", 2),
+        ("/v1/tokens?name=v&role=viewer", 1),
+        ("/v1/tokens?name=v&role=operator", 0),
+        ("/v1/tokens?tenant=other&role=operator", 1),
+        ("/v1/tokens?name=v&tenant=other", 0),
+        ("/v1/join-tokens?label=rack%207", 1),
+        ("/v1/join-tokens?label=rack", 0),
+        ("/v1/workers?state=connected&tag=gpu", 0),
+    ] {
+        assert_eq!(count(path), expected, "{path}");
+    }
+    for wrong in [
+        "/v1/jobs?colour=red",
+        "/v1/jobs?state=done",
+        "/v1/jobs?name=a&name=b",
+        "/v1/tenants?tenant=default",
+        "/v1/limits?most=2",
+        "/v1/tokens?role=king",
+        "/v1/join-tokens?name=x",
+        "/v1/workers?state=asleep",
+        "/v1/events?kind=x",
+    ] {
+        farm.get(wrong).is_problem(400, "bad_parameter");
+    }
+
+    let mut ends = BufReader::new(farm.open("/v1/events?type=job_ended", &[]));
+    let id = submit(&farm);
+    assert_eq!(farm.post(&format!("/v1/jobs/{id}/cancel"), "").status, 200);
+    let (first, told) = next_event(&mut ends).expect("the end is told");
+    assert_eq!((first.as_str(), &told["job"]), ("job_ended", &json!(id)), "and nothing before it");
+}
+
+#[test]
 fn every_error_is_a_problem_that_says_what_to_do() {
     let farm = Coordinator::start(&["api.max_body_bytes=1000"]);
     farm.get("/v1/nothing").is_problem(404, "no_such_route");

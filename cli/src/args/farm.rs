@@ -8,8 +8,10 @@ use super::value::class;
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
     /// Lists workers.
-    #[command(after_help = "Examples:\n  rushes worker list\n  rushes worker list --output json")]
-    List,
+    #[command(
+        after_help = "Examples:\n  rushes worker list\n  rushes worker list --state quarantined\n  rushes worker list --tag gpu --codec hevc --output json"
+    )]
+    List(WorkerFilter),
     /// Gives a worker no new tasks; what runs there ends in peace.
     #[command(after_help = "Example:\n  rushes worker drain node-7")]
     Drain {
@@ -32,11 +34,41 @@ pub(crate) enum WorkerCommand {
     },
 }
 
+/// Which workers `rushes worker list` shows.
+#[derive(Debug, Args)]
+pub(crate) struct WorkerFilter {
+    /// Only workers in this state: connected, draining, quarantined, silent or gone.
+    #[arg(long, value_parser = ["connected", "draining", "quarantined", "silent", "gone"], value_name = "STATE")]
+    state: Option<String>,
+    /// Only workers with this tag; may be repeated, then all must match.
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Only workers with this name.
+    #[arg(long)]
+    name: Option<String>,
+    /// Only workers that can encode this codec, such as h264.
+    #[arg(long, value_name = "CODEC")]
+    codec: Option<String>,
+}
+
+impl WorkerFilter {
+    /// As the farm is asked.
+    pub(crate) fn query(&self) -> Vec<(&'static str, String)> {
+        let single = [("state", &self.state), ("name", &self.name), ("codec", &self.codec)];
+        let single = single.into_iter().filter_map(|(key, value)| Some((key, value.clone()?)));
+        single.chain(self.tags.iter().map(|tag| ("tag", tag.clone()))).collect()
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum TenantCommand {
     /// Lists tenants with their limits and what they have.
-    #[command(after_help = "Example:\n  rushes tenant list")]
-    List,
+    #[command(after_help = "Examples:\n  rushes tenant list\n  rushes tenant list studio trial")]
+    List {
+        /// Only these.
+        #[arg(value_name = "TENANT")]
+        names: Vec<String>,
+    },
     /// Sets limits of a tenant; those that are not named stay as they are.
     #[command(
         after_help = "Examples:\n  rushes tenant set studio --weight 300 --max-running 40\n  rushes tenant set trial --max-class standard --max-jobs 10\n\nNeeds a token with the role admin. They hold at once and survive a restart."
@@ -78,8 +110,12 @@ pub(crate) struct TenantArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum LimitCommand {
     /// Lists named limits and how much of them is held.
-    #[command(after_help = "Example:\n  rushes limit list")]
-    List,
+    #[command(after_help = "Examples:\n  rushes limit list\n  rushes limit list nuke")]
+    List {
+        /// Only these.
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// Lets at most so many be held at once, such as the licences of a program; jobs name what they hold.
     #[command(
         after_help = "Examples:\n  rushes limit set nuke 4\n  rushes limit set nuke 0     to let none start\n\nNeeds a token with the role operator. It holds at once and survives a restart."

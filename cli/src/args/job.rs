@@ -46,6 +46,9 @@ pub(crate) enum JobCommand {
         /// Only jobs of this class: bulk, standard, premium or emergency.
         #[arg(long, value_parser = class, value_name = "CLASS")]
         class: Option<Class>,
+        /// Only jobs of this tenant, among those that the token may see.
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
         /// How many.
         #[arg(long, short = 'n', default_value_t = 20, value_parser = at_least_one, value_name = "N")]
         limit: usize,
@@ -126,11 +129,14 @@ pub(crate) enum JobCommand {
     },
     /// Prints news as it happens, of one job or of all.
     #[command(
-        after_help = "Examples:\n  rushes job events last\n  rushes job events --output json | jq -r .type"
+        after_help = "Examples:\n  rushes job events last\n  rushes job events --type job_ended --type worker_gone\n  rushes job events --output json | jq -r .type"
     )]
     Events {
         /// The job's id, or `last` for the newest; all jobs without one.
         job: Option<String>,
+        /// Only events of this type, such as job_ended; may be repeated for several.
+        #[arg(long = "type", value_name = "TYPE", conflicts_with = "job")]
+        types: Vec<String>,
     },
     /// Prints the JSON Schema of a job file.
     #[command(after_help = "Example:\n  rushes job schema > job.schema.json")]

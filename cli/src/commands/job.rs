@@ -42,12 +42,13 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
             }
             submit(farm, &client, (content_type, &text), idempotency_key, wait)
         }
-        JobCommand::List { state, labels, name, class, limit } => {
+        JobCommand::List { state, labels, name, class, tenant, limit } => {
             let mut query: Vec<(&str, String)> = Vec::new();
             query.extend(state.map(|s| ("state", s.as_str().to_owned())));
             query.extend(labels.iter().map(|(k, v)| ("label", format!("{k}:{v}"))));
             query.extend(name.map(|name| ("name", name)));
             query.extend(class.map(|class| ("class", class.as_str().to_owned())));
+            query.extend(tenant.map(|tenant| ("tenant", tenant)));
             list(farm, &client, &query, limit)
         }
         JobCommand::Set(args) => handles::set(farm, &client, args),
@@ -71,9 +72,9 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
         JobCommand::Logs { job, task, tail, follow } => {
             logs::run(farm, &client, select(&client, &job)?, &logs::Wanted { task, tail, follow })
         }
-        JobCommand::Events { job } => {
+        JobCommand::Events { job, types } => {
             let id = job.map(|job| select(&client, &job)).transpose()?;
-            events::follow(farm, &client, id)
+            events::follow(farm, &client, id, &types)
         }
         JobCommand::Schema => Ok(Ending::Ok),
     }
@@ -85,7 +86,7 @@ fn name_workers(client: &Client, job: &mut JobView) {
     if !job.tasks.iter().any(is_unnamed) {
         return;
     }
-    let Ok(list) = client.workers() else { return };
+    let Ok(list) = client.workers(&[]) else { return };
     for task in job.tasks.iter_mut().filter(|task| is_unnamed(task)) {
         let known = list.items.iter().find(|worker| Some(worker.id) == task.worker);
         task.worker_name = known.map(|worker| worker.name.clone());

@@ -10,8 +10,8 @@ use crate::table::{Cell, Tone, colours, table};
 pub(super) fn run(farm: &FarmArgs, command: &LimitCommand) -> Result<Ending, Fault> {
     let client = client(farm)?;
     match command {
-        LimitCommand::List => {
-            let list = client.limits()?;
+        LimitCommand::List { names } => {
+            let list = client.limits(names)?;
             print(farm, &list, || listed(&list.items));
         }
         LimitCommand::Set { name, most } => {

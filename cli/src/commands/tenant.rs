@@ -11,8 +11,8 @@ use crate::table::{Cell, Tone, colours, table};
 pub(super) fn run(farm: &FarmArgs, command: &TenantCommand) -> Result<Ending, Fault> {
     let client = client(farm)?;
     match command {
-        TenantCommand::List => {
-            let list = client.tenants()?;
+        TenantCommand::List { names } => {
+            let list = client.tenants(names)?;
             print(farm, &list, || listed(&list.items));
         }
         TenantCommand::Set(args) => {
@@ -39,7 +39,11 @@ fn changed(client: &Client, args: &TenantArgs) -> Result<TenantLimitsView, Fault
         let advice = "say what to set, such as --weight 300; 'rushes tenant set --help' has all";
         return Err(Fault::Usage(advice.to_owned()));
     }
-    let known = client.tenants()?.items.into_iter().find(|tenant| tenant.tenant == args.tenant);
+    let known = client
+        .tenants(std::slice::from_ref(&args.tenant))?
+        .items
+        .into_iter()
+        .find(|tenant| tenant.tenant == args.tenant);
     let now = known.filter(|tenant| tenant.own_limits).map(|tenant| tenant.limits).unwrap_or_default();
     Ok(TenantLimitsView {
         weight: args.weight.or(now.weight),

@@ -14,9 +14,16 @@ use crate::words;
 pub(super) fn run(farm: &FarmArgs, command: &WorkerCommand) -> Result<Ending, Fault> {
     let client = client(farm)?;
     match command {
-        WorkerCommand::List => {
-            let list = client.workers()?;
-            print(farm, &list, || listed(&list.items));
+        WorkerCommand::List(wanted) => {
+            let query = wanted.query();
+            let list = client.workers(&query)?;
+            print(farm, &list, || {
+                if list.items.is_empty() && !query.is_empty() {
+                    "no worker is like that; 'rushes worker list' shows all\n".to_owned()
+                } else {
+                    listed(&list.items)
+                }
+            });
         }
         WorkerCommand::Drain { worker } => set_draining(farm, &client, worker, true)?,
         WorkerCommand::Resume { worker } => set_draining(farm, &client, worker, false)?,
@@ -60,7 +67,7 @@ fn find(client: &Client, selector: &str) -> Result<String, Fault> {
     if selector.starts_with("wrk_") {
         return Ok(selector.to_owned());
     }
-    let workers = client.workers()?.items;
+    let workers = client.workers(&[])?.items;
     let named: Vec<&WorkerView> = workers.iter().filter(|worker| worker.name == selector).collect();
     match named.as_slice() {
         [worker] => Ok(worker.id.to_string()),

@@ -18,6 +18,7 @@ use rushes_shared::ticket::Grant;
 use rushes_shared::view::{JobList, JobView, ProblemView, SubmittedView};
 
 use super::auth::Caller;
+use super::filter::Filter;
 use super::problem::Problem;
 use super::vault::blocking;
 use super::{Api, body, destinations, views};
@@ -134,6 +135,7 @@ fn idempotency_key(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempote
         ("label" = Option<Vec<String>>, Query, description = "Only jobs with this label, `key:value`; may be repeated, then all must match"),
         ("name" = Option<String>, Query, description = "Only jobs with this name"),
         ("class" = Option<Class>, Query, description = "Only jobs of this class"),
+        ("tenant" = Option<String>, Query, description = "Only jobs of this tenant, among those that the caller may see"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("limit" = Option<u32>, Query, description = "Jobs on the page, 1 to 500; 50 by default. A page may have fewer although another follows")),
     responses((status = 200, body = JobList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
@@ -159,34 +161,25 @@ struct ListQuery {
 
 impl ListQuery {
     fn read(text: &str) -> Result<Self, Problem> {
-        let pairs = web::Query::<Vec<(String, String)>>::from_query(text)
-            .map_err(|e| Problem::parameter("query", e))?
-            .into_inner();
-        let mut query = Self { filter: JobFilter::default(), before: None, limit: PAGE };
-        for (key, value) in pairs {
-            match key.as_str() {
-                "state" => query.filter.state = Some(state(&value)?),
-                "label" => {
-                    let pair = value.split_once(':').or_else(|| value.split_once('='));
-                    let (k, v) = pair.ok_or_else(|| Problem::parameter("label", "write it as key:value"))?;
-                    query.filter.labels.push((k.to_owned(), v.to_owned()));
-                }
-                "name" => query.filter.name = Some(value),
-                "class" => query.filter.class = Some(class(&value)?),
-                "cursor" => query.before = Some(value.parse().map_err(|e| Problem::parameter("cursor", e))?),
-                "limit" => {
-                    query.limit =
-                        value.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n)).ok_or_else(|| {
-                            Problem::parameter("limit", format!("should be 1 to {MAX_PAGE}"))
-                        })?;
-                }
-                _ => {
-                    let known = "there is no such parameter: use state, label, name, class, cursor or limit";
-                    return Err(Problem::parameter(&key, known));
-                }
-            }
-        }
-        Ok(query)
+        let known = ["state", "label", "name", "class", "tenant", "cursor", "limit"];
+        let asked = Filter::read(text, &known)?;
+        let pair = |value: &str| {
+            let pair = value.split_once(':').or_else(|| value.split_once('='));
+            let (k, v) = pair.ok_or_else(|| Problem::parameter("label", "write it as key:value"))?;
+            Ok((k.to_owned(), v.to_owned()))
+        };
+        let filter = JobFilter {
+            state: asked.one("state")?.map(state).transpose()?,
+            labels: asked.all("label").map(pair).collect::<Result<_, Problem>>()?,
+            name: asked.one("name")?.map(str::to_owned),
+            class: asked.one("class")?.map(class).transpose()?,
+            tenant: asked.parsed("tenant")?,
+        };
+        let limit = asked.one("limit")?.map(|text| {
+            let number = text.parse().ok().filter(|n| (1..=MAX_PAGE).contains(n));
+            number.ok_or_else(|| Problem::parameter("limit", format!("should be 1 to {MAX_PAGE}")))
+        });
+        Ok(Self { filter, before: asked.parsed("cursor")?, limit: limit.transpose()?.unwrap_or(PAGE) })
     }
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use rushes_shared::principal::Role;
 use rushes_shared::view::{CreatedJoinTokenView, JoinTokenList, NewJoinTokenRequest, ProblemView};
 
 use super::auth::Caller;
+use super::filter::Filter;
 use super::problem::Problem;
 use super::{Api, body};
 use crate::joins::Joins;
@@ -34,10 +35,18 @@ pub(super) async fn create(
 
 /// Lists join tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/join-tokens", tag = "tokens",
+    params(("label" = Option<String>, Query, description = "Only tokens with this note")),
     responses((status = 200, body = JoinTokenList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
-pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Admin])?;
-    let items = api.ask_joins(Joins::list).await?;
+    let asked = Filter::read(request.query_string(), &["label"])?;
+    let label = asked.one("label")?;
+    let mut items = api.ask_joins(Joins::list).await?;
+    items.retain(|token| label.is_none_or(|label| token.label == label));
     Ok(HttpResponse::Ok().json(JoinTokenList { items }))
 }
 

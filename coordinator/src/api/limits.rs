@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use rushes_core::state::TenantLimits;
 use rushes_shared::id::TenantId;
 use rushes_shared::job::Priority;
@@ -12,6 +12,7 @@ use rushes_shared::view::{
 };
 
 use super::auth::Caller;
+use super::filter::Filter;
 use super::problem::Problem;
 use super::{Api, body};
 
@@ -65,10 +66,18 @@ fn view(limits: TenantLimits) -> TenantLimitsView {
 
 /// Lists tenants that have limits of their own, or jobs, or had some since the coordinator's start.
 #[utoipa::path(get, path = "/v1/tenants", tag = "limits",
+    params(("name" = Option<Vec<String>>, Query, description = "Only the tenant of this name; may be repeated for several")),
     responses((status = 200, body = TenantList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
-pub(super) async fn tenants(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(super) async fn tenants(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Operator, Role::Admin])?;
-    let items = api.parts.farm.tenants().await?.into_iter().map(|doc| TenantView {
+    let asked = Filter::read(request.query_string(), &["name"])?;
+    let docs = api.parts.farm.tenants().await?.into_iter();
+    let docs = docs.filter(|doc| is_named(&asked, &doc.name.to_string()));
+    let items = docs.map(|doc| TenantView {
         tenant: doc.name.to_string(),
         limits: view(doc.limits),
         own_limits: doc.is_own,
@@ -81,12 +90,23 @@ pub(super) async fn tenants(api: web::Data<Arc<Api>>, caller: Caller) -> Result<
 
 /// Lists named limits that are set, or held by what runs.
 #[utoipa::path(get, path = "/v1/limits", tag = "limits",
+    params(("name" = Option<Vec<String>>, Query, description = "Only the limit of this name; may be repeated for several")),
     responses((status = 200, body = LimitList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
-pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Operator, Role::Admin])?;
-    let items = api.parts.farm.named_limits().await?.into_iter();
+    let asked = Filter::read(request.query_string(), &["name"])?;
+    let items = api.parts.farm.named_limits().await?.into_iter().filter(|doc| is_named(&asked, &doc.name));
     let items = items.map(|doc| HeldLimitView { name: doc.name, most: doc.most, held: doc.held });
     Ok(HttpResponse::Ok().json(LimitList { items: items.collect() }))
+}
+
+/// Whether a name is among those that were asked for; without any, every name is.
+fn is_named(asked: &Filter, name: &str) -> bool {
+    asked.all("name").next().is_none() || asked.all("name").any(|wanted| wanted == name)
 }
 
 /// Sets a named limit, such as the number of a program's licences; without `most` it limits nothing. It holds at once,

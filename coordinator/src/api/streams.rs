@@ -21,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::auth::Caller;
+use super::filter::Filter;
 use super::jobs::{READERS, job_id};
 use super::news::{Since, Told};
 use super::problem::Problem;
@@ -34,7 +35,8 @@ const AFTER_GAP: Duration = Duration::from_millis(500);
 /// News of the tenant's jobs (for operators: of all jobs and workers) as server-sent events, each with an id, a type and
 /// an `EventView` as JSON.
 #[utoipa::path(get, path = "/v1/events", tag = "events",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The last id that was seen; what came after it is sent first")),
+    params(("Last-Event-ID" = Option<String>, Header, description = "The last id that was seen; what came after it is sent first"),
+        ("type" = Option<Vec<String>>, Query, description = "Only events of this type, such as `job_ended`; may be repeated for several. `resync` always comes")),
     responses((status = 200, content_type = "text/event-stream", body = EventView), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
 pub(super) async fn farm(
     api: web::Data<Arc<Api>>,
@@ -42,10 +44,12 @@ pub(super) async fn farm(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     caller.needs(READERS)?;
+    let asked = Filter::read(request.query_string(), &["type"])?;
+    let types = asked.all("type").map(str::to_owned).collect();
     let (since, permit) = listen(&api, last_id(&request).as_deref())?;
     let (sender, body) = channel();
     let stream = Stream::new(&api, caller.0, sender, permit);
-    actix_web::rt::spawn(stream.follow_farm(since));
+    actix_web::rt::spawn(Stream { types, ..stream }.follow_farm(since));
     Ok(body)
 }
 
@@ -107,6 +111,8 @@ struct Stream {
     by: Arc<Principal>,
     client: mpsc::Sender<web::Bytes>,
     pulse: Interval,
+    /// Types of events that were asked for; empty: all.
+    types: Vec<String>,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -119,7 +125,7 @@ impl Stream {
     ) -> Self {
         let mut pulse = tokio::time::interval(Duration::from_secs(api.parts.settings.heartbeat_s));
         pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { api: Arc::clone(api), by, client, pulse, _permit: permit }
+        Self { api: Arc::clone(api), by, client, pulse, types: Vec::new(), _permit: permit }
     }
 
     async fn follow_farm(mut self, mut since: Since) {
@@ -187,7 +193,14 @@ impl Stream {
             Some(tenant) => self.by.sees(tenant),
             None => self.by.may(Role::Operator),
         };
-        if visible { self.event(Some(number), &views::event(event)).await } else { Ok(()) }
+        if !visible {
+            return Ok(());
+        }
+        let view = views::event(event);
+        if !self.types.is_empty() && !self.types.contains(&view.r#type) {
+            return Ok(());
+        }
+        self.event(Some(number), &view).await
     }
 
     async fn resync(&self) -> Result<(), Over> {

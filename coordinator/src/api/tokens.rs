@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use rushes_shared::id::TenantId;
 use rushes_shared::principal::Role;
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{CreatedTokenView, NewTokenRequest, ProblemView, TokenList};
 
 use super::auth::Caller;
+use super::filter::Filter;
 use super::problem::Problem;
 use super::{Api, body};
 use crate::pki::api_token::{self, ApiRecord};
@@ -57,10 +58,27 @@ pub(super) async fn create(
 
 /// Lists API tokens, without their secrets.
 #[utoipa::path(get, path = "/v1/tokens", tag = "tokens",
+    params(("name" = Option<String>, Query, description = "Only the token of this name"),
+        ("tenant" = Option<String>, Query, description = "Only tokens of this tenant"),
+        ("role" = Option<Role>, Query, description = "Only tokens with this role")),
     responses((status = 200, body = TokenList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
-pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Admin])?;
-    let items = api.ask_vault(api_token::list).await?.iter().map(|(id, record)| record.view(id)).collect();
+    let asked = Filter::read(request.query_string(), &["name", "tenant", "role"])?;
+    let (name, tenant) = (asked.one("name")?, asked.parsed::<TenantId>("tenant")?);
+    let role = asked.parsed::<Role>("role")?;
+    let wanted = |record: &ApiRecord| {
+        name.is_none_or(|name| record.name == name)
+            && tenant.as_ref().is_none_or(|tenant| record.tenant == *tenant)
+            && role.is_none_or(|role| record.roles.contains(&role))
+    };
+    let tokens = api.ask_vault(api_token::list).await?;
+    let tokens = tokens.iter().filter(|(_, record)| wanted(record));
+    let items = tokens.map(|(id, record)| record.view(id)).collect();
     Ok(HttpResponse::Ok().json(TokenList { items }))
 }
 

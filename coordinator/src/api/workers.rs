@@ -3,24 +3,51 @@
 use std::sync::Arc;
 
 use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use rushes_core::summary::WorkerDoc;
 use rushes_shared::id::WorkerId;
 use rushes_shared::principal::Role;
 use rushes_shared::view::{ProblemView, RemovedWorkerView, StatusView, WorkerList, WorkerView};
 
 use super::auth::Caller;
+use super::filter::Filter;
 use super::problem::Problem;
 use super::{Api, views};
 use crate::pki::enrolment;
 
 /// Lists all workers that have ever connected and were not removed.
 #[utoipa::path(get, path = "/v1/workers", tag = "workers",
+    params(("state" = Option<String>, Query, description = "Only workers that are `connected`, `draining`, `quarantined`, `silent` or `gone`"),
+        ("tag" = Option<Vec<String>>, Query, description = "Only workers with this tag; may be repeated, then all must match"),
+        ("name" = Option<String>, Query, description = "Only workers with this name"),
+        ("codec" = Option<String>, Query, description = "Only workers with an encoder for this codec that works there")),
     responses((status = 200, body = WorkerList), (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
-pub(super) async fn list(api: web::Data<Arc<Api>>, caller: Caller) -> Result<HttpResponse, Problem> {
+pub(super) async fn list(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
     caller.needs(&[Role::Operator])?;
-    let items = present(&api).await?.iter().map(views::worker).collect();
+    let asked = Filter::read(request.query_string(), &["state", "tag", "name", "codec"])?;
+    let state = asked.word("state", &["connected", "draining", "quarantined", "silent", "gone"])?;
+    let (name, codec) = (asked.one("name")?, asked.one("codec")?);
+    let mut items: Vec<WorkerView> = present(&api).await?.iter().map(views::worker).collect();
+    items.retain(|worker| {
+        state.is_none_or(|state| is_in(worker, state))
+            && name.is_none_or(|name| worker.name == name)
+            && codec.is_none_or(|codec| worker.encoders.iter().any(|e| e.works && e.codec == codec))
+            && asked.all("tag").all(|tag| worker.tags.iter().any(|has| has == tag))
+    });
     Ok(HttpResponse::Ok().json(WorkerList { items }))
+}
+
+/// Whether a worker is in a state of the filter. A drained or quarantined one is connected as well.
+fn is_in(worker: &WorkerView, state: &str) -> bool {
+    match state {
+        "draining" => worker.draining,
+        "quarantined" => worker.quarantined,
+        presence => worker.presence == presence,
+    }
 }
 
 /// Removes a worker: its certificate is refused from now on, its connection ends, and what it held goes to others. The

@@ -8,13 +8,19 @@ use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::view::{EventView, JobView};
 
 use crate::args::{FarmArgs, Output};
-use crate::client::Client;
+use crate::client::{Client, asking};
 use crate::events;
 use crate::fault::{Ending, Fault};
 use crate::words;
 
-pub(super) fn follow(farm: &FarmArgs, client: &Client, job: Option<JobId>) -> Result<Ending, Fault> {
-    let path = job.map_or_else(|| "/v1/events".to_owned(), |id| format!("/v1/jobs/{id}/events"));
+pub(super) fn follow(
+    farm: &FarmArgs,
+    client: &Client,
+    job: Option<JobId>,
+    types: &[String],
+) -> Result<Ending, Fault> {
+    let types: Vec<_> = types.iter().map(|name| ("type", name.clone())).collect();
+    let path = job.map_or_else(|| asking("/v1/events", &types), |id| format!("/v1/jobs/{id}/events"));
     let mut last: Option<String> = None;
     let mut progress = Steps::default();
     let mut pause = Duration::from_millis(200);
