@@ -34,6 +34,7 @@ mod health;
 mod intake;
 mod ladder;
 mod limits;
+mod live;
 mod prefetch;
 mod progress;
 mod promises;
@@ -51,6 +52,7 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use crate::event::{Command, Decision, Effects, Event, FarmEvent, FarmNews, Gated};
 use crate::job::LiveTask;
+use crate::job_map::JobMap;
 use crate::order::Order;
 use crate::placement::ahead::Ahead;
 use crate::placement::fleet::Fleet;
@@ -96,7 +98,7 @@ enum Timer {
 pub struct Engine {
     policy: Policy,
     state: State,
-    runs: BTreeMap<JobId, Box<JobRun>>,
+    runs: JobMap<Box<JobRun>>,
     tenants: Tenants,
     fleet: Fleet,
     /// What workers hold before there is room for it.
@@ -158,7 +160,7 @@ impl Engine {
             order: Order::new(shares, policy.order.class_credit_ms),
             policy,
             state,
-            runs: BTreeMap::new(),
+            runs: JobMap::default(),
             tenants: Tenants::default(),
             fleet: Fleet::default(),
             ahead: Ahead::default(),
@@ -221,11 +223,13 @@ impl Engine {
     fn react(&mut self, turn: &mut Turn, event: Event) {
         match event {
             Event::JobSubmitted { reply, job, tenant, submitter, spec, key, space_left } => {
+                let spec = spec.into();
                 let submit = intake::Submit { reply, job, tenant, submitter, spec, key, space_left };
                 self.submitted(turn, submit);
             }
             Event::DryRunAsked { reply, tenant, spec } => {
                 let (job, submitter, key, space_left) = (JobId(0), "".into(), None, true);
+                let spec = spec.into();
                 let submit = intake::Submit { reply, job, tenant, submitter, spec, key, space_left };
                 self.dry_run_asked(turn, &submit);
             }
@@ -330,7 +334,7 @@ impl Engine {
     }
 
     fn live_mut(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId) -> Option<&mut LiveTask> {
-        let live = self.runs.get_mut(&task.job)?.live.get_mut(&task.index)?;
+        let live = self.runs.get_mut(&task.job)?.live.get_mut(task.index)?;
         live.iter_mut().find(|l| l.attempt == attempt && l.worker == worker)
     }
 }

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use doc::{JobDoc, LiveTask};
 pub use task::{Failed, Success, Task, Trouble};
 
+use crate::list::{Few, Row};
 use crate::promise::trade::{self, Trade};
 
 /// What the tasks of a stage do: small, because there may be a million of them; the order is assembled at dispatch.
@@ -123,18 +124,18 @@ pub struct Job {
     pub tenant: TenantId,
     /// The principal who submitted it.
     pub submitter: Arc<str>,
-    /// What it asks for.
-    pub spec: JobSpec,
+    /// What it asks for; jobs that ask for the same share it.
+    pub spec: Arc<JobSpec>,
     /// When it was accepted.
     pub accepted_at: WallMs,
-    /// Its stages, in the order of planning.
-    pub stages: Vec<Stage>,
+    /// Its stages, in the order of planning; jobs with the same plan share it.
+    pub stages: Arc<Vec<Stage>>,
     /// Its tasks, stage by stage.
-    pub tasks: Vec<Task>,
+    pub tasks: Row<Task>,
     /// Outputs at their places.
-    pub published: Vec<Published>,
+    pub published: Few<Published>,
     /// What was given up for its deadline, in order; those that were taken back as well.
-    pub trades: Vec<Trade>,
+    pub trades: Few<Trade>,
     /// Since when its deadline is given up: it cannot be kept even at the job's floor.
     pub late_since: Option<WallMs>,
     /// Set once it ended.
@@ -144,20 +145,25 @@ pub struct Job {
 impl Job {
     /// A job that was just accepted.
     #[must_use]
-    pub fn new(id: JobId, tenant: TenantId, submitter: Arc<str>, spec: JobSpec, accepted_at: WallMs) -> Self {
+    pub fn new(id: JobId, tenant: TenantId, submitter: Arc<str>, spec: Arc<JobSpec>, accepted_at: WallMs) -> Self {
         Self {
             id,
             tenant,
             submitter,
             spec,
             accepted_at,
-            stages: Vec::new(),
-            tasks: Vec::new(),
-            published: Vec::new(),
-            trades: Vec::new(),
+            stages: Arc::default(),
+            tasks: Row::default(),
+            published: Few::default(),
+            trades: Few::default(),
             late_since: None,
             ended: None,
         }
+    }
+
+    /// Its stages, to change them: from then on it has a plan of its own.
+    pub fn stages_mut(&mut self) -> &mut Vec<Stage> {
+        Arc::make_mut(&mut self.stages)
     }
 
     /// Whether something is given up now.
@@ -213,7 +219,7 @@ impl Job {
     #[must_use]
     pub fn task_of_output(&self, output: u32) -> Option<u32> {
         let mut first = 0;
-        for stage in &self.stages {
+        for stage in self.stages.iter() {
             if stage.step.output() == Some(output) {
                 return Some(first);
             }

@@ -15,6 +15,8 @@ pub mod event;
 pub mod explain;
 pub mod health;
 pub mod job;
+pub mod job_map;
+pub mod list;
 pub mod order;
 pub mod placement;
 pub mod planner;

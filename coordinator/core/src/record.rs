@@ -57,7 +57,7 @@ pub enum Record {
         /// The principal who submitted it.
         submitter: Arc<str>,
         /// What it asks for.
-        spec: Box<JobSpec>,
+        spec: Arc<JobSpec>,
         /// The client's key, if it sent one.
         key: Option<IdempotencyKey>,
         /// When.

@@ -1,6 +1,8 @@
 //! The durable state and the only place that changes it: [`State::apply`], live and on replay.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod common;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rushes_shared::failure::{FailureClass, FailureCode};
@@ -10,8 +12,10 @@ use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Ended, Failed, Job, Published, Success, Task, Trouble};
+use crate::job_map::JobMap;
 use crate::order::fair::USUAL_WEIGHT;
 use crate::record::{IdempotencyKey, Record, Verdict};
+use common::Common;
 
 /// An idempotency key that was used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,31 +87,6 @@ impl Default for TenantLimits {
     }
 }
 
-/// Texts that many jobs have in common, kept once. Two states are the same whatever they share.
-#[derive(Debug, Clone, Default)]
-struct Names(BTreeSet<Arc<str>>);
-
-impl Names {
-    /// Most texts that are kept for sharing.
-    const LIMIT: usize = 10_000;
-
-    fn shared(&mut self, name: &Arc<str>) -> Arc<str> {
-        if let Some(known) = self.0.get(name) {
-            return Arc::clone(known);
-        }
-        if self.0.len() < Self::LIMIT {
-            self.0.insert(Arc::clone(name));
-        }
-        Arc::clone(name)
-    }
-}
-
-impl PartialEq for Names {
-    fn eq(&self, _: &Self) -> bool {
-        true
-    }
-}
-
 /// A record that does not fit the state: the journal is not this program's, or it is damaged in a way that no checksum saw.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Misfit {
@@ -136,7 +115,7 @@ pub struct State {
     /// The last record that was applied.
     pub seq: Seq,
     /// Jobs that have not ended.
-    pub jobs: BTreeMap<JobId, Box<Job>>,
+    pub jobs: JobMap<Box<Job>>,
     /// Idempotency keys in use, by tenant and key.
     pub keys: BTreeMap<(TenantId, String), KeptKey>,
     /// Workers that have connected before.
@@ -147,7 +126,7 @@ pub struct State {
     pub tenants: BTreeMap<TenantId, TenantLimits>,
     /// Named limits.
     pub limits: BTreeMap<String, u32>,
-    names: Names,
+    common: Common,
 }
 
 impl State {
@@ -175,39 +154,43 @@ impl State {
                     let kept = KeptKey { tenant: tenant.clone(), key: key.clone(), job: *job, at: *at };
                     self.keys.insert((tenant.clone(), key.key.clone()), kept);
                 }
-                let (tenant, submitter) = (self.tenant(tenant), self.names.shared(submitter));
-                let accepted = Job::new(*job, tenant, submitter, (**spec).clone(), *at);
+                let (tenant, submitter) = (self.tenant(tenant), self.common.name(submitter));
+                let accepted = Job::new(*job, tenant, submitter, self.common.spec(spec), *at);
                 self.jobs.insert(*job, Box::new(accepted));
             }
             Record::StagesPlanned { job, stages } => {
+                let first = self.common.plan(stages);
                 let job = self.job(seq, *job)?;
                 let more: u32 = stages.iter().map(|s| s.count).sum();
-                job.stages.reserve_exact(stages.len());
-                job.stages.extend(stages.iter().cloned());
-                job.tasks.reserve_exact(more as usize);
-                job.tasks.resize(job.tasks.len() + more as usize, Task::default());
+                if job.stages.is_empty() {
+                    job.stages = first;
+                } else {
+                    job.stages_mut().extend(stages.iter().cloned());
+                }
+                job.tasks.grow(more as usize);
             }
             Record::JobAmended { job, change, .. } => {
                 let job = self.job(seq, *job)?;
-                amend(&mut job.spec, change);
+                amend(Arc::make_mut(&mut job.spec), change);
                 if change.deadline.is_some() {
                     job.late_since = None;
                 }
             }
             Record::Traded { job, trade } => {
                 let job = self.job(seq, *job)?;
-                trade.change(&mut job.stages);
+                trade.change(job.stages_mut());
                 job.trades.push(*trade);
             }
             Record::TradeUndone { job, number, at } => {
                 let job = self.job(seq, *job)?;
                 if let Some(trade) = job.trades.get_mut(*number as usize) {
                     trade.undone = Some(*at);
-                    trade.change_back(&mut job.stages);
+                    trade.change_back(Arc::make_mut(&mut job.stages).as_mut_slice());
                 }
             }
             Record::StageDropped { job, stage, .. } => {
-                if let Some(stage) = self.job(seq, *job)?.stages.get_mut(*stage as usize) {
+                let stages = self.job(seq, *job)?.stages_mut();
+                if let Some(stage) = stages.get_mut(*stage as usize) {
                     stage.dropped = true;
                 }
             }
@@ -293,7 +276,9 @@ impl State {
             Record::JobCarried(job) => {
                 let mut job = job.clone();
                 job.tenant = self.tenant(&job.tenant);
-                job.submitter = self.names.shared(&job.submitter);
+                job.submitter = self.common.name(&job.submitter);
+                job.spec = self.common.spec(&job.spec);
+                job.stages = self.common.plan(&job.stages);
                 self.jobs.insert(job.id, job);
             }
             Record::KeyCarried(kept) => {
@@ -328,7 +313,7 @@ impl State {
     }
 
     fn tenant(&mut self, tenant: &TenantId) -> TenantId {
-        TenantId::sharing(self.names.shared(tenant.text()))
+        TenantId::sharing(self.common.name(tenant.text()))
     }
 
     fn task(&mut self, seq: Seq, task: TaskId) -> Result<&mut Task, Misfit> {

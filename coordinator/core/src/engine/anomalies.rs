@@ -64,7 +64,7 @@ impl Engine {
         progress: Progress,
     ) {
         let stalled_ms = self.policy.health.stalled_ms;
-        let live = self.runs.get_mut(&task.job).and_then(|run| run.live.get_mut(&task.index));
+        let live = self.runs.get_mut(&task.job).and_then(|run| run.live.get_mut(task.index));
         let Some(live) = live.and_then(|live| live.iter_mut().find(|l| l.attempt == attempt)) else { return };
         let is_first = live.moved_at.is_none();
         if is_first || has_moved(&live.progress, &progress) {

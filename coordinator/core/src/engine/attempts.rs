@@ -130,8 +130,9 @@ impl Engine {
             run.note_input_on(worker);
         }
         let ran = run.has_running(task.index);
-        let twins = run.live.remove(&task.index).unwrap_or_default();
-        run.ahead -= u32::try_from(twins.iter().filter(|t| t.is_ahead).count()).expect("they are few");
+        let twins = run.live.remove(task.index).unwrap_or_default();
+        let ahead = twins.iter().filter(|t| t.is_ahead).count();
+        run.live.uncount_ahead(u32::try_from(ahead).expect("they are few"));
         if !twins.is_empty() {
             run.stage_of(task.index).live -= 1;
             self.note_running(task, ran);
@@ -295,15 +296,15 @@ impl Engine {
     ) -> Option<LiveTask> {
         let run = self.runs.get_mut(&task.job)?;
         let ran = run.has_running(task.index);
-        let live = run.live.get_mut(&task.index)?;
+        let live = run.live.get_mut(task.index)?;
         let at = live.iter().position(|l| l.attempt == attempt && l.worker == worker)?;
         let taken = live.swap_remove(at);
-        run.ahead -= u32::from(taken.is_ahead);
+        run.live.uncount_ahead(u32::from(taken.is_ahead));
         self.forget_stall(task, attempt);
         let run = self.runs.get_mut(&task.job)?;
         let live = run.live.get(&task.index)?;
         if live.is_empty() {
-            run.live.remove(&task.index);
+            run.live.remove(task.index);
             run.stage_of(task.index).live -= 1;
         }
         self.note_running(task, ran);

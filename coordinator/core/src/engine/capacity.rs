@@ -41,7 +41,7 @@ impl Engine {
             *self.limits_held.entry(name.clone()).or_default() += count;
         }
         let run = self.runs.get_mut(&holding.task.job).expect("a live job has a run");
-        run.count_live(holding.slot, holding.demand, true);
+        run.live.count(holding.slot, holding.demand, true);
         self.count_running(holding.tenant, true);
     }
 
@@ -70,7 +70,7 @@ impl Engine {
     pub(super) fn after_release(&mut self, holding: &Holding) {
         self.count_running(holding.tenant, false);
         if let Some(run) = self.runs.get_mut(&holding.task.job) {
-            run.count_live(holding.slot, holding.demand, false);
+            run.live.count(holding.slot, holding.demand, false);
             self.refile(holding.task.job);
         }
         for (name, count) in holding.limits.iter().flat_map(|l| l.iter()) {

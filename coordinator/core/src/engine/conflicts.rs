@@ -91,7 +91,7 @@ impl Engine {
         let worth = (ranks && (is_late || run.is_judged)).then(|| Worth {
             is_late,
             class: job.spec.class,
-            price: price(run.priority, run.booked.load),
+            price: price(run.priority, run.booked().load),
         });
         let before = run.rare().worth;
         if before != worth {
@@ -110,7 +110,7 @@ impl Engine {
         let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
         let worth = (job.spec.class, run.priority);
         let fits = |without: &[Due]| self.fits_beside(turn.now, run, deadline, without);
-        let Some(yielding) = self.cheapest_to_yield(id, worth, run.booked.load, fits) else { return false };
+        let Some(yielding) = self.cheapest_to_yield(id, worth, run.booked().load, fits) else { return false };
         for (other, due) in yielding {
             self.give_up(turn, other, due.deadline, Some(id));
         }
@@ -163,7 +163,7 @@ impl Engine {
 
     /// What a promise has booked that may yield.
     fn due_of(&self, id: JobId) -> Option<Due> {
-        let booked = self.runs.get(&id)?.booked;
+        let booked = self.runs.get(&id)?.booked();
         let deadline = booked.deadline.filter(|_| booked.load != Load::default())?;
         Some(Due { deadline, load: booked.load })
     }
@@ -211,7 +211,7 @@ impl Engine {
         }
         let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
         let power = self.fleet.power().share(self.policy.promise.load_permille);
-        let load = run.booked.load.plus(self.fleet.running_left(turn.now.mono));
+        let load = run.booked().load.plus(self.fleet.running_left(turn.now.mono));
         let has_time = power != Power::default() && spare(now, deadline, path.p90_ms) >= wanted;
         (has_time && self.ledger.can_take(now, deadline, load, power, &[])).then_some(false)
     }

@@ -75,7 +75,7 @@ impl Engine {
     pub(super) fn peek(&mut self, pick: Pick) -> Option<u32> {
         let job = self.state.jobs.get(&pick.job)?;
         let run = self.runs.get_mut(&pick.job)?;
-        let ready = run.stages.iter().zip(&job.stages).enumerate();
+        let ready = run.stages.iter().zip(job.stages.iter()).enumerate();
         let ready = ready.filter(|(_, (s, _))| s.sig == pick.sig && s.ready > 0);
         let outputs = job.spec.work.outputs();
         let rank = |(at, (_, stage)): &(usize, (_, &crate::job::Stage))| {
@@ -342,9 +342,7 @@ impl Engine {
     pub(super) fn add_live(&mut self, task: TaskId, live: LiveTask) {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         let ran = run.has_running(task.index);
-        let attempts = run.live.entry(task.index).or_default();
-        attempts.push(live);
-        if attempts.len() == 1 {
+        if run.live.push(task.index, live) == 1 {
             run.stage_of(task.index).live += 1;
         }
         self.note_running(task, ran);

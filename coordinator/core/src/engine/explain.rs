@@ -43,7 +43,7 @@ impl Engine {
             yields_to: run.rare().yields_to,
             waits,
             running: self.explain_running(now, id, run),
-            trades: job.trades.clone(),
+            trades: job.trades.to_vec(),
         })
     }
 

@@ -39,7 +39,7 @@ impl Engine {
             return Some(Spot::AtRisk((deadline, accepted)));
         }
         let width = |light| order.width(class, priority_of(run), self.fleet.slots(light));
-        if run.live_light >= width(true) || run.live_cpu >= u64::from(width(false)) * 1_000 {
+        if run.live.light() >= width(true) || run.live.cpu() >= u64::from(width(false)) * 1_000 {
             return Some(Spot::Wide((-(class as i64), aged)));
         }
         Some(Spot::Fair(class, run.tenant, (aged, 0)))
@@ -85,7 +85,7 @@ impl Engine {
                 self.order.remove(sig, spot, id);
             }
         }
-        for stage in &mut run.stages {
+        for stage in run.stages.iter_mut() {
             self.ready.sub(stage.kind, stage.ready);
             stage.clear();
         }

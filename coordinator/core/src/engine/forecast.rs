@@ -1,5 +1,7 @@
 //! What is expected of a job: the answer to submits and dry runs.
 
+use std::sync::Arc;
+
 use rushes_shared::id::{JobId, TenantId};
 use rushes_shared::job::JobSpec;
 use rushes_shared::units::{Now, WallMs};
@@ -69,7 +71,7 @@ impl Engine {
     fn forecast_live(&self, job: &Job, run: &JobRun, now: WallMs) -> Forecast {
         let path = self.path_of(&job.stages, run, now);
         let spec = &job.spec;
-        let ahead = self.ledger.ahead_of(spec.class).minus(run.booked.load);
+        let ahead = self.ledger.ahead_of(spec.class).minus(run.booked().load);
         let in_turn = self.fleet.power().time_for(ahead).unwrap_or(u64::MAX / 2).saturating_add(path.p50_ms);
         let in_turn = WallMs(now.0.saturating_add(in_turn));
         let Some(deadline) = spec.deadline else {
@@ -96,12 +98,12 @@ impl Engine {
     }
 
     /// What is expected of a job that was not submitted yet.
-    pub(super) fn forecast_of(&self, spec: &JobSpec, tenant: &TenantId, now: Now) -> Forecast {
-        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), spec.clone(), now.wall), now)
+    pub(super) fn forecast_of(&self, spec: &Arc<JobSpec>, tenant: &TenantId, now: Now) -> Forecast {
+        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), Arc::clone(spec), now.wall), now)
     }
 
     /// The stages of a job that was planned, or that can be planned at once.
     fn planned(&self, job: &Job) -> Option<Vec<Stage>> {
-        if job.stages.is_empty() { planner::next_stages(job).ok() } else { Some(job.stages.clone()) }
+        if job.stages.is_empty() { planner::next_stages(job).ok() } else { Some(job.stages.to_vec()) }
     }
 }

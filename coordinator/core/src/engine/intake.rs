@@ -19,7 +19,7 @@ pub(super) struct Submit {
     pub(super) job: JobId,
     pub(super) tenant: TenantId,
     pub(super) submitter: Arc<str>,
-    pub(super) spec: Box<JobSpec>,
+    pub(super) spec: Arc<JobSpec>,
     pub(super) key: Option<IdempotencyKey>,
     pub(super) space_left: bool,
 }

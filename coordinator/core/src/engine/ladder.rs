@@ -65,7 +65,7 @@ impl Engine {
                 givers.values().filter_map(|job| self.cheapest_step(now.wall, job)).min_by_key(|s| s.0);
             let (_, step) = next.filter(|_| steps.len() < MOST_TRADES)?;
             let giver = givers.get_mut(&step.giver).expect("the step is one of theirs");
-            step.trade.change(&mut giver.stages);
+            step.trade.change(giver.stages_mut());
             giver.trades.push(step.trade);
             steps.push(step);
             if fits(&dues(&steps)) {

@@ -62,7 +62,7 @@ impl Engine {
 
     /// What waits of a job on workers is as urgent as the job is now.
     pub(super) fn rerank_ahead(&mut self, job: JobId) {
-        if let Some(run) = self.runs.get(&job).filter(|run| run.ahead > 0) {
+        if let Some(run) = self.runs.get(&job).filter(|run| run.live.ahead() > 0) {
             self.ahead.rerank(job, rank_of(run.spot));
         }
     }
@@ -85,7 +85,7 @@ impl Engine {
         }
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         let sig = run.stage_of(task.index).sig;
-        run.ahead += 1;
+        run.live.count_ahead();
         let entry = Entry { attempt, sig, rank: LAST, since: now, holding, is_recalled: false };
         self.enter_ahead(worker, entry);
         true
@@ -121,7 +121,7 @@ impl Engine {
         let ran = self.runs.get(&task.job).is_some_and(|run| run.has_running(task.index));
         let Some(live) = self.live_mut(worker, task, attempt) else { return };
         (live.is_ahead, live.since, live.queued_ms) = (false, turn.now.wall, queued_ms);
-        self.runs.get_mut(&task.job).expect("a live attempt has a run").ahead -= 1;
+        self.runs.get_mut(&task.job).expect("a live attempt has a run").live.uncount_ahead(1);
         self.note_running(task, ran);
         self.count_started(task.job);
         self.note_start(turn, task, (worker, attempt), queued_ms);
@@ -218,7 +218,7 @@ impl Engine {
         self.count_holding(&holding);
         let entry = Entry { attempt, sig, rank, since, holding: holding.clone(), is_recalled: false };
         self.enter_ahead(worker, entry);
-        self.runs.get_mut(&task.job).expect("a live job has a run").ahead += 1;
+        self.runs.get_mut(&task.job).expect("a live job has a run").live.count_ahead();
         let mut live = self.live_of(turn, attempt, (worker, Because::FastestFreest), 0);
         live.is_ahead = true;
         self.add_live(task, live);
@@ -292,7 +292,7 @@ impl Engine {
 
     /// Asks for all back that is ahead of a job: it is not to start now.
     pub(super) fn recall_job(&mut self, turn: &mut Turn, job: JobId) {
-        if self.runs.get(&job).is_none_or(|run| run.ahead == 0) {
+        if self.runs.get(&job).is_none_or(|run| run.live.ahead() == 0) {
             return;
         }
         for (worker, attempt) in self.ahead.of_job(job) {

@@ -103,7 +103,6 @@ impl Engine {
         let job = &self.state.jobs[&id];
         let run = self.runs.get_mut(&id).expect("a live job has a run");
         let mut first = job.stages[..from].iter().map(|s| s.count).sum();
-        run.stages.reserve_exact(job.stages.len() - from);
         for stage in &job.stages[from..] {
             let is_open = |at: &&u32| run.stages.get(**at as usize).is_some_and(|s| s.open > 0);
             let waits = u32::try_from(stage.after.iter().filter(is_open).count()).unwrap_or(u32::MAX);
@@ -118,7 +117,7 @@ impl Engine {
             let entered = StageRun::new(first, stage, sig, waits, &job.tasks);
             run.open += entered.open;
             if entered.counts_wall {
-                self.ledger.count_stage(entered.wall_ms, true);
+                self.ledger.count_stage(u64::from(entered.wall_ms), true);
             }
             run.stages.push(entered);
             first += stage.count;
@@ -138,11 +137,11 @@ impl Engine {
             return false;
         }
         if std::mem::take(&mut run.stages[at].counts_wall) {
-            self.ledger.count_stage(run.stages[at].wall_ms, false);
+            self.ledger.count_stage(u64::from(run.stages[at].wall_ms), false);
         }
         let done = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
         let mut released = Vec::new();
-        for (later, (stage, entered)) in job.stages.iter().zip(&mut run.stages).enumerate() {
+        for (later, (stage, entered)) in job.stages.iter().zip(run.stages.iter_mut()).enumerate() {
             if stage.after.contains(&done) {
                 entered.waits -= 1;
                 if entered.waits == 0 && entered.open > 0 {

@@ -33,7 +33,7 @@ impl Engine {
         }
         let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
         let booking = Booking { class: job.spec.class, deadline, load };
-        let before = std::mem::replace(&mut self.runs.get_mut(&id).expect("just seen").booked, booking);
+        let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
         self.ledger.unbook(&before);
         self.ledger.book(&booking);
         if deadline.is_some() {
@@ -61,23 +61,23 @@ impl Engine {
         };
         let one = path::load_of(job.stage_of(task.index).1);
         if more {
-            self.ledger.book(&Booking { load: one, ..run.booked });
-            run.booked.load = run.booked.load.plus(one);
+            self.ledger.book(&Booking { load: one, ..run.booked() });
+            run.load = run.load.plus(one);
             return;
         }
         let load = Load {
-            cores_ms: one.cores_ms.min(run.booked.load.cores_ms),
-            light_ms: one.light_ms.min(run.booked.load.light_ms),
+            cores_ms: one.cores_ms.min(run.load.cores_ms),
+            light_ms: one.light_ms.min(run.load.light_ms),
         };
-        self.ledger.unbook(&Booking { load, ..run.booked });
-        run.booked.load = run.booked.load.minus(load);
+        self.ledger.unbook(&Booking { load, ..run.booked() });
+        run.load = run.load.minus(load);
     }
 
     /// Takes the rest of an ending job off the books.
     pub(super) fn unbook_job(&mut self, id: JobId, run: &JobRun) {
-        self.ledger.unbook(&run.booked);
+        self.ledger.unbook(&run.booked());
         for stage in run.stages.iter().filter(|s| s.counts_wall) {
-            self.ledger.count_stage(stage.wall_ms, false);
+            self.ledger.count_stage(u64::from(stage.wall_ms), false);
         }
         self.promises_fine.remove(&(run.rare().fine_until, id));
         self.conflicts.leave(run.rare().worth, id);
@@ -184,7 +184,7 @@ impl Engine {
     /// Whether the job fits beside the promises that were given before, except these, with what it has given up.
     pub(super) fn fits_beside(&self, now: Now, run: &JobRun, deadline: WallMs, without: &[Due]) -> bool {
         let power = self.fleet.power().share(self.policy.promise.load_permille);
-        let own = Due { deadline, load: run.booked.load };
+        let own = Due { deadline, load: run.load };
         self.ledger.can_keep(now.wall, own, self.fleet.running_left(now.mono), power, without)
     }
 
@@ -304,7 +304,7 @@ impl Engine {
             let missing_ms = missing.max(0).unsigned_abs();
             let mut options = trade::options(job, |at| run.stages[at].is_untouched(), missing_ms, now);
             options.retain(|option| {
-                let mut tried = job.stages.clone();
+                let mut tried = job.stages.to_vec();
                 option.change(&mut tried);
                 self.path_of(&tried, run, now).p90_ms < path.p90_ms
             });
@@ -321,7 +321,7 @@ impl Engine {
         for _ in 0..MOST_TRADES {
             let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
             let Some(last) = job.trades.iter().rfind(|t| t.undone.is_none()) else { return };
-            let mut tried = job.stages.clone();
+            let mut tried = job.stages.to_vec();
             last.change_back(&mut tried);
             let path = self.path_of(&tried, run, now);
             // Once more than what is needed, so that it is not given up again at the next look.

@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::id::{JobId, WorkerId};
-use rushes_shared::task::{Demand, SlotKind, TaskKind};
+use rushes_shared::job::Class;
+use rushes_shared::task::TaskKind;
 use rushes_shared::units::{MonoMs, WallMs};
 
 use super::conflicts::Worth;
+use super::live::Live;
 use crate::event::ReplyTo;
-use crate::job::{LiveTask, Stage, Task};
+use crate::job::{Stage, Task};
+use crate::list::Row;
 use crate::order::Spot;
 use crate::order::fair::TenantIx;
 use crate::order::signature::SigIx;
-use crate::promise::ledger::Booking;
+use crate::promise::ledger::{Booking, Load};
 
 /// Nodes that are remembered to have a job's input.
 const MOST_INPUT_NODES: usize = 8;
@@ -40,9 +43,10 @@ pub(super) struct JobRun {
     pub(super) promise: Promise,
     /// Whether it was judged if the promise can be kept.
     pub(super) is_judged: bool,
-    /// What it has booked.
-    pub(super) booked: Booking,
-    pub(super) stages: Vec<StageRun>,
+    /// The class under which it has booked, and how much; see [`JobRun::booked`].
+    booked_class: Class,
+    pub(super) load: Load,
+    pub(super) stages: Row<StageRun>,
     /// Tasks that have not succeeded.
     pub(super) open: u32,
     /// Whether a task has succeeded or failed.
@@ -50,13 +54,7 @@ pub(super) struct JobRun {
     /// Whether it is among [`super::Engine::jobs_started`].
     pub(super) is_started: bool,
     /// Live attempts by task index.
-    pub(super) live: BTreeMap<u32, Vec<LiveTask>>,
-    /// How many of them wait on their workers for room.
-    pub(super) ahead: u32,
-    /// Light slots that live attempts take.
-    pub(super) live_light: u32,
-    /// Cores that live attempts take, in millicores.
-    pub(super) live_cpu: u64,
+    pub(super) live: Live,
     rare: Option<Box<Rare>>,
 }
 
@@ -66,6 +64,8 @@ pub(super) struct JobRun {
 pub(super) struct Rare {
     /// The deadline under which it is among the promises that are fine.
     pub(super) fine_until: WallMs,
+    /// The deadline under which it has booked.
+    booked_until: Option<WallMs>,
     /// When its promise is looked at next.
     pub(super) looks_at: Option<MonoMs>,
     /// Its place among the promises that may yield, or that wait to be given again.
@@ -84,6 +84,7 @@ pub(super) struct Rare {
 
 static NOTHING: Rare = Rare {
     fine_until: WallMs(0),
+    booked_until: None,
     looks_at: None,
     worth: None,
     yields_to: None,
@@ -115,8 +116,8 @@ pub(super) struct StageRun {
     pub(super) is_released: bool,
     /// Whether it waits for workers of the reign before to re-attach.
     pub(super) is_held: bool,
-    /// What a task should take when the stage was entered, in milliseconds.
-    pub(super) wall_ms: u64,
+    /// What a task should take when the stage was entered, in milliseconds; more than 49 days are 49 days.
+    pub(super) wall_ms: u32,
     /// Whether that is among the wall times of the ledger.
     pub(super) counts_wall: bool,
     /// Whether it is left out of the job.
@@ -147,15 +148,13 @@ impl JobRun {
             spot: None,
             promise: Promise::None,
             is_judged: false,
-            booked: Booking::default(),
-            stages: Vec::new(),
+            booked_class: Class::default(),
+            load: Load::default(),
+            stages: Row::default(),
             open: 0,
             touched: false,
             is_started: false,
-            live: BTreeMap::new(),
-            ahead: 0,
-            live_light: 0,
-            live_cpu: 0,
+            live: Live::default(),
             rare: None,
         }
     }
@@ -168,6 +167,21 @@ impl JobRun {
     /// The same to change it.
     pub(super) fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    /// What it has booked.
+    pub(super) fn booked(&self) -> Booking {
+        Booking { class: self.booked_class, deadline: self.rare().booked_until, load: self.load }
+    }
+
+    /// Books something else; what it had booked before.
+    pub(super) fn rebook(&mut self, booking: Booking) -> Booking {
+        let before = self.booked();
+        (self.booked_class, self.load) = (booking.class, booking.load);
+        if before.deadline != booking.deadline {
+            self.rare_mut().booked_until = booking.deadline;
+        }
+        before
     }
 
     /// The stage of a task.
@@ -189,19 +203,6 @@ impl JobRun {
     /// Signatures of its ready tasks, some more than once.
     pub(super) fn ready_sigs(&self) -> impl Iterator<Item = SigIx> + '_ {
         self.stages.iter().filter(|s| s.ready > 0).map(|s| s.sig)
-    }
-
-    /// Counts a live attempt in or out.
-    pub(super) fn count_live(&mut self, slot: SlotKind, demand: Demand, more: bool) {
-        let light = u32::from(slot.is_light());
-        let cpu = if slot.is_light() { 0 } else { u64::from(demand.cpu.0) };
-        if more {
-            self.live_light += light;
-            self.live_cpu += cpu;
-        } else {
-            self.live_light -= light;
-            self.live_cpu -= cpu;
-        }
     }
 
     /// Notes that a worker has read the input.
@@ -233,7 +234,7 @@ impl StageRun {
             ready: 0,
             is_released: false,
             is_held: false,
-            wall_ms: stage.prediction.wall_ms,
+            wall_ms: u32::try_from(stage.prediction.wall_ms).unwrap_or(u32::MAX),
             counts_wall: open > 0,
             is_left_out: stage.dropped,
             since: MonoMs(0),
@@ -357,5 +358,17 @@ impl ReadyCounts {
 
     pub(super) fn get(&self, kind: TaskKind) -> u64 {
         self.0.get(&kind).copied().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// There may be a million that only wait: what is added here is paid for by each.
+    #[test]
+    fn a_waiting_job_is_small() {
+        assert!(size_of::<JobRun>() <= 136, "{}", size_of::<JobRun>());
+        assert!(size_of::<crate::job::Job>() <= 144, "{}", size_of::<crate::job::Job>());
     }
 }

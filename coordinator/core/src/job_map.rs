@@ -1,0 +1,365 @@
+//! Jobs by id: a sorted map that is filled at its end, as ids rise with time, and asked for the same few jobs again and
+//! again within one event.
+//!
+//! Ids and values lie in chunks that are full unless jobs have left them, where a B-tree's nodes stay half empty under
+//! rising keys. What was found lately is found again without a search.
+
+use std::fmt;
+use std::ops::{Bound, Index, RangeBounds};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rushes_shared::id::JobId;
+
+/// Most entries of a chunk.
+const MOST: usize = 256;
+/// Below this a chunk is joined with a neighbour, if both are no more than half a chunk then.
+const SPARSE: usize = MOST / 4;
+/// Places that are remembered; a power of two.
+const HINTS: usize = 64;
+
+/// A sorted map from the ids of jobs.
+pub struct JobMap<V> {
+    /// No id of the chunk with the same index is below this, none of the chunks before is at it or above.
+    firsts: Vec<JobId>,
+    chunks: Vec<Chunk<V>>,
+    len: usize,
+    hints: Hints,
+}
+
+#[derive(Clone)]
+struct Chunk<V> {
+    ids: Vec<JobId>,
+    values: Vec<V>,
+}
+
+/// Where an entry is: its chunk, and its place there.
+type Spot = (usize, usize);
+
+/// Where ids were found lately. A hint is checked when it is used and never has to be taken back.
+struct Hints(Box<[AtomicU64; HINTS]>);
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self(Box::new([const { AtomicU64::new(u64::MAX) }; HINTS]))
+    }
+}
+
+impl Hints {
+    #[expect(clippy::cast_possible_truncation, reason = "what is left out plays no part")]
+    fn slot(&self, id: JobId) -> &AtomicU64 {
+        let mixed = (id.0 ^ (id.0 >> 64)) as u64;
+        &self.0[((mixed ^ (mixed >> 32)) as usize) % HINTS]
+    }
+
+    fn read(&self, id: JobId) -> Option<Spot> {
+        let hint = self.slot(id).load(Ordering::Relaxed);
+        Some((usize::try_from(hint >> 32).ok()?, usize::try_from(hint & 0xffff_ffff).ok()?))
+    }
+
+    fn note(&self, id: JobId, (chunk, at): Spot) {
+        self.slot(id).store((chunk as u64) << 32 | at as u64, Ordering::Relaxed);
+    }
+}
+
+impl<V> JobMap<V> {
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The value of an id.
+    #[must_use]
+    pub fn get(&self, id: &JobId) -> Option<&V> {
+        let (chunk, at) = self.find(*id)?;
+        Some(&self.chunks[chunk].values[at])
+    }
+
+    /// The value of an id, to change it.
+    pub fn get_mut(&mut self, id: &JobId) -> Option<&mut V> {
+        let (chunk, at) = self.find(*id)?;
+        Some(&mut self.chunks[chunk].values[at])
+    }
+
+    /// Whether an id is in.
+    #[must_use]
+    pub fn contains_key(&self, id: &JobId) -> bool {
+        self.find(*id).is_some()
+    }
+
+    /// Enters a value, in place of the one that was there.
+    pub fn insert(&mut self, id: JobId, value: V) -> Option<V> {
+        let (mut chunk, mut at) = match self.search(id) {
+            Ok((chunk, at)) => return Some(std::mem::replace(&mut self.chunks[chunk].values[at], value)),
+            Err(spot) => spot,
+        };
+        if self.chunks.is_empty() {
+            self.add_chunk(0, id, Chunk { ids: Vec::new(), values: Vec::new() });
+        } else if self.chunks[chunk].ids.len() == MOST {
+            if chunk + 1 == self.chunks.len() && at == MOST {
+                (chunk, at) = (chunk + 1, 0);
+                let empty = Chunk { ids: Vec::with_capacity(MOST), values: Vec::with_capacity(MOST) };
+                self.add_chunk(chunk, id, empty);
+            } else {
+                let (ids, values) = (
+                    self.chunks[chunk].ids.split_off(MOST / 2),
+                    self.chunks[chunk].values.split_off(MOST / 2),
+                );
+                self.add_chunk(chunk + 1, ids[0], Chunk { ids, values });
+                if at > MOST / 2 {
+                    (chunk, at) = (chunk + 1, at - MOST / 2);
+                }
+            }
+        }
+        self.firsts[chunk] = self.firsts[chunk].min(id);
+        self.chunks[chunk].ids.insert(at, id);
+        self.chunks[chunk].values.insert(at, value);
+        self.len += 1;
+        self.hints.note(id, (chunk, at));
+        None
+    }
+
+    /// Takes a value out.
+    pub fn remove(&mut self, id: &JobId) -> Option<V> {
+        let (chunk, at) = self.find(*id)?;
+        let own = &mut self.chunks[chunk];
+        own.ids.remove(at);
+        let value = own.values.remove(at);
+        self.len -= 1;
+        let left = own.ids.len();
+        if left == 0 {
+            self.firsts.remove(chunk);
+            self.chunks.remove(chunk);
+        } else if left < SPARSE {
+            self.join(chunk);
+        }
+        Some(value)
+    }
+
+    /// All ids, lowest first.
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &JobId> {
+        self.iter().map(|(id, _)| id)
+    }
+
+    /// All values, in the order of their ids.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
+    }
+
+    /// All entries, lowest id first.
+    pub fn iter(&self) -> Entries<'_, V> {
+        self.range(..)
+    }
+
+    /// The entries whose ids are in a range, lowest first.
+    pub fn range(&self, range: impl RangeBounds<JobId>) -> Entries<'_, V> {
+        let spot = |id: JobId, after: bool| match self.search(id) {
+            Ok((chunk, at)) => (chunk, at + usize::from(after)),
+            Err(spot) => spot,
+        };
+        let from = match range.start_bound() {
+            Bound::Unbounded => (0, 0),
+            Bound::Included(id) => spot(*id, false),
+            Bound::Excluded(id) => spot(*id, true),
+        };
+        let to = match range.end_bound() {
+            Bound::Unbounded => (self.chunks.len(), 0),
+            Bound::Included(id) => spot(*id, true),
+            Bound::Excluded(id) => spot(*id, false),
+        };
+        Entries { chunks: &self.chunks, from, to }
+    }
+
+    fn find(&self, id: JobId) -> Option<Spot> {
+        if let Some((chunk, at)) = self.hints.read(id)
+            && self.chunks.get(chunk).and_then(|c| c.ids.get(at)) == Some(&id)
+        {
+            return Some((chunk, at));
+        }
+        let spot = self.search(id).ok()?;
+        self.hints.note(id, spot);
+        Some(spot)
+    }
+
+    /// Where an id is, or where it would be.
+    fn search(&self, id: JobId) -> Result<Spot, Spot> {
+        let chunk = self.firsts.partition_point(|first| *first <= id).saturating_sub(1);
+        let Some(own) = self.chunks.get(chunk) else { return Err((0, 0)) };
+        own.ids.binary_search(&id).map(|at| (chunk, at)).map_err(|at| (chunk, at))
+    }
+
+    fn add_chunk(&mut self, at: usize, first: JobId, chunk: Chunk<V>) {
+        self.firsts.insert(at, first);
+        self.chunks.insert(at, chunk);
+    }
+
+    /// Joins a chunk of which little is left with a neighbour of which little is left, so that room comes back.
+    fn join(&mut self, chunk: usize) {
+        let size = |at: usize| self.chunks.get(at).map_or(MOST, |c| c.ids.len());
+        let fits = |at: usize| size(at) + size(at + 1) <= MOST / 2;
+        let Some(left) = [chunk, chunk.wrapping_sub(1)].into_iter().find(|at| *at != usize::MAX && fits(*at))
+        else {
+            return;
+        };
+        let mut right = self.chunks.remove(left + 1);
+        self.firsts.remove(left + 1);
+        self.chunks[left].ids.append(&mut right.ids);
+        self.chunks[left].values.append(&mut right.values);
+    }
+}
+
+/// Entries of a part of the map, from both ends.
+pub struct Entries<'a, V> {
+    chunks: &'a [Chunk<V>],
+    from: Spot,
+    to: Spot,
+}
+
+impl<'a, V> Iterator for Entries<'a, V> {
+    type Item = (&'a JobId, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.from < self.to {
+            let (chunk, at) = self.from;
+            let own = self.chunks.get(chunk)?;
+            if let (Some(id), Some(value)) = (own.ids.get(at), own.values.get(at)) {
+                self.from = (chunk, at + 1);
+                return Some((id, value));
+            }
+            self.from = (chunk + 1, 0);
+        }
+        None
+    }
+}
+
+impl<V> DoubleEndedIterator for Entries<'_, V> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        while self.from < self.to {
+            let (chunk, at) = self.to;
+            if at == 0 {
+                let before = chunk.checked_sub(1)?;
+                self.to = (before, self.chunks[before].ids.len());
+                continue;
+            }
+            self.to = (chunk, at - 1);
+            let own = &self.chunks[chunk];
+            return Some((&own.ids[at - 1], &own.values[at - 1]));
+        }
+        None
+    }
+}
+
+impl<V> fmt::Debug for Entries<'_, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entries").field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
+impl<V> Index<&JobId> for JobMap<V> {
+    type Output = V;
+
+    fn index(&self, id: &JobId) -> &V {
+        self.get(id).expect("the job is known")
+    }
+}
+
+impl<V> Default for JobMap<V> {
+    fn default() -> Self {
+        Self { firsts: Vec::new(), chunks: Vec::new(), len: 0, hints: Hints::default() }
+    }
+}
+
+impl<V: Clone> Clone for JobMap<V> {
+    fn clone(&self) -> Self {
+        let (firsts, chunks) = (self.firsts.clone(), self.chunks.clone());
+        Self { firsts, chunks, len: self.len, hints: Hints::default() }
+    }
+}
+
+impl<V: PartialEq> PartialEq for JobMap<V> {
+    fn eq(&self, other: &Self) -> bool {
+        self.len == other.len && self.iter().eq(other.iter())
+    }
+}
+
+impl<V: fmt::Debug> fmt::Debug for JobMap<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl<'a, V> IntoIterator for &'a JobMap<V> {
+    type Item = (&'a JobId, &'a V);
+    type IntoIter = Entries<'a, V>;
+
+    fn into_iter(self) -> Entries<'a, V> {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::splitmix::splitmix;
+
+    fn check(map: &JobMap<u64>, model: &BTreeMap<JobId, u64>) {
+        assert_eq!(map.len(), model.len());
+        assert!(map.iter().eq(model.iter()), "forwards");
+        assert!(map.iter().rev().eq(model.iter().rev()), "backwards");
+        assert!(map.chunks.iter().all(|c| !c.ids.is_empty() && c.ids.len() <= MOST));
+    }
+
+    /// Over many random inserts and removals, at the end, at the beginning and anywhere: what a B-tree does.
+    #[test]
+    fn it_does_what_a_sorted_map_does() {
+        for seed in 0..12_u64 {
+            let (mut map, mut model) = (JobMap::default(), BTreeMap::new());
+            let mut last = 1 << 40;
+            for step in 0..6_000_u64 {
+                let chance = splitmix(seed << 40 | step);
+                let any = JobId(u128::from(chance >> 20) % (1 << 13) + (1 << 40));
+                // A time of growth, a time of decline, and again.
+                let grows = chance % 10 < if step / 1_500 % 2 == 0 { 8 } else { 2 };
+                if grows {
+                    last += 1;
+                    let id = if seed % 3 == 0 { any } else { JobId(last) };
+                    assert_eq!(map.insert(id, step), model.insert(id, step));
+                } else {
+                    let first = model.keys().next().copied().unwrap_or(any);
+                    let id = if seed % 2 == 0 { first } else { any };
+                    assert_eq!(map.remove(&id), model.remove(&id));
+                }
+                assert_eq!(map.get(&any), model.get(&any));
+                assert_eq!(map.get_mut(&any), model.get_mut(&any));
+                let other = JobId(u128::from(chance >> 30) % (1 << 13) + (1 << 40));
+                let (low, high) = (any.min(other), any.max(other));
+                if step % 50 == 0 {
+                    check(&map, &model);
+                    assert!(map.range(low..high).eq(model.range(low..high)));
+                    assert!(map.range(..=high).rev().eq(model.range(..=high).rev()));
+                    let above = (Bound::Excluded(low), Bound::Unbounded);
+                    assert!(map.range(above).eq(model.range(above)));
+                }
+            }
+            assert_eq!(map, map.clone());
+        }
+    }
+
+    /// Under rising ids no chunk but the last has room left, and what has left gives its room back.
+    #[test]
+    fn it_is_full_and_shrinks() {
+        let mut map = JobMap::default();
+        (0..10 * MOST as u128).for_each(|n| assert_eq!(map.insert(JobId(n), n), None));
+        assert_eq!(map.chunks.len(), 10);
+        (0..10 * MOST as u128).filter(|n| n % 16 != 0).for_each(|n| assert_eq!(map.remove(&JobId(n)), Some(n)));
+        assert!(map.chunks.len() <= 3, "{} chunks for {} jobs", map.chunks.len(), map.len());
+    }
+}
