@@ -19,6 +19,34 @@ pub enum VideoCodec {
     /// ITU-T H.264, by x264.
     #[default]
     H264,
+    /// ITU-T H.264, by a hardware encoder of the node where one has proven itself and is free, else by x264. Where the
+    /// hardware fails, x264 makes the output. The rate factor becomes the hardware's constant quantizer; its quality at
+    /// equal size is below x264's.
+    H264Hardware,
+}
+
+impl VideoCodec {
+    /// The short name under which nodes tell of encoders for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::H264 | Self::H264Hardware => "h264",
+        }
+    }
+
+    /// Whether a hardware encoder is to do it where there is one.
+    #[must_use]
+    pub fn prefers_hardware(self) -> bool {
+        self == Self::H264Hardware
+    }
+
+    /// The same codec without that wish.
+    #[must_use]
+    pub fn in_software(self) -> Self {
+        match self {
+            Self::H264 | Self::H264Hardware => Self::H264,
+        }
+    }
 }
 
 /// An audio codec that the farm encodes.

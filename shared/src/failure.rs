@@ -64,6 +64,8 @@ pub enum FailureCode {
     OutputForbidden,
     /// The worker was lost while it ran the task.
     WorkerLost,
+    /// A hardware encoder failed; the task is tried again in software.
+    EncoderFailed,
 }
 
 impl FailureCode {
@@ -91,6 +93,7 @@ impl FailureCode {
             Self::OutputExists => "output_exists",
             Self::OutputForbidden => "output_forbidden",
             Self::WorkerLost => "worker_lost",
+            Self::EncoderFailed => "encoder_failed",
         }
     }
 
@@ -117,7 +120,8 @@ impl FailureCode {
             | Self::ProcessStalled
             | Self::LimitReached
             | Self::TransferFailed
-            | Self::WorkerLost => FailureClass::Transient,
+            | Self::WorkerLost
+            | Self::EncoderFailed => FailureClass::Transient,
         }
     }
 }

@@ -220,12 +220,21 @@ impl Work {
         }))
     }
 
-    /// The files that it makes.
-    #[must_use]
-    pub fn outputs(&self) -> &[OutputSpec] {
-        match self {
-            Self::Encode { outputs, .. } => outputs,
+    /// The files that it makes, each with its number.
+    pub fn outputs(&self) -> impl Iterator<Item = (u32, &OutputSpec)> + '_ {
+        let outputs = match self {
+            Self::Encode { outputs, .. } => outputs.as_slice(),
             Self::Noop { .. } | Self::Probe { .. } | Self::Graph { .. } => &[],
+        };
+        (0..).zip(outputs)
+    }
+
+    /// The file of this number.
+    #[must_use]
+    pub fn output(&self, number: u32) -> Option<&OutputSpec> {
+        match self {
+            Self::Encode { outputs, .. } => outputs.get(number as usize),
+            Self::Noop { .. } | Self::Probe { .. } | Self::Graph { .. } => None,
         }
     }
 }

@@ -151,6 +151,19 @@ pub enum TaskWork {
         /// The output's name; it is staged under the attempt.
         output: FileName,
     },
+    /// The same with a hardware encoder of the node. Only to workers that have said that they take such orders.
+    EncodeWith {
+        /// What to read.
+        input: Artifact,
+        /// What the probe found.
+        source: MediaFacts,
+        /// How to encode.
+        settings: EncodeSettings,
+        /// The output's name; it is staged under the attempt.
+        output: FileName,
+        /// The encoder's element, one of those that the node has proven.
+        element: String,
+    },
 }
 
 impl TaskWork {
@@ -160,7 +173,7 @@ impl TaskWork {
         match self {
             Self::Noop { .. } => TaskKind::Noop,
             Self::Probe { .. } => TaskKind::Probe,
-            Self::Encode { .. } => TaskKind::Encode,
+            Self::Encode { .. } | Self::EncodeWith { .. } => TaskKind::Encode,
         }
     }
 
@@ -169,7 +182,9 @@ impl TaskWork {
     pub fn input(&self) -> Option<&Artifact> {
         match self {
             Self::Noop { .. } => None,
-            Self::Probe { input } | Self::Encode { input, .. } => Some(input),
+            Self::Probe { input } | Self::Encode { input, .. } | Self::EncodeWith { input, .. } => {
+                Some(input)
+            }
         }
     }
 
@@ -178,7 +193,27 @@ impl TaskWork {
     pub fn output(&self) -> Option<&FileName> {
         match self {
             Self::Noop { .. } | Self::Probe { .. } => None,
-            Self::Encode { output, .. } => Some(output),
+            Self::Encode { output, .. } | Self::EncodeWith { output, .. } => Some(output),
+        }
+    }
+
+    /// The hardware encoder that it is to be done with.
+    #[must_use]
+    pub fn hardware(&self) -> Option<&str> {
+        match self {
+            Self::EncodeWith { element, .. } => Some(element),
+            Self::Noop { .. } | Self::Probe { .. } | Self::Encode { .. } => None,
+        }
+    }
+
+    /// The same work with this encoder of the node. What encodes nothing stays as it is.
+    #[must_use]
+    pub fn with_encoder(self, element: String) -> Self {
+        match self {
+            Self::Encode { input, source, settings, output } => {
+                Self::EncodeWith { input, source, settings, output, element }
+            }
+            other => other,
         }
     }
 }

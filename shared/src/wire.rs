@@ -1,7 +1,7 @@
 //! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
 //!
 //! ```text
-//! ALPN rushes/2, /1   worker -> coordinator   one control stream (opened by the worker):
+//! ALPN rushes/3 to /1  worker -> coordinator   one control stream (opened by the worker):
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
@@ -22,9 +22,18 @@ use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome};
 use crate::units::Bytes;
 
 /// ALPN names of the worker protocol, best first.
-pub const WORKER_ALPNS: &[&[u8]] = &[AHEAD_ALPN, b"rushes/1"];
+pub const WORKER_ALPNS: &[&[u8]] = &[HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+/// The first version in which orders name an encoder: both sides may use what [`FarmBound::Hardware`] says.
+pub const HARDWARE_ALPN: &[u8] = b"rushes/3";
 /// The first version in which a worker holds tasks ahead: both sides may use what [`FarmBound::Ahead`] says.
 pub const AHEAD_ALPN: &[u8] = b"rushes/2";
+/// Whether a connection of this version of the worker protocol may use what came with the version `since`.
+#[must_use]
+pub fn speaks(alpn: Option<&[u8]>, since: &[u8]) -> bool {
+    let rank = |version: &[u8]| WORKER_ALPNS.iter().position(|known| *known == version);
+    alpn.and_then(rank).zip(rank(since)).is_some_and(|(has, needs)| has <= needs)
+}
+
 /// ALPN names of enrolment, best first.
 pub const JOIN_ALPNS: &[&[u8]] = &[b"rushes-join/1"];
 /// ALPN names of the bulk transfer, best first.
@@ -93,6 +102,12 @@ pub enum FarmBound {
     Leaving,
     /// The worker holds so much ahead. Said after the welcome, from [`AHEAD_ALPN`] on.
     Ahead(AheadOffer),
+    /// The worker takes orders that name a hardware encoder, and runs at most so many of them at once. Said after the
+    /// welcome, from [`HARDWARE_ALPN`] on.
+    Hardware {
+        /// Encoder sessions; 0 takes the offer back.
+        sessions: u32,
+    },
 }
 
 /// Coordinator to worker, on the control stream.

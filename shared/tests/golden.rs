@@ -27,7 +27,7 @@ use rushes_shared::wire::{
     LaneEntry, LaneOrder, LaneReply, TaskBound, TaskReply, WorkerBound,
 };
 
-variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead);
+variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
 variants!(WorkerBound: Welcome, Draining, Goodbye);
 variants!(TaskBound: Start, Attach, Cancel, Collected, Recall);
 variants!(TaskReply: Started, Progress, Log, Outcome, Refused, Recalled);
@@ -217,7 +217,8 @@ fn encoded() -> TaskValue {
 fn failures() -> Vec<Failure> {
     let codes = every!(FailureCode: InputNotFound, InputForbidden, OutsideRoots, InputNotAFile, InputEmpty,
         InputUnreadable, InputDamaged, StreamMissing, Unsupported, SettingsImpossible, PipelineFailed, CheckFailed,
-        ProcessDied, ProcessStalled, LimitReached, NodeUnfit, TransferFailed, OutputExists, OutputForbidden, WorkerLost);
+        ProcessDied, ProcessStalled, LimitReached, NodeUnfit, TransferFailed, OutputExists, OutputForbidden, WorkerLost,
+        EncoderFailed);
     let classes = every!(FailureClass: Permanent, Transient, NodeFault);
     let of = |(code, class): (&FailureCode, &FailureClass)| {
         Failure::new(*code, code.as_str(), "do this").with_class(*class).with_detail("d")
@@ -236,6 +237,7 @@ fn golden_control_messages() {
             ("", vec![FarmBound::Heartbeat]),
             ("", vec![FarmBound::Facts(NodeFacts::default())]),
             ("", vec![FarmBound::Leaving]),
+            ("", vec![FarmBound::Hardware { sessions: 3 }]),
             ("", vec![FarmBound::Ahead(AheadOffer { process: 1, lane: 1_024, round_trip_ms: 20 })]),
         ],
     );
@@ -261,6 +263,13 @@ fn golden_orders() {
         vec![
             ("noop", deliveries.map(|d| order(d, TaskWork::Noop { hold_ms: 300, cpu_ms: 250 })).to_vec()),
             ("probe", probes.to_vec()),
+            (
+                "encode-with",
+                vec![order(
+                    Delivery::Durable,
+                    encode_work(SpeedPreset::Medium).with_encoder("nvh264enc".into()),
+                )],
+            ),
             ("encode", presets.map(|p| order(Delivery::Durable, encode_work(p))).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),

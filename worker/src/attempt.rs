@@ -199,13 +199,16 @@ impl Attempt<'_> {
         let work = match &order.work {
             TaskWork::Noop { .. } => LocalWork::Nothing,
             TaskWork::Probe { .. } => LocalWork::Probe { input: local },
-            TaskWork::Encode { source, settings, .. } => LocalWork::Encode {
-                input: local,
-                source: source.clone(),
-                settings: settings.clone(),
-                output,
-                threads: threads(order.demand.cpu, facts::cores()),
-            },
+            TaskWork::Encode { source, settings, .. } | TaskWork::EncodeWith { source, settings, .. } => {
+                LocalWork::Encode {
+                    input: local,
+                    source: source.clone(),
+                    settings: settings.clone(),
+                    output,
+                    threads: threads(order.demand.cpu, facts::cores()),
+                    hardware: order.work.hardware().map(ToOwned::to_owned),
+                }
+            }
         };
         debug!(bytes = fetched.size.map(|s| s.0), "the task process gets its job");
         let sandbox = &self.shop.settings.sandbox;

@@ -11,7 +11,7 @@ use quinn::{ClientConfig, Connection, Endpoint, VarInt};
 use rushes_net::framed::{self, FrameReader};
 use rushes_net::{NetError, endpoint};
 use rushes_shared::id::Epoch;
-use rushes_shared::wire::{AHEAD_ALPN, FarmBound, WorkerBound, close};
+use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HARDWARE_ALPN, WorkerBound, close, speaks};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -200,8 +200,13 @@ async fn converse(
     if let Some(depot) = depot_address(&depot, connection) {
         worker.shop.depot.is_at(&depot);
     }
-    if endpoint::alpn(connection).as_deref() == Some(AHEAD_ALPN) {
+    let alpn = endpoint::alpn(connection);
+    if speaks(alpn.as_deref(), AHEAD_ALPN) {
         framed::send(&mut send, &FarmBound::Ahead(worker.settings().ahead.offer())).await?;
+    }
+    if speaks(alpn.as_deref(), HARDWARE_ALPN) && worker.facts.encoders.iter().any(|e| e.hardware && e.works) {
+        let sessions = worker.settings().media.hardware_sessions;
+        framed::send(&mut send, &FarmBound::Hardware { sessions }).await?;
     }
     *welcomed = true;
     worker.link_up.send_replace(true);

@@ -85,6 +85,8 @@ pub struct Sandbox {
 #[expect(missing_docs, reason = "configs/worker.toml documents each key")]
 pub struct Media {
     pub plugin_path: Vec<PathBuf>,
+    pub hardware: Vec<String>,
+    pub hardware_sessions: u32,
     pub rediscover: bool,
     pub discover_timeout_ms: u64,
 }
@@ -296,6 +298,7 @@ fn validate(layers: &Layers, settings: &Settings) -> Result<(), SettingsError> {
         ("ahead.round_trip_ms", u64::from(settings.ahead.round_trip_ms), 1, 10_000),
         ("pool.warm", settings.pool.warm as u64, 0, 256),
         ("pool.start_timeout_ms", settings.pool.start_timeout_ms, 100, 600_000),
+        ("media.hardware_sessions", u64::from(settings.media.hardware_sessions), 0, 1_000),
         ("media.discover_timeout_ms", settings.media.discover_timeout_ms, 1_000, 3_600_000),
         ("transfer.retry_s", settings.transfer.retry_s, 0, 24 * 3600),
         ("log.task_bytes", settings.log.task_bytes as u64, 0, 64 << 20),
@@ -314,6 +317,13 @@ fn validate(layers: &Layers, settings: &Settings) -> Result<(), SettingsError> {
     }
     if !settings.metrics.bind.is_empty() && settings.metrics.address().is_none() {
         return Err(layers.refuse("metrics.bind", "write an address and port such as 127.0.0.1:9465"));
+    }
+    let is_element = |name: &String| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
+    };
+    if !settings.media.hardware.iter().all(is_element) || settings.media.hardware.len() > 16 {
+        let message = "write at most 16 names of GStreamer elements, such as \"nvh264enc\"";
+        return Err(layers.refuse("media.hardware", message));
     }
     let relative = |paths: &[PathBuf]| paths.iter().any(|p| p.is_relative());
     for (key, paths) in [

@@ -22,7 +22,7 @@ use crate::process::nursery::Nursery;
 use crate::process::pool::{self, StartError};
 use crate::process::protocol::{LocalResult, LocalWork, TaskProcessJob, Walls};
 use crate::process::running::{ProcessEvent, Watch};
-use crate::settings::Settings;
+use crate::settings::{Media, Settings};
 use crate::state_dir::{StateDir, make_private, read_json};
 
 /// Where distributions keep GStreamer's plugins.
@@ -67,7 +67,7 @@ async fn survey(
 ) -> Result<Surveyed, Failure> {
     let nursery = nursery.as_ref().map_err(StartError::failure)?;
     let process = pool::start(nursery, ledger).await.map_err(|e| e.failure())?;
-    let key = cache_key(nursery.media(), &settings.media.plugin_path);
+    let key = cache_key(nursery.media(), &settings.media);
     let remembered: Option<Remembered> = read_json(&state.encoders()).unwrap_or_else(|error| {
         warn!(%error, "what was known of encoders is lost, they are tried again");
         None
@@ -76,6 +76,7 @@ async fn survey(
         .filter(|r| r.key == key && !settings.media.rediscover && !ran_out_of_time(&r.encoders))
         .map(|r| r.encoders);
 
+    let discover = LocalWork::Discover { hardware: settings.media.hardware.clone() };
     let work_dir = state.scratch().join("survey");
     let made = make_private(&work_dir);
     let limits = limits(settings);
@@ -87,7 +88,7 @@ async fn survey(
             work_dir: work_dir.clone(),
             limits,
         },
-        work: if known.is_some() { LocalWork::Nothing } else { LocalWork::Discover },
+        work: if known.is_some() { LocalWork::Nothing } else { discover },
     };
     let watch = Watch {
         deadline: Instant::now() + Duration::from_millis(limits.wall_ms),
@@ -152,9 +153,13 @@ fn remember(state: &StateDir, remembered: &Remembered) {
     }
 }
 
-/// Changes with GStreamer, this program, and the plugins that are installed.
-fn cache_key(media: &str, plugin_path: &[PathBuf]) -> String {
+/// Changes with GStreamer, this program, the plugins that are installed, and what is used as hardware.
+fn cache_key(media: &str, settings: &Media) -> String {
+    let plugin_path = &settings.plugin_path;
     let mut key = format!("{media}; rushes {}", rushes_shared::build::long_version());
+    for element in &settings.hardware {
+        key.push_str(&format!("; {element}"));
+    }
     let system = PLUGIN_DIRS.iter().map(Path::new);
     for dir in plugin_path.iter().map(PathBuf::as_path).chain(system) {
         let modified = std::fs::metadata(dir).and_then(|m| m.modified()).ok();

@@ -13,6 +13,7 @@
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ anomalies  what is out of the ordinary
 //!         ├─ health     quarantine, stragglers, preemption
+//!         ├─ hardware   hardware encoders, and software where they fail
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
 //!         ├─ dispatch   which ready task goes where
@@ -30,6 +31,7 @@ mod dispatch;
 mod explain;
 mod filing;
 mod forecast;
+mod hardware;
 mod health;
 mod intake;
 mod ladder;
@@ -77,6 +79,8 @@ enum Timer {
     Publish(JobId, u32),
     /// A quarantined node may show itself.
     Probation(WorkerId),
+    /// A hardware encoder that was shut may show itself.
+    EncoderProbe(WorkerId),
     /// An attempt may be a straggler.
     Straggler(TaskId, AttemptId),
     /// An attempt may have stopped coming further.
@@ -254,6 +258,9 @@ impl Engine {
             Event::WorkerLeaving { worker, link } => self.worker_leaving(turn, worker, link),
             Event::LinkLost { worker, link } => self.link_lost(turn, worker, link),
             Event::AheadOffered { worker, link, offer } => self.ahead_offered(turn, worker, link, offer),
+            Event::HardwareOffered { worker, link, sessions } => {
+                self.hardware_offered(turn, worker, link, sessions);
+            }
             Event::TaskRecalled { worker, task, attempt } => {
                 self.task_recalled(worker, task, attempt, turn.now.mono);
             }
@@ -288,6 +295,7 @@ impl Engine {
                 Timer::Retry(task) => self.make_ready(turn.now.mono, task),
                 Timer::Publish(job, output) => self.publish(turn, job, output),
                 Timer::Probation(worker) => self.probation_due(worker),
+                Timer::EncoderProbe(worker) => self.encoder_probe_due(worker),
                 Timer::Straggler(task, attempt) => self.straggler_due(turn, task, attempt),
                 Timer::Stall(task, attempt) => self.stall_due(turn, task, attempt),
                 Timer::Watch => self.watch_due(turn),

@@ -146,6 +146,15 @@ pub enum Event {
         /// How many.
         offer: AheadOffer,
     },
+    /// A worker takes orders that name a hardware encoder, on this connection.
+    HardwareOffered {
+        /// Which.
+        worker: WorkerId,
+        /// The connection.
+        link: LinkId,
+        /// How many it works on at once.
+        sessions: u32,
+    },
     /// A connection ended. Its worker's leases run on.
     LinkLost {
         /// Which.

@@ -2,6 +2,7 @@
 //! data that the engine decides by.
 
 use std::fmt;
+use std::sync::Arc;
 
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::{Class, JobState};
@@ -129,6 +130,7 @@ impl fmt::Display for Because {
         f.write_str(match self {
             Self::Reserved => "was kept free for it",
             Self::HasInput => "has the job's input",
+            Self::HasEncoder => "has a hardware encoder free, which the job asks for",
             Self::FastestFreest => "the fastest of the workers with room, and of those the freest",
             Self::Backfill => "is kept for a larger task, which this one does not delay",
             Self::Straggler => "a second attempt, elsewhere than the first",
@@ -144,6 +146,8 @@ pub enum Because {
     Reserved,
     /// The node has the job's input.
     HasInput,
+    /// The node has a hardware encoder free, which the job asks for.
+    HasEncoder,
     /// The fastest of the nodes with room, and of those the freest.
     #[default]
     FastestFreest,
@@ -179,6 +183,8 @@ pub struct Running {
     pub worker: WorkerId,
     /// Why there.
     pub because: Because,
+    /// The hardware encoder that it works with.
+    pub encoder: Option<Arc<str>>,
     /// When it should end.
     pub expected_end: Option<WallMs>,
 }
@@ -210,6 +216,8 @@ pub struct Explanation {
     pub running: Vec<Running>,
     /// What was given up for the deadline, and taken back.
     pub trades: Vec<Trade>,
+    /// Stages that are encoded in software because a hardware encoder failed.
+    pub fell_back: Vec<u32>,
 }
 
 impl Explanation {

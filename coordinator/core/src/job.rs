@@ -38,6 +38,11 @@ pub enum Step {
         /// Index into the outputs.
         output: u32,
     },
+    /// The same in software, because a hardware encoder has failed at it.
+    EncodeInSoftware {
+        /// Index into the outputs.
+        output: u32,
+    },
 }
 
 impl Step {
@@ -47,7 +52,7 @@ impl Step {
         match self {
             Self::Noop { .. } => TaskKind::Noop,
             Self::Probe => TaskKind::Probe,
-            Self::Encode { .. } => TaskKind::Encode,
+            Self::Encode { .. } | Self::EncodeInSoftware { .. } => TaskKind::Encode,
         }
     }
 
@@ -55,8 +60,23 @@ impl Step {
     #[must_use]
     pub fn output(self) -> Option<u32> {
         match self {
-            Self::Encode { output } => Some(output),
+            Self::Encode { output } | Self::EncodeInSoftware { output } => Some(output),
             Self::Noop { .. } | Self::Probe => None,
+        }
+    }
+
+    /// Whether it was to be done in hardware, which failed.
+    #[must_use]
+    pub fn fell_back(self) -> bool {
+        matches!(self, Self::EncodeInSoftware { .. })
+    }
+
+    /// The same in software.
+    #[must_use]
+    pub fn in_software(self) -> Self {
+        match self {
+            Self::Encode { output } => Self::EncodeInSoftware { output },
+            other => other,
         }
     }
 }
@@ -175,7 +195,7 @@ impl Job {
     /// The settings of an output, with what was given up.
     #[must_use]
     pub fn settings_of(&self, output: u32) -> Option<EncodeSettings> {
-        let mut settings = self.spec.work.outputs().get(output as usize)?.settings.clone();
+        let mut settings = self.spec.work.output(output)?.settings.clone();
         let makes_it = |t: &&Trade| {
             t.undone.is_none()
                 && self.stages.get(t.stage as usize).and_then(|s| s.step.output()) == Some(output)
@@ -256,10 +276,9 @@ impl Job {
     /// When the job has no such output; indices come from the job's own plan.
     #[must_use]
     pub fn output_place(&self, output: u32) -> Location {
-        let Work::Encode { outputs, .. } = &self.spec.work else {
-            panic!("{} has no outputs, yet output {output} was asked for", self.id)
+        let Some(spec) = self.spec.work.output(output) else {
+            panic!("{} has no output {output}, yet it was asked for", self.id)
         };
-        let spec = &outputs[output as usize];
         match &spec.destination {
             Destination::Depot => Location::Output(self.tenant.clone(), self.id, spec.name.clone()),
             Destination::Place(place) => place.clone(),
@@ -279,17 +298,18 @@ impl Job {
                 StageWork::Noop { .. } => None,
             },
             (Step::Probe, _) => Some(TaskWork::Probe { input: self.input()? }),
-            (Step::Encode { output }, Work::Encode { outputs, .. }) => {
+            (Step::Encode { output } | Step::EncodeInSoftware { output }, _) => {
                 let (input, source) = self.probed()?;
-                let spec = outputs.get(output as usize)?;
+                let mut settings = self.settings_of(output)?;
+                // Which encoder it is depends on the node; workers of every version know this name.
+                settings.video.codec = settings.video.codec.in_software();
                 Some(TaskWork::Encode {
                     input: input.clone(),
                     source: source.clone(),
-                    settings: self.settings_of(output)?,
-                    output: spec.name.clone(),
+                    settings,
+                    output: self.spec.work.output(output)?.name.clone(),
                 })
             }
-            (Step::Encode { .. }, Work::Noop { .. } | Work::Probe { .. } | Work::Graph { .. }) => None,
         }
     }
 

@@ -2,5 +2,6 @@
 
 pub mod ahead;
 pub mod fleet;
+pub mod hardware;
 pub mod index;
 pub mod node;

@@ -69,8 +69,8 @@ pub fn awaits_probe(job: &Job) -> bool {
 pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
     let video = facts.video.first();
     let outputs = video.into_iter().flat_map(|video| {
-        let outputs = job.spec.work.outputs().iter().zip(0..);
-        outputs.map(move |(output, i)| Stage { after: vec![0], ..encode(i, output, facts, video) })
+        let outputs = job.spec.work.outputs();
+        outputs.map(move |(i, output)| Stage { after: vec![0], ..encode(i, output, facts, video) })
     });
     std::iter::once(probe()).chain(outputs).collect()
 }

@@ -62,6 +62,8 @@ pub struct HealthPolicy {
     pub quarantine_ms: u64,
     /// up to this.
     pub max_quarantine_ms: u64,
+    /// A hardware encoder that fails so many tasks in a row gets none for as long, doubling in the same way.
+    pub encoder_failures: u32,
     /// A task at its job's tail that has taken this much of what was expected, in thousandths, gets a second attempt.
     pub straggler_permille: u32,
     /// A task that has told how far it is and has not come further for so long, in milliseconds, is stalled and is tried
@@ -88,6 +90,7 @@ impl Default for HealthPolicy {
             failed: 5,
             quarantine_ms: 60_000,
             max_quarantine_ms: 3_600_000,
+            encoder_failures: 3,
             straggler_permille: 2_000,
             stalled_ms: 60_000,
             burst_failures: 20,

@@ -238,6 +238,31 @@ pub enum Record {
         /// Which.
         worker: WorkerId,
     },
+    /// A hardware encoder failed a task: what is left of its stage is encoded in software.
+    EncoderFellBack {
+        /// Whose.
+        job: JobId,
+        /// The stage's index.
+        stage: u32,
+        /// Where.
+        worker: WorkerId,
+        /// The encoder's element; empty where it is not known.
+        element: String,
+        /// When.
+        at: WallMs,
+    },
+    /// A node's hardware encoder fails one task after the other and gets none for a while; also how a snapshot carries it.
+    EncoderShut {
+        /// Whose.
+        worker: WorkerId,
+        /// How it stands.
+        quarantine: Quarantine,
+    },
+    /// A hardware encoder that was shut has shown that it works.
+    EncoderReadmitted {
+        /// Whose.
+        worker: WorkerId,
+    },
 }
 
 impl Message for Record {

@@ -122,6 +122,8 @@ pub struct State {
     pub workers: BTreeMap<WorkerId, KnownWorker>,
     /// Nodes that have failed what others can do and have not shown since that they work.
     pub quarantined: BTreeMap<WorkerId, Quarantine>,
+    /// Nodes whose hardware encoder has failed task after task and has not shown since that it works.
+    pub encoders_shut: BTreeMap<WorkerId, Quarantine>,
     /// Tenants whose limits are not the policy's.
     pub tenants: BTreeMap<TenantId, TenantLimits>,
     /// Named limits.
@@ -272,6 +274,17 @@ impl State {
             Record::NodeReadmitted { worker } => {
                 self.quarantined.remove(worker);
             }
+            Record::EncoderFellBack { job, stage, .. } => {
+                if let Some(stage) = self.job(seq, *job)?.stages.get_mut(*stage as usize) {
+                    stage.step = stage.step.in_software();
+                }
+            }
+            Record::EncoderShut { worker, quarantine } => {
+                self.encoders_shut.insert(*worker, *quarantine);
+            }
+            Record::EncoderReadmitted { worker } => {
+                self.encoders_shut.remove(worker);
+            }
             Record::KeysForgotten { before } => self.keys.retain(|_, kept| kept.at >= *before),
             Record::JobCarried(job) => {
                 let mut job = job.clone();
@@ -302,6 +315,12 @@ impl State {
                 worker: *worker,
                 quarantine: *quarantine,
             }))
+            .chain(
+                self.encoders_shut.iter().map(|(worker, quarantine)| Record::EncoderShut {
+                    worker: *worker,
+                    quarantine: *quarantine,
+                }),
+            )
             .chain(self.tenants.iter().map(|(t, l)| Record::TenantSet { tenant: t.clone(), limits: *l }))
             .chain(self.limits.iter().map(|(n, m)| Record::LimitSet { name: n.clone(), most: Some(*m) }))
             .chain(self.keys.values().cloned().map(Record::KeyCarried))

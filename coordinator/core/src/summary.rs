@@ -45,6 +45,12 @@ pub struct WorkerDoc {
     pub cpu_used: Millicores,
     /// Memory in use by tasks.
     pub memory_used: Bytes,
+    /// How many tasks may encode in hardware at once.
+    pub encoder_sessions: u32,
+    /// How many do.
+    pub encoder_sessions_used: u32,
+    /// Whether its hardware encoder gets nothing for a while, because it failed task after task.
+    pub encoder_shut: bool,
     /// What runs there.
     pub running: Vec<(TaskId, AttemptId, TaskKind)>,
 }

@@ -12,7 +12,7 @@ use rushes_core::promise::trade::{Trade, What};
 use rushes_core::record::{IdempotencyKey, Record, Verdict};
 use rushes_core::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{
@@ -26,7 +26,7 @@ use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored,
-    NodeQuarantined, NodeReadmitted);
+    NodeQuarantined, NodeReadmitted, EncoderFellBack, EncoderShut, EncoderReadmitted);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -228,6 +228,24 @@ fn trade(what: What) -> Trade {
     }
 }
 
+fn fell_back() -> Record {
+    Record::EncoderFellBack { job: JOB, stage: 1, worker: WORKER, element: "nvh264enc".into(), at: AT }
+}
+
+/// The same encodes by a hardware encoder.
+fn in_hardware() -> Work {
+    let Work::Encode { input, mut outputs } = encode() else { unreachable!("it is an encode") };
+    for output in &mut outputs {
+        output.settings.video.codec = VideoCodec::H264Hardware;
+    }
+    Work::Encode { input, outputs }
+}
+
+/// Stages as they are after a hardware encoder has failed.
+fn fallen_back() -> Vec<Stage> {
+    plans().into_iter().map(|stage| Stage { step: stage.step.in_software(), ..stage }).collect()
+}
+
 fn accepted(work: Work, key: Option<IdempotencyKey>) -> Record {
     Record::JobAccepted {
         job: JOB,
@@ -330,6 +348,11 @@ fn golden_records() {
             vec![Record::NodeQuarantined { worker: WORKER, quarantine: Quarantine { until: AT, times: 2 } }],
         ),
         ("", vec![Record::NodeReadmitted { worker: WORKER }]),
+        ("", vec![fell_back()]),
+        ("", vec![Record::EncoderShut { worker: WORKER, quarantine: Quarantine { until: AT, times: 2 } }]),
+        ("", vec![Record::EncoderReadmitted { worker: WORKER }]),
+        ("hardware", vec![accepted(in_hardware(), None)]),
+        ("fell-back", vec![Record::StagesPlanned { job: JOB, stages: fallen_back() }]),
         ("", vec![Record::PromiseRestored { job: JOB, at: AT }]),
         ("", vec![Record::TenantSet { tenant: tenant(), limits: TenantLimits::default() }]),
         ("", [Some(3), None].map(|most| Record::LimitSet { name: "dolby".into(), most }).to_vec()),

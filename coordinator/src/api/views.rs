@@ -157,7 +157,7 @@ fn encoded(task: &Task) -> Option<&EncodedOutput> {
 /// What a task does, and the name of the output that it makes.
 pub(super) fn task_facts(doc: &JobDoc, number: u32) -> (TaskKind, Option<String>) {
     let step = doc.job.step(number);
-    let output = step.output().and_then(|o| specs(doc).get(o as usize));
+    let output = step.output().and_then(|o| doc.job.spec.work.output(o));
     (step.kind(), output.map(|spec| spec.name.to_string()))
 }
 
@@ -173,6 +173,8 @@ fn task(doc: &JobDoc, index: usize) -> TaskView {
         kind,
         state: doc.task_state(index),
         output,
+        hardware: live.and_then(|l| l.encoder.as_deref()).map(ToOwned::to_owned),
+        fell_back: doc.job.step(number).fell_back(),
         attempts: task.failures() + u32::from(success.is_some() || live.is_some()),
         failures: task.failures(),
         attempt: attempt.map(|a| a.to_string()),
@@ -191,17 +193,13 @@ fn queue_ms(live: Option<&LiveTask>, success: Option<&Success>) -> Option<u64> {
     live.map(|l| l.queued_ms).or(success.map(|s| s.queued_ms))
 }
 
-fn specs(doc: &JobDoc) -> &[OutputSpec] {
-    doc.job.spec.work.outputs()
-}
-
 /// The index of the output with this name.
 pub(super) fn output_index(doc: &JobDoc, name: &str) -> Option<u32> {
-    specs(doc).iter().position(|spec| spec.name.as_str() == name).and_then(|i| u32::try_from(i).ok())
+    doc.job.spec.work.outputs().find(|(_, spec)| spec.name.as_str() == name).map(|(index, _)| index)
 }
 
 fn outputs(doc: &JobDoc) -> Vec<OutputView> {
-    (0_u32..).zip(specs(doc)).map(|(index, spec)| output(doc, index, spec)).collect()
+    doc.job.spec.work.outputs().map(|(index, spec)| output(doc, index, spec)).collect()
 }
 
 fn output(doc: &JobDoc, index: u32, spec: &OutputSpec) -> OutputView {
@@ -279,6 +277,9 @@ pub(super) fn worker(doc: &WorkerDoc) -> WorkerView {
         memory_used_bytes: doc.memory_used.0,
         tags: facts.tags,
         encoders: facts.encoders,
+        encoder_sessions: doc.encoder_sessions,
+        encoder_sessions_used: doc.encoder_sessions_used,
+        encoder_shut: doc.encoder_shut,
         version: facts.version,
         platform: facts.platform,
         sandbox: facts.sandbox,

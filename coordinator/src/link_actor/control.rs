@@ -11,7 +11,7 @@ use rushes_net::endpoint::{alpn, refuse};
 use rushes_net::{NetError, framed};
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, WorkerBound, close};
+use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, WorkerBound, close, speaks};
 use tokio::sync::mpsc;
 
 use super::{FarmFacts, LinkActor, MAILBOX, OPEN_TIMEOUT};
@@ -43,7 +43,7 @@ pub async fn serve(
             engine: engine.clone(),
             farm,
             tasks: BTreeMap::new(),
-            may_wait: alpn(&connection).as_deref() == Some(AHEAD_ALPN),
+            may_wait: speaks(alpn(&connection).as_deref(), AHEAD_ALPN),
             lane: None,
         }
     });
@@ -110,6 +110,7 @@ async fn read_control(
             FarmBound::Heartbeat => Event::HeartbeatCame { worker, link },
             FarmBound::Facts(facts) => Event::FactsChanged { worker, link, facts: seen(facts) },
             FarmBound::Ahead(offer) => Event::AheadOffered { worker, link, offer },
+            FarmBound::Hardware { sessions } => Event::HardwareOffered { worker, link, sessions },
             FarmBound::Leaving => Event::WorkerLeaving { worker, link },
         };
         if engine.send(Happened(event)).await.is_err() {

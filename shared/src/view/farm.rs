@@ -50,6 +50,15 @@ pub struct WorkerView {
     pub tags: Vec<String>,
     /// Encoders found; empty until it has connected to this coordinator.
     pub encoders: Vec<EncoderFact>,
+    /// How many tasks may encode in hardware at once.
+    #[serde(default)]
+    pub encoder_sessions: u32,
+    /// How many do.
+    #[serde(default)]
+    pub encoder_sessions_used: u32,
+    /// Whether its hardware encoder gets nothing for a while, because it failed task after task.
+    #[serde(default)]
+    pub encoder_shut: bool,
     /// The worker program's version.
     pub version: String,
     /// Kernel and architecture.

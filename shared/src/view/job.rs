@@ -168,6 +168,12 @@ pub struct TaskView {
     /// The output that it makes, by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+    /// The hardware encoder that its running attempt works with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
+    /// Whether a hardware encoder has failed at it, so that it is encoded in software.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fell_back: bool,
     /// Attempts so far, the live one among them.
     pub attempts: u32,
     /// Attempts that failed.

@@ -82,6 +82,9 @@ pub struct PlacedView {
     pub worker: WorkerId,
     /// Why there, in words.
     pub because: String,
+    /// The hardware encoder that it works with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
     /// When it should end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_end: Option<String>,
@@ -118,6 +121,9 @@ pub struct ExplainView {
     pub running: Vec<PlacedView>,
     /// What was given up for the deadline, and taken back.
     pub trades: Vec<TradeView>,
+    /// Stages that are encoded in software because a hardware encoder failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fell_back: Vec<u32>,
 }
 
 /// What holds work up over the whole farm.

@@ -95,6 +95,8 @@ pub(crate) struct Node {
     pub(crate) held: BTreeMap<AttemptId, Held>,
     /// How many orders it holds ahead for each slot.
     pub(crate) ahead: u32,
+    /// How many tasks it encodes in hardware at once.
+    pub(crate) sessions: u32,
     /// Orders that wait for room.
     pub(crate) line: BTreeMap<AttemptId, Box<TaskOrder>>,
     /// The coordinator's streams to it on its link, with the time when the last word on each arrives.
@@ -121,12 +123,14 @@ impl Node {
             works: true,
             reason: String::new(),
         };
+        let hardware = EncoderFact { element: "nvh264enc".into(), hardware: true, ..encoder.clone() };
+        let encoders = [encoder, hardware].into_iter().take(1 + usize::from(group.encoder_sessions > 0));
         let facts = NodeFacts {
             name: format!("{}-{n}", group.name),
             cpu: Millicores(cpu),
             memory: Bytes(group.memory_gib << 30),
             light_slots: group.light_slots,
-            encoders: vec![encoder],
+            encoders: encoders.collect(),
             tags: group.tags.clone(),
             ..NodeFacts::default()
         };
@@ -146,6 +150,7 @@ impl Node {
             epoch: Epoch(0),
             held: BTreeMap::new(),
             ahead: group.ahead,
+            sessions: group.encoder_sessions,
             line: BTreeMap::new(),
             streams: BTreeMap::new(),
             control_clear: [At(0); 2],
@@ -173,6 +178,15 @@ impl Node {
                 "{} would use {used:?} of {:?} with {attempt}",
                 self.facts.name,
                 self.room
+            ));
+        }
+        let in_hardware = |h: &Held| h.outcome.is_none() && h.order.work.hardware().is_some();
+        let sessions = self.held.values().chain([&held]).filter(|h| in_hardware(h)).count();
+        if sessions > self.sessions as usize {
+            let name = &self.facts.name;
+            return Err(broken!(
+                CapacityIsKept,
+                "{name} would encode {sessions} tasks in hardware with {attempt}"
             ));
         }
         self.used = used;

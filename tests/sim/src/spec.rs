@@ -3,7 +3,7 @@
 
 use rushes_core::job::Job;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoSettings};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::job::{Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, EncodedOutput, TaskOrder, TaskValue, TaskWork};
@@ -36,7 +36,7 @@ fn work(upload: &Upload, content: &Content) -> Work {
             let output = |n| OutputSpec {
                 name: format!("{n}.mp4").parse().expect("a number is a file's name"),
                 destination: Destination::Depot,
-                settings: EncodeSettings::default(),
+                settings: settings(content),
                 optional: content.stage[1].optional && n > 0,
                 audience: 0,
             };
@@ -44,6 +44,14 @@ fn work(upload: &Upload, content: &Content) -> Work {
             Work::Encode { input, outputs: (0..upload.stretches[1].count).map(output).collect() }
         }
     }
+}
+
+fn settings(content: &Content) -> EncodeSettings {
+    let mut settings = EncodeSettings::default();
+    if content.hardware {
+        settings.video.codec = VideoCodec::H264Hardware;
+    }
+    settings
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast from f64 saturates")]
@@ -106,19 +114,21 @@ pub(crate) fn value(order: &TaskOrder, upload: &Upload) -> TaskValue {
                 Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };
             TaskValue::Probed { input: seen, facts: facts(upload) }
         }
-        TaskWork::Encode { output, source, .. } => TaskValue::Encoded(EncodedOutput {
-            artifact: Artifact {
-                location: Location::Staged(order.attempt, output.clone()),
-                size: Some(Bytes(500_000)),
-                hash: Some(ContentHash([8; 32])),
-                attempt: Some(order.attempt),
-            },
-            facts: source.clone(),
-            check: CheckReport::default(),
-            encode_ms: 1,
-            speed_permille: 1000,
-            encoder: "x264enc".into(),
-        }),
+        TaskWork::Encode { output, source, .. } | TaskWork::EncodeWith { output, source, .. } => {
+            TaskValue::Encoded(EncodedOutput {
+                artifact: Artifact {
+                    location: Location::Staged(order.attempt, output.clone()),
+                    size: Some(Bytes(500_000)),
+                    hash: Some(ContentHash([8; 32])),
+                    attempt: Some(order.attempt),
+                },
+                facts: source.clone(),
+                check: CheckReport::default(),
+                encode_ms: 1,
+                speed_permille: 1000,
+                encoder: order.work.hardware().unwrap_or("x264enc").to_owned(),
+            })
+        }
     }
 }
 
@@ -131,7 +141,7 @@ pub(crate) fn undone(job: &Job) -> usize {
 
 /// How many files a job had to publish.
 pub(crate) fn wanted_outputs(job: &Job) -> usize {
-    job.spec.work.outputs().iter().filter(|output| !output.optional).count()
+    job.spec.work.outputs().filter(|(_, output)| !output.optional).count()
 }
 
 /// Whether a success leaves a file in staging.
@@ -154,6 +164,8 @@ pub(crate) fn pace(order: &TaskOrder) -> f64 {
         SpeedPreset::Veryslow => 174.0,
     };
     match &order.work {
+        // A hardware encoder takes as long as the decoder feeds it.
+        TaskWork::EncodeWith { .. } => ns(SpeedPreset::Ultrafast) / ns(VideoSettings::default().preset),
         TaskWork::Encode { settings, .. } => ns(settings.video.preset) / ns(VideoSettings::default().preset),
         TaskWork::Noop { .. } | TaskWork::Probe { .. } => 1.0,
     }

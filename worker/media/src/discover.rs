@@ -43,12 +43,18 @@ const KNOWN: &[(&str, &str, bool)] = &[
 ];
 
 /// Every known encoder, with whether a tiny encode with it worked and why not. Takes about a second; starts threads.
+///
+/// `hardware` names elements that make H.264 and are to be used as hardware, the best first; they stand first in the
+/// list, also those that are not known here. Other known hardware encoders follow.
 #[must_use]
-pub fn discover_encoders() -> Vec<EncoderFact> {
+pub fn discover_encoders(hardware: &[String]) -> Vec<EncoderFact> {
     let ready = start::init();
-    KNOWN
-        .iter()
-        .map(|&(element, codec, hardware)| {
+    let named = hardware.iter().map(|element| (element.as_str(), "h264", true));
+    let is_named = |element: &str| hardware.iter().any(|name| name == element);
+    let others = KNOWN.iter().copied().filter(|(element, ..)| !is_named(element));
+    named
+        .chain(others)
+        .map(|(element, codec, hardware)| {
             let tried = match &ready {
                 Ok(()) => try_encoder(element),
                 Err(failure) => Err(failure.message.clone()),
@@ -127,11 +133,17 @@ mod tests {
 
     #[test]
     fn the_encoders_that_every_node_needs_work_and_missing_ones_say_so() {
-        let facts = discover_encoders();
+        let facts = discover_encoders(&["openh264enc".to_owned(), "noSuchEncoder".to_owned()]);
         for needed in ["x264enc", "avenc_aac"] {
             let fact = facts.iter().find(|fact| fact.element == needed).unwrap();
             assert!(fact.works, "{needed}: {}", fact.reason);
         }
         assert!(facts.iter().all(|fact| fact.works == fact.reason.is_empty()));
+        let named: Vec<_> = facts.iter().take(2).map(|f| (f.element.as_str(), f.hardware, f.works)).collect();
+        assert_eq!(
+            named,
+            [("openh264enc", true, true), ("noSuchEncoder", true, false)],
+            "as named, in that order"
+        );
     }
 }

@@ -33,7 +33,7 @@ mod witness;
 
 pub use check::check;
 pub use discover::{TOO_SLOW, discover_encoders};
-pub use encode::{EncodeJob, Encoded, encode};
+pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
 pub use note::set_stall;
 pub use probe::probe;
 pub use start::{init, preload};

@@ -98,9 +98,9 @@ impl Replies {
 fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
     let result = match work {
         LocalWork::Nothing => Ok(LocalResult::Nothing),
-        LocalWork::Discover => Ok(LocalResult::Discovered(media::discover_encoders())),
+        LocalWork::Discover { hardware } => Ok(LocalResult::Discovered(media::discover_encoders(&hardware))),
         LocalWork::Probe { input } => media::probe(&input).map(LocalResult::Probed),
-        LocalWork::Encode { input, source, settings, output, threads } => {
+        LocalWork::Encode { input, source, settings, output, threads, hardware } => {
             let job = media::EncodeJob {
                 input: &input,
                 source: &source,
@@ -108,14 +108,22 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
                 output: &output,
                 threads,
             };
-            encode_and_check(&job, replies).map(LocalResult::Encoded)
+            encode_and_check(&job, hardware.as_deref(), replies).map(LocalResult::Encoded)
         }
     };
     result.unwrap_or_else(LocalResult::Failed)
 }
 
-fn encode_and_check(job: &media::EncodeJob<'_>, replies: &mut Replies) -> Result<LocalEncoded, Failure> {
-    let encoded = media::encode(job, &mut |progress| replies.progress(progress))?;
+fn encode_and_check(
+    job: &media::EncodeJob<'_>,
+    hardware: Option<&str>,
+    replies: &mut Replies,
+) -> Result<LocalEncoded, Failure> {
+    let progress = &mut |progress| replies.progress(progress);
+    let encoded = match hardware {
+        Some(element) => media::encode_in_hardware(job, element, progress)?,
+        None => media::encode(job, progress)?,
+    };
     for warning in &encoded.warnings {
         eprintln!("{warning}");
     }

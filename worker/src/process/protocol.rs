@@ -44,7 +44,10 @@ pub enum LocalWork {
     /// Nothing: shows that the walls stand.
     Nothing,
     /// Tries every known encoder.
-    Discover,
+    Discover {
+        /// Elements that are used as hardware encoders, the best first.
+        hardware: Vec<String>,
+    },
     /// Reads a file's facts.
     Probe {
         /// The file.
@@ -62,6 +65,8 @@ pub enum LocalWork {
         output: PathBuf,
         /// Threads that it may keep busy; `None` for every core.
         threads: Option<u32>,
+        /// The hardware encoder's element; `None` for software.
+        hardware: Option<String>,
     },
 }
 

@@ -150,8 +150,9 @@ fn explained(it: &ExplainView) -> String {
     if !it.running.is_empty() {
         let row = |r: &rushes_shared::view::PlacedView| -> Vec<Cell> {
             let end = r.expected_end.as_deref().map(words::time).unwrap_or_default();
+            let by = r.hardware.as_deref().map(|element| format!(" by {element}")).unwrap_or_default();
             vec![
-                r.task.index.to_string().into(),
+                format!("{}{by}", r.task.index).into(),
                 r.worker.to_string().into(),
                 end.into(),
                 r.because.clone().into(),
@@ -173,7 +174,10 @@ fn explained(it: &ExplainView) -> String {
             undone.unwrap_or_default()
         ));
     }
-    if !it.trades.is_empty() {
+    for stage in &it.fell_back {
+        text.push_str(&format!("\nstage {stage} is encoded in software, because a hardware encoder failed"));
+    }
+    if !(it.trades.is_empty() && it.fell_back.is_empty()) {
         text.push('\n');
     }
     text

@@ -108,6 +108,15 @@ fn media_words(media: &MediaFacts) -> String {
     parts.join(", ")
 }
 
+/// The kind of task, with the encoder where that is worth a word.
+fn kind_words(task: &TaskView) -> String {
+    match (&task.hardware, task.fell_back) {
+        (Some(element), _) => format!("{} by {element}", task.kind.as_str()),
+        (None, true) => format!("{} in software, as hardware failed", task.kind.as_str()),
+        (None, false) => task.kind.as_str().to_owned(),
+    }
+}
+
 fn task_row(task: &TaskView) -> Vec<Cell> {
     use rushes_shared::job::TaskState;
     let tone = match task.state {
@@ -126,7 +135,7 @@ fn task_row(task: &TaskView) -> Vec<Cell> {
     let dash = || "-".to_owned();
     vec![
         task.id.to_string().rsplit('.').next().unwrap_or_default().into(),
-        task.kind.as_str().into(),
+        kind_words(task).into(),
         Cell(task.state.as_str().to_owned(), tone),
         task.attempts.to_string().into(),
         task.queue_ms.map_or_else(dash, words::duration).into(),

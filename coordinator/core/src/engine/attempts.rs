@@ -112,7 +112,11 @@ impl Engine {
         let stage = job.stage_of(task.index).1;
         let (kind, prediction) = (stage.step.kind(), stage.prediction);
         let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
-        let speed_permille = predict::learned(speed_before, prediction, usage.run_ms);
+        // Hardware says nothing about the node's cores.
+        let speed_permille = match self.may_have_used_hardware(task, live) {
+            true => speed_before,
+            false => predict::learned(speed_before, prediction, usage.run_ms),
+        };
         if let TaskValue::Probed { facts, .. } = &value {
             self.usual.note(facts);
         }
@@ -144,6 +148,9 @@ impl Engine {
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
         self.note_outcome(turn, worker, task, None);
+        if live.encoder.is_some() {
+            self.encoder_worked(turn, worker);
+        }
         // One that was adopted after a restart began before it was known here.
         let run_ms = at.0.saturating_sub(live.since.0).max(usage.wall_ms);
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
@@ -173,10 +180,10 @@ impl Engine {
         // A check that fails again has not failed by chance.
         let fails_again = failure.code == FailureCode::CheckFailed
             && entry.last_failure().is_some_and(|last| last.failure.code == failure.code);
+        let is_encoder_fault = Self::is_encoder_fault(live, failure.code);
+        let has_software_left = is_encoder_fault && self.prefers_hardware(task);
         let gives_up = failure.class == FailureClass::Permanent
-            || failures >= self.policy.max_attempts
-            || is_poison
-            || fails_again;
+            || (!has_software_left && (failures >= self.policy.max_attempts || is_poison || fails_again));
         let twin_runs = self.runs.get(&task.job).is_some_and(|r| r.live.contains_key(&task.index));
         let salt = u64::from(task.index) ^ live.attempt.counter.rotate_left(32) ^ live.attempt.epoch.0;
         let verdict = if gives_up && !twin_runs {
@@ -198,7 +205,13 @@ impl Engine {
         };
         let news = FarmNews::AttemptFailed { task, kind, worker, failure: cause, retry_ms };
         self.notify(turn, Some(task.job), news);
-        self.note_outcome(turn, worker, task, Some(class));
+        if is_encoder_fault {
+            self.encoder_failed(turn, task, live);
+        }
+        // What its hardware alone has failed says nothing about the rest of the node.
+        if code != FailureCode::EncoderFailed {
+            self.note_outcome(turn, worker, task, Some(class));
+        }
         self.note_failure(turn, code);
         match retry_ms {
             Some(_) if twin_runs => {}
@@ -323,7 +336,7 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
     let step = job.step(task.index);
     let fits = match (step, value) {
         (Step::Noop { .. }, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => true,
-        (Step::Encode { .. }, TaskValue::Encoded(encoded)) => {
+        (Step::Encode { .. } | Step::EncodeInSoftware { .. }, TaskValue::Encoded(encoded)) => {
             let is_ours = matches!(&encoded.artifact.location, Location::Staged(by, _) if *by == attempt);
             is_ours && encoded.artifact.hash.is_some() && encoded.check.problems.is_empty()
         }

@@ -10,15 +10,22 @@ use crate::placement::node::{Holding, Lined};
 
 impl Engine {
     /// Takes what an attempt at a task needs. The job is live.
-    pub(super) fn hold(&mut self, now: MonoMs, worker: WorkerId, attempt: AttemptId, task: TaskId) {
-        let holding = self.holding_of(now, worker, task);
+    pub(super) fn hold(
+        &mut self,
+        now: MonoMs,
+        worker: WorkerId,
+        attempt: AttemptId,
+        task: TaskId,
+        hardware: bool,
+    ) {
+        let holding = self.holding_of(now, worker, task, hardware);
         self.count_holding(&holding);
         self.fleet.hold(worker, attempt, holding);
         self.ahead.look_again(worker);
     }
 
     /// What an attempt at a task takes on a node.
-    pub(super) fn holding_of(&self, now: MonoMs, worker: WorkerId, task: TaskId) -> Holding {
+    pub(super) fn holding_of(&self, now: MonoMs, worker: WorkerId, task: TaskId, hardware: bool) -> Holding {
         let job = &self.state.jobs[&task.job];
         let stage = job.stage_of(task.index).1;
         let tenant = self.runs[&task.job].tenant;
@@ -31,6 +38,7 @@ impl Engine {
             demand: node.clamped(stage.demand),
             until: now.plus(node.expected_ms(stage.prediction.wall_ms)),
             tenant,
+            hardware,
             limits: limits.map(|n| Box::new(n.limits.clone())),
         }
     }

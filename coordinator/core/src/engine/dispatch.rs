@@ -1,6 +1,8 @@
 //! Starts what can start, in the order of the queue. Every turn ends with it; where nothing is queued that could start,
 //! it costs nothing.
 
+use std::sync::Arc;
+
 use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::task::{Delivery, Demand, Progress, TaskOrder};
 use rushes_shared::units::{MonoMs, Now};
@@ -77,9 +79,9 @@ impl Engine {
         let run = self.runs.get_mut(&pick.job)?;
         let ready = run.stages.iter().zip(job.stages.iter()).enumerate();
         let ready = ready.filter(|(_, (s, _))| s.sig == pick.sig && s.ready > 0);
-        let outputs = job.spec.work.outputs();
+        let work = &job.spec.work;
         let rank = |(at, (_, stage)): &(usize, (_, &crate::job::Stage))| {
-            let audience = stage.step.output().map_or(0, |o| outputs[o as usize].audience);
+            let audience = stage.step.output().and_then(|o| work.output(o)).map_or(0, |o| o.audience);
             (stage.slot, audience, stage.prediction.wall_ms, std::cmp::Reverse(*at))
         };
         let (at, _) = ready.max_by_key(rank)?;
@@ -135,7 +137,11 @@ impl Engine {
         let near = || run.rare().input_on.iter().filter(is_fast).filter_map(suits).max().map(|(_, id)| id);
         let found = || self.fleet.find(&self.order.sigs, sig, not);
         let filled = || self.fleet.reservations().find_map(|(_, id)| suits(&id)).map(|(_, id)| id);
+        let wants_hardware = self.prefers_hardware(task);
+        let has_none = |id: WorkerId| not(id) || self.encoder_for(id, task).is_none();
+        let in_hardware = || self.fleet.find(&self.order.sigs, sig, has_none).filter(|_| wants_hardware);
         kept.map(because(Because::Reserved))
+            .or_else(|| in_hardware().map(because(Because::HasEncoder)))
             .or_else(|| near().map(because(Because::HasInput)))
             .or_else(|| found().map(because(Because::FastestFreest)))
             .or_else(|| filled().map(because(Because::Backfill)))
@@ -266,13 +272,14 @@ impl Engine {
     pub(super) fn launch(&mut self, turn: &mut Turn, task: TaskId, to: (WorkerId, Because), since: MonoMs) {
         let worker = to.0;
         let attempt = self.next_attempt();
-        self.hold(turn.now.mono, worker, attempt, task);
+        let encoder = self.encoder_for(worker, task);
+        self.hold(turn.now.mono, worker, attempt, task, encoder.is_some());
         let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
         let demand = node.holdings[&attempt].demand;
         let queued_ms = turn.now.mono.since(since);
-        let live = self.live_of(turn, attempt, to, queued_ms);
+        let live = LiveTask { encoder: encoder.clone(), ..self.live_of(turn, attempt, to, queued_ms) };
         self.add_live(task, live);
-        self.send_order(turn, task, worker, attempt, demand);
+        self.send_order(turn, task, (worker, attempt), demand, encoder);
         self.note_start(turn, task, (worker, attempt), queued_ms);
     }
 
@@ -288,10 +295,11 @@ impl Engine {
         LiveTask {
             attempt,
             worker,
-            worker_name: std::sync::Arc::clone(&node.name),
+            worker_name: Arc::clone(&node.name),
             since: turn.now.wall,
             queued_ms,
             because,
+            encoder: None,
             is_ahead: false,
             started: false,
             progress: Progress::default(),
@@ -304,14 +312,17 @@ impl Engine {
         &mut self,
         turn: &mut Turn,
         task: TaskId,
-        worker: WorkerId,
-        attempt: AttemptId,
+        (worker, attempt): (WorkerId, AttemptId),
         demand: Demand,
+        encoder: Option<Arc<str>>,
     ) {
         let job = &self.state.jobs[&task.job];
         let plan = job.stage_of(task.index).1;
         let (slot, limits) = (plan.slot, self.policy.limits_of(plan.step.kind()));
-        let work = job.work_of(task.index).expect("a ready task's work is known");
+        let mut work = job.work_of(task.index).expect("a ready task's work is known");
+        if let Some(element) = encoder {
+            work = work.with_encoder(element.to_string());
+        }
         let order = TaskOrder { task, attempt, delivery: Delivery::Durable, slot, demand, limits, work };
         let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
         let link = node.link.expect("an open node has a link");

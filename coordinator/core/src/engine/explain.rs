@@ -44,6 +44,7 @@ impl Engine {
             waits,
             running: self.explain_running(now, id, run),
             trades: job.trades.to_vec(),
+            fell_back: self.fallen_back(id),
         })
     }
 
@@ -106,6 +107,7 @@ impl Engine {
                 attempt: live.attempt,
                 worker: live.worker,
                 because: live.because,
+                encoder: live.encoder.clone(),
                 expected_end: left.map(|ms| WallMs(now.wall.0.saturating_add(ms))),
             }
         });

@@ -76,7 +76,7 @@ impl Engine {
         attempt: AttemptId,
         task: TaskId,
     ) -> bool {
-        let holding = self.holding_of(now, worker, task);
+        let holding = self.holding_of(now, worker, task, self.prefers_hardware(task));
         self.count_holding(&holding);
         let node = self.fleet.get(&worker).expect("the worker has just been entered");
         if node_fits(node, &holding) {
@@ -172,8 +172,8 @@ impl Engine {
             if rank == 0 {
                 return;
             }
-            // A task that has failed is placed with care.
-            if is_troubled {
+            // A task that has failed is placed with care; whether an encoder is free is known where it starts.
+            if is_troubled || self.prefers_hardware(task) {
                 passed.push(pick.sig);
                 continue;
             }
@@ -214,7 +214,7 @@ impl Engine {
         let rank = rank_of(self.runs[&task.job].spot);
         let since = self.take_ready(sig, task);
         let attempt = self.next_attempt();
-        let holding = self.holding_of(turn.now.mono, worker, task);
+        let holding = self.holding_of(turn.now.mono, worker, task, false);
         self.count_holding(&holding);
         let entry = Entry { attempt, sig, rank, since, holding: holding.clone(), is_recalled: false };
         self.enter_ahead(worker, entry);
@@ -222,7 +222,7 @@ impl Engine {
         let mut live = self.live_of(turn, attempt, (worker, Because::FastestFreest), 0);
         live.is_ahead = true;
         self.add_live(task, live);
-        self.send_order(turn, task, worker, attempt, holding.demand);
+        self.send_order(turn, task, (worker, attempt), holding.demand, None);
     }
 
     /// Asks something more urgent than this job back that waits elsewhere for room and could begin on this worker; whether

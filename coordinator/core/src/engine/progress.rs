@@ -2,17 +2,16 @@
 //! each result and at a restart, so that nothing depends on having seen the event.
 
 use rushes_shared::artifact::{Artifact, Location};
-use rushes_shared::encode::VideoCodec;
 use rushes_shared::failure::{Failure, FailureClass};
 use rushes_shared::id::{AttemptId, JobId, TaskId};
-use rushes_shared::job::{JobState, Needs, Work};
+use rushes_shared::job::{JobState, Needs};
 use rushes_shared::task::{EncodedOutput, TaskValue};
 use rushes_shared::units::MonoMs;
 
 use super::run::StageRun;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply};
-use crate::job::{Job, Stage, Step};
+use crate::job::{Job, Stage};
 use crate::order::signature::Signature;
 use crate::planner;
 use crate::record::Record;
@@ -21,7 +20,7 @@ impl Engine {
     /// Does for a live job what can be done now.
     pub(super) fn advance(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        let has_outputs = !job.spec.work.outputs().is_empty();
+        let has_outputs = job.spec.work.outputs().next().is_some();
         match planner::next_stages(job) {
             Err(failure) => return self.end_job(turn, id, JobState::Failed, Some(failure)),
             Ok(stages) if !stages.is_empty() => self.plan(turn, id, stages),
@@ -106,12 +105,8 @@ impl Engine {
         for stage in &job.stages[from..] {
             let is_open = |at: &&u32| run.stages.get(**at as usize).is_some_and(|s| s.open > 0);
             let waits = u32::try_from(stage.after.iter().filter(is_open).count()).unwrap_or(u32::MAX);
-            let codec = match (stage.step, &job.spec.work) {
-                (Step::Encode { output }, Work::Encode { outputs, .. }) => {
-                    codec_name(outputs[output as usize].settings.video.codec)
-                }
-                _ => "",
-            };
+            let output = stage.step.output().and_then(|output| job.spec.work.output(output));
+            let codec = output.map_or("", |spec| spec.settings.video.codec.name());
             let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
             let sig = self.order.sigs.take(Signature::new(stage.slot, codec, stage.demand, needs));
             let entered = StageRun::new(first, stage, sig, waits, &job.tasks);
@@ -157,7 +152,7 @@ impl Engine {
     fn unpublished(&self, id: JobId) -> Vec<u32> {
         let Some(job) = self.state.jobs.get(&id) else { return Vec::new() };
         let is_published = |output: &u32| job.published.iter().any(|p| p.output == *output);
-        let outputs = (0..).zip(job.spec.work.outputs()).map(|(output, _)| output);
+        let outputs = job.spec.work.outputs().map(|(output, _)| output);
         outputs.filter(|output| made_by(job, *output).is_some() && !is_published(output)).collect()
     }
 
@@ -167,7 +162,7 @@ impl Engine {
         }
         let Some(job) = self.state.jobs.get(&id) else { return false };
         let is_wanted = |output| job.stage_of_output(output).is_none_or(|s| !s.dropped);
-        let wanted = (0..).zip(job.spec.work.outputs()).filter(|(output, _)| is_wanted(*output)).count();
+        let wanted = job.spec.work.outputs().filter(|(output, _)| is_wanted(*output)).count();
         job.published.len() == wanted
     }
 
@@ -234,8 +229,7 @@ impl Engine {
         let (tenant, accepted_at) = (job.tenant.clone(), job.accepted_at);
         let mut staged: Vec<AttemptId> = Vec::new();
         if state != JobState::Succeeded {
-            for output in 0..job.stages.len() {
-                let output = u32::try_from(output).expect("a job has far fewer than 2^32 outputs");
+            for (output, _) in job.spec.work.outputs() {
                 let Some(task) = job.task_of_output(output) else { continue };
                 staged.extend(job.tasks[task as usize].success.iter().map(|s| s.attempt));
                 staged.extend(run.live.get(&task).into_iter().flatten().map(|l| l.attempt));
@@ -275,11 +269,4 @@ fn staged(job: &Job, output: u32) -> Option<Artifact> {
     let artifact = &made_by(job, output)?.artifact;
     debug_assert!(matches!(artifact.location, Location::Staged(..)));
     Some(artifact.clone())
-}
-
-/// The short name under which nodes tell of a codec.
-fn codec_name(codec: VideoCodec) -> &'static str {
-    match codec {
-        VideoCodec::H264 => "h264",
-    }
 }

@@ -94,6 +94,7 @@ impl Engine {
             node.set_speed(speed);
             self.fleet.insert(worker, node);
             self.resume_quarantine(now, worker);
+            self.resume_encoder(now, worker);
             return true;
         };
         let restarted = node.instance != instance;
@@ -101,6 +102,7 @@ impl Engine {
             node.link = Some(link);
             node.newest_link = link;
             node.instance = instance;
+            node.hardware.sessions = 0;
             node.set_facts(facts);
             node.lease_until = lease_until;
             node.lapsed = false;
@@ -209,6 +211,7 @@ impl Engine {
             since: now.wall,
             queued_ms: 0,
             because: Because::Held,
+            encoder: None,
             is_ahead,
             started: true,
             progress: Progress::default(),

@@ -250,6 +250,29 @@ pub enum Decision {
         /// How long it had run, in milliseconds.
         lost_ms: u64,
     },
+    /// A hardware encoder failed a task: what is left of its stage is encoded in software.
+    EncoderFellBack {
+        /// Which.
+        task: TaskId,
+        /// Where.
+        worker: WorkerId,
+        /// The encoder's element; empty where it is not known, after a restart.
+        element: String,
+    },
+    /// A node's hardware encoder fails one task after the other: it gets none for a while.
+    EncoderShut {
+        /// Whose.
+        worker: WorkerId,
+        /// So many in a row.
+        failures: u32,
+        /// How long, in milliseconds.
+        for_ms: u64,
+    },
+    /// A hardware encoder that was shut works again.
+    EncoderReadmitted {
+        /// Whose.
+        worker: WorkerId,
+    },
     /// A trade was taken back: there is time after all.
     TradeUndone {
         /// What.
@@ -279,6 +302,9 @@ impl Decision {
             Self::NodeKeepsUp { .. } => "node_keeps_up",
             Self::QueueGrowing { .. } => "queue_growing",
             Self::QueueSettled => "queue_settled",
+            Self::EncoderFellBack { .. } => "encoder_fell_back",
+            Self::EncoderShut { .. } => "encoder_shut",
+            Self::EncoderReadmitted { .. } => "encoder_readmitted",
         }
     }
 }
@@ -346,6 +372,17 @@ impl fmt::Display for Decision {
                 permille.div_ceil(10)
             ),
             Self::QueueSettled => f.write_str("the queue does not grow any more"),
+            Self::EncoderFellBack { task, worker, element } => {
+                let element = if element.is_empty() { "a hardware encoder" } else { element };
+                write!(f, "{element} of worker {worker} failed {task}: encoded in software from now on")
+            }
+            Self::EncoderShut { worker, failures, for_ms } => write!(
+                f,
+                "the hardware encoder of worker {worker} failed {failures} tasks in a row: software there for {for_ms} ms"
+            ),
+            Self::EncoderReadmitted { worker } => {
+                write!(f, "the hardware encoder of worker {worker} works again")
+            }
             Self::TradeUndone { trade } => write!(f, "taken back, there is time: {}", trade.what),
         }
     }

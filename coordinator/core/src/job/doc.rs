@@ -25,6 +25,8 @@ pub struct LiveTask {
     pub queued_ms: u64,
     /// Why there.
     pub because: Because,
+    /// The hardware encoder that it works with; `None` for software, and for one that was adopted.
+    pub encoder: Option<Arc<str>>,
     /// Whether it waits on its worker for room.
     pub is_ahead: bool,
     /// Whether the worker confirmed that it is on it.

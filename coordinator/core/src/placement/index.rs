@@ -34,7 +34,7 @@ struct Shape {
 impl Shape {
     fn of(node: &Node) -> Self {
         let mut codecs: Vec<String> =
-            node.facts.encoders.iter().filter(|e| e.works).map(|e| e.codec.clone()).collect();
+            node.facts.encoders.iter().filter(|e| e.works && !e.hardware).map(|e| e.codec.clone()).collect();
         codecs.sort();
         codecs.dedup();
         let mut tags: Vec<String> =

@@ -8,6 +8,7 @@ use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Demand, SlotKind, TaskKind};
 use rushes_shared::units::{Bytes, Millicores, MonoMs};
 
+use super::hardware::Hardware;
 use super::index::{Placed, speed_step};
 use crate::event::LinkId;
 use crate::health::{Health, History};
@@ -33,6 +34,8 @@ pub struct Holding {
     pub until: MonoMs,
     /// Whose it is.
     pub tenant: TenantIx,
+    /// Whether it takes an encoder session.
+    pub hardware: bool,
     /// Named limits that it holds; none for nearly all.
     pub limits: Option<Box<BTreeMap<String, u32>>>,
 }
@@ -90,6 +93,8 @@ pub struct Node {
     pub reserved: Option<(SigIx, MonoMs)>,
     /// Whether orders wait there for room.
     pub lined: Lined,
+    /// Its hardware encoders.
+    pub hardware: Hardware,
     /// What it holds.
     pub holdings: BTreeMap<AttemptId, Holding>,
     cpu_used: u32,
@@ -122,6 +127,7 @@ impl Node {
             slow: false,
             reserved: None,
             lined: Lined::default(),
+            hardware: Hardware::default(),
             holdings: BTreeMap::new(),
             cpu_used: 0,
             memory_used: 0,
@@ -170,7 +176,9 @@ impl Node {
     /// Whether it has what the signature asks for, room aside.
     #[must_use]
     pub fn can_do(&self, signature: &Signature) -> bool {
-        let works = |codec: &str| self.facts.encoders.iter().any(|e| e.works && e.codec == codec);
+        // Whatever hardware does may have to be done again in software.
+        let works =
+            |codec: &str| self.facts.encoders.iter().any(|e| e.works && !e.hardware && e.codec == codec);
         let has_tag = |tag: &String| self.facts.tags.contains(tag);
         self.pool() == signature.needs.pool
             && (signature.codec.is_empty() || works(signature.codec))
@@ -215,6 +223,9 @@ impl Node {
         self.cpu_used += demand.cpu.0;
         self.memory_used += demand.memory.0;
         self.light_used += u32::from(light);
+        if holding.hardware {
+            self.hardware.count(true);
+        }
         let before = self.holdings.insert(attempt, Holding { demand, ..holding });
         assert!(before.is_none(), "attempt {attempt} is held twice on {}", self.name);
     }
@@ -225,6 +236,9 @@ impl Node {
         self.cpu_used -= holding.demand.cpu.0;
         self.memory_used -= holding.demand.memory.0;
         self.light_used -= u32::from(holding.slot.is_light());
+        if holding.hardware {
+            self.hardware.count(false);
+        }
         Some(holding)
     }
 

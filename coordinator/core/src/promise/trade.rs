@@ -6,11 +6,11 @@
 use std::fmt;
 
 use rushes_shared::encode::{EncodeSettings, SpeedPreset};
-use rushes_shared::job::{QualityFloor, Work};
+use rushes_shared::job::QualityFloor;
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Job, Prediction, Stage, Step};
+use crate::job::{Job, Prediction, Stage};
 use crate::planner::encode_cost;
 
 /// Heights to which a picture is brought down, in pixels.
@@ -127,7 +127,7 @@ pub fn options(job: &Job, untouched: impl Fn(usize) -> bool, missing_ms: u64, at
             let after = Prediction { cpu_ms: 0, wall_ms: 0, model: stage.prediction.model };
             offer(What::Drop, after, DROP_LOSS + audience(job, stage) / 2);
         }
-        let Step::Encode { output } = stage.step else { continue };
+        let Some(output) = stage.step.output() else { continue };
         let Some(settings) = job.settings_of(output) else { continue };
         let from = settings.video.preset;
         if let (Some(fastest), Some(to)) = (floor.fastest_preset, from.faster())
@@ -173,7 +173,7 @@ fn cost(job: &Job, settings: &EncodeSettings) -> Prediction {
 }
 
 fn audience(job: &Job, stage: &Stage) -> u32 {
-    let output = stage.step.output().and_then(|o| job.spec.work.outputs().get(o as usize));
+    let output = stage.step.output().and_then(|o| job.spec.work.output(o));
     output.map_or(0, |o| u32::from(o.audience))
 }
 
@@ -184,7 +184,7 @@ fn shown_height(job: &Job, settings: &EncodeSettings) -> u32 {
 }
 
 fn top_height(job: &Job) -> u32 {
-    let Work::Encode { outputs, .. } = &job.spec.work else { return 0 };
-    let heights = (0..).zip(outputs).filter_map(|(o, _)| Some(shown_height(job, &job.settings_of(o)?)));
+    let outputs = job.spec.work.outputs();
+    let heights = outputs.filter_map(|(o, _)| Some(shown_height(job, &job.settings_of(o)?)));
     heights.max().unwrap_or(0)
 }

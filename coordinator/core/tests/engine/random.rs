@@ -4,9 +4,10 @@
 //! The schedules are the same at each run. `RUSHES_SEED=<number>` picks others, `RUSHES_CASES=<number>` how many;
 //! a failure prints the seed and the smallest schedule that fails.
 
+mod reached;
+
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
-use rushes_core::event::FarmNews;
 use rushes_core::policy::Policy;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, JobId, WorkerId};
@@ -16,11 +17,12 @@ use rushes_shared::units::WallMs;
 use rushes_shared::wire::AheadOffer;
 
 use crate::support::samples::{
-    audio_only, encode, facts, graph, in_class, key, node, noop, probe, stage, value_of, with_deadline,
-    with_priority,
+    audio_only, encode, facts, graph, in_class, in_hardware, key, node, noop, probe, stage, value_of,
+    with_deadline, with_hardware, with_priority,
 };
 use crate::support::world::{Ask, World};
 use crate::support::{laws, tell};
+use reached::{Reached, note};
 
 /// One thing that happens. Numbers pick among what there is, whatever that is by then.
 #[derive(Debug, Clone)]
@@ -91,7 +93,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const CODES: [FailureCode; 7] = [
+const CODES: [FailureCode; 8] = [
     FailureCode::InputDamaged,
     FailureCode::TransferFailed,
     FailureCode::TransferFailed,
@@ -99,6 +101,7 @@ const CODES: [FailureCode; 7] = [
     FailureCode::ProcessDied,
     FailureCode::NodeUnfit,
     FailureCode::CheckFailed,
+    FailureCode::EncoderFailed,
 ];
 
 fn pick<T: Clone>(from: &[T], n: u8) -> Option<T> {
@@ -135,7 +138,8 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
     let spec = match kind {
         0..=2 => noop(u32::from(kind) + 1),
         3 => probe(),
-        4..=7 => encode(u32::from(kind) % 3 + 1),
+        4..=6 => encode(u32::from(kind) % 3 + 1),
+        7 => in_hardware(encode(2)),
         8..=11 => promised(world.now.wall.0, kind, priority),
         12 => in_class(holds(2, 3_000), Class::Emergency),
         _ => JobSpec { paused: true, ..in_class(noop(2), Class::Bulk) },
@@ -304,37 +308,12 @@ fn heal(world: &mut World) {
     }
 }
 
-/// What the schedules led to: a test that reaches none of it would prove nothing.
-type Reached = std::collections::BTreeMap<&'static str, u32>;
-
-fn note(world: &World, reached: &mut Reached) {
-    for news in &world.news {
-        let name = match &news.what {
-            FarmNews::JobEnded { state, .. } => state.as_str(),
-            FarmNews::TaskAdopted { .. } => "adopted",
-            FarmNews::AttemptFailed { retry_ms: None, .. } => "given up",
-            FarmNews::AttemptFailed { failure, .. } if failure.code == FailureCode::WorkerLost => "lost",
-            FarmNews::AttemptFailed { .. } => "retried",
-            FarmNews::OutputPublished { .. } => "published",
-            FarmNews::WorkerGone { .. } => "gone",
-            FarmNews::Decided(decision) => decision.name(),
-            _ => continue,
-        };
-        *reached.entry(name).or_default() += 1;
-    }
-    let given_up = world.trace.iter().filter(|line| line.contains("give up")).count();
-    *reached.entry("told to give up").or_default() += u32::try_from(given_up).expect("a small number");
-    let recalls = world.trace.iter().filter(|line| line.starts_with("recall")).count();
-    *reached.entry("recalled").or_default() += u32::try_from(recalls).expect("a small number");
-    *reached.entry("reigns").or_default() +=
-        u32::try_from(world.engine().state().epoch.0).expect("a small number");
-}
-
 fn live_through(steps: &[Step], reached: &mut Reached) {
     let mut world = World::new(Policy::default());
     for name in ['a', 'b', 'c'] {
         let facts = node(&name.to_string());
-        world.add_worker(tell::worker(name), facts);
+        world.add_worker(tell::worker(name), if name == 'a' { facts } else { with_hardware(facts) });
+        world.workers.get_mut(&tell::worker(name)).expect("just added").sessions = (name != 'a').then_some(1);
         if name != 'c' {
             let offer = AheadOffer { process: 1, lane: 3, round_trip_ms: 20 };
             world.workers.get_mut(&tell::worker(name)).expect("just added").offer = Some(offer);
@@ -375,27 +354,5 @@ fn whatever_happens_the_laws_hold_and_every_accepted_job_ends() {
     }
     let reached = reached.into_inner();
     println!("{reached:?}");
-    let names = [
-        "succeeded",
-        "failed",
-        "canceled",
-        "adopted",
-        "given up",
-        "lost",
-        "retried",
-        "published",
-        "gone",
-        "told to give up",
-        "recalled",
-        "job_amended",
-        "promise_at_risk",
-        "promise_late",
-        "traded",
-        "trade_undone",
-        "optional_given_up",
-        "task_preempted",
-    ];
-    for name in names {
-        assert!(reached.get(name).is_some_and(|n| *n > 0), "no schedule led to '{name}': {reached:?}");
-    }
+    reached::assert_all(&reached);
 }

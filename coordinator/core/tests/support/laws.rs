@@ -62,6 +62,9 @@ fn capacity_is_kept(world: &World) {
             }
         }
         let facts = &worker.facts;
+        let in_hardware = worker.running().filter(|order| order.work.hardware().is_some()).count();
+        let sessions = worker.sessions.unwrap_or(0) as usize;
+        assert!(in_hardware <= sessions, "{} encodes {in_hardware} tasks in hardware", facts.name);
         let fits = cpu <= facts.cpu.0 && memory <= facts.memory.0 && light <= facts.light_slots;
         assert!(fits, "{} runs {cpu} millicores, {memory} bytes, {light} light tasks", facts.name);
     }

@@ -2,7 +2,7 @@
 
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
@@ -59,6 +59,21 @@ pub(crate) fn with_preset(mut spec: JobSpec, preset: SpeedPreset) -> JobSpec {
         outputs.iter_mut().for_each(|o| o.settings.video.preset = preset);
     }
     spec
+}
+
+/// The same by hardware encoders, where there are any.
+pub(crate) fn in_hardware(mut spec: JobSpec) -> JobSpec {
+    if let Work::Encode { outputs, .. } = &mut spec.work {
+        outputs.iter_mut().for_each(|o| o.settings.video.codec = VideoCodec::H264Hardware);
+    }
+    spec
+}
+
+/// A node that has a hardware encoder as well.
+pub(crate) fn with_hardware(mut facts: NodeFacts) -> NodeFacts {
+    let encoder = EncoderFact { element: "nvh264enc".into(), hardware: true, ..facts.encoders[0].clone() };
+    facts.encoders.push(encoder);
+    facts
 }
 
 /// A job of its own stages.
@@ -140,7 +155,7 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
                 Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };
             TaskValue::Probed { input, facts: source.clone() }
         }
-        TaskWork::Encode { output, source, .. } => {
+        TaskWork::Encode { output, source, .. } | TaskWork::EncodeWith { output, source, .. } => {
             TaskValue::Encoded(encoded(order.attempt, output.as_str(), source.clone()))
         }
     }

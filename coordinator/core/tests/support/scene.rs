@@ -97,6 +97,21 @@ impl Scene {
         self.rest();
     }
 
+    /// A node of four cores that encodes so many tasks in hardware at once.
+    pub(crate) fn join_with_hardware(&mut self, name: char, sessions: u32) {
+        let facts = samples::with_hardware(samples::node(&name.to_string()));
+        self.world.add_worker(tell::worker(name), facts);
+        self.world.workers.get_mut(&tell::worker(name)).expect("just added").sessions = Some(sessions);
+        self.connect(name);
+    }
+
+    /// The hardware encoder that a running task was ordered to use.
+    #[track_caller]
+    pub(crate) fn hardware(&self, name: char, task: &str) -> Option<&str> {
+        let attempt = self.attempt(name, task);
+        self.world.workers[&tell::worker(name)].held[&attempt].order.work.hardware()
+    }
+
     /// New workers connect.
     pub(crate) fn join(&mut self, names: &str) {
         for name in names.chars() {

@@ -54,6 +54,8 @@ pub(crate) struct Worker {
     pub(crate) held: BTreeMap<AttemptId, Held>,
     /// What it holds ahead, if it does.
     pub(crate) offer: Option<AheadOffer>,
+    /// How many tasks it encodes in hardware at once, if it takes such orders.
+    pub(crate) sessions: Option<u32>,
     /// Orders that wait for room.
     pub(crate) waiting: Vec<TaskOrder>,
     /// Whether its process runs.
@@ -71,6 +73,7 @@ impl Worker {
             epoch: Epoch(0),
             held: BTreeMap::new(),
             offer: None,
+            sessions: None,
             waiting: Vec::new(),
             alive: true,
         }

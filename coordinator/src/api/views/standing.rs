@@ -60,6 +60,7 @@ pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
         waits: it.waits.iter().map(wait).collect(),
         running: it.running.iter().map(placed).collect(),
         trades: it.trades.iter().map(trade).collect(),
+        fell_back: it.fell_back.clone(),
     }
 }
 
@@ -79,6 +80,7 @@ fn placed(running: &Running) -> PlacedView {
         attempt: running.attempt.to_string(),
         worker: running.worker,
         because: running.because.to_string(),
+        hardware: running.encoder.as_deref().map(ToOwned::to_owned),
         expected_end: running.expected_end.map(WallMs::to_rfc3339),
     }
 }

@@ -42,6 +42,9 @@ pub struct Content {
     /// How it is put to the farm.
     #[serde(default)]
     pub work: WorkShape,
+    /// Whether its encodes ask for hardware encoders; for jobs that are put as encodes.
+    #[serde(default)]
+    pub hardware: bool,
     /// Its stages, in order; each names earlier ones in `after`.
     pub stage: Vec<Stage>,
 }

@@ -82,6 +82,8 @@ pub struct Faults {
     pub transient_failures: f64,
     /// Share of attempts whose process dies.
     pub process_deaths: f64,
+    /// Share of attempts with a hardware encoder in which that fails.
+    pub encoder_failures: f64,
     /// Share of tasks that fail wherever they run.
     pub permanent_failures: f64,
     /// Share of publishes that fail and are tried again.
@@ -105,6 +107,7 @@ impl Default for Faults {
             clock_step_s: 60.0,
             transient_failures: 0.0,
             process_deaths: 0.0,
+            encoder_failures: 0.0,
             permanent_failures: 0.0,
             publish_failures: 0.0,
             drains: 0.0,
@@ -135,6 +138,7 @@ impl Faults {
             ("faults.partition_share", self.partition_share),
             ("faults.transient_failures", self.transient_failures),
             ("faults.process_deaths", self.process_deaths),
+            ("faults.encoder_failures", self.encoder_failures),
             ("faults.permanent_failures", self.permanent_failures),
             ("faults.publish_failures", self.publish_failures),
         ] {

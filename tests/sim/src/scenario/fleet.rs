@@ -35,6 +35,9 @@ pub struct Group {
     /// Tasks that a node holds for each slot before there is room for them.
     #[serde(default)]
     pub ahead: u32,
+    /// How many tasks a node encodes in hardware at once; 0 where it has no such encoder.
+    #[serde(default)]
+    pub encoder_sessions: u32,
     /// Labels.
     #[serde(default)]
     pub tags: Vec<String>,

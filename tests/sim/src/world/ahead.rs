@@ -16,7 +16,7 @@ use crate::node::Room;
 const LATEST_WORD: At = At(30_000_000_000);
 
 impl World<'_> {
-    /// A node that was welcomed says how much it holds ahead.
+    /// A node that was welcomed says how much it holds ahead, and how much it encodes in hardware.
     pub(super) fn offer_ahead(&mut self, node: usize, link: LinkId) {
         let place = &self.nodes[node];
         let (worker, process) = (place.id, place.ahead);
@@ -24,6 +24,10 @@ impl World<'_> {
             let most = process.saturating_mul(place.room.light.max(place.room.cpu / 1_000));
             let offer = AheadOffer { process, lane: most, round_trip_ms: 5 };
             self.say(node, Event::AheadOffered { worker, link, offer });
+        }
+        let sessions = self.nodes[node].sessions;
+        if sessions > 0 {
+            self.say(node, Event::HardwareOffered { worker, link, sessions });
         }
     }
 

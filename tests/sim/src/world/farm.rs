@@ -2,7 +2,7 @@
 
 use rushes_core::event::Event;
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::id::{AttemptId, TaskId};
+use rushes_shared::id::AttemptId;
 use rushes_shared::task::{Progress, TaskOrder, TaskOutcome, Usage};
 
 use super::links::{Down, Order};
@@ -83,7 +83,7 @@ impl World<'_> {
         let upload = &self.uploads[number(task.job) as usize];
         let true_ms = upload.true_ms(&self.scenario.truth, task.index, Some(attempt)) * spec::pace(&order);
         let whole = At::from_s(true_ms / speed / 1000.0);
-        let ends = now.plus(At::from_s(whole.s() * self.worked_share(task, attempt)));
+        let ends = now.plus(At::from_s(whole.s() * self.worked_share(&order)));
         let room = Room::of(&order);
         let backlog_s = self.ledger.backlog_s(now);
         let held =
@@ -102,16 +102,17 @@ impl World<'_> {
     }
 
     /// How much of an attempt's work is done when it ends: all of it, or less where it fails.
-    fn worked_share(&self, task: TaskId, attempt: AttemptId) -> f64 {
-        match self.fault_of(task, attempt, self.agenda.now()) {
+    fn worked_share(&self, order: &TaskOrder) -> f64 {
+        match self.fault_of(order, self.agenda.now()) {
             None => 1.0,
-            Some(_) => 0.05 + 0.9 * fixed_share(self.seed, 6, attempt.counter),
+            Some(_) => 0.05 + 0.9 * fixed_share(self.seed, 6, order.attempt.counter),
         }
     }
 
     /// What makes an attempt fail that began then, if anything does. After the faults' time all goes well, or jobs with
     /// many tasks would never end.
-    fn fault_of(&self, task: TaskId, attempt: AttemptId, began: At) -> Option<FailureCode> {
+    fn fault_of(&self, order: &TaskOrder, began: At) -> Option<FailureCode> {
+        let (task, attempt) = (order.task, order.attempt);
         let faults = &self.scenario.faults;
         if self.uploads[number(task.job) as usize].is_doomed(task.index, faults.permanent_failures) {
             return Some(FailureCode::InputDamaged);
@@ -125,7 +126,9 @@ impl World<'_> {
         } else if drawn < faults.process_deaths + faults.transient_failures {
             Some(FailureCode::TransferFailed)
         } else {
-            None
+            let drawn = fixed_share(self.seed ^ attempt.epoch.0 << 48, 8, attempt.counter);
+            let fails = order.work.hardware().is_some() && drawn < faults.encoder_failures;
+            fails.then_some(FailureCode::EncoderFailed)
         }
     }
 
@@ -155,7 +158,7 @@ impl World<'_> {
         let task = held.order.task;
         let ms = now.since(held.since).ms();
         let usage = Usage { wall_ms: ms, run_ms: ms, cpu_ms: ms, ..Usage::default() };
-        let outcome = match self.fault_of(task, attempt, held.since) {
+        let outcome = match self.fault_of(&held.order, held.since) {
             Some(code) => {
                 let failure = Failure::new(code, "the attempt failed, as the scenario wants", "see its log");
                 TaskOutcome::Failed { failure, usage }

@@ -4,6 +4,7 @@
 //! frames are counted and their times are set, and it lets the encoder be built when the frames' format is known.
 
 mod audio;
+mod hardware;
 pub(crate) mod output;
 pub(crate) mod plan;
 mod tags;
@@ -84,6 +85,26 @@ pub struct Encoded {
 /// [`probe`](crate::probe()) for files that cannot be read; [`FailureCode::NodeUnfit`] and
 /// [`FailureCode::ProcessStalled`] for trouble of the node. The output is incomplete then and must be deleted.
 pub fn encode(job: &EncodeJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Encoded, Failure> {
+    encode_by(job, None, progress)
+}
+
+/// The same with a hardware encoder: the GStreamer element of this name.
+///
+/// # Errors
+/// Those of [`encode`], and [`FailureCode::EncoderFailed`] for what may pass with another encoder.
+pub fn encode_in_hardware(
+    job: &EncodeJob<'_>,
+    element: &str,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Encoded, Failure> {
+    encode_by(job, Some(element), progress).map_err(|failure| hardware::blamed(element, failure))
+}
+
+fn encode_by(
+    job: &EncodeJob<'_>,
+    hardware: Option<&str>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Encoded, Failure> {
     start::init()?;
     fault::inspect(job.input)?;
     let plan = Plan::new(job.source, job.settings)?;
@@ -94,7 +115,7 @@ pub fn encode(job: &EncodeJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result
     let output = Arc::new(Output::create(job.output, job.source)?);
     // Stopped in reverse order, the last one first: no one waits for room in the next one when it is stopped.
     let Pipelines { mut reader, mut encoder, mut decoder, witness } =
-        pipelines(job, &plan, &notes, &tally, &output)?;
+        pipelines(job, hardware, &plan, &notes, &tally, &output)?;
     decoder.play()?;
     encoder.play()?;
     reader.play().or_else(|failure| first_cause(&waiting, failure))?;
@@ -129,7 +150,7 @@ pub fn encode(job: &EncodeJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result
     output.finish(tally.video_end - tally.video_last)?;
     beat();
     let witnessed = witness.lock().unwrap_or_else(PoisonError::into_inner).witnessed();
-    Ok(result(job, &tally, witnessed, &pace))
+    Ok(result(job, hardware.unwrap_or("x264enc"), &tally, witnessed, &pace))
 }
 
 /// Data goes from the first to the last.
@@ -142,6 +163,7 @@ struct Pipelines {
 
 fn pipelines(
     job: &EncodeJob<'_>,
+    hardware: Option<&str>,
     plan: &Plan,
     notes: &Notes,
     tally: &Arc<Mutex<Tally>>,
@@ -156,6 +178,7 @@ fn pipelines(
         pipeline: encoder.clone(),
         plan: plan.clone(),
         settings: job.settings.video.clone(),
+        hardware: hardware.map(ToOwned::to_owned),
         threads: job.threads,
         tally: Arc::clone(tally),
         output: Arc::clone(output),
@@ -258,10 +281,10 @@ fn seconds(ns: u64) -> String {
     format!("{}.{} s", ns / 1_000_000_000, ns / 100_000_000 % 10)
 }
 
-fn result(job: &EncodeJob<'_>, tally: &Tally, witnessed: Witnessed, pace: &Pace) -> Encoded {
+fn result(job: &EncodeJob<'_>, element: &str, tally: &Tally, witnessed: Witnessed, pace: &Pace) -> Encoded {
     let elapsed = pace.elapsed();
     let has_audio = tally.audio_start.is_some();
-    let mut encoder = versioned("x264enc");
+    let mut encoder = versioned(element);
     if has_audio {
         encoder = format!("{encoder} + {}", versioned("avenc_aac"));
     }

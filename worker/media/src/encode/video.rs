@@ -17,6 +17,7 @@ use rushes_shared::encode::VideoSettings;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::Orientation;
 
+use super::hardware;
 use super::output::Output;
 use super::plan::Plan;
 use super::tally::Tally;
@@ -30,7 +31,7 @@ use crate::witness::Witness;
 /// Frames that may wait between decoder and encoder.
 const WAITING_FRAMES: u64 = 6;
 /// x264's own default, which its GStreamer element replaces by ten seconds.
-const KEY_FRAME_DISTANCE: u32 = 250;
+pub(super) const KEY_FRAME_DISTANCE: u32 = 250;
 /// The element's quantizer ends one short of x264's scale.
 const QUANTIZER_MAX: u8 = 50;
 /// The step that is missing then: x264's quantizer doubles every six steps, and a zone's bit rate factor divides it, so
@@ -42,6 +43,8 @@ pub(crate) struct VideoFeed {
     pub(crate) pipeline: gst::Pipeline,
     pub(crate) plan: Plan,
     pub(crate) settings: VideoSettings,
+    /// The hardware encoder's element; `None` for x264.
+    pub(crate) hardware: Option<String>,
     pub(crate) threads: Option<u32>,
     pub(crate) tally: Arc<Mutex<Tally>>,
     pub(crate) output: Arc<Output>,
@@ -110,13 +113,17 @@ impl VideoFeed {
             .max_bytes(0)
             .build();
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
-        chain.extend(self.picture(&described)?);
         let encoder = self.encoder()?;
+        chain.extend(self.picture(&described, &encoder)?);
         let times = frame_info(&described)?
             .interlace_mode()
             .ne(&video::VideoInterlaceMode::Progressive)
             .then(|| keep_times(&encoder));
         chain.push(encoder);
+        if self.hardware.is_some() {
+            // They give byte streams; a file has the parameter sets apart.
+            chain.push(element("h264parse")?);
+        }
         chain.push(self.exit().upcast());
         self.pipeline.add_many(&chain).expect("new elements can be added");
         gst::Element::link_many(&chain)
@@ -128,7 +135,7 @@ impl VideoFeed {
     }
 
     /// Elements between the decoder's frames and the encoder's.
-    fn picture(&self, caps: &gst::Caps) -> Result<Vec<gst::Element>, Failure> {
+    fn picture(&self, caps: &gst::Caps, encoder: &gst::Element) -> Result<Vec<gst::Element>, Failure> {
         let info = frame_info(caps)?;
         let mut chain = Vec::new();
         let deinterlace = element("deinterlace")?;
@@ -163,14 +170,15 @@ impl VideoFeed {
         convert.set_property("n-threads", self.threads.unwrap_or(0));
         chain.push(convert);
         let filter = element("capsfilter")?;
-        filter.set_property("caps", self.encoded_caps(&info));
+        filter.set_property("caps", self.encoded_caps(&info, encoder));
         chain.push(filter);
         Ok(chain)
     }
 
-    /// What x264 is to get. A frame that is right already passes untouched.
-    fn encoded_caps(&self, info: &video::VideoInfo) -> gst::Caps {
+    /// What the encoder is to get. A frame that is right already passes untouched.
+    fn encoded_caps(&self, info: &video::VideoInfo, encoder: &gst::Element) -> gst::Caps {
         let format = match info.format() {
+            decoded if self.hardware.is_some() => hardware::format(encoder, decoded),
             video::VideoFormat::Nv12 => "NV12",
             _ => "I420",
         };
@@ -187,6 +195,9 @@ impl VideoFeed {
     }
 
     fn encoder(&self) -> Result<gst::Element, Failure> {
+        if let Some(name) = &self.hardware {
+            return hardware::encoder(name, &self.settings);
+        }
         let encoder = element("x264enc")?;
         // `pass=qual` is CRF, but its VBV would cap the rate at 2 Mbit/s; a buffer of no length turns the VBV off.
         encoder.set_property_from_str("pass", "qual");

@@ -1,0 +1,101 @@
+//! Hardware encoders: any GStreamer element that makes H.264 of raw frames, driven by what such elements have in common.
+//!
+//! Their properties have no common names, so that each is set under every name that is in use, where the element has it:
+//! a constant quantizer, which is the nearest that hardware has to a constant rate factor and has the same scale in
+//! H.264, and the distance of key frames.
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use gstreamer_video as video;
+use rushes_shared::encode::VideoSettings;
+use rushes_shared::failure::{Failure, FailureCode};
+
+use super::video::KEY_FRAME_DISTANCE;
+use crate::start::element;
+
+/// Names under which elements take a constant quantizer for all frames, or for those of one kind.
+const QUANTIZERS: &[&str] = &["qp-const", "qpi", "qpp", "qpb", "qp-i", "qp-p", "qp-b"];
+/// Names for the bounds of the quantizer, of which both are set to it where none of the above is there.
+const QUANTIZER_BOUNDS: &[&str] = &["qp-min", "qp-max"];
+/// Names for the distance of key frames, in frames.
+const KEY_DISTANCES: &[&str] = &["gop-size", "key-int-max"];
+/// Ways to name the mode in which the quantizer is constant.
+const MODES: &[(&str, &str)] =
+    &[("rc-mode", "constqp"), ("rate-control", "cqp"), ("rate-control", "quality")];
+/// Frame formats, the better first: what is decoded has them already.
+const FORMATS: &[&str] = &["NV12", "I420"];
+
+/// The encoder, set up.
+pub(super) fn encoder(name: &str, settings: &VideoSettings) -> Result<gst::Element, Failure> {
+    let encoder = element(name).map_err(|missing| failed(name, &missing))?;
+    if let Some((property, mode)) = MODES.iter().find(|(property, mode)| has_mode(&encoder, property, mode)) {
+        encoder.set_property_from_str(property, mode);
+    }
+    let quantizer = settings.crf.to_string();
+    if set_all(&encoder, QUANTIZERS, &quantizer) == 0 {
+        set_all(&encoder, QUANTIZER_BOUNDS, &quantizer);
+    }
+    set_all(&encoder, KEY_DISTANCES, &KEY_FRAME_DISTANCE.to_string());
+    Ok(encoder)
+}
+
+/// The format that frames of `decoded` are given to the encoder in.
+pub(super) fn format(encoder: &gst::Element, decoded: video::VideoFormat) -> &'static str {
+    let takes = |format: &&&str| {
+        let caps = gst::Caps::builder("video/x-raw").field("format", **format).build();
+        encoder.static_pad("sink").is_some_and(|pad| pad.query_caps(None).can_intersect(&caps))
+    };
+    let is_as_decoded = |format: &&&str| **format == decoded.to_str().as_str();
+    let found = FORMATS.iter().find(|format| is_as_decoded(format) && takes(format));
+    found.or_else(|| FORMATS.iter().find(takes)).copied().unwrap_or("I420")
+}
+
+/// What failed while a hardware encoder was at work. Trouble with the input is the input's; the rest may pass in software.
+pub(super) fn blamed(name: &str, failure: Failure) -> Failure {
+    if failure.code == FailureCode::PipelineFailed { failed(name, &failure) } else { failure }
+}
+
+fn failed(name: &str, failure: &Failure) -> Failure {
+    let message = format!("the hardware encoder {name} failed: {}", failure.message);
+    Failure::new(FailureCode::EncoderFailed, message, "the task is tried again in software")
+        .with_detail(&failure.detail)
+}
+
+fn has_mode(encoder: &gst::Element, property: &str, mode: &str) -> bool {
+    let class = encoder.find_property(property).and_then(|p| glib::EnumClass::with_type(p.value_type()));
+    class.is_some_and(|class| class.value_by_nick(mode).is_some())
+}
+
+/// Sets the properties of these names that the element has; how many it has.
+fn set_all(encoder: &gst::Element, names: &[&str], value: &str) -> usize {
+    let known = names.iter().filter(|name| encoder.has_property(name));
+    known.map(|name| encoder.set_property_from_str(name, value)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoder_is_set_to_a_constant_quantizer_by_the_names_that_it_has() {
+        crate::start::init().unwrap();
+        let settings = VideoSettings { crf: 29, ..VideoSettings::default() };
+        let openh264 = encoder("openh264enc", &settings).unwrap();
+        assert_eq!(openh264.property::<u32>("qp-min"), 29);
+        assert_eq!(openh264.property::<u32>("qp-max"), 29);
+        assert_eq!(openh264.property::<u32>("gop-size"), KEY_FRAME_DISTANCE);
+        assert_eq!(format(&openh264, video::VideoFormat::Nv12), "I420", "it takes no other");
+        let x264 = encoder("x264enc", &settings).unwrap();
+        assert_eq!(format(&x264, video::VideoFormat::Nv12), "NV12");
+        assert_eq!(encoder("noSuchEncoder", &settings).unwrap_err().code, FailureCode::EncoderFailed);
+    }
+
+    #[test]
+    fn only_what_may_be_the_encoders_fault_is_blamed_on_it() {
+        let of = |code| blamed("nvh264enc", Failure::new(code, "it stopped", "")).code;
+        assert_eq!(of(FailureCode::PipelineFailed), FailureCode::EncoderFailed);
+        assert_eq!(of(FailureCode::InputDamaged), FailureCode::InputDamaged);
+        assert_eq!(of(FailureCode::NodeUnfit), FailureCode::NodeUnfit, "such as a full disk");
+    }
+}
