@@ -157,7 +157,7 @@ pub struct Job {
     /// What was given up for its deadline, in order; those that were taken back as well.
     pub trades: Few<Trade>,
     /// Since when its deadline is given up: it cannot be kept even at the job's floor.
-    pub late_since: Option<WallMs>,
+    pub late_since: Option<Box<WallMs>>,
     /// Set once it ended.
     pub ended: Option<Box<Ended>>,
 }
@@ -165,7 +165,13 @@ pub struct Job {
 impl Job {
     /// A job that was just accepted.
     #[must_use]
-    pub fn new(id: JobId, tenant: TenantId, submitter: Arc<str>, spec: Arc<JobSpec>, accepted_at: WallMs) -> Self {
+    pub fn new(
+        id: JobId,
+        tenant: TenantId,
+        submitter: Arc<str>,
+        spec: Arc<JobSpec>,
+        accepted_at: WallMs,
+    ) -> Self {
         Self {
             id,
             tenant,

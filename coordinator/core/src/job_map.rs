@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rushes_shared::id::JobId;
 
 /// Most entries of a chunk.
-const MOST: usize = 256;
-/// Below this a chunk is joined with a neighbour, if both are no more than half a chunk then.
+const MOST: usize = 64;
+/// Below this a chunk is joined with the one before or behind it, if both are no more than half a chunk then.
 const SPARSE: usize = MOST / 4;
 /// Places that are remembered; a power of two.
 const HINTS: usize = 64;
@@ -22,6 +22,8 @@ pub struct JobMap<V> {
     /// No id of the chunk with the same index is below this, none of the chunks before is at it or above.
     firsts: Vec<JobId>,
     chunks: Vec<Chunk<V>>,
+    /// Chunks that hold nothing. They go all at once, when they are as many as the others.
+    empty: usize,
     len: usize,
     hints: Hints,
 }
@@ -30,6 +32,12 @@ pub struct JobMap<V> {
 struct Chunk<V> {
     ids: Vec<JobId>,
     values: Vec<V>,
+}
+
+impl<V> Default for Chunk<V> {
+    fn default() -> Self {
+        Self { ids: Vec::new(), values: Vec::new() }
+    }
 }
 
 /// Where an entry is: its chunk, and its place there.
@@ -100,17 +108,15 @@ impl<V> JobMap<V> {
             Err(spot) => spot,
         };
         if self.chunks.is_empty() {
-            self.add_chunk(0, id, Chunk { ids: Vec::new(), values: Vec::new() });
+            self.add_chunk(0, id, Chunk::default());
         } else if self.chunks[chunk].ids.len() == MOST {
             if chunk + 1 == self.chunks.len() && at == MOST {
                 (chunk, at) = (chunk + 1, 0);
                 let empty = Chunk { ids: Vec::with_capacity(MOST), values: Vec::with_capacity(MOST) };
                 self.add_chunk(chunk, id, empty);
             } else {
-                let (ids, values) = (
-                    self.chunks[chunk].ids.split_off(MOST / 2),
-                    self.chunks[chunk].values.split_off(MOST / 2),
-                );
+                let own = &mut self.chunks[chunk];
+                let (ids, values) = (own.ids.split_off(MOST / 2), own.values.split_off(MOST / 2));
                 self.add_chunk(chunk + 1, ids[0], Chunk { ids, values });
                 if at > MOST / 2 {
                     (chunk, at) = (chunk + 1, at - MOST / 2);
@@ -118,8 +124,10 @@ impl<V> JobMap<V> {
             }
         }
         self.firsts[chunk] = self.firsts[chunk].min(id);
-        self.chunks[chunk].ids.insert(at, id);
-        self.chunks[chunk].values.insert(at, value);
+        let own = &mut self.chunks[chunk];
+        self.empty -= usize::from(own.ids.is_empty());
+        own.ids.insert(at, id);
+        own.values.insert(at, value);
         self.len += 1;
         self.hints.note(id, (chunk, at));
         None
@@ -134,8 +142,7 @@ impl<V> JobMap<V> {
         self.len -= 1;
         let left = own.ids.len();
         if left == 0 {
-            self.firsts.remove(chunk);
-            self.chunks.remove(chunk);
+            self.vacate(chunk);
         } else if left < SPARSE {
             self.join(chunk);
         }
@@ -195,22 +202,36 @@ impl<V> JobMap<V> {
     }
 
     fn add_chunk(&mut self, at: usize, first: JobId, chunk: Chunk<V>) {
+        self.empty += usize::from(chunk.ids.is_empty());
         self.firsts.insert(at, first);
         self.chunks.insert(at, chunk);
     }
 
     /// Joins a chunk of which little is left with a neighbour of which little is left, so that room comes back.
     fn join(&mut self, chunk: usize) {
-        let size = |at: usize| self.chunks.get(at).map_or(MOST, |c| c.ids.len());
-        let fits = |at: usize| size(at) + size(at + 1) <= MOST / 2;
-        let Some(left) = [chunk, chunk.wrapping_sub(1)].into_iter().find(|at| *at != usize::MAX && fits(*at))
-        else {
-            return;
-        };
-        let mut right = self.chunks.remove(left + 1);
-        self.firsts.remove(left + 1);
-        self.chunks[left].ids.append(&mut right.ids);
-        self.chunks[left].values.append(&mut right.values);
+        let size = |at: usize| self.chunks.get(at).map_or(0, |c| c.ids.len());
+        let fits = |at: &usize| size(*at) > 0 && size(at + 1) > 0 && size(*at) + size(at + 1) <= MOST / 2;
+        let Some(left) = [Some(chunk), chunk.checked_sub(1)].into_iter().flatten().find(fits) else { return };
+        let mut both = std::mem::take(&mut self.chunks[left]);
+        let right = &mut self.chunks[left + 1];
+        both.ids.append(&mut right.ids);
+        both.values.append(&mut right.values);
+        *right = both;
+        // What is looked for from here on is looked for in the right one.
+        self.firsts[left + 1] = self.firsts[left];
+        self.vacate(left);
+    }
+
+    /// A chunk has nothing any more. Its place is kept until many are like it, as closing the gap moves all behind it.
+    fn vacate(&mut self, chunk: usize) {
+        self.chunks[chunk] = Chunk::default();
+        self.empty += 1;
+        if self.empty * 2 > self.chunks.len() {
+            let mut of_chunk = self.chunks.iter().map(|c| !c.ids.is_empty());
+            self.firsts.retain(|_| of_chunk.next().unwrap_or(false));
+            self.chunks.retain(|c| !c.ids.is_empty());
+            self.empty = 0;
+        }
     }
 }
 
@@ -271,14 +292,14 @@ impl<V> Index<&JobId> for JobMap<V> {
 
 impl<V> Default for JobMap<V> {
     fn default() -> Self {
-        Self { firsts: Vec::new(), chunks: Vec::new(), len: 0, hints: Hints::default() }
+        Self { firsts: Vec::new(), chunks: Vec::new(), empty: 0, len: 0, hints: Hints::default() }
     }
 }
 
 impl<V: Clone> Clone for JobMap<V> {
     fn clone(&self) -> Self {
         let (firsts, chunks) = (self.firsts.clone(), self.chunks.clone());
-        Self { firsts, chunks, len: self.len, hints: Hints::default() }
+        Self { firsts, chunks, empty: self.empty, len: self.len, hints: Hints::default() }
     }
 }
 
@@ -314,7 +335,9 @@ mod tests {
         assert_eq!(map.len(), model.len());
         assert!(map.iter().eq(model.iter()), "forwards");
         assert!(map.iter().rev().eq(model.iter().rev()), "backwards");
-        assert!(map.chunks.iter().all(|c| !c.ids.is_empty() && c.ids.len() <= MOST));
+        assert!(map.chunks.iter().all(|c| c.ids.len() <= MOST));
+        assert_eq!(map.empty, map.chunks.iter().filter(|c| c.ids.is_empty()).count());
+        assert!(map.empty * 2 <= map.chunks.len());
     }
 
     /// Over many random inserts and removals, at the end, at the beginning and anywhere: what a B-tree does.
@@ -359,7 +382,9 @@ mod tests {
         let mut map = JobMap::default();
         (0..10 * MOST as u128).for_each(|n| assert_eq!(map.insert(JobId(n), n), None));
         assert_eq!(map.chunks.len(), 10);
-        (0..10 * MOST as u128).filter(|n| n % 16 != 0).for_each(|n| assert_eq!(map.remove(&JobId(n)), Some(n)));
-        assert!(map.chunks.len() <= 3, "{} chunks for {} jobs", map.chunks.len(), map.len());
+        (0..10 * MOST as u128)
+            .filter(|n| n % 16 != 0)
+            .for_each(|n| assert_eq!(map.remove(&JobId(n)), Some(n)));
+        assert!(map.chunks.len() <= 6, "{} chunks for {} jobs", map.chunks.len(), map.len());
     }
 }

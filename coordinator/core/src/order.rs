@@ -57,8 +57,8 @@ pub enum Spot {
     Emergency(Key),
     /// Among the promises at risk.
     AtRisk(Key),
-    /// In its class and tenant.
-    Fair(Class, TenantIx, Key),
+    /// In its class and tenant; lower is sooner.
+    Fair(Class, TenantIx, i64),
     /// Beyond its width.
     Wide(Key),
     /// In the one lane of a baseline.

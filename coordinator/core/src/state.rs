@@ -196,7 +196,7 @@ impl State {
                     stage.dropped = true;
                 }
             }
-            Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(*at),
+            Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(Box::new(*at)),
             Record::PromiseRestored { job, .. } => self.job(seq, *job)?.late_since = None,
             Record::TenantSet { tenant, limits } => {
                 self.tenants.insert(tenant.clone(), *limits);

@@ -209,7 +209,7 @@ fn job() -> Job {
         tasks: tasks.into(),
         published: vec![Published { output: 1, artifact: published(), at: AT }].into(),
         trades: vec![trade(What::Drop)].into(),
-        late_since: Some(AT),
+        late_since: Some(Box::new(AT)),
         ended: None,
     }
 }

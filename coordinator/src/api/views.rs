@@ -34,7 +34,7 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         priority: spec.priority.value(),
         value: spec.value.as_ref().map(|v| **v),
         paused: spec.paused,
-        late_since: job.late_since.map(WallMs::to_rfc3339),
+        late_since: job.late_since.as_deref().copied().map(WallMs::to_rfc3339),
         trades: job.trades.iter().map(standing::trade).collect(),
         deadline: spec.deadline.map(WallMs::to_rfc3339),
         labels: spec.labels.clone(),

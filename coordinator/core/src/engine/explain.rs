@@ -39,7 +39,7 @@ impl Engine {
             standing,
             ahead,
             forecast: self.forecast(job, now),
-            late_since: job.late_since,
+            late_since: job.late_since.as_deref().copied(),
             yields_to: run.rare().yields_to,
             waits,
             running: self.explain_running(now, id, run),

@@ -42,7 +42,7 @@ impl Engine {
         if run.live.light() >= width(true) || run.live.cpu() >= u64::from(width(false)) * 1_000 {
             return Some(Spot::Wide((-(class as i64), aged)));
         }
-        Some(Spot::Fair(class, run.tenant, (aged, 0)))
+        Some(Spot::Fair(class, run.tenant, aged))
     }
 
     /// Brings a job to its place in the queue.

@@ -369,6 +369,6 @@ mod tests {
     #[test]
     fn a_waiting_job_is_small() {
         assert!(size_of::<JobRun>() <= 136, "{}", size_of::<JobRun>());
-        assert!(size_of::<crate::job::Job>() <= 144, "{}", size_of::<crate::job::Job>());
+        assert!(size_of::<crate::job::Job>() <= 128, "{}", size_of::<crate::job::Job>());
     }
 }

@@ -9,7 +9,7 @@ use rushes_shared::id::JobId;
 
 use super::lane::Lane;
 use super::signature::SigIx;
-use super::{Key, LOOK_PAST, Pick};
+use super::{LOOK_PAST, Pick};
 
 /// A tenant's number in this reign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +23,7 @@ pub const USUAL_WEIGHT: u32 = 100;
 pub struct FairLine {
     tenants: BTreeMap<TenantIx, Line>,
     /// Tenants that have jobs waiting and are not capped, by virtual time; equal times by their first job.
-    by_time: BTreeSet<(u64, Key, TenantIx)>,
+    by_time: BTreeSet<(u64, i64, TenantIx)>,
     /// The virtual time of what was started last.
     time: u64,
     entries: u64,
@@ -34,14 +34,14 @@ struct Line {
     time: u64,
     weight: u32,
     capped: bool,
-    lane: Lane,
+    lane: Lane<i64>,
     /// Its place in `by_time`.
-    place: Option<(u64, Key)>,
+    place: Option<(u64, i64)>,
 }
 
 impl FairLine {
     /// Adds a job; whether it was not in.
-    pub fn insert(&mut self, tenant: TenantIx, sig: SigIx, key: Key, job: JobId) -> bool {
+    pub fn insert(&mut self, tenant: TenantIx, sig: SigIx, key: i64, job: JobId) -> bool {
         let now = self.time;
         let line = self.line(tenant);
         if line.lane.is_empty() {
@@ -54,7 +54,7 @@ impl FairLine {
     }
 
     /// Takes a job out; whether it was in.
-    pub fn remove(&mut self, tenant: TenantIx, sig: SigIx, key: Key, job: JobId) -> bool {
+    pub fn remove(&mut self, tenant: TenantIx, sig: SigIx, key: i64, job: JobId) -> bool {
         let was_in = self.line(tenant).lane.remove(sig, key, job);
         self.entries -= u64::from(was_in);
         self.place(tenant);
@@ -63,7 +63,7 @@ impl FairLine {
 
     /// Jobs of the tenant before this one.
     #[must_use]
-    pub fn ahead(&self, tenant: TenantIx, sig: SigIx, key: Key, job: JobId) -> u64 {
+    pub fn ahead(&self, tenant: TenantIx, sig: SigIx, key: i64, job: JobId) -> u64 {
         self.tenants.get(&tenant).map_or(0, |line| line.lane.ahead(sig, key, job))
     }
 

@@ -7,22 +7,43 @@ use rushes_shared::id::JobId;
 use super::signature::SigIx;
 use super::{Key, LOOK_PAST};
 
-/// A sorted set of jobs for each signature.
-#[derive(Debug, Default)]
-pub struct Lane {
-    sets: BTreeMap<SigIx, BTreeSet<(Key, JobId)>>,
+/// A job's id without the alignment of its number, which would cost each entry half as much again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Packed(u64, u64);
+
+impl Packed {
+    #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
+    fn of(job: JobId) -> Self {
+        Self((job.0 >> 64) as u64, job.0 as u64)
+    }
+
+    fn job(self) -> JobId {
+        JobId(u128::from(self.0) << 64 | u128::from(self.1))
+    }
 }
 
-impl Lane {
+/// A sorted set of jobs for each signature.
+#[derive(Debug)]
+pub struct Lane<K = Key> {
+    sets: BTreeMap<SigIx, BTreeSet<(K, Packed)>>,
+}
+
+impl<K> Default for Lane<K> {
+    fn default() -> Self {
+        Self { sets: BTreeMap::new() }
+    }
+}
+
+impl<K: Ord + Copy> Lane<K> {
     /// Adds a job; whether it was not in.
-    pub fn insert(&mut self, sig: SigIx, key: Key, job: JobId) -> bool {
-        self.sets.entry(sig).or_default().insert((key, job))
+    pub fn insert(&mut self, sig: SigIx, key: K, job: JobId) -> bool {
+        self.sets.entry(sig).or_default().insert((key, Packed::of(job)))
     }
 
     /// Takes a job out; whether it was in.
-    pub fn remove(&mut self, sig: SigIx, key: Key, job: JobId) -> bool {
+    pub fn remove(&mut self, sig: SigIx, key: K, job: JobId) -> bool {
         let Some(set) = self.sets.get_mut(&sig) else { return false };
-        let was_in = set.remove(&(key, job));
+        let was_in = set.remove(&(key, Packed::of(job)));
         if set.is_empty() {
             self.sets.remove(&sig);
         }
@@ -34,28 +55,28 @@ impl Lane {
         &self,
         open: impl Fn(SigIx) -> bool,
         may: impl Fn(JobId) -> bool,
-    ) -> Option<(Key, JobId, SigIx)> {
+    ) -> Option<(K, JobId, SigIx)> {
         let heads = self.sets.iter().filter(|(sig, _)| open(**sig)).filter_map(|(sig, set)| {
-            let (key, job) = set.iter().take(LOOK_PAST).find(|(_, job)| may(*job))?;
-            Some((*key, *job, *sig))
+            let (key, job) = set.iter().take(LOOK_PAST).find(|(_, job)| may(job.job()))?;
+            Some((*key, job.job(), *sig))
         });
         heads.min()
     }
 
     /// Jobs before this one.
     #[must_use]
-    pub fn ahead(&self, sig: SigIx, key: Key, job: JobId) -> u64 {
-        self.sets.get(&sig).map_or(0, |set| set.range(..(key, job)).count() as u64)
+    pub fn ahead(&self, sig: SigIx, key: K, job: JobId) -> u64 {
+        self.sets.get(&sig).map_or(0, |set| set.range(..(key, Packed::of(job))).count() as u64)
     }
 
     /// All entries, signature by signature.
     pub fn entries(&self) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
-        self.sets.iter().flat_map(|(sig, set)| set.iter().map(|(_, job)| (*job, *sig)))
+        self.sets.iter().flat_map(|(sig, set)| set.iter().map(|(_, job)| (job.job(), *sig)))
     }
 
     /// The smallest key over all signatures.
     #[must_use]
-    pub fn head(&self) -> Option<Key> {
+    pub fn head(&self) -> Option<K> {
         self.sets.values().filter_map(|set| set.first()).map(|(key, _)| *key).min()
     }
 

@@ -38,9 +38,9 @@ fn spot(lane: u8, key: i64) -> Spot {
     match lane {
         0 => Spot::Emergency((key, 0)),
         1 => Spot::AtRisk((key, 0)),
-        2 => Spot::Fair(Class::Premium, tenant, (key, 0)),
-        3 => Spot::Fair(Class::Standard, tenant, (key, 0)),
-        4 => Spot::Fair(Class::Bulk, tenant, (key, 0)),
+        2 => Spot::Fair(Class::Premium, tenant, key),
+        3 => Spot::Fair(Class::Standard, tenant, key),
+        4 => Spot::Fair(Class::Bulk, tenant, key),
         _ => Spot::Wide((key, 0)),
     }
 }

@@ -26,7 +26,7 @@ fn job(class: usize, tenant: u32) -> JobId {
 
 fn spot(job: JobId) -> Spot {
     let (class, tenant) = who(job);
-    Spot::Fair(CLASSES[class], tenant, (0, 0))
+    Spot::Fair(CLASSES[class], tenant, 0)
 }
 
 proptest! {
