@@ -9,6 +9,7 @@
 //!         ├─ promises   deadlines: risk, trades, lateness
 //!         ├─ conflicts  which promise yields where not all can be kept
 //!         ├─ ladder     which jobs give quality up for others
+//!         ├─ shedding   which promises are given up when nodes are lost
 //!         ├─ forecast   what is expected of a job
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ anomalies  what is out of the ordinary
@@ -41,6 +42,7 @@ mod progress;
 mod promises;
 mod query;
 mod run;
+mod shedding;
 mod tenants;
 mod usual;
 mod workers;

@@ -14,6 +14,7 @@ mod hardware;
 mod health;
 mod intake;
 mod ladder;
+mod lost_nodes;
 mod order;
 mod outputs;
 mod prefetch;
