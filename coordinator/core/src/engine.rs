@@ -6,6 +6,7 @@
 //!         ├─ filing     where jobs stand in the queue; changes of live jobs
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
+//!         ├─ sizing     what encodes of a graph take, once it is known
 //!         ├─ promises   deadlines: risk, trades, lateness
 //!         ├─ conflicts  which promise yields where not all can be kept
 //!         ├─ ladder     which jobs give quality up for others
@@ -43,6 +44,7 @@ mod promises;
 mod query;
 mod run;
 mod shedding;
+mod sizing;
 mod tenants;
 mod usual;
 mod workers;

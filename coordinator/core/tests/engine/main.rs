@@ -10,6 +10,7 @@ mod conflicts;
 mod crashes;
 mod deadlines;
 mod explain;
+mod graphs;
 mod hardware;
 mod health;
 mod intake;
