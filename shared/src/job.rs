@@ -158,6 +158,33 @@ pub enum StageWork {
         /// The file.
         input: Location,
     },
+    /// Make a file from another. One of the stages that it comes after probes that one.
+    Encode {
+        /// The source.
+        input: Location,
+        /// The file to make.
+        output: Box<OutputSpec>,
+    },
+}
+
+impl StageWork {
+    /// The file that it makes.
+    #[must_use]
+    pub fn output(&self) -> Option<&OutputSpec> {
+        match self {
+            Self::Encode { output, .. } => Some(output),
+            Self::Noop { .. } | Self::Probe { .. } => None,
+        }
+    }
+
+    /// The file that it reads.
+    #[must_use]
+    pub fn input(&self) -> Option<&Location> {
+        match self {
+            Self::Probe { input } | Self::Encode { input, .. } => Some(input),
+            Self::Noop { .. } => None,
+        }
+    }
 }
 
 /// One stage of a job's own graph: so many equal tasks.
@@ -214,19 +241,18 @@ impl Work {
             Self::Probe { input } | Self::Encode { input, .. } => (Some(input), &[][..]),
             Self::Graph { stages } => (None, stages.as_slice()),
         };
-        one.into_iter().chain(stages.iter().filter_map(|stage| match &stage.work {
-            StageWork::Probe { input } => Some(input),
-            StageWork::Noop { .. } => None,
-        }))
+        one.into_iter().chain(stages.iter().filter_map(|stage| stage.work.input()))
     }
 
-    /// The files that it makes, each with its number.
+    /// The files that it makes, each with its number: its place in the list of outputs, or its stage in a graph.
     pub fn outputs(&self) -> impl Iterator<Item = (u32, &OutputSpec)> + '_ {
-        let outputs = match self {
-            Self::Encode { outputs, .. } => outputs.as_slice(),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Graph { .. } => &[],
+        let (outputs, stages) = match self {
+            Self::Encode { outputs, .. } => (outputs.as_slice(), &[][..]),
+            Self::Graph { stages } => (&[][..], stages.as_slice()),
+            Self::Noop { .. } | Self::Probe { .. } => (&[][..], &[][..]),
         };
-        (0..).zip(outputs)
+        let of_stages = (0..).zip(stages).filter_map(|(number, stage)| Some((number, stage.work.output()?)));
+        (0..).zip(outputs).chain(of_stages)
     }
 
     /// The file of this number.
@@ -234,7 +260,8 @@ impl Work {
     pub fn output(&self, number: u32) -> Option<&OutputSpec> {
         match self {
             Self::Encode { outputs, .. } => outputs.get(number as usize),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Graph { .. } => None,
+            Self::Graph { stages } => stages.get(number as usize)?.work.output(),
+            Self::Noop { .. } | Self::Probe { .. } => None,
         }
     }
 }

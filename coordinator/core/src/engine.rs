@@ -6,9 +6,11 @@
 //!         ├─ filing     where jobs stand in the queue; changes of live jobs
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
+//!         ├─ sizing     what encodes of a graph take, once it is known
 //!         ├─ promises   deadlines: risk, trades, lateness
 //!         ├─ conflicts  which promise yields where not all can be kept
 //!         ├─ ladder     which jobs give quality up for others
+//!         ├─ shedding   which promises are given up when nodes are lost
 //!         ├─ forecast   what is expected of a job
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ anomalies  what is out of the ordinary
@@ -42,6 +44,8 @@ mod progress;
 mod promises;
 mod query;
 mod run;
+mod shedding;
+mod sizing;
 mod tenants;
 mod usual;
 mod workers;

@@ -1,6 +1,7 @@
 //! What happens to the engine and what it wants done.
 
 mod answer;
+mod decision;
 mod news;
 
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use rushes_shared::task::{Progress, TaskOrder, TaskOutcome};
 use rushes_shared::wire::{AheadOffer, HeldAttempt};
 
 pub use answer::{Refusal, Reply};
-pub use news::{Decision, FarmEvent, FarmNews};
+pub use decision::{Decision, LateBy};
+pub use news::{FarmEvent, FarmNews};
 
 use crate::job::Job;
 use crate::record::{IdempotencyKey, Record};

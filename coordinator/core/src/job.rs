@@ -264,6 +264,21 @@ impl Job {
         }
     }
 
+    /// What an output is made from, once that was probed: the file and its facts.
+    #[must_use]
+    pub fn source_of(&self, output: u32) -> Option<(&Artifact, &MediaFacts)> {
+        let Work::Graph { stages } = &self.spec.work else { return self.probed() };
+        let stage = stages.get(output as usize)?;
+        let input = stage.work.input()?;
+        let probes = |at: &&u32| matches!(&stages[**at as usize].work, StageWork::Probe { input: probed } if probed == input);
+        let probe = stage.after.iter().find(|at| probes(at))?;
+        let first: u32 = self.stages.get(..*probe as usize)?.iter().map(|s| s.count).sum();
+        match &**self.tasks.get(first as usize)?.success.as_ref()?.value.as_ref()? {
+            TaskValue::Probed { input, facts } => Some((input, facts)),
+            TaskValue::Nothing | TaskValue::Encoded(_) => None,
+        }
+    }
+
     /// Its input, as far as it is known.
     #[must_use]
     pub fn input(&self) -> Option<Artifact> {
@@ -301,11 +316,11 @@ impl Job {
                 StageWork::Probe { input } => {
                     Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })
                 }
-                StageWork::Noop { .. } => None,
+                StageWork::Noop { .. } | StageWork::Encode { .. } => None,
             },
             (Step::Probe, _) => Some(TaskWork::Probe { input: self.input()? }),
             (Step::Encode { output } | Step::EncodeInSoftware { output }, _) => {
-                let (input, source) = self.probed()?;
+                let (input, source) = self.source_of(output)?;
                 let mut settings = self.settings_of(output)?;
                 // Which encoder it is depends on the node; workers of every version know this name.
                 settings.video.codec = settings.video.codec.in_software();

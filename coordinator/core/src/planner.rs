@@ -13,18 +13,24 @@ const MIB: u64 = 1 << 20;
 /// What a light task costs where nothing better is known, in milliseconds.
 const LIGHT_MS: u64 = 1;
 
-/// The stages that the job needs next and does not have yet. Empty when it has all that can be known now.
+/// The model of a prediction for an input that nobody has looked into yet.
+const ASSUMED: u32 = u32::MAX;
+
+/// The stages that the job needs next and does not have yet. Empty when it has all that can be known now. What encodes of
+/// a graph take is what they would if their input is like `assumed`, until [`sized`] knows better.
 ///
 /// # Errors
 /// A permanent failure where the probe shows that the job cannot be done.
-pub fn next_stages(job: &Job) -> Result<Vec<Stage>, Failure> {
+pub fn next_stages(job: &Job, assumed: &MediaFacts) -> Result<Vec<Stage>, Failure> {
     match &job.spec.work {
         Work::Noop { tasks } if job.stages.is_empty() => {
             let cost = Prediction { cpu_ms: LIGHT_MS, wall_ms: LIGHT_MS, model: 0 };
             let step = Step::Noop { hold_ms: 0, cpu_ms: 0 };
             Ok(vec![Stage { step, count: *tasks, prediction: cost, ..probe() }])
         }
-        Work::Graph { stages } if job.stages.is_empty() => Ok(stages.iter().map(graph_stage).collect()),
+        Work::Graph { stages } if job.stages.is_empty() => {
+            Ok((0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, assumed)).collect())
+        }
         Work::Probe { .. } | Work::Encode { .. } if job.stages.is_empty() => Ok(vec![probe()]),
         Work::Encode { outputs, .. } if job.stages.len() == 1 => match job.probed() {
             None => Ok(Vec::new()),
@@ -37,14 +43,20 @@ pub fn next_stages(job: &Job) -> Result<Vec<Stage>, Failure> {
     }
 }
 
-fn graph_stage(stage: &GraphStage) -> Stage {
-    let (step, prediction) = match stage.work {
+fn graph_stage(at: u32, stage: &GraphStage, assumed: &MediaFacts) -> Stage {
+    let (step, prediction) = match &stage.work {
         StageWork::Noop { hold_ms, cpu_ms } => {
-            let wall_ms = u64::from(hold_ms).max(LIGHT_MS);
-            let cost = Prediction { cpu_ms: u64::from(cpu_ms).max(LIGHT_MS), wall_ms, model: 0 };
-            (Step::Noop { hold_ms, cpu_ms }, cost)
+            let wall_ms = u64::from(*hold_ms).max(LIGHT_MS);
+            let cost = Prediction { cpu_ms: u64::from(*cpu_ms).max(LIGHT_MS), wall_ms, model: 0 };
+            (Step::Noop { hold_ms: *hold_ms, cpu_ms: *cpu_ms }, cost)
         }
         StageWork::Probe { .. } => (Step::Probe, probe().prediction),
+        StageWork::Encode { output, .. } => {
+            let usual = VideoFacts::default();
+            let plan = encode(at, output, assumed, assumed.video.first().unwrap_or(&usual));
+            let prediction = Prediction { model: ASSUMED, ..plan.prediction };
+            return Stage { after: stage.after.clone(), optional: stage.optional, prediction, ..plan };
+        }
     };
     Stage {
         step,
@@ -58,15 +70,41 @@ fn graph_stage(stage: &GraphStage) -> Stage {
     }
 }
 
+/// What encodes of a graph take whose input was assumed and is known by now: stage, demand, prediction.
+///
+/// # Errors
+/// A permanent failure where the input has no video.
+pub fn sized(job: &Job) -> Result<Vec<(u32, Demand, Prediction)>, Failure> {
+    let mut all = Vec::new();
+    for (at, stage) in (0..).zip(&job.stages).filter(|(_, s)| s.prediction.model == ASSUMED && !s.dropped) {
+        let Some(output) = stage.step.output() else { continue };
+        let Some((_, facts)) = job.source_of(output) else { continue };
+        let Some(spec) = job.spec.work.output(output) else { continue };
+        let video = facts.video.first().ok_or_else(|| no_video(facts))?;
+        let plan = encode(output, spec, facts, video);
+        all.push((at, plan.demand, plan.prediction));
+    }
+    Ok(all)
+}
+
 /// Whether most of the job is unknown until its input has been probed.
 #[must_use]
 pub fn awaits_probe(job: &Job) -> bool {
-    matches!(job.spec.work, Work::Encode { .. }) && job.stages.len() <= 1
+    match &job.spec.work {
+        Work::Encode { .. } => job.stages.len() <= 1,
+        Work::Graph { stages } if job.stages.is_empty() => stages.iter().any(|s| s.work.output().is_some()),
+        Work::Graph { .. } => job.stages.iter().any(|s| s.prediction.model == ASSUMED && !s.dropped),
+        Work::Noop { .. } | Work::Probe { .. } => false,
+    }
 }
 
 /// The stages that a job should have whose input nobody has looked into, if that is like `facts`.
 #[must_use]
 pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
+    if let Work::Graph { stages } = &job.spec.work {
+        let planned = (0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, facts));
+        return if job.stages.is_empty() { planned.collect() } else { job.stages.clone() };
+    }
     let video = facts.video.first();
     let outputs = video.into_iter().flat_map(|video| {
         let outputs = job.spec.work.outputs();

@@ -9,11 +9,11 @@ use rushes_shared::failure::Failure;
 use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{JobChange, JobSpec, JobState};
-use rushes_shared::task::{TaskValue, Usage};
+use rushes_shared::task::{Demand, TaskValue, Usage};
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
-use crate::job::{Job, Stage};
+use crate::job::{Job, Prediction, Stage};
 use crate::promise::trade::Trade;
 use crate::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 
@@ -262,6 +262,17 @@ pub enum Record {
     EncoderReadmitted {
         /// Whose.
         worker: WorkerId,
+    },
+    /// What a stage takes is known, as its input was probed; before it was assumed.
+    StageSized {
+        /// Whose.
+        job: JobId,
+        /// The stage's index.
+        stage: u32,
+        /// What each task needs of a node.
+        demand: Demand,
+        /// What each should cost.
+        prediction: Prediction,
     },
 }
 

@@ -279,6 +279,11 @@ impl State {
                     stage.step = stage.step.in_software();
                 }
             }
+            Record::StageSized { job, stage, demand, prediction } => {
+                if let Some(stage) = self.job(seq, *job)?.stages.get_mut(*stage as usize) {
+                    (stage.demand, stage.prediction) = (*demand, *prediction);
+                }
+            }
             Record::EncoderShut { worker, quarantine } => {
                 self.encoders_shut.insert(*worker, *quarantine);
             }

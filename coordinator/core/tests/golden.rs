@@ -26,7 +26,8 @@ use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored,
-    NodeQuarantined, NodeReadmitted, EncoderFellBack, EncoderShut, EncoderReadmitted);
+    NodeQuarantined, NodeReadmitted, EncoderFellBack, EncoderShut, EncoderReadmitted,
+    StageSized);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -232,6 +233,21 @@ fn fell_back() -> Record {
     Record::EncoderFellBack { job: JOB, stage: 1, worker: WORKER, element: "nvh264enc".into(), at: AT }
 }
 
+fn sized() -> Record {
+    let demand = Demand { cpu: Millicores(2_000), memory: Bytes(300 << 20) };
+    let prediction = Prediction { cpu_ms: 90_000, wall_ms: 45_000, model: 0 };
+    Record::StageSized { job: JOB, stage: 1, demand, prediction }
+}
+
+/// A graph that makes a file.
+fn encoding_graph() -> Work {
+    let Work::Graph { mut stages } = graph() else { unreachable!("it is a graph") };
+    let Work::Encode { input, outputs } = encode() else { unreachable!("it is an encode") };
+    let work = StageWork::Encode { input, output: Box::new(outputs[1].clone()) };
+    stages.push(GraphStage { name: "film".into(), count: 1, work, ..stages[1].clone() });
+    Work::Graph { stages }
+}
+
 /// The same encodes by a hardware encoder.
 fn in_hardware() -> Work {
     let Work::Encode { input, mut outputs } = encode() else { unreachable!("it is an encode") };
@@ -351,6 +367,8 @@ fn golden_records() {
         ("", vec![fell_back()]),
         ("", vec![Record::EncoderShut { worker: WORKER, quarantine: Quarantine { until: AT, times: 2 } }]),
         ("", vec![Record::EncoderReadmitted { worker: WORKER }]),
+        ("", vec![sized()]),
+        ("graph-encode", vec![accepted(encoding_graph(), None)]),
         ("hardware", vec![accepted(in_hardware(), None)]),
         ("fell-back", vec![Record::StagesPlanned { job: JOB, stages: fallen_back() }]),
         ("", vec![Record::PromiseRestored { job: JOB, at: AT }]),

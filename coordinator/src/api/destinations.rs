@@ -40,12 +40,11 @@ fn is_taken(path: &Path, real_roots: &[PathBuf]) -> bool {
 
 /// The files into which a job's outputs are to go.
 pub(super) fn files(work: &Work) -> Vec<String> {
-    let Work::Encode { outputs, .. } = work else { return Vec::new() };
     let file = |destination: &Destination| match destination {
         Destination::Place(Location::File(path)) => Some(path.clone()),
         Destination::Place(_) | Destination::Depot => None,
     };
-    outputs.iter().filter_map(|output| file(&output.destination)).collect()
+    work.outputs().filter_map(|(_, output)| file(&output.destination)).collect()
 }
 
 #[cfg(test)]

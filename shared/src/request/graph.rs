@@ -5,23 +5,24 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::settling::{input_at, ranged, text};
-use super::{Asking, BadRequest, MAX_GRAPH_STAGES, MAX_LABEL, MAX_NOOP_TASKS};
-use crate::job::{GraphStage, StageWork};
+use super::settling::{Taken, input_at, output, ranged, text};
+use super::{Asking, BadRequest, MAX_GRAPH_STAGES, MAX_LABEL, MAX_NOOP_TASKS, MAX_OUTPUTS, OutputRequest};
+use crate::artifact::Location;
+use crate::job::{GraphStage, OutputSpec, StageWork};
 use crate::task::{Demand, SlotKind};
 use crate::units::{Bytes, Millicores};
 
-/// One stage of a `graph` job: so many equal tasks. With `input` they probe that file; else they hold their slot for
-/// `hold_ms` and do nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+/// One stage of a `graph` job: so many equal tasks. With `input` they probe that file; with `output` as well the stage's
+/// one task makes that file from it; else they hold their slot for `hold_ms` and do nothing.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StageRequest {
     /// Its name, unique within the job.
     pub name: String,
-    /// The slots that its tasks take. Default: `light`.
-    #[serde(default)]
+    /// The slots that its tasks take. Default: `light`; of a stage with `output` always `encode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = "light")]
-    pub slot: SlotKind,
+    pub slot: Option<SlotKind>,
     /// Names of earlier stages that have to be complete before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<String>,
@@ -37,9 +38,13 @@ pub struct StageRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1_000_000_000)]
     pub cpu_ms: Option<i64>,
-    /// The file that its tasks probe.
+    /// The file that its tasks probe, or that its task encodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<String>,
+    /// The file to make of `input`, with the settings of an encode job's outputs. One of the stages in `after` has to probe
+    /// the same input. At most 32 in a job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputRequest>,
     /// CPU that each task takes, in millicores, where the slot is one of the cores. Default: 1000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 1_000_000, default = 1_000)]
@@ -63,7 +68,7 @@ pub(super) fn settle(stages: &[StageRequest], asking: Asking<'_>) -> Result<Vec<
     let mut total = 0;
     for (request, index) in stages.iter().zip(0_u32..) {
         let path = format!("stages[{index}]");
-        let stage = stage(&path, request, &known, asking)?;
+        let stage = stage(&path, request, &known, &settled, asking)?;
         total += i64::from(stage.count);
         if total > MAX_NOOP_TASKS {
             let message =
@@ -76,13 +81,33 @@ pub(super) fn settle(stages: &[StageRequest], asking: Asking<'_>) -> Result<Vec<
         }
         settled.push(stage);
     }
+    check_outputs(&settled)?;
     Ok(settled)
+}
+
+/// Outputs of all stages beside each other.
+fn check_outputs(stages: &[GraphStage]) -> Result<(), BadRequest> {
+    let is_input = |place: &Location| stages.iter().any(|s| s.work.input() == Some(place));
+    let mut taken = Taken::default();
+    let mut count = 0;
+    for (index, stage) in stages.iter().enumerate() {
+        let Some(output) = stage.work.output() else { continue };
+        let path = format!("stages[{index}].output");
+        count += 1;
+        if count > MAX_OUTPUTS {
+            let message = format!("a job may have at most {MAX_OUTPUTS} outputs");
+            return Err(BadRequest::at(path, message));
+        }
+        taken.take(&path, output, is_input)?;
+    }
+    Ok(())
 }
 
 fn stage(
     path: &str,
     request: &StageRequest,
     known: &BTreeMap<&str, u32>,
+    earlier: &[GraphStage],
     asking: Asking<'_>,
 ) -> Result<GraphStage, BadRequest> {
     let name = text(&format!("{path}.name"), &request.name, MAX_LABEL)?;
@@ -100,6 +125,11 @@ fn stage(
     }
     after.sort_unstable();
     after.dedup();
+    if let Some(wanted) = &request.output {
+        let work = encode(path, request, wanted, &after, earlier, asking)?;
+        let (name, demand, slot) = (name.to_owned(), Demand::default(), SlotKind::Encode);
+        return Ok(GraphStage { name, slot, after, count: 1, work, demand, optional: request.optional });
+    }
     let hold_ms: u32 = ranged(&format!("{path}.hold_ms"), request.hold_ms.unwrap_or(0), 0, 86_400_000)?;
     let cpu_ms = request.cpu_ms.unwrap_or(i64::from(hold_ms));
     let work = match &request.input {
@@ -119,11 +149,58 @@ fn stage(
         ranged(&format!("{path}.memory_bytes"), request.memory_bytes.unwrap_or(64 << 20), 0, i64::MAX)?;
     Ok(GraphStage {
         name: name.to_owned(),
-        slot: request.slot,
+        slot: request.slot.unwrap_or_default(),
         after,
         count: ranged(&format!("{path}.count"), request.count.unwrap_or(1), 1, MAX_NOOP_TASKS)?,
         work,
         demand: Demand { cpu: Millicores(cpu), memory: Bytes(memory) },
         optional: request.optional,
     })
+}
+
+/// The work of a stage that makes a file.
+fn encode(
+    path: &str,
+    request: &StageRequest,
+    wanted: &OutputRequest,
+    after: &[u32],
+    earlier: &[GraphStage],
+    asking: Asking<'_>,
+) -> Result<StageWork, BadRequest> {
+    let bad = |field: &str, message: String| Err(BadRequest::at(format!("{path}.{field}"), message));
+    let foreign = [
+        ("hold_ms", request.hold_ms.is_some()),
+        ("cpu_ms", request.cpu_ms.is_some()),
+        ("cpu_millicores", request.cpu_millicores.is_some()),
+        ("memory_bytes", request.memory_bytes.is_some()),
+        ("count", request.count.is_some_and(|count| count != 1)),
+    ];
+    if let Some((field, _)) = foreign.iter().find(|(_, is_given)| *is_given) {
+        let message =
+            "a stage that makes a file is one task, and what it takes follows from its input; leave this out";
+        return bad(field, message.to_owned());
+    }
+    if request.slot.is_some_and(|slot| slot != SlotKind::Encode) {
+        return bad(
+            "slot",
+            "a stage that makes a file takes cores: leave it out, or write 'encode'".to_owned(),
+        );
+    }
+    let Some(input) = &request.input else {
+        return bad("input", "a stage that makes a file needs the file that it is made from".to_owned());
+    };
+    let input = input_at(&format!("{path}.input"), input, asking)?;
+    let probes =
+        |at: &&u32| matches!(&earlier[**at as usize].work, StageWork::Probe { input: i } if *i == input);
+    if !after.iter().any(|at| probes(&at)) {
+        let message =
+            format!("name a stage here that probes {input}: what an encode takes follows from that");
+        return bad("after", message);
+    }
+    if wanted.optional {
+        return bad("output.optional", "say it of the stage: optional = true beside its name".to_owned());
+    }
+    let output =
+        OutputSpec { optional: request.optional, ..output(&format!("{path}.output"), wanted, &input)? };
+    Ok(StageWork::Encode { input, output: Box::new(output) })
 }

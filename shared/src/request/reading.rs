@@ -22,6 +22,7 @@ const STAGE: &[&str] = &[
     "hold_ms",
     "cpu_ms",
     "input",
+    "output",
     "cpu_millicores",
     "memory_bytes",
     "optional",
@@ -116,18 +117,27 @@ fn check_document(document: &Json) -> Result<(), BadRequest> {
     let stages = job.get("stages").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     for (i, stage) in stages.iter().enumerate() {
         if let Json::Object(stage) = stage {
-            check_keys(&format!("stages[{i}]"), stage, STAGE)?;
+            let path = format!("stages[{i}]");
+            check_keys(&path, stage, STAGE)?;
+            if let Some(Json::Object(output)) = stage.get("output") {
+                check_output(&format!("{path}.output"), output)?;
+            }
         }
     }
     let outputs = job.get("outputs").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     for (i, output) in outputs.iter().enumerate() {
-        let Json::Object(output) = output else { continue };
-        let path = format!("outputs[{i}]");
-        check_keys(&path, output, OUTPUT)?;
-        for (part, known) in [("video", VIDEO), ("audio", AUDIO)] {
-            if let Some(Json::Object(settings)) = output.get(part) {
-                check_keys(&format!("{path}.{part}"), settings, known)?;
-            }
+        if let Json::Object(output) = output {
+            check_output(&format!("outputs[{i}]"), output)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_output(path: &str, output: &Map<String, Json>) -> Result<(), BadRequest> {
+    check_keys(path, output, OUTPUT)?;
+    for (part, known) in [("video", VIDEO), ("audio", AUDIO)] {
+        if let Some(Json::Object(settings)) = output.get(part) {
+            check_keys(&format!("{path}.{part}"), settings, known)?;
         }
     }
     Ok(())

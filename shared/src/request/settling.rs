@@ -96,28 +96,51 @@ fn outputs(requests: &[OutputRequest], input: &Location) -> Result<Vec<OutputSpe
         let message = format!("{} outputs are more than a job may have ({MAX_OUTPUTS})", requests.len());
         return Err(BadRequest::at("outputs", message));
     }
-    let mut names = BTreeSet::new();
-    let mut places = BTreeSet::new();
+    let mut taken = Taken::default();
     let mut specs = Vec::with_capacity(requests.len());
     for (i, request) in requests.iter().enumerate() {
         let path = format!("outputs[{i}]");
         let spec = output(&path, request, input)?;
-        if !names.insert(spec.name.clone()) {
-            let message = format!("two outputs have the name '{}'; give each its own", spec.name);
-            return Err(BadRequest::at(format!("{path}.name"), message));
-        }
-        if let Destination::Place(place) = &spec.destination
-            && (place == input || !places.insert(place.clone()))
-        {
-            let what = if place == input { "is the input itself" } else { "is another output's too" };
-            return Err(BadRequest::at(format!("{path}.destination"), format!("{place} {what}")));
-        }
+        taken.take(&path, &spec, |place| place == input)?;
         specs.push(spec);
     }
     Ok(specs)
 }
 
-fn output(path: &str, request: &OutputRequest, input: &Location) -> Result<OutputSpec, BadRequest> {
+/// Names and places that outputs of a job have.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    names: BTreeSet<FileName>,
+    places: BTreeSet<Location>,
+}
+
+impl Taken {
+    /// Takes in an output, which is described at `path`, if it clashes with none before and writes over no input.
+    pub(super) fn take(
+        &mut self,
+        path: &str,
+        spec: &OutputSpec,
+        is_input: impl Fn(&Location) -> bool,
+    ) -> Result<(), BadRequest> {
+        if !self.names.insert(spec.name.clone()) {
+            let message = format!("two outputs have the name '{}'; give each its own", spec.name);
+            return Err(BadRequest::at(format!("{path}.name"), message));
+        }
+        if let Destination::Place(place) = &spec.destination
+            && (is_input(place) || !self.places.insert(place.clone()))
+        {
+            let what = if is_input(place) { "is the input itself" } else { "is another output's too" };
+            return Err(BadRequest::at(format!("{path}.destination"), format!("{place} {what}")));
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn output(
+    path: &str,
+    request: &OutputRequest,
+    input: &Location,
+) -> Result<OutputSpec, BadRequest> {
     let name = match &request.name {
         Some(name) => name.parse().map_err(|e| BadRequest::at(format!("{path}.name"), format!("{e}")))?,
         None => default_name(input, request.container),

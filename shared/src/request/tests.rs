@@ -193,3 +193,56 @@ fn the_schema_describes_every_field() {
         assert!(schema["$defs"].get(target).is_some(), "{target} is not defined");
     }
 }
+
+/// A graph with an encode; `more` goes into that stage, `before` into the one that looks into the film.
+fn film_graph(before: &str, more: &str) -> String {
+    format!(
+        "kind = 'graph'\n[[stages]]\nname = 'look'\n{before}\n[[stages]]\nname = 'film'\n{more}\n[[stages]]\nname = 'end'\nslot = 'finish'\nafter = ['film']"
+    )
+}
+
+#[test]
+fn a_stage_of_a_graph_may_make_a_file_of_an_input_that_another_probes() {
+    let text = film_graph(
+        "input = '/in/a.mov'",
+        "after = ['look']\ninput = '/in/a.mov'\noptional = true\noutput = { video = { crf = 19 }, destination = '/out/' }",
+    );
+    let spec = parse(&text).expect("valid");
+    let outputs: Vec<_> = spec.work.outputs().collect();
+    let (number, output) = outputs[0];
+    assert_eq!((outputs.len(), number, output.name.as_str()), (1, 1, "a.mp4"));
+    assert_eq!((output.settings.video.crf, output.optional), (19, true));
+    let Work::Graph { stages } = &spec.work else { panic!("a graph") };
+    assert_eq!((stages[1].slot, stages[1].count, &stages[1].after[..]), (SlotKind::Encode, 1, &[0][..]));
+    assert_eq!(spec.work.inputs().count(), 2);
+}
+
+#[test]
+fn what_is_wrong_with_an_encode_in_a_graph_is_said_with_its_place() {
+    let look = "input = '/in/a.mov'";
+    let stage = |more: &str| film_graph(look, &format!("{more}\noutput = {{ name = 'a.mp4' }}"));
+    refused(&stage("after = ['look']"), "stages[1].input: a stage that makes a file needs the file");
+    refused(&stage("input = '/in/a.mov'"), "stages[1].after: name a stage here that probes file:///in/a.mov");
+    refused(
+        &stage("after = ['look']\ninput = '/in/b.mov'"),
+        "stages[1].after: name a stage here that probes",
+    );
+    let sound = "after = ['look']\ninput = '/in/a.mov'";
+    refused(&stage(&format!("{sound}\ncount = 2")), "stages[1].count: a stage that makes a file is one task");
+    refused(&stage(&format!("{sound}\nhold_ms = 2")), "stages[1].hold_ms");
+    refused(
+        &stage(&format!("{sound}\nslot = 'light'")),
+        "stages[1].slot: a stage that makes a file takes cores",
+    );
+    let with = |output: &str| film_graph(look, &format!("{sound}\noutput = {{ {output} }}"));
+    refused(&with("optional = true"), "stages[1].output.optional: say it of the stage");
+    refused(&with("video = { crf = 99 }"), "stages[1].output.video.crf: should be 0 to 51");
+    refused(&with("vido = {}"), "stages[1].output.vido: there is no such field; did you mean 'video'?");
+    refused(
+        &with("destination = '/in/a.mov'"),
+        "stages[1].output.destination: file:///in/a.mov is the input itself",
+    );
+    let twice =
+        format!("{}\n[[stages]]\nname = 'again'\n{sound}\noutput = {{ name = 'a.mp4' }}", stage(sound));
+    refused(&twice, "stages[3].output.name: two outputs have the name 'a.mp4'");
+}

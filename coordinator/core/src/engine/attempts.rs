@@ -124,6 +124,9 @@ impl Engine {
         let success =
             Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at };
         self.emit(turn, success);
+        if kind == TaskKind::Probe {
+            self.size_stages(turn, task.job);
+        }
         if speed_permille != speed_before {
             self.fleet.change(worker, |node| node.set_speed(speed_permille));
         }

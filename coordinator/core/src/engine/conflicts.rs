@@ -13,7 +13,7 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::promises::spare;
 use super::{Engine, Timer, Turn};
-use crate::event::Decision;
+use crate::event::{Decision, LateBy};
 use crate::job::Job;
 use crate::policy::Admission;
 use crate::promise::ledger::{Due, Load, Power};
@@ -49,6 +49,10 @@ pub(super) struct Conflicts {
     looks_at: Option<MonoMs>,
     /// Whether there may be room for them since.
     has_room: bool,
+    /// Whether nodes were lost since it was last seen that what is left can keep all promises.
+    pub(super) is_short: bool,
+    /// When that was looked at,
+    pub(super) short_looked_at: Option<MonoMs>,
 }
 
 /// Where late jobs begin.
@@ -60,6 +64,11 @@ impl Conflicts {
             self.by_worth.remove(&(worth, id));
             self.givers.remove(&(worth, id));
         }
+    }
+
+    /// Jobs with promises that may yield, the cheapest first.
+    pub(super) fn kept(&self) -> impl Iterator<Item = JobId> + '_ {
+        self.by_worth.range(..FIRST_LATE).map(|(_, id)| *id)
     }
 
     /// Jobs with promises that may give quality up, the cheapest first.
@@ -112,7 +121,7 @@ impl Engine {
         let fits = |without: &[Due]| self.fits_beside(turn.now, run, deadline, without);
         let Some(yielding) = self.cheapest_to_yield(id, worth, run.booked().load, fits) else { return false };
         for (other, due) in yielding {
-            self.give_up(turn, other, due.deadline, Some(id));
+            self.give_up(turn, other, due.deadline, LateBy::Other(id));
         }
         true
     }
@@ -162,7 +171,7 @@ impl Engine {
     }
 
     /// What a promise has booked that may yield.
-    fn due_of(&self, id: JobId) -> Option<Due> {
+    pub(super) fn due_of(&self, id: JobId) -> Option<Due> {
         let booked = self.runs.get(&id)?.booked();
         let deadline = booked.deadline.filter(|_| booked.load != Load::default())?;
         Some(Due { deadline, load: booked.load })

@@ -40,6 +40,12 @@ impl Engine {
     pub(super) fn ease(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
         let fits = |without: &[Due]| self.fits_beside(turn.now, &self.runs[&id], deadline, without);
         let Some(steps) = self.cheapest_steps(turn.now, id, fits) else { return false };
+        self.take_steps(turn, id, steps);
+        true
+    }
+
+    /// Takes trades for the sake of a job.
+    pub(super) fn take_steps(&mut self, turn: &mut Turn, id: JobId, steps: Vec<Step>) {
         for Step { giver, trade, .. } in steps {
             self.emit(turn, Record::Traded { job: giver, trade });
             let sake_of = (giver != id).then_some(id);
@@ -47,7 +53,6 @@ impl Engine {
             self.after_trade(turn, giver, trade.stage);
             self.wake_for_promise(turn.now, giver, self.policy.promise.look_ms.max(1));
         }
-        true
     }
 
     /// The cheapest trades with which `fits` holds; `None` where all together do not help.

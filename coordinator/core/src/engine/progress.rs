@@ -21,7 +21,10 @@ impl Engine {
     pub(super) fn advance(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
         let has_outputs = job.spec.work.outputs().next().is_some();
-        match planner::next_stages(job) {
+        if let Err(failure) = planner::sized(job) {
+            return self.end_job(turn, id, JobState::Failed, Some(failure));
+        }
+        match planner::next_stages(job, &self.usual.input()) {
             Err(failure) => return self.end_job(turn, id, JobState::Failed, Some(failure)),
             Ok(stages) if !stages.is_empty() => self.plan(turn, id, stages),
             Ok(_) => {}
@@ -46,6 +49,7 @@ impl Engine {
         self.watch(turn.now);
         let count = self.state.jobs[&id].stages.len();
         self.enter_stages(id, 0);
+        self.size_stages(turn, id);
         let job = &self.state.jobs[&id];
         let touched = job.tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some());
         let run = self.runs.get_mut(&id).expect("it was just entered");
@@ -105,10 +109,7 @@ impl Engine {
         for stage in &job.stages[from..] {
             let is_open = |at: &&u32| run.stages.get(**at as usize).is_some_and(|s| s.open > 0);
             let waits = u32::try_from(stage.after.iter().filter(is_open).count()).unwrap_or(u32::MAX);
-            let output = stage.step.output().and_then(|output| job.spec.work.output(output));
-            let codec = output.map_or("", |spec| spec.settings.video.codec.name());
-            let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
-            let sig = self.order.sigs.take(Signature::new(stage.slot, codec, stage.demand, needs));
+            let sig = self.order.sigs.take(signature_of(job, stage));
             let entered = StageRun::new(first, stage, sig, waits, &job.tasks);
             run.open += entered.open;
             if entered.counts_wall {
@@ -253,6 +254,14 @@ impl Engine {
             self.command(turn, Command::Answer { to, reply });
         }
     }
+}
+
+/// What tasks of a stage need of a node.
+pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
+    let output = stage.step.output().and_then(|output| job.spec.work.output(output));
+    let codec = output.map_or("", |spec| spec.settings.video.codec.name());
+    let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
+    Signature::new(stage.slot, codec, stage.demand, needs)
 }
 
 /// What was made as an output, once an attempt has.

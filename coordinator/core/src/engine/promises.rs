@@ -6,7 +6,7 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
-use crate::event::Decision;
+use crate::event::{Decision, LateBy};
 use crate::job::{LiveTask, Stage};
 use crate::planner;
 use crate::promise::ledger::{Booking, Due, Load, Power};
@@ -139,7 +139,7 @@ impl Engine {
         let path = self.path_of(&job.stages, run, now);
         let spare = spare(now, deadline, path.p90_ms);
         if now.0.saturating_add(path.p50_ms) > deadline.0 && self.fleet.power() != Power::default() {
-            return self.declare_late(turn, id, deadline, path.p50_ms, None);
+            return self.declare_late(turn, id, deadline, path.p50_ms, LateBy::Itself);
         }
         let margin = self.margin(path);
         let was_at_risk = run.promise == Promise::AtRisk;
@@ -203,7 +203,7 @@ impl Engine {
         if fits {
             self.rank(turn.now, id);
         } else {
-            self.give_up(turn, id, deadline, None);
+            self.give_up(turn, id, deadline, LateBy::Itself);
         }
         fits
     }
@@ -219,6 +219,7 @@ impl Engine {
 
     /// Moves promises ahead that have no time to spare together, before anything else is started.
     pub(super) fn mind_tightness(&mut self, turn: &mut Turn) {
+        self.shed(turn);
         self.look_at_late(turn);
         if self.promises_fine.is_empty() || turn.now.mono < self.tight_holds_until {
             return;
@@ -268,22 +269,22 @@ impl Engine {
     }
 
     /// Declares a promise late that cannot be kept beside others; the work that is due before is done first.
-    pub(super) fn give_up(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, to: Option<JobId>) {
+    pub(super) fn give_up(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, because: LateBy) {
         let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
         let path = self.path_of(&job.stages, run, turn.now.wall);
         let running = self.fleet.running_left(turn.now.mono);
         let ahead = self.fleet.power().time_for(self.ledger.due_by(deadline).plus(running));
-        self.declare_late(turn, id, deadline, path.p50_ms.max(ahead.unwrap_or(0)), to);
+        self.declare_late(turn, id, deadline, path.p50_ms.max(ahead.unwrap_or(0)), because);
     }
 
-    fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, in_ms: u64, to: Option<JobId>) {
+    fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, in_ms: u64, because: LateBy) {
         let at = turn.now.wall;
         let expected = WallMs(at.0.saturating_add(in_ms));
         // What was given up does not help any more.
         self.undo_all_trades(turn, id);
         self.emit(turn, Record::PromiseLate { job: id, expected, at });
-        self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected, yields_to: to });
-        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().yields_to = to;
+        self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected, because });
+        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().yields_to = because.other();
         self.rebook(id);
         self.stand(id, Promise::None);
         self.rank(turn.now, id);

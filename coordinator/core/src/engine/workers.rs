@@ -290,6 +290,7 @@ impl Engine {
     /// The worker is not there any more: what it held goes elsewhere.
     fn worker_gone(&mut self, turn: &mut Turn, worker: WorkerId) {
         let Some(node) = self.fleet.remove(worker) else { return };
+        self.note_loss();
         let waited = self.ahead.remove(worker);
         for entry in &waited {
             self.after_release(&entry.holding);
@@ -319,6 +320,7 @@ impl Engine {
 
     /// A node takes nothing new for now: cores are not kept there, and tasks that waited for it look elsewhere.
     pub(super) fn node_closed(&mut self, worker: WorkerId) {
+        self.note_loss();
         self.fleet.unreserve_node(worker);
         self.unpark_all();
     }

@@ -128,23 +128,28 @@ pub fn options(job: &Job, untouched: impl Fn(usize) -> bool, missing_ms: u64, at
             offer(What::Drop, after, DROP_LOSS + audience(job, stage) / 2);
         }
         let Some(output) = stage.step.output() else { continue };
-        let Some(settings) = job.settings_of(output) else { continue };
+        let is_known = job.source_of(output).is_some_and(|(_, facts)| !facts.video.is_empty());
+        let Some(settings) = job.settings_of(output).filter(|_| is_known) else { continue };
         let from = settings.video.preset;
         if let (Some(fastest), Some(to)) = (floor.fastest_preset, from.faster())
             && to >= fastest
         {
             let mut cheaper = settings.clone();
             cheaper.video.preset = to;
-            offer(What::Preset { from, to }, cost(job, &cheaper), PRESET_LOSS);
+            offer(What::Preset { from, to }, cost(job, output, &cheaper), PRESET_LOSS);
         }
-        let height = shown_height(job, &settings);
+        let height = shown_height(job, output, &settings);
         if let (Some(lowest), true) = (floor.min_height, height == top)
             && let Some(to) = HEIGHTS.into_iter().find(|h| *h < height)
             && to >= lowest
         {
             let mut cheaper = settings.clone();
             cheaper.video.max_height = Some(to);
-            offer(What::Height { from: settings.video.max_height, to }, cost(job, &cheaper), HEIGHT_LOSS);
+            offer(
+                What::Height { from: settings.video.max_height, to },
+                cost(job, output, &cheaper),
+                HEIGHT_LOSS,
+            );
         }
     }
     found
@@ -166,8 +171,8 @@ pub fn apply(settings: &mut EncodeSettings, what: What) {
     }
 }
 
-fn cost(job: &Job, settings: &EncodeSettings) -> Prediction {
-    let (_, facts) = job.probed().expect("an encode is planned after the probe");
+fn cost(job: &Job, output: u32, settings: &EncodeSettings) -> Prediction {
+    let (_, facts) = job.source_of(output).expect("an encode of unknown facts gives nothing up");
     let video = facts.video.first().expect("an encode is planned for a video");
     encode_cost(settings, facts, video)
 }
@@ -178,13 +183,14 @@ fn audience(job: &Job, stage: &Stage) -> u32 {
 }
 
 /// The height that an output will have.
-fn shown_height(job: &Job, settings: &EncodeSettings) -> u32 {
-    let source = job.probed().and_then(|(_, facts)| facts.video.first()).map_or(0, |v| v.shown_size().1);
+fn shown_height(job: &Job, output: u32, settings: &EncodeSettings) -> u32 {
+    let source =
+        job.source_of(output).and_then(|(_, facts)| facts.video.first()).map_or(0, |v| v.shown_size().1);
     settings.video.max_height.map_or(source, |limit| limit.min(source))
 }
 
 fn top_height(job: &Job) -> u32 {
     let outputs = job.spec.work.outputs();
-    let heights = outputs.filter_map(|(o, _)| Some(shown_height(job, &job.settings_of(o)?)));
+    let heights = outputs.filter_map(|(o, _)| Some(shown_height(job, o, &job.settings_of(o)?)));
     heights.max().unwrap_or(0)
 }

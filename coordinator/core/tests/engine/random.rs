@@ -17,8 +17,8 @@ use rushes_shared::units::WallMs;
 use rushes_shared::wire::AheadOffer;
 
 use crate::support::samples::{
-    audio_only, encode, facts, graph, in_class, in_hardware, key, node, noop, probe, stage, value_of,
-    with_deadline, with_hardware, with_priority,
+    audio_only, encode, facts, film_graph, graph, in_class, in_hardware, key, node, noop, probe, stage,
+    value_of, with_deadline, with_hardware, with_priority,
 };
 use crate::support::world::{Ask, World};
 use crate::support::{laws, tell};
@@ -138,7 +138,8 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
     let spec = match kind {
         0..=2 => noop(u32::from(kind) + 1),
         3 => probe(),
-        4..=6 => encode(u32::from(kind) % 3 + 1),
+        4 | 5 => encode(u32::from(kind) % 3 + 1),
+        6 => film_graph(),
         7 => in_hardware(encode(2)),
         8..=11 => promised(world.now.wall.0, kind, priority),
         12 => in_class(holds(2, 3_000), Class::Emergency),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rushes_core::event::{Decision, Event, Refusal, ReplyTo};
+use rushes_core::event::{Decision, Event, LateBy, Refusal, ReplyTo};
 use rushes_core::explain::{Because, Standing, Waiting};
 use rushes_core::state::TenantLimits;
 use rushes_shared::failure::{Failure, FailureCode};
@@ -57,6 +57,7 @@ fn each_reason_to_wait_says_for_what() {
     let places = [
         Because::Reserved,
         Because::HasInput,
+        Because::HasEncoder,
         Because::FastestFreest,
         Because::Backfill,
         Because::Straggler,
@@ -81,7 +82,7 @@ fn each_decision_says_what_was_decided() {
     let said = [
         (Decision::JobAmended { change }, "class premium priority 70 value deadline 2023-11-14"),
         (Decision::PromiseAtRisk { deadline, spare_ms: 5 }, "5 ms to spare"),
-        (Decision::PromiseLate { deadline, expected: deadline, yields_to: None }, "cannot be kept"),
+        (Decision::PromiseLate { deadline, expected: deadline, because: LateBy::Itself }, "cannot be kept"),
         (Decision::PromiseRestored { deadline }, "after all"),
         (Decision::OptionalGivenUp { stage: 2, failure }, "stage 2: no such codec"),
         (Decision::NodeQuarantined { worker: WORKER, for_ms: 60_000 }, "60000 ms"),
@@ -90,6 +91,9 @@ fn each_decision_says_what_was_decided() {
         (Decision::TaskStalled { task, worker: WORKER, still_ms: 60_000 }, "not come further"),
         (Decision::Preempted { task, by: JobId(9), lost_ms: 12 }, "after 12 ms"),
         (Decision::QueueSettled, "not grow"),
+        (Decision::EncoderFellBack { task, worker: WORKER, element: "nvh264enc".into() }, "nvh264enc"),
+        (Decision::EncoderShut { worker: WORKER, failures: 3, for_ms: 60_000 }, "3 tasks in a row"),
+        (Decision::EncoderReadmitted { worker: WORKER }, "the hardware encoder"),
     ];
     let said: Vec<_> = said.iter().map(|(what, word)| (what.name(), what.to_string(), *word)).collect();
     tell_apart(&said);

@@ -66,6 +66,13 @@ pub(crate) fn in_hardware(mut spec: JobSpec) -> JobSpec {
     if let Work::Encode { outputs, .. } = &mut spec.work {
         outputs.iter_mut().for_each(|o| o.settings.video.codec = VideoCodec::H264Hardware);
     }
+    if let Work::Graph { stages } = &mut spec.work {
+        for stage in stages {
+            if let StageWork::Encode { output, .. } = &mut stage.work {
+                output.settings.video.codec = VideoCodec::H264Hardware;
+            }
+        }
+    }
     spec
 }
 
@@ -92,6 +99,16 @@ pub(crate) fn stage(name: &str, slot: SlotKind, count: u32, hold_ms: u32, after:
         demand: Demand { cpu: Millicores(1_000), memory: Bytes(1 << 20) },
         optional: false,
     }
+}
+
+/// A graph that looks into the film, makes a file of it, and is done then.
+pub(crate) fn film_graph() -> JobSpec {
+    let Work::Encode { input, mut outputs } = encode(1).work else { unreachable!("it is an encode") };
+    let mut look = stage("look", SlotKind::Light, 1, 0, &[]);
+    look.work = StageWork::Probe { input: input.clone() };
+    let mut film = stage("film", SlotKind::Encode, 1, 0, &[0]);
+    film.work = StageWork::Encode { input, output: Box::new(outputs.remove(0)) };
+    graph(vec![look, film, stage("after", SlotKind::Finish, 1, 100, &[1])])
 }
 
 pub(crate) fn in_class(spec: JobSpec, class: Class) -> JobSpec {
