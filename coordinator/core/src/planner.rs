@@ -76,7 +76,9 @@ fn graph_stage(at: u32, stage: &GraphStage, assumed: &MediaFacts) -> Stage {
 /// A permanent failure where the input has no video.
 pub fn sized(job: &Job) -> Result<Vec<(u32, Demand, Prediction)>, Failure> {
     let mut all = Vec::new();
-    for (at, stage) in (0..).zip(&job.stages).filter(|(_, s)| s.prediction.model == ASSUMED && !s.dropped) {
+    for (at, stage) in
+        (0..).zip(job.stages.iter()).filter(|(_, s)| s.prediction.model == ASSUMED && !s.dropped)
+    {
         let Some(output) = stage.step.output() else { continue };
         let Some((_, facts)) = job.source_of(output) else { continue };
         let Some(spec) = job.spec.work.output(output) else { continue };
@@ -103,7 +105,7 @@ pub fn awaits_probe(job: &Job) -> bool {
 pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
     if let Work::Graph { stages } = &job.spec.work {
         let planned = (0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, facts));
-        return if job.stages.is_empty() { planned.collect() } else { job.stages.clone() };
+        return if job.stages.is_empty() { planned.collect() } else { job.stages.to_vec() };
     }
     let video = facts.video.first();
     let outputs = video.into_iter().flat_map(|video| {

@@ -275,12 +275,12 @@ impl State {
                 self.quarantined.remove(worker);
             }
             Record::EncoderFellBack { job, stage, .. } => {
-                if let Some(stage) = self.job(seq, *job)?.stages.get_mut(*stage as usize) {
+                if let Some(stage) = self.job(seq, *job)?.stages_mut().get_mut(*stage as usize) {
                     stage.step = stage.step.in_software();
                 }
             }
             Record::StageSized { job, stage, demand, prediction } => {
-                if let Some(stage) = self.job(seq, *job)?.stages.get_mut(*stage as usize) {
+                if let Some(stage) = self.job(seq, *job)?.stages_mut().get_mut(*stage as usize) {
                     (stage.demand, stage.prediction) = (*demand, *prediction);
                 }
             }

@@ -23,10 +23,11 @@ impl Engine {
             let entered = &mut self.runs.get_mut(&id).expect("a live job has a run").stages[at];
             debug_assert_eq!(entered.ready, 0, "its input was not known until now");
             let before = std::mem::replace(&mut entered.sig, sig);
-            let wall_ms = std::mem::replace(&mut entered.wall_ms, prediction.wall_ms);
+            let sized_ms = u32::try_from(prediction.wall_ms).unwrap_or(u32::MAX);
+            let wall_ms = std::mem::replace(&mut entered.wall_ms, sized_ms);
             if entered.counts_wall {
-                self.ledger.count_stage(wall_ms, false);
-                self.ledger.count_stage(prediction.wall_ms, true);
+                self.ledger.count_stage(u64::from(wall_ms), false);
+                self.ledger.count_stage(u64::from(sized_ms), true);
             }
             self.order.sigs.give_back(before);
         }
