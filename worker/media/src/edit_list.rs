@@ -1,9 +1,9 @@
-//! MP4 files whose edit list cuts off a head, as a cut without re-encoding makes them.
+//! MP4 files whose movie duration keeps `qtdemux` from reading all of them (seen in GStreamer 1.22).
 //!
-//! `qtdemux` ends a stream at the first key frame whose time in the media is past the movie's duration (seen in GStreamer
-//! 1.22). That duration counts what is shown only; with a head cut off, everything from there on would be lost. It is
-//! given a duration that reaches over the media instead, while it reads; what is shown is still decided by each
-//! track's own edit list. The file itself is not touched.
+//! It ends a stream at the first key frame whose time in the media is past that duration, which counts what is shown
+//! only: with a head cut off by an edit list, as a cut without re-encoding makes it, everything from there on would be
+//! lost. And it leaves out a track that is shorter than a fifth of the movie. It is given an unknown duration instead,
+//! while it reads; what is shown is still decided by each track's own edit list. The file itself is not touched.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -78,9 +78,9 @@ fn begin(pad: &gst::Pad) -> Option<gst::ClockTime> {
     event.segment().downcast_ref::<gst::ClockTime>()?.start()
 }
 
-/// Has what reads from `source`, a `filesrc` of the file at `path`, see the longer duration where one is needed.
-pub(crate) fn reach_over_head(source: &gst::Element, path: &Path) {
-    let Some(field) = probe::duration_over_media(path) else { return };
+/// Has what reads from `source`, a `filesrc` of the file at `path`, see an unknown duration where the file's does harm.
+pub(crate) fn pass_harmless_duration(source: &gst::Element, path: &Path) {
+    let Some(field) = probe::harmless_duration(path) else { return };
     let pad = source.static_pad("src").expect("a source has a pad");
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let Some(buffer) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };

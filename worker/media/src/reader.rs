@@ -61,7 +61,7 @@ pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running
     notes.listen(&pipeline, Side::Input);
     let source = element("filesrc")?;
     source.set_property("location", path);
-    edit_list::reach_over_head(&source, path);
+    edit_list::pass_harmless_duration(&source, path);
     // A parser is for its decoder: it puts parameter sets into packets that lack them.
     let parse = element(if wanted.coded_video { "qtdemux" } else { "parsebin" })?;
     pipeline.add_many([&source, &parse]).expect("new elements can be added");

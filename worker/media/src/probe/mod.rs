@@ -25,7 +25,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
 use crate::{fault, start};
-pub(crate) use mp4::duration_over_media;
+pub(crate) use mp4::harmless_duration;
 use parse::Parsed;
 
 /// Longest time spent on counting packets where no index has their number. What was counted by then is scaled up.

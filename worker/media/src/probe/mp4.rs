@@ -32,42 +32,41 @@ pub(super) fn read(path: &Path) -> Option<Index> {
     movie_index(&movie)
 }
 
-/// The movie's duration as it has to read so that it is no shorter than the longest time line of a track's media; nothing
-/// where it is not.
+/// The movie's duration as it has to read where it would keep something from being read: as unknown, which is nought.
+/// Nothing where it does no harm.
 ///
-/// A movie's duration counts what is shown, the media's own times begin before that where an edit list cuts off a head.
-pub(crate) fn duration_over_media(path: &Path) -> Option<Field> {
+/// A movie's duration counts what is shown, the media's own times begin before that where an edit list cuts off a head;
+/// and a track that is much shorter than the movie would be taken for a still.
+pub(crate) fn harmless_duration(path: &Path) -> Option<Field> {
     let mut file = File::open(path).ok()?;
     let (movie, at) = find_movie(&mut file)?;
-    longer_duration(&movie).map(|Field { at: within, bytes }| Field { at: at + within, bytes })
+    unknown_duration(&movie).map(|Field { at: within, bytes }| Field { at: at + within, bytes })
 }
 
 /// The same, placed within the movie's box.
-fn longer_duration(movie: &[u8]) -> Option<Field> {
+fn unknown_duration(movie: &[u8]) -> Option<Field> {
     let header = child(movie, b"mvhd")?;
     let wide = header.first()? == &1;
-    let scale = be32(header, if wide { 20 } else { 12 })?;
-    let place = if wide { 24 } else { 16 };
+    let scale = u64::from(be32(header, if wide { 20 } else { 12 })?);
+    let (place, length) = if wide { (24, 8) } else { (16, 4) };
     let duration = if wide { be64(header, place)? } else { u64::from(be32(header, place)?) };
-    let lead = children(movie)
-        .filter(|(code, _)| code == b"trak")
-        .filter_map(|(_, track)| {
-            let media_header = child(child(track, b"mdia")?, b"mdhd")?;
-            let media_scale = be32(media_header, if media_header.first()? == &1 { 20 } else { 12 })?;
-            let from = edits(track)?.into_iter().map(|edit| edit.from).max()?;
-            let from = u64::try_from(from).ok().filter(|_| media_scale > 0)?;
-            Some(crate::pace::scaled(from, u64::from(scale), u64::from(media_scale)))
-        })
-        .max()
-        .filter(|lead| *lead > 0)?;
+    let does_harm = |track: &[u8]| -> Option<bool> {
+        let media = child(child(track, b"mdia")?, b"mdhd")?;
+        let wide = media.first()? == &1;
+        let media_scale = u64::from(be32(media, if wide { 20 } else { 12 })?);
+        let media_length = if wide { be64(media, 24)? } else { u64::from(be32(media, 16)?) };
+        let is_short =
+            u128::from(media_length) * u128::from(scale) * 4 < u128::from(duration) * u128::from(media_scale);
+        let has_head = edits(track).into_iter().flatten().any(|edit| edit.from > 0);
+        Some(is_short || has_head)
+    };
+    let mut tracks = children(movie).filter(|(code, _)| code == b"trak");
+    if !tracks.any(|(_, track)| does_harm(track) == Some(true)) {
+        return None;
+    }
     // Both lie in one allocation, so their addresses say how far the one is into the other.
     let at = header.as_ptr().addr() - movie.as_ptr().addr() + place;
-    let longer = duration.saturating_add(lead).saturating_add(u64::from(scale));
-    let bytes = match wide {
-        true => longer.to_be_bytes().to_vec(),
-        false => u32::try_from(longer).unwrap_or(u32::MAX).to_be_bytes().to_vec(),
-    };
-    Some(Field { at: u64::try_from(at).ok()?, bytes })
+    Some(Field { at: u64::try_from(at).ok()?, bytes: vec![0; length] })
 }
 
 /// The movie's box without its head, and where that begins in the file.
@@ -338,7 +337,7 @@ mod tests {
             [&b""[..], b"\0\0\0\x08trak", b"\xff\xff\xff\xffmvhd", b"\0\0\0\0mvhd\x01", b"\0\0\0\x04mvhd"]
         {
             assert_eq!(movie_index(bytes), None);
-            assert_eq!(longer_duration(bytes), None);
+            assert_eq!(unknown_duration(bytes), None);
         }
     }
 }

@@ -69,7 +69,7 @@ pub(super) fn run(path: &Path, count: Option<Duration>) -> Result<Parsed, Failur
     notes.listen(&pipeline, Side::Input);
     let source = element("filesrc")?;
     source.set_property("location", path);
-    edit_list::reach_over_head(&source, path);
+    edit_list::pass_harmless_duration(&source, path);
     let parse = element("parsebin")?;
     pipeline.add_many([&source, &parse]).expect("new elements can be added");
     source.link(&parse).expect("a source links to a parser");

@@ -101,3 +101,31 @@ fn cuts_of_real_videos_keep_all_that_is_shown() {
     }
     assert!(failed.is_empty(), "{failed:#?}");
 }
+
+#[test]
+fn a_track_that_is_much_shorter_than_the_film_is_kept() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.mp4");
+    for (video_s, audio_s) in [(10, 1), (10, 2), (1, 8)] {
+        for container in ["mp4", "mov", "mkv"] {
+            let film = dir.path().join(format!("film-{video_s}-{audio_s}.{container}"));
+            let (pictures, sound) =
+                (format!("testsrc2=s=192x128:r=25:d={video_s}"), format!("sine=r=48000:d={audio_s}"));
+            let mut ffmpeg = Command::new("ffmpeg");
+            ffmpeg.args(["-v", "error", "-y", "-f", "lavfi", "-i", &pictures, "-f", "lavfi", "-i", &sound]);
+            let Ok(run) = ffmpeg.args(["-c:v", "libx264", "-c:a", "aac"]).arg(&film).output() else {
+                eprintln!("skipped: ffmpeg is not installed");
+                return;
+            };
+            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+            let (source, done) = encoded(&film, &out, &quick()).unwrap();
+            assert_eq!((source.video.len(), source.audio.len()), (1, 1), "{film:?}");
+            assert_eq!((source.video[0].frames, done.frames), (25 * video_s, 25 * video_s), "{film:?}");
+            let report = check(&out, &source, &quick(), Some(&done), &mut |_| ()).unwrap();
+            assert!(report.problems.is_empty(), "{film:?}: {:?}", report.problems);
+            let made = rushes_media::probe(&out).unwrap();
+            let heard = made.audio[0].duration_ns / 1_000_000;
+            assert!(heard.abs_diff(audio_s * 1_000) < 150, "{film:?}: {heard} ms of sound");
+        }
+    }
+}
