@@ -49,7 +49,7 @@ fn journal() -> Result<Vec<Vec<u8>>> {
             job: JobId::from_parts(now.wall.0 + number, u128::from(number)),
             tenant: TenantId::default_tenant(),
             submitter: "bench".into(),
-            spec: Arc::new(JobSpec::of(Work::Noop { tasks: 1 })),
+            spec: Box::new(JobSpec::of(Work::Noop { tasks: 1 })),
             key: None,
             space_left: true,
         };

@@ -159,7 +159,7 @@ impl World<'_> {
 fn ready_of(job: &Job) -> impl Iterator<Item = TaskId> + '_ {
     let mut first = 0;
     let mut ends = Vec::with_capacity(job.stages.len());
-    for stage in &job.stages {
+    for stage in job.stages.iter() {
         ends.push((first, first + stage.count));
         first += stage.count;
     }

@@ -257,7 +257,7 @@ impl World<'_> {
         let content = &self.scenario.content[upload.content];
         let before = upload.runnable(content);
         if content.work == WorkShape::Graph {
-            for (stretch, stage) in upload.stretches.iter_mut().zip(stages) {
+            for (stretch, stage) in upload.stretches.iter_mut().zip(stages.iter()) {
                 stretch.is_dropped = stage.dropped;
             }
         }
