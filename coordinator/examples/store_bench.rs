@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use rushes_coordinator::store::{ArchiveDoc, Batch, Store, StoreEvent, StoreOptions};
+use rushes_coordinator::store::{ArchiveDoc, Batch, Folded, Store, StoreEvent, StoreOptions};
 use rushes_shared::id::{Epoch, Seq};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -149,7 +149,7 @@ fn growth(dir: &PathBuf, total: u64) -> Result<(), Failure> {
     // Live state: the last thousand records.
     let fold = |past: &mut dyn Iterator<Item = Vec<u8>>| {
         let all: Vec<Vec<u8>> = past.collect();
-        Ok(all[all.len().saturating_sub(1000)..].to_vec())
+        Ok(Folded::from(all[all.len().saturating_sub(1000)..].to_vec()))
     };
     let running = store.start(Box::new(events), Box::new(fold))?;
     let (handle, started) = (running.handle(), Instant::now());

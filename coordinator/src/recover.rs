@@ -58,12 +58,13 @@ impl Replay {
         self.state
     }
 
-    /// The state as the few records that rebuild it, for a snapshot.
+    /// The state as the few records that rebuild it, for a snapshot. Jobs are let go of one by one as their records are
+    /// made.
     ///
     /// # Errors
     /// [`ReplayError::Unwritable`] for a job past the record's size limit.
-    pub fn compact(&self) -> impl Iterator<Item = Result<Vec<u8>, ReplayError>> + '_ {
-        self.state.compact().map(|record| {
+    pub fn into_compact(self) -> impl Iterator<Item = Result<Vec<u8>, ReplayError>> {
+        self.state.into_compact().map(|record| {
             let slim = |error| match &record {
                 Record::JobCarried(job) => {
                     record::to_bytes(&Record::JobCarried(Box::new(job.without_details())))

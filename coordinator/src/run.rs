@@ -34,7 +34,8 @@ use crate::pki::{Authority, JoinServer, KeyVault, VaultError, enrolment, join_to
 use crate::recover::Replay;
 use crate::settings::Settings;
 use crate::store::{
-    EventSink, FoldError, Origin, Recovery, Running, Store, StoreError, StoreEvent, StoreHandle, StoreOptions,
+    EventSink, FoldError, Folded, Origin, Recovery, Running, Store, StoreError, StoreEvent, StoreHandle,
+    StoreOptions,
 };
 use crate::store_vault::StoreVault;
 use crate::task_logs::TaskLogs;
@@ -267,13 +268,12 @@ fn report(recovery: &Recovery) {
 }
 
 /// A snapshot's content: the same fold as at a start.
-fn fold(records: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Vec<Vec<u8>>, FoldError> {
+fn fold(records: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Folded, FoldError> {
     let mut replay = Replay::default();
     for bytes in records {
         replay.push(None, &bytes)?;
     }
-    let compact: Result<Vec<_>, _> = replay.compact().collect();
-    Ok(compact?)
+    Ok(Folded::new(replay.into_compact().map(|record| record.map_err(FoldError::from))))
 }
 
 fn ready(handle: &StoreHandle) -> Result<(), String> {

@@ -54,7 +54,7 @@ pub use handle::{Running, StoreHandle, SubmitError};
 pub use keys::{KEY_NAME_LIMIT, KEY_VALUE_LIMIT, Swap};
 pub use reader::{StoreReader, StoreStats};
 pub use recovery::{Missing, Origin, Recovery, Replayed, Report};
-pub use snapshotter::{Fold, FoldError, SnapshotFacts};
+pub use snapshotter::{Fold, FoldError, Folded, SnapshotFacts};
 pub use space::{Space, free_space};
 
 use commit::Committer;

@@ -319,6 +319,10 @@ impl Engine {
     fn emit(&mut self, turn: &mut Turn, record: Record) {
         let ended = self.state.apply(&record).expect("the engine emits only records that fit its own state");
         turn.fx.archive.extend(ended);
+        if turn.fx.records.capacity() == 0 {
+            // Hardly an event leads to more; a vector's own first step is large enough to be slow to get.
+            turn.fx.records.reserve_exact(2);
+        }
         turn.fx.records.push(record);
     }
 

@@ -14,8 +14,9 @@ use rushes_shared::id::JobId;
 const MOST: usize = 64;
 /// Below this a chunk is joined with the one before or behind it, if both are no more than half a chunk then.
 const SPARSE: usize = MOST / 4;
-/// Places that are remembered; a power of two.
-const HINTS: usize = 64;
+/// Places that are remembered in a small map, and in a large one; powers of two.
+const FEWEST_HINTS: usize = 64;
+const MOST_HINTS: usize = 4_096;
 
 /// A sorted map from the ids of jobs.
 pub struct JobMap<V> {
@@ -44,19 +45,30 @@ impl<V> Default for Chunk<V> {
 type Spot = (usize, usize);
 
 /// Where ids were found lately. A hint is checked when it is used and never has to be taken back.
-struct Hints(Box<[AtomicU64; HINTS]>);
+struct Hints(Box<[AtomicU64]>);
 
 impl Default for Hints {
     fn default() -> Self {
-        Self(Box::new([const { AtomicU64::new(u64::MAX) }; HINTS]))
+        Self::new(FEWEST_HINTS)
     }
 }
 
 impl Hints {
+    fn new(count: usize) -> Self {
+        Self((0..count).map(|_| AtomicU64::new(u64::MAX)).collect())
+    }
+
+    /// As many as there are entries, within bounds.
+    fn grow(&mut self, entries: usize) {
+        if entries > self.0.len() && self.0.len() < MOST_HINTS {
+            *self = Self::new(self.0.len() * 2);
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "what is left out plays no part")]
     fn slot(&self, id: JobId) -> &AtomicU64 {
         let mixed = (id.0 ^ (id.0 >> 64)) as u64;
-        &self.0[((mixed ^ (mixed >> 32)) as usize) % HINTS]
+        &self.0[((mixed ^ (mixed >> 32)) as usize) & (self.0.len() - 1)]
     }
 
     fn read(&self, id: JobId) -> Option<Spot> {
@@ -129,6 +141,7 @@ impl<V> JobMap<V> {
         own.ids.insert(at, id);
         own.values.insert(at, value);
         self.len += 1;
+        self.hints.grow(self.len);
         self.hints.note(id, (chunk, at));
         None
     }
@@ -159,6 +172,11 @@ impl<V> JobMap<V> {
         self.iter().map(|(_, value)| value)
     }
 
+    /// All values by the order of their ids, given away.
+    pub fn into_values(self) -> impl Iterator<Item = V> {
+        self.chunks.into_iter().flat_map(|chunk| chunk.values)
+    }
+
     /// All entries, lowest id first.
     pub fn iter(&self) -> Entries<'_, V> {
         self.range(..)
@@ -185,13 +203,26 @@ impl<V> JobMap<V> {
 
     fn find(&self, id: JobId) -> Option<Spot> {
         if let Some((chunk, at)) = self.hints.read(id)
-            && self.chunks.get(chunk).and_then(|c| c.ids.get(at)) == Some(&id)
+            && self.is_place_of(chunk, id)
         {
-            return Some((chunk, at));
+            let ids = &self.chunks[chunk].ids;
+            if ids.get(at) == Some(&id) {
+                return Some((chunk, at));
+            }
+            // Others may have left the chunk since.
+            let spot = (chunk, ids.binary_search(&id).ok()?);
+            self.hints.note(id, spot);
+            return Some(spot);
         }
         let spot = self.search(id).ok()?;
         self.hints.note(id, spot);
         Some(spot)
+    }
+
+    /// Whether an id is in this chunk if it is in any.
+    fn is_place_of(&self, chunk: usize, id: JobId) -> bool {
+        self.firsts.get(chunk).is_some_and(|first| *first <= id)
+            && self.firsts.get(chunk + 1).is_none_or(|next| id < *next)
     }
 
     /// Where an id is, or where it would be.
@@ -373,6 +404,7 @@ mod tests {
                 }
             }
             assert_eq!(map, map.clone());
+            assert!(map.into_values().eq(model.into_values()));
         }
     }
 

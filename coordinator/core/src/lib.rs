@@ -22,6 +22,7 @@ pub mod placement;
 pub mod planner;
 pub mod policy;
 pub mod promise;
+mod recent;
 pub mod record;
 pub mod splitmix;
 pub mod state;

@@ -332,6 +332,13 @@ impl State {
             .chain(self.jobs.values().cloned().map(Record::JobCarried))
     }
 
+    /// The same, without a copy of each job.
+    pub fn into_compact(mut self) -> impl Iterator<Item = Record> {
+        let jobs = std::mem::take(&mut self.jobs);
+        let others: Vec<Record> = self.compact().collect();
+        others.into_iter().chain(jobs.into_values().map(Record::JobCarried))
+    }
+
     fn job(&mut self, seq: Seq, job: JobId) -> Result<&mut Job, Misfit> {
         self.jobs.get_mut(&job).map(|j| &mut **j).ok_or(Misfit::NoJob(seq, job))
     }

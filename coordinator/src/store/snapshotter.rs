@@ -1,5 +1,6 @@
 //! The snapshot thread: folds the past into few records, beside the engine and without any state of its own.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
@@ -18,7 +19,35 @@ pub type FoldError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Makes few records of many: those of the last snapshot and of the journal behind it, in order. Replaying its result
 /// must give the same state. Called on the snapshot thread.
-pub type Fold = Box<dyn Fn(&mut dyn Iterator<Item = Vec<u8>>) -> Result<Vec<Vec<u8>>, FoldError> + Send>;
+pub type Fold = Box<dyn Fn(&mut dyn Iterator<Item = Vec<u8>>) -> Result<Folded, FoldError> + Send>;
+
+/// The few records, each made when it is asked for, so that they are never all in memory.
+pub struct Folded(Box<dyn Iterator<Item = Result<Vec<u8>, FoldError>>>);
+
+impl fmt::Debug for Folded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Folded").finish_non_exhaustive()
+    }
+}
+
+impl Folded {
+    /// Records that are made one by one.
+    pub fn new(records: impl Iterator<Item = Result<Vec<u8>, FoldError>> + 'static) -> Self {
+        Self(Box::new(records))
+    }
+}
+
+impl From<Vec<Vec<u8>>> for Folded {
+    fn from(records: Vec<Vec<u8>>) -> Self {
+        Self::new(records.into_iter().map(Ok))
+    }
+}
+
+impl FromIterator<Vec<u8>> for Folded {
+    fn from_iter<I: IntoIterator<Item = Vec<u8>>>(records: I) -> Self {
+        records.into_iter().collect::<Vec<_>>().into()
+    }
+}
 
 /// A snapshot that was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,11 +130,11 @@ fn make(shared: &Arc<Shared>, fold: &Fold) -> Result<(), StoreError> {
         return Ok(());
     }
     let mut maker = Maker::begin(&shared.disk, old, covers)?;
-    for record in folded.map_err(StoreError::Fold)? {
+    for record in folded.map_err(StoreError::Fold)?.0 {
         if shared.is_closing() {
             return Ok(());
         }
-        maker.push(record)?;
+        maker.push(record.map_err(StoreError::Fold)?)?;
     }
     let manifest = maker.finish()?;
     shared.set_manifest(manifest);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use rushes_coordinator::store::{ArchiveDoc, FoldError, Missing, Origin, Store, StoreOptions};
+use rushes_coordinator::store::{ArchiveDoc, FoldError, Folded, Missing, Origin, Store, StoreOptions};
 use rushes_shared::id::Seq;
 use rushes_shared::units::Bytes;
 
@@ -120,7 +120,7 @@ impl State {
 ///
 /// # Errors
 /// For records that the child did not write, or in another order.
-pub fn fold(past: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Vec<Vec<u8>>, FoldError> {
+pub fn fold(past: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Folded, FoldError> {
     let mut state = State::default();
     for record in past {
         let folded =
@@ -132,7 +132,7 @@ pub fn fold(past: &mut dyn Iterator<Item = Vec<u8>>) -> Result<Vec<Vec<u8>>, Fol
     summary.extend_from_slice(&state.chain.hash.to_le_bytes());
     let mut out = vec![summary];
     out.append(&mut state.kept);
-    Ok(out)
+    Ok(out.into())
 }
 
 /// What was acknowledged up to a moment.

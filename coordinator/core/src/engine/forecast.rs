@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::id::JobId;
 use rushes_shared::job::JobSpec;
 use rushes_shared::units::{Now, WallMs};
 
 use super::Engine;
+use super::intake::Submit;
 use super::run::JobRun;
 use crate::job::{Job, Stage};
 use crate::planner;
@@ -98,8 +99,9 @@ impl Engine {
     }
 
     /// What is expected of a job that was not submitted yet.
-    pub(super) fn forecast_of(&self, spec: &Arc<JobSpec>, tenant: &TenantId, now: Now) -> Forecast {
-        self.forecast(&Job::new(JobId(0), tenant.clone(), "".into(), Arc::clone(spec), now.wall), now)
+    pub(super) fn forecast_of(&self, submit: &Submit, now: Now) -> Forecast {
+        let (tenant, submitter) = (submit.tenant.clone(), Arc::clone(&submit.submitter));
+        self.forecast(&Job::new(JobId(0), tenant, submitter, Arc::clone(&submit.spec), now.wall), now)
     }
 
     /// The stages of a job that was planned, or that can be planned at once.

@@ -73,7 +73,7 @@ impl Engine {
         let has_deadline = spec.deadline.is_some();
         self.within_ceilings(&submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
         self.needs_can_be_met(spec)?;
-        let forecast = self.forecast_of(spec, &submit.tenant, now);
+        let forecast = self.forecast_of(submit, now);
         // What was only assumed refuses nobody.
         if let (Admission::Refuse, Some(deadline), Some(false), None) =
             (self.policy.promise.admission, spec.deadline, forecast.can_keep, forecast.assumes)

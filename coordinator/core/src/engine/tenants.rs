@@ -7,6 +7,7 @@ use rushes_shared::id::TenantId;
 use super::{Engine, Turn};
 use crate::event::{Command, Reply, ReplyTo};
 use crate::order::fair::TenantIx;
+use crate::recent::Recent;
 use crate::record::Record;
 use crate::state::TenantLimits;
 
@@ -32,12 +33,14 @@ impl TenantRun {
 #[derive(Debug, Default)]
 pub(super) struct Tenants {
     known: BTreeMap<TenantId, TenantIx>,
+    recent: Recent<TenantIx>,
     runs: Vec<TenantRun>,
 }
 
 impl Tenants {
     pub(super) fn get(&self, id: &TenantId) -> Option<&TenantRun> {
-        self.known.get(id).map(|ix| self.at(*ix))
+        let recent = self.recent.get(id.text()).map(|(_, ix)| ix);
+        recent.or_else(|| self.known.get(id)).map(|ix| self.at(*ix))
     }
 
     /// All that were seen.
@@ -62,8 +65,12 @@ impl Engine {
 
     /// The number of a tenant, known from now on.
     pub(super) fn tenant_ix(&mut self, tenant: &TenantId) -> TenantIx {
-        if let Some(ix) = self.tenants.known.get(tenant) {
+        if let Some((_, ix)) = self.tenants.recent.get(tenant.text()) {
             return *ix;
+        }
+        if let Some(ix) = self.tenants.known.get(tenant).copied() {
+            self.tenants.recent.note(tenant.text(), ix);
+            return ix;
         }
         let limits = self.limits_of(tenant);
         let ix = TenantIx(u32::try_from(self.tenants.runs.len()).expect("far fewer than 2^32 tenants"));

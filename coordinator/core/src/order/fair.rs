@@ -48,16 +48,24 @@ impl FairLine {
             line.time = line.time.max(now);
         }
         let is_new = line.lane.insert(sig, key, job);
+        // Where another job is first, the tenant stands where it stood.
+        let is_placed = line.place.is_some_and(|(time, head)| time == line.time && head <= key);
         self.entries += u64::from(is_new);
-        self.place(tenant);
+        if !is_placed {
+            self.place(tenant);
+        }
         is_new
     }
 
     /// Takes a job out; whether it was in.
     pub fn remove(&mut self, tenant: TenantIx, sig: SigIx, key: i64, job: JobId) -> bool {
-        let was_in = self.line(tenant).lane.remove(sig, key, job);
+        let line = self.line(tenant);
+        let was_in = line.lane.remove(sig, key, job);
+        let is_placed = line.place.is_some_and(|(time, head)| time == line.time && head < key);
         self.entries -= u64::from(was_in);
-        self.place(tenant);
+        if !is_placed {
+            self.place(tenant);
+        }
         was_in
     }
 

@@ -12,7 +12,7 @@ const CPU_STEP: u32 = 250;
 const MEMORY_STEP: u64 = 128 << 20;
 
 /// A signature's number in this reign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SigIx(pub u32);
 
 /// Everything about a task that decides where it may run.
@@ -80,6 +80,8 @@ pub struct Signatures {
     known: BTreeMap<Signature, SigIx>,
     entries: Vec<Entry>,
     free: Vec<SigIx>,
+    /// The one that was taken last: the next one is often the same.
+    latest: SigIx,
     /// Signatures that have jobs queued and are not closed.
     ready: usize,
 }
@@ -87,9 +89,13 @@ pub struct Signatures {
 impl Signatures {
     /// The number of a signature, which one more stage has now.
     pub fn take(&mut self, signature: Signature) -> SigIx {
-        if let Some(sig) = self.known.get(&signature) {
+        let latest = self.entries.get(self.latest.0 as usize);
+        let is_latest = latest.is_some_and(|entry| entry.users > 0 && entry.signature == signature);
+        let known = if is_latest { Some(self.latest) } else { self.known.get(&signature).copied() };
+        if let Some(sig) = known {
+            self.latest = sig;
             self.entries[sig.0 as usize].users += 1;
-            return *sig;
+            return sig;
         }
         let entry = Entry { signature, users: 1, queued: 0, closed: None, shapes: (0, Vec::new()) };
         let sig = self.free.pop().unwrap_or_else(|| {

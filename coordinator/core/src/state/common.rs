@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use rushes_shared::job::{JobSpec, Work};
 
 use crate::job::Stage;
+use crate::recent::Recent;
 
 /// Most texts that are kept for sharing.
 const NAMES: usize = 10_000;
@@ -22,6 +23,7 @@ const PLAN_STAGES: usize = 4;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Common {
     names: BTreeSet<Arc<str>>,
+    recent: Recent<()>,
     /// With a digest of each, the latest of a place first. Empty until the first is entered.
     specs: Vec<[(u64, Weak<JobSpec>); SPECS]>,
     plans: VecDeque<Arc<Vec<Stage>>>,
@@ -36,13 +38,16 @@ impl PartialEq for Common {
 impl Common {
     /// The same text, which others may have as well.
     pub(super) fn name(&mut self, name: &Arc<str>) -> Arc<str> {
-        if let Some(known) = self.names.get(name) {
+        if let Some((known, ())) = self.recent.get(name) {
             return Arc::clone(known);
         }
-        if self.names.len() < NAMES {
+        let known = self.names.get(name).map(Arc::clone);
+        if known.is_none() && self.names.len() < NAMES {
             self.names.insert(Arc::clone(name));
         }
-        Arc::clone(name)
+        let known = known.unwrap_or_else(|| Arc::clone(name));
+        self.recent.note(&known, ());
+        known
     }
 
     /// The same request, which other live jobs may have made as well.

@@ -47,6 +47,7 @@ fn compact_rebuilds(state: &State) {
     rebuilt.seq = state.seq;
     assert!(rebuilt.seq >= Seq(0));
     assert_eq!(&rebuilt, state, "a snapshot is the state");
+    assert!(rebuilt.into_compact().eq(state.compact()), "given away or shown, the records are the same");
 }
 
 /// Counted by what runs on each worker, not by the engine's own books.

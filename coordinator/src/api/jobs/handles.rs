@@ -95,7 +95,7 @@ pub(in crate::api) async fn retry(
         return Err(Problem::new(StatusCode::FORBIDDEN, "other_tenant", detail));
     }
     let deadline = doc.job.spec.deadline.filter(|at| *at > api.now());
-    let spec = JobSpec { deadline, paused: false, ..doc.job.spec.as_ref().clone() };
+    let spec = JobSpec { deadline, paused: false, ..Arc::unwrap_or_clone(doc.job.spec) };
     super::destinations_are_free(&api, &spec).await?;
     let (new, created, forecast) = api.parts.farm.submit(by, spec, None).await?;
     let forecast = views::forecast(forecast);
