@@ -1,13 +1,16 @@
 //! A job as the farm keeps it: validated, complete, without defaults left open.
 
+mod graph;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{FileName, Location};
 use crate::encode::{EncodeSettings, SpeedPreset};
-use crate::task::{Demand, SlotKind};
 use crate::units::WallMs;
+
+pub use graph::{GraphStage, StageWork};
 
 /// How much a job matters, from least to most. Classes have guaranteed shares, see the coordinator's settings.
 #[derive(
@@ -74,7 +77,7 @@ pub struct ContentValue {
 pub struct QualityFloor {
     /// The fastest encoder preset that is still good enough. `None`: the one that was asked for.
     pub fastest_preset: Option<SpeedPreset>,
-    /// Whether outputs that are marked optional may be left out.
+    /// Whether outputs and stages that are marked optional may be left out.
     pub drop_optional: bool,
     /// The lowest height in pixels to which the largest picture may be brought. `None`: as asked for.
     pub min_height: Option<u32>,
@@ -141,69 +144,6 @@ pub struct OutputSpec {
     pub optional: bool,
     /// Share of the audience that watches it, in percent; what more people watch is made first.
     pub audience: u8,
-}
-
-/// What the tasks of a graph's stage do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum StageWork {
-    /// Nothing but hold the slot: a synthetic task for simulation and benchmarks.
-    Noop {
-        /// How long it holds its slot, in milliseconds.
-        hold_ms: u32,
-        /// CPU time that it stands for in predictions, in milliseconds; it is not spent.
-        cpu_ms: u32,
-    },
-    /// Read the facts of a file.
-    Probe {
-        /// The file.
-        input: Location,
-    },
-    /// Make a file from another. One of the stages that it comes after probes that one.
-    Encode {
-        /// The source.
-        input: Location,
-        /// The file to make.
-        output: Box<OutputSpec>,
-    },
-}
-
-impl StageWork {
-    /// The file that it makes.
-    #[must_use]
-    pub fn output(&self) -> Option<&OutputSpec> {
-        match self {
-            Self::Encode { output, .. } => Some(output),
-            Self::Noop { .. } | Self::Probe { .. } => None,
-        }
-    }
-
-    /// The file that it reads.
-    #[must_use]
-    pub fn input(&self) -> Option<&Location> {
-        match self {
-            Self::Probe { input } | Self::Encode { input, .. } => Some(input),
-            Self::Noop { .. } => None,
-        }
-    }
-}
-
-/// One stage of a job's own graph: so many equal tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GraphStage {
-    /// Its name, unique within the job.
-    pub name: String,
-    /// The slots that its tasks take.
-    pub slot: SlotKind,
-    /// Stages, by index, that are complete before it begins; each less than its own index.
-    pub after: Vec<u32>,
-    /// Number of tasks, at least 1.
-    pub count: u32,
-    /// What each does.
-    pub work: StageWork,
-    /// What each needs of its node.
-    pub demand: Demand,
-    /// Whether the job succeeds without it.
-    pub optional: bool,
 }
 
 /// What a job does.

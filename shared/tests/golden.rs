@@ -228,8 +228,8 @@ fn failures() -> Vec<Failure> {
 
 #[test]
 fn golden_control_messages() {
-    let held = vec![HeldAttempt { task: TASK, attempt: ATTEMPT, finished: true }];
-    let hello = FarmBound::Hello { instance: u64::MAX, epoch: Epoch(3), facts: node(), held };
+    let held = HeldAttempt { task: TASK, attempt: ATTEMPT, finished: true };
+    let hello = FarmBound::Hello { instance: u64::MAX, epoch: Epoch(3), facts: node(), held: vec![held] };
     check(
         &dir(),
         vec![
@@ -248,7 +248,7 @@ fn golden_control_messages() {
         depot: ":7402".into(),
         give_up: vec![ATTEMPT],
     };
-    let draining = vec![WorkerBound::Draining(true), WorkerBound::Draining(false)];
+    let draining = [true, false].map(WorkerBound::Draining).to_vec();
     check(&dir(), vec![("", vec![welcome]), ("", draining), ("", vec![WorkerBound::Goodbye])]);
 }
 
@@ -257,19 +257,14 @@ fn golden_orders() {
     let deliveries = every!(Delivery: Durable, Ephemeral, Service);
     let presets =
         every!(SpeedPreset: Ultrafast, Superfast, Veryfast, Faster, Fast, Medium, Slow, Slower, Veryslow);
+    let hardware = encode_work(SpeedPreset::Medium).with_encoder("nvh264enc".into());
     let probes = places().map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }));
     check(
         &dir(),
         vec![
             ("noop", deliveries.map(|d| order(d, TaskWork::Noop { hold_ms: 300, cpu_ms: 250 })).to_vec()),
             ("probe", probes.to_vec()),
-            (
-                "encode-with",
-                vec![order(
-                    Delivery::Durable,
-                    encode_work(SpeedPreset::Medium).with_encoder("nvh264enc".into()),
-                )],
-            ),
+            ("encode-with", vec![order(Delivery::Durable, hardware)]),
             ("encode", presets.map(|p| order(Delivery::Durable, encode_work(p))).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
@@ -293,14 +288,13 @@ fn golden_reports() {
             eta_ms: Some(57_000),
         })
     };
-    let phases = every!(Phase: Fetching, Running, Checking, Storing);
     let probed = TaskValue::Probed { input: artifact(places()[1].clone()), facts: media() };
     let failed = TaskOutcome::Failed { failure: failures()[0].clone(), usage: usage() };
     check(
         &dir(),
         vec![
             ("", vec![TaskReply::Started]),
-            ("", phases.map(progress).to_vec()),
+            ("", every!(Phase: Fetching, Running, Checking, Storing).map(progress).to_vec()),
             ("", vec![TaskReply::Log("a line\nanother ü".into())]),
             ("nothing", vec![succeeded(TaskValue::Nothing)]),
             ("probed", vec![succeeded(probed)]),

@@ -10,7 +10,7 @@ use std::process::Command;
 use rushes_shared::failure::FailureCode;
 use rushes_tests::media::{self, Facts};
 use rushes_tests::program::succeed;
-use rushes_tests::{Farm, FarmPlan};
+use rushes_tests::{Farm, FarmPlan, SOON, until};
 use serde_json::{Value, json};
 
 fn farm() -> Farm {
@@ -46,10 +46,10 @@ fn shown(farm: &Farm, id: rushes_shared::id::JobId) -> String {
 #[test]
 fn an_encoder_that_the_worker_has_proven_encodes_and_software_takes_over_where_it_fails() {
     let farm = farm();
-    let worker = &farm.connected(1)[0];
+    let offers = || farm.api().workers().into_iter().find(|worker| worker.encoder_sessions == 1);
+    let worker = until("the worker offers its hardware", SOON, offers);
     let stand_in = worker.encoders.first().expect("it was tried");
     assert_eq!((stand_in.element.as_str(), stand_in.hardware, stand_in.works), ("openh264enc", true, true));
-    assert_eq!(worker.encoder_sessions, 1);
 
     let job = farm.api().succeeded(farm.api().submit(&encode(&media::short(), "short.mp4", &farm)));
     let made_by = job.outputs[0].encoder.clone().unwrap_or_default();

@@ -113,6 +113,14 @@ pub struct Stage {
     pub dropped: bool,
 }
 
+impl Stage {
+    /// Whether it is an analysis that what comes after it can do without.
+    #[must_use]
+    pub fn is_advice(&self) -> bool {
+        self.optional && self.slot == SlotKind::Analyse
+    }
+}
+
 /// An output at its place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Published {

@@ -352,6 +352,7 @@ fn golden_records() {
                 What::Preset { from: SpeedPreset::Slow, to: SpeedPreset::Medium },
                 What::Height { from: None, to: 720 },
                 What::Drop,
+                What::Analysis,
             ]
             .map(|what| Record::Traded { job: JOB, trade: trade(what) })
             .to_vec(),

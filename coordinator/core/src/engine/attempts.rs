@@ -357,6 +357,9 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
 /// A stage that is given up, and the stages that come after it.
 fn stages_behind(stages: &[Stage], first: usize) -> Vec<usize> {
     let mut lost = vec![first];
+    if stages[first].is_advice() {
+        return lost;
+    }
     for (at, stage) in stages.iter().enumerate().skip(first + 1) {
         if !stage.dropped && stage.after.iter().any(|before| lost.contains(&(*before as usize))) {
             lost.push(at);

@@ -105,7 +105,8 @@ impl Engine {
     /// Leaves a stage out, or takes it in again, as the state has it.
     pub(super) fn set_dropped(&mut self, now: MonoMs, id: JobId, at: usize) {
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
-        let (dropped, stage) = (job.stages[at].dropped, &mut run.stages[at]);
+        let (dropped, is_advice) = (job.stages[at].dropped, job.stages[at].is_advice());
+        let stage = &mut run.stages[at];
         if dropped && stage.open > 0 {
             run.open -= stage.open;
             stage.open = 0;
@@ -113,16 +114,54 @@ impl Engine {
             stage.clear();
             let sig = stage.sig;
             self.file(id, sig);
+            if is_advice {
+                self.release_after(now, id, at);
+            }
         } else if !dropped && stage.open == 0 && stage.is_left_out {
             stage.open = stage.count;
             run.open += stage.count;
             if stage.waits == 0 && !stage.is_held {
                 self.release_stage(now, id, at);
             }
+            if is_advice {
+                self.hold_after(id, at);
+            }
         }
         if let Some(run) = self.runs.get_mut(&id) {
             run.stages[at].is_left_out = dropped;
         }
+    }
+
+    /// Releases the stages that only waited for this one, which is complete or left out.
+    pub(super) fn release_after(&mut self, now: MonoMs, id: JobId, at: usize) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
+        let done = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
+        let mut released = Vec::new();
+        for (later, (stage, entered)) in job.stages.iter().zip(&mut run.stages).enumerate() {
+            if stage.after.contains(&done) {
+                entered.waits -= 1;
+                if entered.waits == 0 && entered.open > 0 {
+                    released.push(later);
+                }
+            }
+        }
+        released.into_iter().for_each(|later| self.release_stage(now, id, later));
+    }
+
+    /// Has the stages that come after this one, of which nothing has been started, wait for it again.
+    fn hold_after(&mut self, id: JobId, at: usize) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
+        let again = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
+        let mut sigs = Vec::new();
+        for (stage, entered) in job.stages.iter().zip(&mut run.stages) {
+            if stage.after.contains(&again) {
+                entered.waits += 1;
+                self.ready.sub(entered.kind, entered.ready);
+                entered.clear();
+                sigs.push(entered.sig);
+            }
+        }
+        sigs.into_iter().for_each(|sig| self.file(id, sig));
     }
 
     /// Queues a task if it still wants an attempt.

@@ -135,17 +135,7 @@ impl Engine {
         if std::mem::take(&mut run.stages[at].counts_wall) {
             self.ledger.count_stage(u64::from(run.stages[at].wall_ms), false);
         }
-        let done = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
-        let mut released = Vec::new();
-        for (later, (stage, entered)) in job.stages.iter().zip(run.stages.iter_mut()).enumerate() {
-            if stage.after.contains(&done) {
-                entered.waits -= 1;
-                if entered.waits == 0 && entered.open > 0 {
-                    released.push(later);
-                }
-            }
-        }
-        released.into_iter().for_each(|later| self.release_stage(now, task.job, later));
+        self.release_after(now, task.job, at);
         true
     }
 

@@ -7,7 +7,7 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
 use crate::event::{Decision, LateBy};
-use crate::job::{LiveTask, Stage};
+use crate::job::{Job, LiveTask, Stage};
 use crate::planner;
 use crate::promise::ledger::{Booking, Due, Load, Power};
 use crate::promise::path::{self, Left, Path};
@@ -138,7 +138,9 @@ impl Engine {
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
         let path = self.path_of(&job.stages, run, now);
         let spare = spare(now, deadline, path.p90_ms);
-        if now.0.saturating_add(path.p50_ms) > deadline.0 && self.fleet.power() != Power::default() {
+        // What was only assumed of an input makes nobody late.
+        let is_known = !planner::awaits_probe(job) && self.fleet.power() != Power::default();
+        if is_known && now.0.saturating_add(path.p50_ms) > deadline.0 {
             return self.declare_late(turn, id, deadline, path.p50_ms, LateBy::Itself);
         }
         let margin = self.margin(path);
@@ -321,7 +323,8 @@ impl Engine {
         let now = turn.now.wall;
         for _ in 0..MOST_TRADES {
             let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
-            let Some(last) = job.trades.iter().rfind(|t| t.undone.is_none()) else { return };
+            let can_undo = |t: &&trade::Trade| t.undone.is_none() && Self::can_undo(job, run, t);
+            let Some(last) = job.trades.iter().rfind(can_undo) else { return };
             let mut tried = job.stages.to_vec();
             last.change_back(&mut tried);
             let path = self.path_of(&tried, run, now);
@@ -338,14 +341,24 @@ impl Engine {
         while self.undo_trade(turn, id, |_| true) {}
     }
 
-    /// Takes the latest trade back if nothing of its stage has been started and `may` allows it. Whether it did.
+    /// Whether nothing has been started that a trade has changed: its stage, or what went on without an analysis.
+    fn can_undo(job: &Job, run: &JobRun, trade: &trade::Trade) -> bool {
+        let at = trade.stage as usize;
+        let mut behind = job.stages.iter().zip(&run.stages).filter(|(s, _)| s.after.contains(&trade.stage));
+        let is_waited_for = trade.what == trade::What::Analysis;
+        (run.stages[at].is_untouched() || job.stages[at].dropped)
+            && (!is_waited_for || behind.all(|(stage, entered)| entered.is_untouched() && !stage.dropped))
+    }
+
+    /// Takes the latest trade back of those of which nothing has been started, if `may` allows it. Whether it did.
     fn undo_trade(&mut self, turn: &mut Turn, id: JobId, may: impl Fn(&trade::Trade) -> bool) -> bool {
         let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
-        let Some((number, trade)) = job.trades.iter().enumerate().rfind(|(_, t)| t.undone.is_none()) else {
+        let can_undo = |t: &trade::Trade| t.undone.is_none() && Self::can_undo(job, run, t);
+        let Some((number, trade)) = job.trades.iter().enumerate().rfind(|(_, t)| can_undo(t)) else {
             return false;
         };
-        let (at, trade) = (trade.stage as usize, *trade);
-        if !may(&trade) || !(run.stages[at].is_untouched() || job.stages[at].dropped) {
+        let trade = *trade;
+        if !may(&trade) {
             return false;
         }
         let number = u32::try_from(number).expect("trades of a job are few");

@@ -11,8 +11,8 @@ use super::{Engine, Turn};
 use crate::event::LateBy;
 use crate::promise::ledger::{Due, Power};
 
-/// Promises that are looked at for one deadline that cannot be kept.
-const MOST_LOOKS: usize = 256;
+/// Promises that are looked at for one deadline at a time; where all of them are not enough, the next ones follow.
+const MOST_LOOKS: usize = 64;
 /// Deadlines that are looked at in one turn; the next turn takes more.
 const MOST_DEADLINES: usize = 16;
 /// The farm is not looked at more often than this, in milliseconds.
@@ -38,7 +38,7 @@ impl Engine {
             return;
         }
         for _ in 0..MOST_DEADLINES {
-            let Some(end) = self.first_overload(turn, &[]) else {
+            let Some(end) = self.first_overload(turn, &[], WallMs(u64::MAX)) else {
                 self.conflicts.is_short = false;
                 return;
             };
@@ -50,9 +50,9 @@ impl Engine {
         }
     }
 
-    fn first_overload(&self, turn: &Turn, without: &[Due]) -> Option<WallMs> {
+    fn first_overload(&self, turn: &Turn, without: &[Due], until: WallMs) -> Option<WallMs> {
         let running = self.fleet.running_left(turn.now.mono);
-        self.ledger.first_overload(turn.now.wall, running, self.fleet.power(), without)
+        self.ledger.first_overload(turn.now.wall, running, self.fleet.power(), without, until)
     }
 
     /// Has what is due by `end` fit again: by trades if they are enough, else by giving up promises, the cheapest first,
@@ -60,7 +60,7 @@ impl Engine {
     fn shed_until(&mut self, turn: &mut Turn, end: WallMs) -> bool {
         let due = |id: JobId| self.due_of(id).filter(|due| due.deadline <= end).map(|due| (id, due));
         let candidates: Vec<(JobId, Due)> = self.conflicts.kept().filter_map(due).take(MOST_LOOKS).collect();
-        let fits = |without: &[Due]| self.first_overload(turn, without).is_none_or(|late| late > end);
+        let fits = |without: &[Due]| self.first_overload(turn, without, end).is_none();
         let Some((dearest, _)) = candidates.last().copied() else { return false };
         if let Some(steps) = self.cheapest_steps(turn.now, dearest, fits) {
             self.take_steps(turn, dearest, steps);

@@ -219,8 +219,8 @@ impl Ledger {
         tight
     }
 
-    /// The first deadline by which a farm of this power cannot do what is due then, if all of `without` were not promised
-    /// and `running` goes on. Where there are many deadlines, to the end of the window.
+    /// The first deadline, up to `until`, by which a farm of this power cannot do what is due then, if all of `without` were
+    /// not promised and `running` goes on. Where there are many deadlines, to the end of the window.
     #[must_use]
     pub fn first_overload(
         &self,
@@ -228,18 +228,20 @@ impl Ledger {
         running: Load,
         power: Power,
         without: &[Due],
+        until: WallMs,
     ) -> Option<WallMs> {
         let mut sum = self.emergencies().plus(running);
-        let mut is_late = |(end, more): (u64, Load)| {
+        let is_late = |(end, more): (u64, Load)| {
             sum = sum.plus(more);
             let gone = without.iter().filter(|due| due.deadline.0 <= end);
             let left = gone.fold(sum, |sum, due| sum.minus(due.load));
             power.time_for(left).is_none_or(|ms| now.0.saturating_add(ms) > end).then_some(WallMs(end))
         };
         if self.deadlines.len() <= FEW_DEADLINES {
-            return self.deadlines.iter().find_map(|(due, load)| is_late((due.0, *load)));
+            let due = self.deadlines.range(..=until);
+            return due.map(|(due, load)| (due.0, *load)).find_map(is_late);
         }
-        self.windows.iter().map(window_end).find_map(is_late)
+        self.windows.iter().map(window_end).take_while(|(end, _)| *end <= until.0).find_map(is_late)
     }
 
     /// Whether, with `more` due at `deadline`, every promise that is due then or later can still be kept by a farm of

@@ -17,6 +17,8 @@ use crate::planner::encode_cost;
 const HEIGHTS: [u32; 9] = [2_160, 1_440, 1_080, 720, 540, 480, 360, 240, 144];
 /// What a step to the next faster preset loses. About a point of VMAF at equal rate, in tenths.
 const PRESET_LOSS: u32 = 10;
+/// What leaving out an analysis pass loses: bits are placed with less knowledge. About half a point, in tenths.
+const ANALYSIS_LOSS: u32 = 5;
 /// What leaving out an optional stage loses, besides half a point for each percent of its audience.
 const DROP_LOSS: u32 = 20;
 /// What the next lower height of the largest picture loses.
@@ -41,6 +43,16 @@ pub enum What {
     },
     /// The stage as a whole, which is optional.
     Drop,
+    /// An optional analysis pass; what comes after it goes on without.
+    Analysis,
+}
+
+impl What {
+    /// Whether the stage is left out.
+    #[must_use]
+    pub fn leaves_out(self) -> bool {
+        matches!(self, Self::Drop | Self::Analysis)
+    }
 }
 
 impl fmt::Display for What {
@@ -50,6 +62,7 @@ impl fmt::Display for What {
             Self::Height { from: Some(from), to } => write!(f, "at most {to} pixels high instead of {from}"),
             Self::Height { from: None, to } => write!(f, "at most {to} pixels high"),
             Self::Drop => f.write_str("left out, being optional"),
+            Self::Analysis => f.write_str("one analysis pass fewer"),
         }
     }
 }
@@ -82,14 +95,14 @@ impl Trade {
     pub fn change(&self, stages: &mut [Stage]) {
         let stage = &mut stages[self.stage as usize];
         stage.prediction = self.after;
-        stage.dropped |= self.what == What::Drop;
+        stage.dropped |= self.what.leaves_out();
     }
 
     /// Brings a plan back to what it was before.
     pub fn change_back(&self, stages: &mut [Stage]) {
         let stage = &mut stages[self.stage as usize];
         stage.prediction = self.before;
-        stage.dropped &= self.what != What::Drop;
+        stage.dropped &= !self.what.leaves_out();
     }
 }
 
@@ -123,9 +136,13 @@ pub fn options(job: &Job, untouched: impl Fn(usize) -> bool, missing_ms: u64, at
             }
         };
         let is_awaited = job.stages.iter().any(|s| !s.dropped && s.after.contains(&number));
-        if stage.optional && floor.drop_optional && !is_awaited {
+        if stage.optional && floor.drop_optional {
             let after = Prediction { cpu_ms: 0, wall_ms: 0, model: stage.prediction.model };
-            offer(What::Drop, after, DROP_LOSS + audience(job, stage) / 2);
+            if stage.is_advice() {
+                offer(What::Analysis, after, ANALYSIS_LOSS);
+            } else if !is_awaited {
+                offer(What::Drop, after, DROP_LOSS + audience(job, stage) / 2);
+            }
         }
         let Some(output) = stage.step.output() else { continue };
         let is_known = job.source_of(output).is_some_and(|(_, facts)| !facts.video.is_empty());
@@ -167,7 +184,7 @@ pub fn apply(settings: &mut EncodeSettings, what: What) {
     match what {
         What::Preset { to, .. } => settings.video.preset = to,
         What::Height { to, .. } => settings.video.max_height = Some(to),
-        What::Drop => {}
+        What::Drop | What::Analysis => {}
     }
 }
 

@@ -36,8 +36,8 @@ fn an_encode_follows_its_probe_is_published_and_lets_go_what_comes_after() {
             "publish j1/1 from #1-2",
             "collect #1-2 on a",
             "start j1.2 #1-3 on a",
-            "collect #1-3 on a",
             "j1 succeeded",
+            "collect #1-3 on a",
         ],
     );
     let job = &scene.world.disk.archive()[&JobId(1)];

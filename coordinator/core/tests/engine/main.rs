@@ -4,6 +4,7 @@
 mod support;
 
 mod ahead;
+mod analysis;
 mod anomalies;
 mod attempts;
 mod conflicts;

@@ -138,9 +138,9 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
     let spec = match kind {
         0..=2 => noop(u32::from(kind) + 1),
         3 => probe(),
-        4 | 5 => encode(u32::from(kind) % 3 + 1),
+        4 => encode(2),
         6 => film_graph(),
-        7 => in_hardware(encode(2)),
+        5 | 7 => in_hardware(encode(2)),
         8..=11 => promised(world.now.wall.0, kind, priority),
         12 => in_class(holds(2, 3_000), Class::Emergency),
         _ => JobSpec { paused: true, ..in_class(noop(2), Class::Bulk) },
@@ -152,11 +152,12 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
 /// Stages that hold cores, one of them optional, with a deadline that is generous, near, or past hope.
 fn promised(now: u64, kind: u8, priority: u8) -> JobSpec {
     let mut stages = vec![
-        stage("cut", SlotKind::Encode, 3, 2_000, &[]),
+        stage("look", SlotKind::Analyse, 1, 3_000, &[]),
+        stage("cut", SlotKind::Encode, 3, 2_000, &[0]),
         stage("extra", SlotKind::Encode, 2, 8_000, &[]),
-        stage("join", SlotKind::Finish, 1, 100, &[0]),
+        stage("join", SlotKind::Finish, 1, 100, &[1]),
     ];
-    stages[1].optional = true;
+    (stages[0].optional, stages[2].optional) = (true, true);
     let class = [Class::Bulk, Class::Standard, Class::Premium][usize::from(priority) % 3];
     let floor = QualityFloor { drop_optional: kind.is_multiple_of(2), ..QualityFloor::default() };
     let due = now + [1_000, 9_000, 20_000, 600_000][usize::from(kind) % 4];
@@ -219,7 +220,9 @@ fn take(world: &mut World, step: &Step) {
         }
         Step::Fail(n, code) => {
             if let Some((id, attempt)) = pick(&running(world), n) {
-                let code = CODES[usize::from(code) % CODES.len()];
+                let in_hardware = world.workers[&id].held[&attempt].order.work.hardware().is_some();
+                let of_any = CODES[usize::from(code) % CODES.len()];
+                let code = if in_hardware { FailureCode::EncoderFailed } else { of_any };
                 let failure = Failure::new(code, "it failed", "");
                 world.end(id, attempt, TaskOutcome::Failed { failure, usage: Usage::default() }, false);
             }

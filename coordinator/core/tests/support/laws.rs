@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rushes_core::job::Job;
-use rushes_core::promise::trade::What;
+use rushes_core::promise::trade::{Trade, What};
 use rushes_core::state::State;
 use rushes_shared::id::{JobId, Seq};
 use rushes_shared::job::JobState;
@@ -116,25 +116,32 @@ fn trades_are_justified(world: &World) {
             let floor = job.spec.floor;
             let is_allowed = match trade.what {
                 What::Drop => floor.drop_optional && job.stages[trade.stage as usize].optional,
+                What::Analysis => floor.drop_optional && job.stages[trade.stage as usize].is_advice(),
                 What::Preset { to, .. } => floor.fastest_preset.is_some_and(|fastest| to >= fastest),
                 What::Height { to, .. } => floor.min_height.is_some_and(|lowest| to >= lowest),
             };
             assert!(is_allowed, "{} gave up more than it may: {trade:?}", job.id);
             assert!(
-                job.late_since.is_none() || trade.undone.is_some() || is_begun(job, trade.stage),
+                job.late_since.is_none() || trade.undone.is_some() || cannot_be_undone(job, trade),
                 "{trade:?}"
             );
             let is_last = job.trades.iter().rfind(|t| t.stage == trade.stage) == Some(trade);
             let stage = &job.stages[trade.stage as usize];
-            if is_last && trade.what != What::Drop {
+            if is_last && !trade.what.leaves_out() {
                 let planned = if trade.undone.is_none() { trade.after } else { trade.before };
                 assert_eq!(stage.prediction, planned, "{} is planned as it was traded", job.id);
             }
-            if is_last && trade.what == What::Drop && trade.undone.is_none() {
+            if is_last && trade.what.leaves_out() && trade.undone.is_none() {
                 assert!(stage.dropped, "{} left a stage out that it has planned", job.id);
             }
         }
     }
+}
+
+/// Whether the stage has been begun, or what went on without an analysis. What runs is not in the durable state, so that
+/// nothing is said of analyses whose followers may run.
+fn cannot_be_undone(job: &Job, trade: &Trade) -> bool {
+    is_begun(job, trade.stage) || trade.what == What::Analysis
 }
 
 /// Whether a task of the stage has been tried.

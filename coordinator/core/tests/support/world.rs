@@ -387,17 +387,4 @@ impl World {
             self.say(id, task, attempt, said);
         }
     }
-
-    pub(crate) fn beat(&mut self, id: WorkerId) {
-        let worker = &self.workers[&id];
-        if let Some(link) = worker.link.filter(|_| worker.welcomed) {
-            self.up.push(Up { link, stream: None, event: Event::HeartbeatCame { worker: id, link } });
-        }
-    }
-
-    pub(crate) fn leave(&mut self, id: WorkerId) {
-        if let Some(link) = self.workers[&id].link {
-            self.up.push(Up { link, stream: None, event: Event::WorkerLeaving { worker: id, link } });
-        }
-    }
 }

@@ -1,6 +1,7 @@
 //! What random schedules led to.
 
-use rushes_core::event::FarmNews;
+use rushes_core::event::{Decision, FarmNews};
+use rushes_core::promise::trade::What;
 use rushes_shared::failure::FailureCode;
 
 use crate::support::world::World;
@@ -18,6 +19,12 @@ pub(super) fn note(world: &World, reached: &mut Reached) {
             FarmNews::AttemptFailed { .. } => "retried",
             FarmNews::OutputPublished { .. } => "published",
             FarmNews::WorkerGone { .. } => "gone",
+            FarmNews::Decided(Decision::Traded { trade, .. }) if trade.what == What::Analysis => {
+                "without analysis"
+            }
+            FarmNews::Decided(Decision::TradeUndone { trade }) if trade.what == What::Analysis => {
+                "analysis again"
+            }
             FarmNews::Decided(decision) => decision.name(),
             _ => continue,
         };
@@ -54,6 +61,8 @@ pub(super) fn assert_all(reached: &Reached) {
         "optional_given_up",
         "task_preempted",
         "encoder_fell_back",
+        "without analysis",
+        "analysis again",
     ];
     for name in names {
         assert!(reached.get(name).is_some_and(|n| *n > 0), "no schedule led to '{name}': {reached:?}");

@@ -2,12 +2,26 @@
 
 use rushes_core::engine::Engine;
 use rushes_core::event::Event;
+use rushes_shared::id::WorkerId;
 
 use super::{Up, World};
 use crate::support::depot::Asked;
 use crate::support::worker::Order;
 
 impl World {
+    pub(crate) fn beat(&mut self, id: WorkerId) {
+        let worker = &self.workers[&id];
+        if let Some(link) = worker.link.filter(|_| worker.welcomed) {
+            self.up.push(Up { link, stream: None, event: Event::HeartbeatCame { worker: id, link } });
+        }
+    }
+
+    pub(crate) fn leave(&mut self, id: WorkerId) {
+        if let Some(link) = self.workers[&id].link {
+            self.up.push(Up { link, stream: None, event: Event::WorkerLeaving { worker: id, link } });
+        }
+    }
+
     /// Time passes at once, and the engine's alarm rings if its time has come.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.now.mono = self.now.mono.plus(ms);
