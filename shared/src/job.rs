@@ -204,13 +204,18 @@ pub enum Work {
         /// Its stages; each comes after those that it names.
         stages: Vec<GraphStage>,
     },
+    /// Puts up a task process's walls and does nothing within them, `tasks` times.
+    Trial {
+        /// Number of tasks, 1 to 10,000.
+        tasks: u32,
+    },
 }
 
 impl Work {
     /// The files that it reads.
     pub fn inputs(&self) -> impl Iterator<Item = &Location> + '_ {
         let (one, stages) = match self {
-            Self::Noop { .. } => (None, &[][..]),
+            Self::Noop { .. } | Self::Trial { .. } => (None, &[][..]),
             Self::Probe { input } | Self::Encode { input, .. } => (Some(input), &[][..]),
             Self::Graph { stages } => (None, stages.as_slice()),
         };
@@ -225,7 +230,7 @@ impl Work {
     pub fn outputs(&self) -> &[OutputSpec] {
         match self {
             Self::Encode { outputs, .. } => outputs,
-            Self::Noop { .. } | Self::Probe { .. } | Self::Graph { .. } => &[],
+            Self::Noop { .. } | Self::Probe { .. } | Self::Graph { .. } | Self::Trial { .. } => &[],
         }
     }
 }

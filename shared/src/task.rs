@@ -21,11 +21,13 @@ pub enum TaskKind {
     Probe,
     /// Decodes, encodes, checks the result.
     Encode,
+    /// Does nothing in a task process: shows that the node's sandbox works and measures what a process costs.
+    Trial,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 3] = [Self::Noop, Self::Probe, Self::Encode];
+    pub const ALL: [Self; 4] = [Self::Noop, Self::Probe, Self::Encode, Self::Trial];
 
     /// The name in metrics, JSON and logs.
     #[must_use]
@@ -34,7 +36,14 @@ impl TaskKind {
             Self::Noop => "noop",
             Self::Probe => "probe",
             Self::Encode => "encode",
+            Self::Trial => "trial",
         }
+    }
+
+    /// Whether its tasks do nothing: they come by the thousand a second, and none of them is worth a line of its own.
+    #[must_use]
+    pub fn is_idle(self) -> bool {
+        matches!(self, Self::Noop | Self::Trial)
     }
 }
 
@@ -55,7 +64,7 @@ impl TaskKind {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
-    /// A light slot: no-ops, probes.
+    /// A light slot: no-ops, trials, probes.
     #[default]
     Light,
     /// A share of the cores, for what others wait for.
@@ -151,6 +160,8 @@ pub enum TaskWork {
         /// The output's name; it is staged under the attempt.
         output: FileName,
     },
+    /// Put up the walls of a task process and do nothing within them.
+    Trial,
 }
 
 impl TaskWork {
@@ -161,6 +172,7 @@ impl TaskWork {
             Self::Noop { .. } => TaskKind::Noop,
             Self::Probe { .. } => TaskKind::Probe,
             Self::Encode { .. } => TaskKind::Encode,
+            Self::Trial => TaskKind::Trial,
         }
     }
 
@@ -168,7 +180,7 @@ impl TaskWork {
     #[must_use]
     pub fn input(&self) -> Option<&Artifact> {
         match self {
-            Self::Noop { .. } => None,
+            Self::Noop { .. } | Self::Trial => None,
             Self::Probe { input } | Self::Encode { input, .. } => Some(input),
         }
     }
@@ -177,7 +189,7 @@ impl TaskWork {
     #[must_use]
     pub fn output(&self) -> Option<&FileName> {
         match self {
-            Self::Noop { .. } | Self::Probe { .. } => None,
+            Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
             Self::Encode { output, .. } => Some(output),
         }
     }
@@ -277,7 +289,7 @@ pub struct EncodedOutput {
 /// A result by kind of task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TaskValue {
-    /// Of a no-op.
+    /// Of a no-op or a trial.
     Nothing,
     /// Of a probe.
     Probed {

@@ -1,7 +1,7 @@
 //! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
 //!
 //! ```text
-//! ALPN rushes/2, /1   worker -> coordinator   one control stream (opened by the worker):
+//! ALPN rushes/3 … /1  worker -> coordinator   one control stream (opened by the worker):
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
@@ -18,13 +18,25 @@ use crate::failure::Failure;
 use crate::frame::Message;
 use crate::id::{AttemptId, Epoch, TaskId, WorkerId};
 use crate::node::NodeFacts;
-use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome};
+use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome, Usage};
 use crate::units::Bytes;
 
 /// ALPN names of the worker protocol, best first.
-pub const WORKER_ALPNS: &[&[u8]] = &[AHEAD_ALPN, b"rushes/1"];
+pub const WORKER_ALPNS: &[&[u8]] = &[TRIAL_ALPN, AHEAD_ALPN, b"rushes/1"];
+/// The first version in which a worker knows [`crate::task::TaskWork::Trial`].
+pub const TRIAL_ALPN: &[u8] = b"rushes/3";
+/// The first version in which a coordinator knows [`LaneReply::Succeeded`].
+pub const BRIEF_ALPN: &[u8] = TRIAL_ALPN;
 /// The first version in which a worker holds tasks ahead: both sides may use what [`FarmBound::Ahead`] says.
 pub const AHEAD_ALPN: &[u8] = b"rushes/2";
+
+/// Whether the version of the worker protocol that was agreed on has what came with `since`.
+#[must_use]
+pub fn knows(agreed: Option<&[u8]>, since: &[u8]) -> bool {
+    let age = |alpn: &[u8]| WORKER_ALPNS.iter().position(|known| *known == alpn);
+    agreed.and_then(age).zip(age(since)).is_some_and(|(agreed, since)| agreed <= since)
+}
+
 /// ALPN names of enrolment, best first.
 pub const JOIN_ALPNS: &[&[u8]] = &[b"rushes-join/1"];
 /// ALPN names of the bulk transfer, best first.
@@ -210,6 +222,17 @@ pub struct LaneEnd {
     pub outcome: TaskOutcome,
 }
 
+/// A task on the lane that has succeeded: all that nearly every one of them has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneSuccess {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// What it used.
+    pub usage: Usage,
+}
+
 /// Worker to coordinator, on the lane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum LaneReply {
@@ -226,6 +249,8 @@ pub enum LaneReply {
     },
     /// These were recalled before they were started; the worker has forgotten them.
     Recalled(Vec<(TaskId, AttemptId)>),
+    /// These have succeeded. Said from [`BRIEF_ALPN`] on.
+    Succeeded(Vec<LaneSuccess>),
 }
 
 /// Most tasks in one frame of the lane.

@@ -37,6 +37,8 @@ pub enum Step {
         /// Index into the outputs.
         output: u32,
     },
+    /// Nothing, in a task process.
+    Trial,
 }
 
 impl Step {
@@ -47,6 +49,7 @@ impl Step {
             Self::Noop { .. } => TaskKind::Noop,
             Self::Probe => TaskKind::Probe,
             Self::Encode { .. } => TaskKind::Encode,
+            Self::Trial => TaskKind::Trial,
         }
     }
 
@@ -55,7 +58,7 @@ impl Step {
     pub fn output(self) -> Option<u32> {
         match self {
             Self::Encode { output } => Some(output),
-            Self::Noop { .. } | Self::Probe => None,
+            Self::Noop { .. } | Self::Probe | Self::Trial => None,
         }
     }
 }
@@ -236,7 +239,7 @@ impl Job {
     #[must_use]
     pub fn input(&self) -> Option<Artifact> {
         match &self.spec.work {
-            Work::Noop { .. } | Work::Graph { .. } => None,
+            Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. } => None,
             Work::Probe { input } | Work::Encode { input, .. } => Some(
                 self.probed()
                     .map_or_else(|| Artifact::unseen(input.clone()), |(artifact, _)| artifact.clone()),
@@ -266,6 +269,7 @@ impl Job {
         let (at, stage) = self.stage_of(task);
         match (stage.step, &self.spec.work) {
             (Step::Noop { hold_ms, cpu_ms }, _) => Some(TaskWork::Noop { hold_ms, cpu_ms }),
+            (Step::Trial, _) => Some(TaskWork::Trial),
             (Step::Probe, Work::Graph { stages }) => match &stages.get(at)?.work {
                 StageWork::Probe { input } => {
                     Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })
@@ -283,7 +287,7 @@ impl Job {
                     output: spec.name.clone(),
                 })
             }
-            (Step::Encode { .. }, Work::Noop { .. } | Work::Probe { .. } | Work::Graph { .. }) => None,
+            (Step::Encode { .. }, _) => None,
         }
     }
 

@@ -12,6 +12,8 @@ use crate::job::{Job, Prediction, Stage, Step};
 const MIB: u64 = 1 << 20;
 /// What a light task costs where nothing better is known, in milliseconds.
 const LIGHT_MS: u64 = 1;
+/// What a task process that does nothing costs, in milliseconds.
+const TRIAL_MS: u64 = 2;
 
 /// The stages that the job needs next and does not have yet. Empty when it has all that can be known now.
 ///
@@ -24,6 +26,11 @@ pub fn next_stages(job: &Job) -> Result<Vec<Stage>, Failure> {
             let step = Step::Noop { hold_ms: 0, cpu_ms: 0 };
             Ok(vec![Stage { step, count: *tasks, prediction: cost, ..probe() }])
         }
+        Work::Trial { tasks } if job.stages.is_empty() => {
+            let cost = Prediction { cpu_ms: TRIAL_MS, wall_ms: TRIAL_MS, model: 0 };
+            let demand = Demand { cpu: Millicores(250), memory: Bytes(16 * MIB) };
+            Ok(vec![Stage { step: Step::Trial, count: *tasks, prediction: cost, demand, ..probe() }])
+        }
         Work::Graph { stages } if job.stages.is_empty() => Ok(stages.iter().map(graph_stage).collect()),
         Work::Probe { .. } | Work::Encode { .. } if job.stages.is_empty() => Ok(vec![probe()]),
         Work::Encode { outputs, .. } if job.stages.len() == 1 => match job.probed() {
@@ -33,7 +40,11 @@ pub fn next_stages(job: &Job) -> Result<Vec<Stage>, Failure> {
                 Ok(outputs.iter().zip(0..).map(|(output, i)| encode(i, output, facts, video)).collect())
             }
         },
-        Work::Noop { .. } | Work::Probe { .. } | Work::Encode { .. } | Work::Graph { .. } => Ok(Vec::new()),
+        Work::Noop { .. }
+        | Work::Probe { .. }
+        | Work::Encode { .. }
+        | Work::Graph { .. }
+        | Work::Trial { .. } => Ok(Vec::new()),
     }
 }
 
