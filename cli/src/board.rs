@@ -232,7 +232,7 @@ impl Board {
                 let output = job.tasks.get(&task).and_then(|line| line.output.clone());
                 self.drop_task(id, task);
                 self.wait_if_idle(id);
-                if matches!(self.form, Form::Lines) && kind != TaskKind::Noop {
+                if matches!(self.form, Form::Lines) && !kind.is_idle() {
                     let output = output.map(|output| format!(" of {output}")).unwrap_or_default();
                     let took = words::duration(news.run_ms.unwrap_or(0));
                     eprintln!("{name}: {}{output} done in {took}", kind.as_str());

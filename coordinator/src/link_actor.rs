@@ -14,9 +14,11 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use quinn::{Connection, VarInt};
+use rushes_core::event::Event;
 use rushes_net::endpoint::refuse;
 use rushes_net::ticket::TicketKey;
 use rushes_shared::artifact::Location;
+use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
 use rushes_shared::task::{TaskOrder, TaskWork};
 use rushes_shared::ticket::{Grant, Ticket};
@@ -26,7 +28,7 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use crate::clock::Clock;
-use crate::engine_actor::EngineActor;
+use crate::engine_actor::{EngineActor, Happened, tell};
 use crate::task_logs::TaskLogs;
 
 use control::Word;
@@ -121,6 +123,8 @@ pub struct LinkActor {
     tasks: BTreeMap<AttemptId, mpsc::Sender<TaskWord>>,
     /// Whether orders may wait on the worker for room.
     may_wait: bool,
+    /// Whether the worker's version has trials.
+    knows_trials: bool,
     /// Opened when it is first needed.
     lane: Option<mpsc::Sender<LaneWord>>,
 }
@@ -188,6 +192,18 @@ impl LinkActor {
         ctx.spawn(run.instrument(span).into_actor(self));
     }
 
+    /// Answers for a worker that would not understand the order.
+    fn refuse(&self, ctx: &mut Context<Self>, task: TaskId, attempt: AttemptId) {
+        let failure = Failure::new(
+            FailureCode::NodeUnfit,
+            "the worker's version has no trials",
+            "update the worker to the coordinator's version; the task is tried on another one",
+        );
+        let (worker, engine) = (self.worker, self.engine.clone());
+        let refused = Event::TaskRefused { worker, task, attempt, failure };
+        ctx.spawn(async move { tell(&engine, Happened(refused)).await }.into_actor(self));
+    }
+
     fn start_word(&self, order: TaskOrder) -> TaskBound {
         let wall = self.farm.clock.now().wall.0;
         let expires = WallMs(wall.saturating_add(order.limits.wall_ms).saturating_add(TICKET_GRACE_MS));
@@ -242,6 +258,9 @@ impl LinkActor {
                     } else {
                         LaneWord::Start(to_do)
                     });
+                }
+                if order.work == TaskWork::Trial && !self.knows_trials {
+                    return self.refuse(ctx, task, attempt);
                 }
                 let first = self.start_word(*order);
                 self.open(ctx, task, attempt, first);

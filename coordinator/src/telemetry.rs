@@ -120,11 +120,11 @@ pub fn log(event: &FarmEvent) {
         }
         FarmNews::Decided(decision) => tracing::info!(job, decision = decision.name(), "{decision}"),
         // They come by the thousand a second and do nothing.
-        FarmNews::TaskDispatched { task, kind: TaskKind::Noop, attempt, worker, queued_ms } => {
-            tracing::debug!(job, %task, %attempt, %worker, kind = "noop", queued_ms, "task dispatched");
+        FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms } if kind.is_idle() => {
+            tracing::debug!(job, %task, %attempt, %worker, kind = kind.as_str(), queued_ms, "task dispatched");
         }
-        FarmNews::TaskSucceeded { task, kind: TaskKind::Noop, worker, run_ms } => {
-            tracing::debug!(job, %task, %worker, kind = "noop", run_ms, "task succeeded");
+        FarmNews::TaskSucceeded { task, kind, worker, run_ms } if kind.is_idle() => {
+            tracing::debug!(job, %task, %worker, kind = kind.as_str(), run_ms, "task succeeded");
         }
         FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms } => {
             tracing::info!(job, %task, %attempt, %worker, kind = kind.as_str(), queued_ms, "task dispatched");

@@ -10,6 +10,9 @@ use crate::codec::{self, CodecError};
 /// Length of a frame's header in bytes.
 pub const HEADER_LEN: usize = 8;
 
+/// What most frames fit in, in bytes.
+const USUAL: usize = 256;
+
 /// A type that travels in frames of its own kind.
 pub trait Message: Serialize + DeserializeOwned {
     /// Identifies the message enum; never reused.
@@ -112,7 +115,8 @@ impl Header {
 /// # Errors
 /// [`FrameError::TooLong`] past the kind's limit, [`FrameError::Codec`] for a value that bincode cannot hold.
 pub fn encode<M: Message>(message: &M) -> Result<Vec<u8>, FrameError> {
-    let mut bytes = vec![0; HEADER_LEN];
+    let mut bytes = Vec::with_capacity(USUAL);
+    bytes.resize(HEADER_LEN, 0);
     codec::encode_into(message, &mut bytes)?;
     let length = bytes.len() - HEADER_LEN;
     let too_long = || FrameError::TooLong { kind: M::KIND, length: length as u64, limit: M::LIMIT };

@@ -171,13 +171,18 @@ pub enum Work {
         /// Its stages; each comes after those that it names.
         stages: Vec<GraphStage>,
     },
+    /// Puts up a task process's walls and does nothing within them, `tasks` times.
+    Trial {
+        /// Number of tasks, 1 to 10,000.
+        tasks: u32,
+    },
 }
 
 impl Work {
     /// The files that it reads.
     pub fn inputs(&self) -> impl Iterator<Item = &Location> + '_ {
         let (one, stages) = match self {
-            Self::Noop { .. } => (None, &[][..]),
+            Self::Noop { .. } | Self::Trial { .. } => (None, &[][..]),
             Self::Probe { input } | Self::Encode { input, .. } => (Some(input), &[][..]),
             Self::Graph { stages } => (None, stages.as_slice()),
         };
@@ -189,7 +194,7 @@ impl Work {
         let (outputs, stages) = match self {
             Self::Encode { outputs, .. } => (outputs.as_slice(), &[][..]),
             Self::Graph { stages } => (&[][..], stages.as_slice()),
-            Self::Noop { .. } | Self::Probe { .. } => (&[][..], &[][..]),
+            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } => (&[][..], &[][..]),
         };
         let of_stages = (0..).zip(stages).filter_map(|(number, stage)| Some((number, stage.work.output()?)));
         (0..).zip(outputs).chain(of_stages)
@@ -201,7 +206,7 @@ impl Work {
         match self {
             Self::Encode { outputs, .. } => outputs.get(number as usize),
             Self::Graph { stages } => stages.get(number as usize)?.work.output(),
-            Self::Noop { .. } | Self::Probe { .. } => None,
+            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } => None,
         }
     }
 }

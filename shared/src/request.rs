@@ -39,7 +39,7 @@ pub const MAX_LABELS: usize = 32;
 pub const MAX_NAME: usize = 200;
 /// Longest label key or value, in characters.
 pub const MAX_LABEL: usize = 100;
-/// Largest number of tasks of a no-op job.
+/// Largest number of tasks of a no-op, a trial or a graph.
 pub const MAX_NOOP_TASKS: i64 = 10_000;
 /// Largest number of stages of a graph.
 pub const MAX_GRAPH_STAGES: usize = 256;
@@ -61,6 +61,9 @@ pub enum JobKind {
     Noop,
     /// A graph of stages of the job's own.
     Graph,
+    /// Does nothing in a contained process of its own, once per task: shows that a node's task processes and their sandbox
+    /// work, and measures what they cost.
+    Trial,
 }
 
 impl JobKind {
@@ -72,6 +75,7 @@ impl JobKind {
             Self::Probe => "probe",
             Self::Noop => "noop",
             Self::Graph => "graph",
+            Self::Trial => "trial",
         }
     }
 }
@@ -130,7 +134,7 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32)]
     pub outputs: Vec<OutputRequest>,
-    /// Number of tasks of a `noop` job, 1 to 10,000. Default: 1.
+    /// Number of tasks of a `noop` or `trial` job, 1 to 10,000. Default: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 10_000, default = 1)]
     pub tasks: Option<i64>,

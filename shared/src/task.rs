@@ -21,11 +21,13 @@ pub enum TaskKind {
     Probe,
     /// Decodes, encodes, checks the result.
     Encode,
+    /// Does nothing in a task process: shows that the node's sandbox works and measures what a process costs.
+    Trial,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 3] = [Self::Noop, Self::Probe, Self::Encode];
+    pub const ALL: [Self; 4] = [Self::Noop, Self::Probe, Self::Encode, Self::Trial];
 
     /// The name in metrics, JSON and logs.
     #[must_use]
@@ -34,7 +36,14 @@ impl TaskKind {
             Self::Noop => "noop",
             Self::Probe => "probe",
             Self::Encode => "encode",
+            Self::Trial => "trial",
         }
+    }
+
+    /// Whether its tasks do nothing: they come by the thousand a second, and none of them is worth a line of its own.
+    #[must_use]
+    pub fn is_idle(self) -> bool {
+        matches!(self, Self::Noop | Self::Trial)
     }
 }
 
@@ -55,7 +64,7 @@ impl TaskKind {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum SlotKind {
-    /// A light slot: no-ops, probes.
+    /// A light slot: no-ops, trials, probes.
     #[default]
     Light,
     /// A share of the cores, for what others wait for.
@@ -163,6 +172,8 @@ pub enum TaskWork {
         /// The encoder's element, one of those that the node has proven.
         element: String,
     },
+    /// Put up the walls of a task process and do nothing within them.
+    Trial,
 }
 
 impl TaskWork {
@@ -173,6 +184,7 @@ impl TaskWork {
             Self::Noop { .. } => TaskKind::Noop,
             Self::Probe { .. } => TaskKind::Probe,
             Self::Encode { .. } | Self::EncodeWith { .. } => TaskKind::Encode,
+            Self::Trial => TaskKind::Trial,
         }
     }
 
@@ -180,7 +192,7 @@ impl TaskWork {
     #[must_use]
     pub fn input(&self) -> Option<&Artifact> {
         match self {
-            Self::Noop { .. } => None,
+            Self::Noop { .. } | Self::Trial => None,
             Self::Probe { input } | Self::Encode { input, .. } | Self::EncodeWith { input, .. } => {
                 Some(input)
             }
@@ -191,7 +203,7 @@ impl TaskWork {
     #[must_use]
     pub fn output(&self) -> Option<&FileName> {
         match self {
-            Self::Noop { .. } | Self::Probe { .. } => None,
+            Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
             Self::Encode { output, .. } | Self::EncodeWith { output, .. } => Some(output),
         }
     }
@@ -201,7 +213,7 @@ impl TaskWork {
     pub fn hardware(&self) -> Option<&str> {
         match self {
             Self::EncodeWith { element, .. } => Some(element),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Encode { .. } => None,
+            Self::Noop { .. } | Self::Probe { .. } | Self::Encode { .. } | Self::Trial => None,
         }
     }
 
@@ -311,7 +323,7 @@ pub struct EncodedOutput {
 /// A result by kind of task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TaskValue {
-    /// Of a no-op.
+    /// Of a no-op or a trial.
     Nothing,
     /// Of a probe.
     Probed {

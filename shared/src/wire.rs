@@ -18,20 +18,25 @@ use crate::failure::Failure;
 use crate::frame::Message;
 use crate::id::{AttemptId, Epoch, TaskId, WorkerId};
 use crate::node::NodeFacts;
-use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome};
+use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome, Usage};
 use crate::units::Bytes;
 
 /// ALPN names of the worker protocol, best first.
-pub const WORKER_ALPNS: &[&[u8]] = &[HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+pub const WORKER_ALPNS: &[&[u8]] = &[b"rushes/3", AHEAD_ALPN, b"rushes/1"];
 /// The first version in which orders name an encoder: both sides may use what [`FarmBound::Hardware`] says.
 pub const HARDWARE_ALPN: &[u8] = b"rushes/3";
+/// The first version in which a worker knows [`crate::task::TaskWork::Trial`].
+pub const TRIAL_ALPN: &[u8] = b"rushes/3";
+/// The first version in which a coordinator knows [`LaneReply::Succeeded`].
+pub const BRIEF_ALPN: &[u8] = b"rushes/3";
 /// The first version in which a worker holds tasks ahead: both sides may use what [`FarmBound::Ahead`] says.
 pub const AHEAD_ALPN: &[u8] = b"rushes/2";
-/// Whether a connection of this version of the worker protocol may use what came with the version `since`.
+
+/// Whether the version of the worker protocol that was agreed on has what came with `since`.
 #[must_use]
-pub fn speaks(alpn: Option<&[u8]>, since: &[u8]) -> bool {
-    let rank = |version: &[u8]| WORKER_ALPNS.iter().position(|known| *known == version);
-    alpn.and_then(rank).zip(rank(since)).is_some_and(|(has, needs)| has <= needs)
+pub fn knows(agreed: Option<&[u8]>, since: &[u8]) -> bool {
+    let age = |alpn: &[u8]| WORKER_ALPNS.iter().position(|known| *known == alpn);
+    agreed.and_then(age).zip(age(since)).is_some_and(|(agreed, since)| agreed <= since)
 }
 
 /// ALPN names of enrolment, best first.
@@ -225,6 +230,17 @@ pub struct LaneEnd {
     pub outcome: TaskOutcome,
 }
 
+/// A task on the lane that has succeeded: all that nearly every one of them has to tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneSuccess {
+    /// Which task.
+    pub task: TaskId,
+    /// Which try.
+    pub attempt: AttemptId,
+    /// What it used.
+    pub usage: Usage,
+}
+
 /// Worker to coordinator, on the lane.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum LaneReply {
@@ -241,6 +257,8 @@ pub enum LaneReply {
     },
     /// These were recalled before they were started; the worker has forgotten them.
     Recalled(Vec<(TaskId, AttemptId)>),
+    /// These have succeeded. Said from [`BRIEF_ALPN`] on.
+    Succeeded(Vec<LaneSuccess>),
 }
 
 /// Most tasks in one frame of the lane.

@@ -24,7 +24,7 @@ use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 use rushes_shared::wire::{
     AheadOffer, BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, LaneBound, LaneEnd,
-    LaneEntry, LaneOrder, LaneReply, TaskBound, TaskReply, WorkerBound,
+    LaneEntry, LaneOrder, LaneReply, LaneSuccess, TaskBound, TaskReply, WorkerBound,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -32,7 +32,7 @@ variants!(WorkerBound: Welcome, Draining, Goodbye);
 variants!(TaskBound: Start, Attach, Cancel, Collected, Recall);
 variants!(TaskReply: Started, Progress, Log, Outcome, Refused, Recalled);
 variants!(LaneBound: Start, Cancel, Collected, Enter, Recall);
-variants!(LaneReply: Ended, Refused, Recalled);
+variants!(LaneReply: Ended, Refused, Recalled, Succeeded);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
 variants!(BulkRequest: Read, Write, Publish, Drop);
@@ -266,6 +266,7 @@ fn golden_orders() {
             ("probe", probes.to_vec()),
             ("encode-with", vec![order(Delivery::Durable, hardware)]),
             ("encode", presets.map(|p| order(Delivery::Durable, encode_work(p))).to_vec()),
+            ("trial", vec![order(Delivery::Durable, TaskWork::Trial)]),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
             ("", vec![TaskBound::Collected]),
@@ -324,6 +325,7 @@ fn golden_lane() {
             ("", vec![LaneBound::Recall(vec![ATTEMPT])]),
         ],
     );
+    let success = LaneSuccess { task: TASK, attempt: ATTEMPT, usage: usage() };
     let refused = LaneReply::Refused { task: TASK, attempt: ATTEMPT, failure: failures()[15].clone() };
     check(
         &dir(),
@@ -331,6 +333,7 @@ fn golden_lane() {
             ("", vec![LaneReply::Ended(vec![end(succeeded), end(TaskOutcome::Cancelled)])]),
             ("", vec![refused]),
             ("", vec![LaneReply::Recalled(vec![(TASK, ATTEMPT)])]),
+            ("", vec![LaneReply::Succeeded(vec![success])]),
         ],
     );
 }

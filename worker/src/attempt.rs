@@ -1,7 +1,7 @@
 //! One attempt from its order to its outcome: fetch the input, run the task process, store the output.
 //!
 //! Its directory is `scratch/ATTEMPT` with `in/` for the input, which the process may only read, and `work/`, which is
-//! the process's own. Both are gone before the outcome is told.
+//! the process's own; without an input it is the process's own as a whole. All is gone before the outcome is told.
 
 mod scratch;
 mod transfer;
@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rushes_shared::artifact::Artifact;
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::frame::{self, FrameError};
 use rushes_shared::task::{
@@ -28,6 +27,7 @@ use crate::held::Held;
 use crate::inputs::Inputs;
 use crate::metrics;
 use crate::process::ending::{self, End};
+use crate::process::nursery::Loads;
 use crate::process::pool::Pool;
 use crate::process::protocol::{LocalResult, LocalWork, TaskProcessJob, Walls};
 use crate::process::running::{ProcessEvent, Watch};
@@ -123,20 +123,40 @@ impl Attempt<'_> {
         room: &mut Option<Room>,
         started: &mut Instant,
     ) -> Result<TaskValue, Stop> {
-        let dispatch = self.dispatch;
-        let Some(input) = dispatch.order.work.input() else { return Ok(TaskValue::Nothing) };
+        let work = &self.dispatch.order.work;
+        let Some(input) = work.input() else {
+            let since = self.admitted(room).await?;
+            self.begins(since, started);
+            let work_dir = scratch::only_room(self.dir)?;
+            return match self.process(LocalWork::Nothing, None, work_dir, usage).await? {
+                LocalResult::Nothing => Ok(TaskValue::Nothing),
+                other => Err(not_done(other).into()),
+            };
+        };
         let (in_dir, work_dir) = scratch::rooms(self.dir)?;
         let local = in_dir.join(local_name(&input.location));
-        // One that waits for room fetches its input meanwhile; its time runs from its start.
+        // One that waits for room fetches its input meanwhile.
         let (fetched, since) = tokio::try_join!(self.fetch(input, &local, usage), self.admitted(room))?;
-        if let Some(since) = since {
-            *started = since;
-            self.deadline = since + Duration::from_millis(dispatch.order.limits.wall_ms);
-        }
+        self.begins(since, started);
+        debug!(bytes = fetched.size.map(|s| s.0), "the input is there");
 
         let output = work_dir.join("output.mp4");
-        let result = self.process(&fetched, local, output.clone(), in_dir, work_dir, usage).await?;
-        match result {
+        let local_work = match work {
+            TaskWork::Encode { source, settings, .. } | TaskWork::EncodeWith { source, settings, .. } => {
+                LocalWork::Encode {
+                    input: local,
+                    source: source.clone(),
+                    settings: settings.clone(),
+                    output: output.clone(),
+                    threads: threads(self.dispatch.order.demand.cpu, facts::cores()),
+                    hardware: work.hardware().map(ToOwned::to_owned),
+                }
+            }
+            TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => {
+                LocalWork::Probe { input: local }
+            }
+        };
+        match self.process(local_work, Some(in_dir), work_dir, usage).await? {
             LocalResult::Probed(facts) => Ok(TaskValue::Probed { input: fetched, facts }),
             LocalResult::Encoded(done) => {
                 let artifact = self.store(&open_output(&output)?, usage).await?;
@@ -149,16 +169,15 @@ impl Attempt<'_> {
                     encoder: done.encoder,
                 }))
             }
-            LocalResult::Failed(mut failure) => {
-                // Whoever takes a task process over can write what he likes.
-                failure.clip();
-                Err(failure.into())
-            }
-            LocalResult::Nothing | LocalResult::Discovered(_) => Err(Stop::Failed(Failure::new(
-                FailureCode::ProcessDied,
-                "the task process answered another question than it was asked",
-                "the task is tried again",
-            ))),
+            other => Err(not_done(other).into()),
+        }
+    }
+
+    /// The time of one that waited for room runs from its start.
+    fn begins(&mut self, since: Option<Instant>, started: &mut Instant) {
+        if let Some(since) = since {
+            *started = since;
+            self.deadline = since + Duration::from_millis(self.dispatch.order.limits.wall_ms);
         }
     }
 
@@ -187,36 +206,19 @@ impl Attempt<'_> {
     /// Has a task process do the work.
     async fn process(
         &self,
-        fetched: &Artifact,
-        local: PathBuf,
-        output: PathBuf,
-        in_dir: PathBuf,
+        work: LocalWork,
+        in_dir: Option<PathBuf>,
         work_dir: PathBuf,
         usage: &mut Usage,
     ) -> Result<LocalResult, Stop> {
-        let order = &self.dispatch.order;
-        let limits = order.limits;
-        let work = match &order.work {
-            TaskWork::Noop { .. } => LocalWork::Nothing,
-            TaskWork::Probe { .. } => LocalWork::Probe { input: local },
-            TaskWork::Encode { source, settings, .. } | TaskWork::EncodeWith { source, settings, .. } => {
-                LocalWork::Encode {
-                    input: local,
-                    source: source.clone(),
-                    settings: settings.clone(),
-                    output,
-                    threads: threads(order.demand.cpu, facts::cores()),
-                    hardware: order.work.hardware().map(ToOwned::to_owned),
-                }
-            }
-        };
-        debug!(bytes = fetched.size.map(|s| s.0), "the task process gets its job");
+        let limits = self.dispatch.order.limits;
         let sandbox = &self.shop.settings.sandbox;
-        let mut read = sandbox.read.clone();
-        read.push(in_dir);
+        let read = sandbox.read.iter().cloned().chain(in_dir).collect();
         let write = sandbox.write.clone();
         let walls = Walls { require_landlock: sandbox.require, read, write, work_dir, limits };
-        let process = self.guarded(async { self.shop.pool.take().await.map_err(|e| e.failure()) }).await?;
+        let loads = if work == LocalWork::Nothing { Loads::Nothing } else { Loads::Media };
+        let taken = async { self.shop.pool.take(loads).await.map_err(|e| e.failure()) };
+        let process = self.guarded(taken).await?;
         let began = Instant::now();
         let tail = process.tail();
         let watch = Watch {
@@ -279,6 +281,22 @@ impl Attempt<'_> {
     }
 }
 
+/// What a task process said instead of what it was asked for.
+fn not_done(result: LocalResult) -> Failure {
+    match result {
+        LocalResult::Failed(mut failure) => {
+            // Whoever takes a task process over can write what he likes.
+            failure.clip();
+            failure
+        }
+        _ => Failure::new(
+            FailureCode::ProcessDied,
+            "the task process answered another question than it was asked",
+            "the task is tried again",
+        ),
+    }
+}
+
 /// The outcome, or a failure in its place where it is too large to be told.
 fn tellable(outcome: TaskOutcome) -> TaskOutcome {
     let told = frame::encode(&TaskReply::Outcome(outcome.clone()));
@@ -309,10 +327,14 @@ fn millis(duration: Duration) -> u64 {
 pub async fn serve(shop: Arc<Workshop>, dispatch: Dispatch, held: Arc<Held>, room: Room) {
     let kind: TaskKind = dispatch.order.work.kind();
     metrics::task_started(kind);
-    info!(kind = kind.as_str(), "attempt started");
+    let is_idle = kind.is_idle();
+    if !is_idle {
+        info!(kind = kind.as_str(), "attempt started");
+    }
     let mut room = Some(room);
     let outcome = tellable(run(&shop, &dispatch, &held, &mut room).await);
     match &outcome {
+        TaskOutcome::Succeeded { .. } if is_idle => {}
         TaskOutcome::Succeeded { usage, .. } => {
             info!(wall_ms = usage.wall_ms, cpu_ms = usage.cpu_ms, "attempt succeeded");
         }
@@ -329,7 +351,7 @@ pub async fn serve(shop: Arc<Workshop>, dispatch: Dispatch, held: Arc<Held>, roo
 
 #[cfg(test)]
 mod tests {
-    use rushes_shared::artifact::Location;
+    use rushes_shared::artifact::{Artifact, Location};
     use rushes_shared::media::MediaFacts;
 
     use super::*;

@@ -92,6 +92,9 @@ enum Command {
         /// Process id of the worker.
         #[arg(long)]
         parent: i32,
+        /// Without the media library.
+        #[arg(long)]
+        plain: bool,
     },
 }
 
@@ -115,7 +118,7 @@ impl Cli {
     /// What went wrong, for the terminal.
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Nursery { parent } => nursery::run(parent),
+            Command::Nursery { parent, plain } => nursery::run(parent, plain),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "rushes-worker", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)

@@ -14,7 +14,8 @@ use rushes_net::framed::FrameReader;
 use rushes_shared::failure::Failure;
 use rushes_shared::frame;
 use rushes_shared::id::{AttemptId, TaskId};
-use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply};
+use rushes_shared::task::{TaskOutcome, TaskValue};
+use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply, LaneSuccess};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
@@ -25,11 +26,16 @@ use crate::slots::{Grant, Share};
 use crate::task_stream::may_take;
 use crate::worker::Worker;
 
-/// Serves the lane of a connection until that ends.
+/// Serves the lane of a connection until that ends. `is_brief`: the coordinator knows the short form of success.
 ///
 /// # Errors
 /// The connection's, or a message that does not belong here.
-pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameReader) -> Result<(), NetError> {
+pub async fn serve(
+    worker: &Worker,
+    send: &mut SendStream,
+    reader: &mut FrameReader,
+    is_brief: bool,
+) -> Result<(), NetError> {
     let (granted, mut grants) = mpsc::unbounded_channel();
     let mut lane = Lane {
         worker,
@@ -38,6 +44,7 @@ pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameRea
         due: BinaryHeap::new(),
         waiting: HashMap::new(),
         granted,
+        is_brief,
         ended: Vec::new(),
         recalled: Vec::new(),
         refused: Vec::new(),
@@ -82,6 +89,26 @@ pub async fn serve(worker: &Worker, send: &mut SendStream, reader: &mut FrameRea
     }
 }
 
+/// An end to be told.
+enum End {
+    Brief(LaneSuccess),
+    Whole(Box<LaneEnd>),
+}
+
+/// The same ends as messages, in order: neighbours of one sort share one.
+fn replies(ends: impl Iterator<Item = End>) -> Vec<LaneReply> {
+    let mut all = Vec::new();
+    for end in ends {
+        match (end, all.last_mut()) {
+            (End::Brief(end), Some(LaneReply::Succeeded(ends))) if ends.len() < LANE_FRAME => ends.push(end),
+            (End::Whole(end), Some(LaneReply::Ended(ends))) if ends.len() < LANE_FRAME => ends.push(*end),
+            (End::Brief(end), _) => all.push(LaneReply::Succeeded(vec![end])),
+            (End::Whole(end), _) => all.push(LaneReply::Ended(vec![*end])),
+        }
+    }
+    all
+}
+
 /// One connection's lane.
 struct Lane<'a> {
     worker: &'a Worker,
@@ -91,8 +118,10 @@ struct Lane<'a> {
     /// Orders that wait for room, and who tells that there is some. As many as the slots let wait.
     waiting: HashMap<AttemptId, LaneOrder>,
     granted: mpsc::UnboundedSender<(AttemptId, Share)>,
+    /// Whether the coordinator knows the short form of success.
+    is_brief: bool,
     /// To be told.
-    ended: Vec<LaneEnd>,
+    ended: Vec<End>,
     recalled: Vec<(TaskId, AttemptId)>,
     refused: Vec<LaneReply>,
 }
@@ -179,16 +208,20 @@ impl Lane<'_> {
         let Some(outcome) = held.outcome(self.now) else { return false };
         self.meters.ended(&outcome);
         self.worker.held.lane.release(attempt);
-        self.ended.push(LaneEnd { task: held.task, attempt, outcome });
+        let task = held.task;
+        match outcome {
+            TaskOutcome::Succeeded { value: TaskValue::Nothing, usage } if self.is_brief => {
+                self.ended.push(End::Brief(LaneSuccess { task, attempt, usage }));
+            }
+            outcome => self.ended.push(End::Whole(Box::new(LaneEnd { task, attempt, outcome }))),
+        }
         true
     }
 
     async fn report(&mut self, send: &mut SendStream) -> Result<(), NetError> {
         let mut bytes = Vec::new();
-        while !self.ended.is_empty() {
-            let rest = self.ended.split_off(self.ended.len().min(LANE_FRAME));
-            let told = std::mem::replace(&mut self.ended, rest);
-            bytes.extend(frame::encode(&LaneReply::Ended(told))?);
+        for reply in replies(self.ended.drain(..)) {
+            bytes.extend(frame::encode(&reply)?);
         }
         for recalled in self.recalled.chunks(LANE_FRAME) {
             bytes.extend(frame::encode(&LaneReply::Recalled(recalled.to_vec()))?);

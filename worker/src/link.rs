@@ -11,7 +11,7 @@ use quinn::{ClientConfig, Connection, Endpoint, VarInt};
 use rushes_net::framed::{self, FrameReader};
 use rushes_net::{NetError, endpoint};
 use rushes_shared::id::Epoch;
-use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HARDWARE_ALPN, WorkerBound, close, speaks};
+use rushes_shared::wire::{AHEAD_ALPN, BRIEF_ALPN, FarmBound, HARDWARE_ALPN, WorkerBound, close, knows};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -200,11 +200,13 @@ async fn converse(
     if let Some(depot) = depot_address(&depot, connection) {
         worker.shop.depot.is_at(&depot);
     }
-    let alpn = endpoint::alpn(connection);
-    if speaks(alpn.as_deref(), AHEAD_ALPN) {
+    let version = endpoint::alpn(connection);
+    let is_brief = knows(version.as_deref(), BRIEF_ALPN);
+    if knows(version.as_deref(), AHEAD_ALPN) {
         framed::send(&mut send, &FarmBound::Ahead(worker.settings().ahead.offer())).await?;
     }
-    if speaks(alpn.as_deref(), HARDWARE_ALPN) && worker.facts.encoders.iter().any(|e| e.hardware && e.works) {
+    if knows(version.as_deref(), HARDWARE_ALPN) && worker.facts.encoders.iter().any(|e| e.hardware && e.works)
+    {
         let sessions = worker.settings().media.hardware_sessions;
         framed::send(&mut send, &FarmBound::Hardware { sessions }).await?;
     }
@@ -232,7 +234,7 @@ async fn converse(
             },
             stream = connection.accept_bi() => {
                 let (send, recv) = stream.map_err(NetError::from)?;
-                streams.spawn(task_stream::serve(Arc::clone(worker), send, recv).in_current_span());
+                streams.spawn(task_stream::serve(Arc::clone(worker), send, recv, is_brief).in_current_span());
             }
             Some(_) = streams.join_next() => {}
             _ = heartbeat.tick() => framed::send(&mut send, &FarmBound::Heartbeat).await?,

@@ -41,7 +41,7 @@ impl Meter {
         match self.kind {
             TaskKind::Encode => (30, 970),
             // Reading a file's facts takes less than fetching it, and nothing is stored.
-            TaskKind::Noop | TaskKind::Probe => (700, 1000),
+            TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => (700, 1000),
         }
     }
 }

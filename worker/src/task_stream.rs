@@ -29,12 +29,12 @@ const QUIET: Duration = Duration::from_millis(100);
 /// And at most this far, even if nothing has changed.
 const REPEAT: Duration = Duration::from_secs(1);
 
-/// Serves a stream to its end.
-pub async fn serve(worker: Arc<Worker>, send: SendStream, recv: RecvStream) {
+/// Serves a stream to its end. `is_brief`: the coordinator knows the short form of success on the lane.
+pub async fn serve(worker: Arc<Worker>, send: SendStream, recv: RecvStream, is_brief: bool) {
     let mut reader = FrameReader::new(recv);
     let mut send = send;
     if matches!(reader.kind().await, Ok(Some(LaneBound::KIND))) {
-        if let Err(error) = lane::serve(&worker, &mut send, &mut reader).await {
+        if let Err(error) = lane::serve(&worker, &mut send, &mut reader, is_brief).await {
             debug!(%error, "the lane ended; what is on it is kept");
         }
         return;

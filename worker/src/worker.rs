@@ -21,7 +21,7 @@ use crate::inputs::Inputs;
 use crate::link::{self, LinkError, Target};
 use crate::metrics::{self, MetricsError};
 use crate::process::ledger::Ledger;
-use crate::process::nursery::Nursery;
+use crate::process::nursery::{Loads, Nursery};
 use crate::process::pool::{Pool, PoolConfig};
 use crate::settings::{Loaded, Settings};
 use crate::slots::Slots;
@@ -188,7 +188,7 @@ async fn build(
     if ended + left > 0 {
         warn!(processes = ended, attempts = left, "an earlier run was killed; what it left is gone");
     }
-    let nursery = Nursery::start(&pool_config(&settings, &state, false)).await;
+    let nursery = Nursery::start(&pool_config(&settings, &state, false), Loads::Media).await;
     let surveyed = survey::run(&settings, &state, &nursery, &ledger).await;
     let name = [&settings.name, &enrolment.name].into_iter().find(|n| !n.is_empty()).cloned();
     let facts = facts::gather(&settings, &name.unwrap_or_else(facts::host_name), surveyed);
@@ -214,7 +214,7 @@ async fn build(
     let target = Target { address, endpoint, config };
     let shop = Workshop {
         scratch: state.scratch(),
-        pool: Pool::new(pool_config(&settings, &state, true), ledger, nursery.ok()),
+        pool: Pool::new(&pool_config(&settings, &state, true), &ledger, nursery.ok()),
         inputs: Inputs::new(state.cache(), settings.transfer.cache()),
         depot,
         settings,

@@ -43,6 +43,8 @@ pub enum Step {
         /// Index into the outputs.
         output: u32,
     },
+    /// Nothing, in a task process.
+    Trial,
 }
 
 impl Step {
@@ -53,6 +55,7 @@ impl Step {
             Self::Noop { .. } => TaskKind::Noop,
             Self::Probe => TaskKind::Probe,
             Self::Encode { .. } | Self::EncodeInSoftware { .. } => TaskKind::Encode,
+            Self::Trial => TaskKind::Trial,
         }
     }
 
@@ -61,7 +64,7 @@ impl Step {
     pub fn output(self) -> Option<u32> {
         match self {
             Self::Encode { output } | Self::EncodeInSoftware { output } => Some(output),
-            Self::Noop { .. } | Self::Probe => None,
+            Self::Noop { .. } | Self::Probe | Self::Trial => None,
         }
     }
 
@@ -291,7 +294,7 @@ impl Job {
     #[must_use]
     pub fn input(&self) -> Option<Artifact> {
         match &self.spec.work {
-            Work::Noop { .. } | Work::Graph { .. } => None,
+            Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. } => None,
             Work::Probe { input } | Work::Encode { input, .. } => Some(
                 self.probed()
                     .map_or_else(|| Artifact::unseen(input.clone()), |(artifact, _)| artifact.clone()),
@@ -320,6 +323,7 @@ impl Job {
         let (at, stage) = self.stage_of(task);
         match (stage.step, &self.spec.work) {
             (Step::Noop { hold_ms, cpu_ms }, _) => Some(TaskWork::Noop { hold_ms, cpu_ms }),
+            (Step::Trial, _) => Some(TaskWork::Trial),
             (Step::Probe, Work::Graph { stages }) => match &stages.get(at)?.work {
                 StageWork::Probe { input } => {
                     Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })

@@ -12,6 +12,8 @@ use crate::job::{Job, Prediction, Stage, Step};
 const MIB: u64 = 1 << 20;
 /// What a light task costs where nothing better is known, in milliseconds.
 const LIGHT_MS: u64 = 1;
+/// What a task process that does nothing costs, in milliseconds.
+const TRIAL_MS: u64 = 2;
 
 /// The model of a prediction for an input that nobody has looked into yet.
 const ASSUMED: u32 = u32::MAX;
@@ -28,6 +30,11 @@ pub fn next_stages(job: &Job, assumed: &MediaFacts) -> Result<Vec<Stage>, Failur
             let step = Step::Noop { hold_ms: 0, cpu_ms: 0 };
             Ok(vec![Stage { step, count: *tasks, prediction: cost, ..probe() }])
         }
+        Work::Trial { tasks } if job.stages.is_empty() => {
+            let cost = Prediction { cpu_ms: TRIAL_MS, wall_ms: TRIAL_MS, model: 0 };
+            let demand = Demand { cpu: Millicores(250), memory: Bytes(16 * MIB) };
+            Ok(vec![Stage { step: Step::Trial, count: *tasks, prediction: cost, demand, ..probe() }])
+        }
         Work::Graph { stages } if job.stages.is_empty() => {
             Ok((0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, assumed)).collect())
         }
@@ -39,7 +46,11 @@ pub fn next_stages(job: &Job, assumed: &MediaFacts) -> Result<Vec<Stage>, Failur
                 Ok(outputs.iter().zip(0..).map(|(output, i)| encode(i, output, facts, video)).collect())
             }
         },
-        Work::Noop { .. } | Work::Probe { .. } | Work::Encode { .. } | Work::Graph { .. } => Ok(Vec::new()),
+        Work::Noop { .. }
+        | Work::Probe { .. }
+        | Work::Encode { .. }
+        | Work::Graph { .. }
+        | Work::Trial { .. } => Ok(Vec::new()),
     }
 }
 
@@ -96,7 +107,7 @@ pub fn awaits_probe(job: &Job) -> bool {
         Work::Encode { .. } => job.stages.len() <= 1,
         Work::Graph { stages } if job.stages.is_empty() => stages.iter().any(|s| s.work.output().is_some()),
         Work::Graph { .. } => job.stages.iter().any(|s| s.prediction.model == ASSUMED && !s.dropped),
-        Work::Noop { .. } | Work::Probe { .. } => false,
+        Work::Noop { .. } | Work::Probe { .. } | Work::Trial { .. } => false,
     }
 }
 

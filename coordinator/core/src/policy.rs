@@ -277,11 +277,11 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The bounds of a kind of task. A no-op has none of its own and gets a probe's.
+    /// The bounds of a kind of task. A no-op and a trial have none of their own and get a probe's.
     #[must_use]
     pub fn limits_of(&self, kind: TaskKind) -> TaskLimits {
         match kind {
-            TaskKind::Noop | TaskKind::Probe => self.probe.into(),
+            TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => self.probe.into(),
             TaskKind::Encode => self.encode.into(),
         }
     }

@@ -110,6 +110,11 @@ fn plans() -> Vec<Stage> {
         .collect()
 }
 
+fn trials() -> Stage {
+    let stage = plans().swap_remove(0);
+    Stage { step: Step::Trial, ..stage }
+}
+
 fn graph() -> Work {
     let stage = |name: &str, after, work| GraphStage {
         name: name.into(),
@@ -335,7 +340,9 @@ fn golden_records() {
         ("probe", vec![accepted(Work::Probe { input: source() }, None)]),
         ("encode", vec![accepted(encode(), None)]),
         ("graph", vec![accepted(graph(), None)]),
+        ("trial", vec![accepted(Work::Trial { tasks: 10_000 }, None)]),
         ("", vec![Record::StagesPlanned { job: JOB, stages: plans() }]),
+        ("trial", vec![Record::StagesPlanned { job: JOB, stages: vec![trials()] }]),
         (
             "",
             vec![

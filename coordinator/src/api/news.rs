@@ -78,8 +78,8 @@ impl NewsHub {
             }
             inner.ring.push_back(Arc::clone(&piece));
         }
-        if let Some(listeners) = &inner.listeners {
-            // Nobody listening is no error.
+        if let Some(listeners) = inner.listeners.as_ref().filter(|to| to.receiver_count() > 0) {
+            // The last one may have gone just now, which is no error.
             listeners.send(Told::News(piece)).ok();
         }
     }

@@ -59,6 +59,7 @@ fn kind(work: &Work) -> JobKind {
         Work::Probe { .. } => JobKind::Probe,
         Work::Encode { .. } => JobKind::Encode,
         Work::Graph { .. } => JobKind::Graph,
+        Work::Trial { .. } => JobKind::Trial,
     }
 }
 
@@ -93,8 +94,7 @@ fn counts(doc: &JobDoc) -> TaskCounts {
 /// Share that each kind of task has of its job; an encode outweighs all else.
 fn weight(kind: TaskKind) -> u64 {
     match kind {
-        TaskKind::Noop => 1,
-        TaskKind::Probe => 1,
+        TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => 1,
         TaskKind::Encode => 100,
     }
 }

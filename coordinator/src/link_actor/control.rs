@@ -11,7 +11,7 @@ use rushes_net::endpoint::{alpn, refuse};
 use rushes_net::{NetError, framed};
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, WorkerBound, close, speaks};
+use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, TRIAL_ALPN, WorkerBound, close, knows};
 use tokio::sync::mpsc;
 
 use super::{FarmFacts, LinkActor, MAILBOX, OPEN_TIMEOUT};
@@ -34,6 +34,7 @@ pub async fn serve(
     };
     let (control, words) = mpsc::channel(64);
     actix_rt::spawn(write_control(send, words, connection.clone()));
+    let version = alpn(&connection);
     let addr = LinkActor::create(|ctx| {
         ctx.set_mailbox_capacity(MAILBOX);
         LinkActor {
@@ -43,7 +44,8 @@ pub async fn serve(
             engine: engine.clone(),
             farm,
             tasks: BTreeMap::new(),
-            may_wait: speaks(alpn(&connection).as_deref(), AHEAD_ALPN),
+            may_wait: knows(version.as_deref(), AHEAD_ALPN),
+            knows_trials: knows(version.as_deref(), TRIAL_ALPN),
             lane: None,
         }
     });

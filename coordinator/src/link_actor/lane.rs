@@ -9,8 +9,10 @@ use rushes_net::NetError;
 use rushes_net::framed::FrameReader;
 use rushes_shared::frame;
 use rushes_shared::id::{AttemptId, WorkerId};
-use rushes_shared::task::TaskOutcome;
-use rushes_shared::wire::{LANE_FRAME, LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply, close};
+use rushes_shared::task::{TaskOutcome, TaskValue};
+use rushes_shared::wire::{
+    LANE_FRAME, LaneBound, LaneEnd, LaneEntry, LaneOrder, LaneReply, LaneSuccess, close,
+};
 use tokio::sync::mpsc;
 
 use crate::engine_actor::{EngineActor, HappenedAll, tell};
@@ -80,24 +82,43 @@ async fn serve(
     }
 }
 
-/// The same words as messages, in order: neighbours of one sort share one.
+/// The same words as messages. What is forgotten comes first: nothing else is said of those attempts any more. The rest
+/// stays in order, and neighbours of one sort share a message.
 fn messages(words: &[LaneWord]) -> Vec<LaneBound> {
-    let mut all: Vec<LaneBound> = Vec::new();
+    let collected: Vec<AttemptId> = words
+        .iter()
+        .filter_map(|word| match word {
+            LaneWord::Collected(attempt) => Some(*attempt),
+            _ => None,
+        })
+        .collect();
+    let mut all = Vec::new();
+    let mut rest = words.len() - collected.len();
+    if !collected.is_empty() {
+        all.push(LaneBound::Collected(collected));
+    }
     for word in words {
         match (*word, all.last_mut()) {
+            (LaneWord::Collected(_), _) => continue,
             (LaneWord::Start(order), Some(LaneBound::Start(orders))) => orders.push(order),
             (LaneWord::Enter(entry), Some(LaneBound::Enter(entries))) => entries.push(entry),
             (LaneWord::Cancel(attempt), Some(LaneBound::Cancel(attempts)))
-            | (LaneWord::Recall(attempt), Some(LaneBound::Recall(attempts)))
-            | (LaneWord::Collected(attempt), Some(LaneBound::Collected(attempts))) => attempts.push(attempt),
-            (LaneWord::Start(order), _) => all.push(LaneBound::Start(vec![order])),
-            (LaneWord::Enter(entry), _) => all.push(LaneBound::Enter(vec![entry])),
-            (LaneWord::Recall(attempt), _) => all.push(LaneBound::Recall(vec![attempt])),
-            (LaneWord::Cancel(attempt), _) => all.push(LaneBound::Cancel(vec![attempt])),
-            (LaneWord::Collected(attempt), _) => all.push(LaneBound::Collected(vec![attempt])),
+            | (LaneWord::Recall(attempt), Some(LaneBound::Recall(attempts))) => attempts.push(attempt),
+            (LaneWord::Start(order), _) => all.push(LaneBound::Start(begun(rest, order))),
+            (LaneWord::Enter(entry), _) => all.push(LaneBound::Enter(begun(rest, entry))),
+            (LaneWord::Cancel(attempt), _) => all.push(LaneBound::Cancel(begun(rest, attempt))),
+            (LaneWord::Recall(attempt), _) => all.push(LaneBound::Recall(begun(rest, attempt))),
         }
+        rest -= 1;
     }
     all
+}
+
+/// A list with its first item and room for as many as may follow.
+fn begun<T>(most: usize, first: T) -> Vec<T> {
+    let mut list = Vec::with_capacity(most);
+    list.push(first);
+    list
 }
 
 fn events(worker: WorkerId, reply: LaneReply) -> Vec<Event> {
@@ -108,6 +129,13 @@ fn events(worker: WorkerId, reply: LaneReply) -> Vec<Event> {
                     failure.clip();
                 }
                 Event::TaskEnded { worker, task, attempt, outcome: Box::new(outcome) }
+            };
+            ends.into_iter().map(event).collect()
+        }
+        LaneReply::Succeeded(ends) => {
+            let event = |LaneSuccess { task, attempt, usage }| {
+                let outcome = Box::new(TaskOutcome::Succeeded { value: TaskValue::Nothing, usage });
+                Event::TaskEnded { worker, task, attempt, outcome }
             };
             ends.into_iter().map(event).collect()
         }
@@ -132,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_share_a_message_and_the_order_stays() {
+    fn what_is_collected_comes_first_and_neighbours_share_a_message() {
         let order = |counter| LaneOrder {
             task: TaskId { job: JobId(1), index: 0 },
             attempt: attempt(counter),
@@ -141,16 +169,16 @@ mod tests {
         let words = [
             LaneWord::Start(order(1)),
             LaneWord::Start(order(2)),
+            LaneWord::Collected(attempt(1)),
             LaneWord::Cancel(attempt(2)),
             LaneWord::Start(order(3)),
-            LaneWord::Collected(attempt(1)),
             LaneWord::Collected(attempt(2)),
         ];
         let expected = vec![
+            LaneBound::Collected(vec![attempt(1), attempt(2)]),
             LaneBound::Start(vec![order(1), order(2)]),
             LaneBound::Cancel(vec![attempt(2)]),
             LaneBound::Start(vec![order(3)]),
-            LaneBound::Collected(vec![attempt(1), attempt(2)]),
         ];
         assert_eq!(messages(&words), expected);
     }

@@ -36,7 +36,7 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
     if request.kind != JobKind::Encode && !request.outputs.is_empty() {
         return Err(foreign("outputs"));
     }
-    if request.kind != JobKind::Noop && request.tasks.is_some() {
+    if !matches!(request.kind, JobKind::Noop | JobKind::Trial) && request.tasks.is_some() {
         return Err(foreign("tasks"));
     }
     if request.kind != JobKind::Graph && !request.stages.is_empty() {
@@ -45,10 +45,10 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
     match request.kind {
         JobKind::Graph if request.input.is_some() => Err(foreign("input")),
         JobKind::Graph => Ok(Work::Graph { stages: graph::settle(&request.stages, asking)? }),
-        JobKind::Noop if request.input.is_some() => Err(foreign("input")),
-        JobKind::Noop => {
+        JobKind::Noop | JobKind::Trial if request.input.is_some() => Err(foreign("input")),
+        JobKind::Noop | JobKind::Trial => {
             let tasks = ranged("tasks", request.tasks.unwrap_or(1), 1, MAX_NOOP_TASKS)?;
-            Ok(Work::Noop { tasks })
+            Ok(if request.kind == JobKind::Noop { Work::Noop { tasks } } else { Work::Trial { tasks } })
         }
         JobKind::Probe => Ok(Work::Probe { input: input(request, asking)? }),
         JobKind::Encode => {
@@ -217,7 +217,7 @@ fn default_name(input: &Location, container: Container) -> FileName {
 fn name(request: &JobRequest, work: &Work) -> Result<String, BadRequest> {
     let name = match (&request.name, work) {
         (Some(name), _) => return text("name", name, MAX_NAME).map(ToOwned::to_owned),
-        (None, Work::Noop { .. } | Work::Graph { .. }) => String::new(),
+        (None, Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. }) => String::new(),
         (None, Work::Probe { input } | Work::Encode { input, .. }) => input.file_name(),
     };
     Ok(name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect())

@@ -104,6 +104,8 @@ fn a_wrong_value_names_what_may_stand_there() {
     refused("kind = 'noop'\ndeadline = 'soon'", "'soon' is neither a time");
     refused("kind = 'noop'\ndeadline = '2001-01-01T00:00:00Z'", "is in the past");
     refused("kind = 'noop'\ntasks = 0", "should be 1 to 10000, not 0");
+    refused("kind = 'trial'\ntasks = 10001", "should be 1 to 10000, not 10001");
+    refused("kind = 'trial'\ninput = '/a/b'", "a job of kind 'trial' has no such field");
 }
 
 #[test]

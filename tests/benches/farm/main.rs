@@ -2,11 +2,14 @@
 //! a crash. The method is in `tests/benches/README.md`.
 
 mod busy;
+mod load;
 mod noop;
 mod overhead;
+mod peers;
 mod queued;
 mod recovery;
 mod streams;
+mod trial;
 
 use std::process::ExitCode;
 
@@ -17,6 +20,8 @@ fn main() -> ExitCode {
             ("overhead", overhead::run),
             ("noop", noop::run),
             ("wide", noop::wide),
+            ("trial", trial::run),
+            ("peers", peers::run),
             ("busy", busy::run),
             ("queued", queued::run),
             ("recovery", recovery::run),

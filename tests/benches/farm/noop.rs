@@ -1,39 +1,37 @@
 //! Tasks that do nothing, through REST, journal, QUIC and back: what is left is the farm's own path.
 
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rushes_bench::farm::Farm;
 use rushes_bench::sample::percentile;
 use rushes_bench::{Bench, Better, Row, process};
 use rushes_shared::id::JobId;
-use serde_json::{Value, json};
+
+use crate::load::{Load, PATIENCE, add_throughput, idle, large_job, many_clients, measured};
 
 /// Tasks of the one large job, which is the most that a job may have.
 const TASKS: u32 = 10_000;
 /// Large jobs for many slots.
 const WIDE_JOBS: usize = 10;
-/// Clients at once, and jobs of one task that each submits.
-const CLIENTS: usize = 16;
+/// Jobs of one task that each client submits.
 const JOBS_EACH: usize = 200;
 /// Jobs of one task, one after the other on an idle farm.
 const SINGLES: usize = 500;
-/// Longest wait for anything here.
-const PATIENCE: Duration = Duration::from_secs(120);
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let scratch = bench.scratch()?;
     Farm::init(scratch.path())?;
     let mut farm = Farm::start(scratch.path(), &[])?;
     farm.add_worker_with(&["slots.light=2"])?;
-    large_job(&farm, 1_000)?;
+    large_job(&farm, "noop", 1_000)?;
 
     let runs = bench.runs(3);
-    let large = (0..runs).map(|_| large_job(&farm, TASKS)).collect::<Result<Vec<_>>>()?;
-    add_throughput(bench, "one job of 10,000 no-ops, 2 slots", &large, Some((10_000.0, 25.0)));
-    let small = (0..runs).map(|_| many_clients(&farm)).collect::<Result<Vec<_>>>()?;
-    add_throughput(bench, "jobs of one no-op, 16 clients", &small, None);
+    let large = (0..runs).map(|_| large_job(&farm, "noop", TASKS)).collect::<Result<Vec<_>>>()?;
+    add_throughput(bench, "one job of 10,000 no-ops, 2 slots", &large, (Some(10_000.0), Some(25.0)));
+    let small = (0..runs).map(|_| many_clients(&farm, "noop", JOBS_EACH)).collect::<Result<Vec<_>>>()?;
+    add_throughput(bench, "jobs of one no-op, 16 clients", &small, (None, None));
     bench.add(Row::of(
         "coordinator's memory after these",
         "MiB",
@@ -43,7 +41,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
 
     let mut latency = Vec::new();
     for _ in 0..runs {
-        latency.push(singles(&farm)?);
+        latency.push(singles(&farm, SINGLES)?);
     }
     for (name, permille) in [("p50", 500), ("p99", 990)] {
         let of = |figure: fn(&Single) -> f64| -> Vec<f64> {
@@ -65,9 +63,9 @@ pub(crate) fn wide(bench: &mut Bench) -> Result<()> {
     Farm::init(scratch.path())?;
     let mut farm = Farm::start(scratch.path(), &[])?;
     farm.add_worker_with(&["slots.light=1024"])?;
-    large_job(&farm, TASKS)?;
+    large_job(&farm, "noop", TASKS)?;
     let runs = (0..bench.runs(3)).map(|_| large_jobs(&farm, WIDE_JOBS)).collect::<Result<Vec<_>>>()?;
-    add_throughput(bench, "100,000 no-ops in ten jobs, 1,024 slots", &runs, Some((50_000.0, 10.0)));
+    add_throughput(bench, "100,000 no-ops in ten jobs, 1,024 slots", &runs, (Some(50_000.0), Some(10.0)));
     Ok(())
 }
 
@@ -75,73 +73,8 @@ pub(crate) fn wide(bench: &mut Bench) -> Result<()> {
 fn large_jobs(farm: &Farm, jobs: usize) -> Result<Load> {
     let client = farm.client();
     measured(farm, jobs * TASKS as usize, || {
-        (0..jobs).try_for_each(|_| client.submit(&noop(TASKS)).map(drop))?;
+        (0..jobs).try_for_each(|_| client.submit(&idle("noop", TASKS)).map(drop))?;
         client.drain(PATIENCE)
-    })
-}
-
-/// Throughput of one run.
-struct Load {
-    tasks_per_s: f64,
-    cpu_us_per_task: f64,
-}
-
-fn add_throughput(bench: &mut Bench, name: &str, runs: &[Load], targets: Option<(f64, f64)>) {
-    let rates: Vec<f64> = runs.iter().map(|run| run.tasks_per_s).collect();
-    let cpu: Vec<f64> = runs.iter().map(|run| run.cpu_us_per_task).collect();
-    let rate = Row::of(name, "tasks/s", Better::Higher, &rates);
-    let cost = Row::of(format!("{name}, coordinator's CPU"), "us/task", Better::Lower, &cpu);
-    match targets {
-        Some((least, most)) => {
-            bench.add(rate.target(least));
-            bench.add(cost.target(most));
-        }
-        None => {
-            bench.add(rate);
-            bench.add(cost);
-        }
-    }
-}
-
-fn measured(farm: &Farm, tasks: usize, work: impl FnOnce() -> Result<()>) -> Result<Load> {
-    let pid = farm.coordinator_pid();
-    let before = process::cpu(pid)?;
-    let began = Instant::now();
-    work()?;
-    let (wall, cpu) = (began.elapsed(), process::cpu(pid)?.saturating_sub(before));
-    let tasks = tasks as f64;
-    Ok(Load { tasks_per_s: tasks / wall.as_secs_f64(), cpu_us_per_task: cpu.as_secs_f64() * 1e6 / tasks })
-}
-
-fn noop(tasks: u32) -> Value {
-    json!({ "kind": "noop", "tasks": tasks })
-}
-
-/// One job of many tasks, from its submit to the moment at which no job is left.
-fn large_job(farm: &Farm, tasks: u32) -> Result<Load> {
-    let client = farm.client();
-    measured(farm, tasks as usize, || {
-        client.submit(&noop(tasks))?;
-        client.drain(PATIENCE)
-    })
-}
-
-/// Many small jobs by several clients, each waiting for its answer before its next submit, until none is left.
-fn many_clients(farm: &Farm) -> Result<Load> {
-    measured(farm, CLIENTS * JOBS_EACH, || {
-        std::thread::scope(|scope| {
-            let clients: Vec<_> = (0..CLIENTS)
-                .map(|_| {
-                    let client = farm.client();
-                    scope.spawn(move || (0..JOBS_EACH).try_for_each(|_| client.submit(&noop(1)).map(drop)))
-                })
-                .collect();
-            clients.into_iter().try_for_each(|client| match client.join() {
-                Ok(result) => result,
-                Err(_) => bail!("a client panicked"),
-            })
-        })?;
-        farm.client().drain(PATIENCE)
     })
 }
 
@@ -155,7 +88,12 @@ struct Single {
     done: f64,
 }
 
-fn singles(farm: &Farm) -> Result<Vec<Single>> {
+/// Milliseconds from submit to start, of so many jobs of one task, one after the other on an idle farm.
+pub(crate) fn starts(farm: &Farm, count: usize) -> Result<Vec<f64>> {
+    Ok(singles(farm, count)?.into_iter().map(|single| single.dispatched).collect())
+}
+
+fn singles(farm: &Farm, count: usize) -> Result<Vec<Single>> {
     let client = farm.client();
     let news = client.news()?;
     let (tell, told) = channel();
@@ -164,10 +102,10 @@ fn singles(farm: &Farm) -> Result<Vec<Single>> {
         let mut jobs = news.into_iter().filter_map(|(came, event)| Some((came, event.job?, event.r#type)));
         jobs.all(|item| tell.send(item).is_ok())
     });
-    let mut all = Vec::with_capacity(SINGLES);
-    for _ in 0..SINGLES {
+    let mut all = Vec::with_capacity(count);
+    for _ in 0..count {
         let began = Instant::now();
-        let id = client.submit(&noop(1))?;
+        let id = client.submit(&idle("noop", 1))?;
         let accepted = began.elapsed().as_secs_f64() * 1e3;
         let (dispatched, done) = ending(&told, id, began)?;
         all.push(Single { accepted, dispatched, done });

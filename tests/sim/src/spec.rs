@@ -108,7 +108,7 @@ fn facts(upload: &Upload) -> MediaFacts {
 /// What an attempt finds or makes when all goes well.
 pub(crate) fn value(order: &TaskOrder, upload: &Upload) -> TaskValue {
     match &order.work {
-        TaskWork::Noop { .. } => TaskValue::Nothing,
+        TaskWork::Noop { .. } | TaskWork::Trial => TaskValue::Nothing,
         TaskWork::Probe { input } => {
             let seen =
                 Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };
@@ -167,6 +167,6 @@ pub(crate) fn pace(order: &TaskOrder) -> f64 {
         // A hardware encoder takes as long as the decoder feeds it.
         TaskWork::EncodeWith { .. } => ns(SpeedPreset::Ultrafast) / ns(VideoSettings::default().preset),
         TaskWork::Encode { settings, .. } => ns(settings.video.preset) / ns(VideoSettings::default().preset),
-        TaskWork::Noop { .. } | TaskWork::Probe { .. } => 1.0,
+        TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => 1.0,
     }
 }

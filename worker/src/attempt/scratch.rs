@@ -21,8 +21,12 @@ impl Scratch {
         &self.0
     }
 
-    /// Removes it where that may take long without holding up the worker.
+    /// Removes it; where that may take long without holding up the worker.
     pub(super) async fn remove(self) {
+        // Nothing is left in one of a task that made nothing.
+        if std::fs::remove_dir(&self.0).is_ok() {
+            return;
+        }
         let dir = self.0.clone();
         if let Err(error) = tokio::task::spawn_blocking(move || remove_tree(&dir)).await {
             warn!(%error, "an attempt's directory could not be removed");
@@ -54,11 +58,17 @@ fn remove_tree(dir: &Path) {
 
 /// Makes the attempt's two rooms: for its input, and for its process.
 pub(super) fn rooms(dir: &Path) -> Result<(PathBuf, PathBuf), Failure> {
-    let rooms = (dir.join("in"), dir.join("work"));
-    for room in [&rooms.0, &rooms.1] {
-        make_private(room).map_err(|e| no_scratch(room, &e))?;
-    }
-    Ok(rooms)
+    Ok((room(dir.join("in"))?, room(dir.join("work"))?))
+}
+
+/// Makes the attempt's directory a room of its process, where it has no input.
+pub(super) fn only_room(dir: &Path) -> Result<PathBuf, Failure> {
+    room(dir.to_owned())
+}
+
+fn room(dir: PathBuf) -> Result<PathBuf, Failure> {
+    make_private(&dir).map_err(|e| no_scratch(&dir, &e))?;
+    Ok(dir)
 }
 
 fn no_scratch(dir: &Path, error: &std::io::Error) -> Failure {

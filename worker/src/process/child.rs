@@ -1,6 +1,6 @@
-//! The task process itself, made by the nursery, with the media library loaded.
+//! The task process itself, made by a nursery, with what that has loaded.
 //!
-//! It waits for its one job, puts up its walls and only then parses media. Whatever happens to its worker, end of file on
+//! It waits for its one job, puts up its walls and only then works. Whatever happens to its worker, end of file on
 //! standard input ends it at once.
 
 use std::fs::File;
@@ -29,6 +29,13 @@ pub fn run() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     };
     let result = match sandbox::enter(&job.walls) {
+        Ok(walls) if job.work == LocalWork::Nothing => {
+            replies.send(&TaskProcessReply::Contained(walls))?;
+            replies.send(&TaskProcessReply::Done(LocalResult::Nothing))?;
+            // Nothing goes on beside it that would need another thread to end it.
+            let _end = protocol::read::<TaskProcessJob>(&mut control);
+            return Ok(ExitCode::SUCCESS);
+        }
         Ok(walls) => {
             watch(control);
             media::set_stall(Duration::from_millis(job.walls.limits.stall_ms));

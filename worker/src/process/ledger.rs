@@ -1,29 +1,54 @@
 //! Ids of running task processes on disk, so that a worker can end what a killed predecessor left over.
 //!
 //! Task processes end by themselves with their worker; this is for one that cannot, because it is stopped or hangs in
-//! the kernel. A process is named by id, start time and boot, so that a reused id is never mistaken for it.
+//! the kernel. A process is named by id, start time and boot, so that a reused id is never mistaken for it. A note that is
+//! done with is kept for the next process, as making and removing a file costs more than a small task process does.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::usage;
+
+/// Most notes that are kept for later processes.
+const MOST_SPARE: usize = 64;
 
 /// The directory of notes.
 #[derive(Debug, Clone)]
 pub struct Ledger {
     dir: PathBuf,
     boot: String,
+    spare: Spare,
 }
 
-/// A note about one running process; taken away when dropped.
+/// Notes about processes that are gone, for those to come.
+#[derive(Debug, Clone, Default)]
+struct Spare(Arc<Mutex<Vec<PathBuf>>>);
+
+impl Spare {
+    fn lock(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A note about one running process; void when dropped.
 #[derive(Debug)]
-pub struct Entry(PathBuf);
+pub struct Entry {
+    path: PathBuf,
+    spare: Spare,
+}
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        let mut spare = self.spare.lock();
+        if spare.len() < MOST_SPARE {
+            spare.push(std::mem::take(&mut self.path));
+        } else {
+            drop(spare);
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -35,7 +60,7 @@ impl Ledger {
     pub fn open(dir: &Path) -> io::Result<(Self, usize)> {
         std::fs::create_dir_all(dir)?;
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-        let ledger = Self { dir: dir.to_owned(), boot: boot.trim().to_owned() };
+        let ledger = Self { dir: dir.to_owned(), boot: boot.trim().to_owned(), spare: Spare::default() };
         let mut ended = 0;
         for entry in std::fs::read_dir(dir)? {
             let path = entry?.path();
@@ -56,8 +81,13 @@ impl Ledger {
     /// Where the note cannot be written.
     pub fn note(&self, pid: Pid) -> io::Result<Entry> {
         let path = self.dir.join(pid.as_raw_nonzero().to_string());
+        let spare = self.spare.lock().pop();
+        if let Some(spare) = spare {
+            // Where it is gone, a new one is made.
+            let _ = std::fs::rename(spare, &path);
+        }
         std::fs::write(&path, self.mark(pid).unwrap_or_default())?;
-        Ok(Entry(path))
+        Ok(Entry { path, spare: self.spare.clone() })
     }
 
     fn mark(&self, pid: Pid) -> Option<String> {
@@ -83,6 +113,22 @@ mod tests {
         let child = Command::new("sleep").arg("1000").process_group(0).spawn().expect("sleep is there");
         let pid = Pid::from_child(&child);
         (child, pid)
+    }
+
+    #[test]
+    fn notes_about_processes_that_are_gone_serve_those_that_come() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (ledger, _) = Ledger::open(dir.path()).expect("it opens");
+        let pid = |n: usize| Pid::from_raw(i32::try_from(n).expect("it is small")).expect("it is positive");
+        let notes = || std::fs::read_dir(dir.path()).expect("it is there").count();
+        drop((1..=MOST_SPARE + 9).map(|n| ledger.note(pid(n)).expect("it is noted")).collect::<Vec<_>>());
+        assert_eq!(notes(), MOST_SPARE, "the others are removed");
+        let own = rustix::process::getpid();
+        let entry = ledger.note(own).expect("it is noted");
+        assert_eq!(notes(), MOST_SPARE);
+        let note = dir.path().join(own.as_raw_nonzero().to_string());
+        assert_eq!(std::fs::read_to_string(note).ok(), ledger.mark(own), "it names this process");
+        drop(entry);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The nursery: a process that has the media library loaded and makes task processes of itself, as loading the library
-//! takes tens of milliseconds and a copy of a process less than one.
+//! The nursery: a process that makes task processes of itself. One has the media library loaded, as loading it takes tens
+//! of milliseconds and a copy of a process less than one; another one has not, for tasks that need none, as a process
+//! that is as small as that is copied and taken down in a fraction of the time.
 //!
 //! ```text
 //! worker  --Fork, three pipes-->  nursery  --fork-->  task process
@@ -62,6 +63,15 @@ struct Order {
     answer: oneshot::Sender<io::Result<Born>>,
 }
 
+/// What a nursery has loaded, and its task processes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loads {
+    /// The media library.
+    Media,
+    /// Nothing.
+    Nothing,
+}
+
 /// A running nursery. It ends when this is dropped, and its task processes with it.
 #[derive(Debug)]
 pub struct Nursery {
@@ -76,7 +86,7 @@ impl Nursery {
     ///
     /// # Errors
     /// [`StartError`].
-    pub async fn start(config: &PoolConfig) -> Result<Self, StartError> {
+    pub async fn start(config: &PoolConfig, loads: Loads) -> Result<Self, StartError> {
         let (ours, its) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(io::Error::from)?;
         rustix::io::ioctl_fionbio(&ours, true).map_err(io::Error::from)?;
@@ -86,6 +96,7 @@ impl Nursery {
             .arg("nursery")
             .arg("--parent")
             .arg(std::process::id().to_string())
+            .args((loads == Loads::Nothing).then_some("--plain"))
             .env_clear()
             .envs(config.environment.iter().map(|(k, v)| (k, v)))
             .current_dir(&config.directory)
@@ -128,7 +139,7 @@ impl Nursery {
         Ok(Self { orders, media, pid })
     }
 
-    /// The media library that it has loaded.
+    /// The media library that it has loaded; empty where it has none.
     #[must_use]
     pub fn media(&self) -> &str {
         &self.media

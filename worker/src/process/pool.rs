@@ -1,11 +1,12 @@
-//! Has the nursery make task processes, and keeps some ready.
+//! Has nurseries make task processes, and keeps some ready: with the media library loaded, and once a task came that needs
+//! none, without.
 //!
 //! A process serves one job only; the pool replaces it as soon as it is taken.
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use rushes_shared::failure::{Failure, FailureCode};
@@ -14,7 +15,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tracing::{debug, warn};
 
 use super::ledger::Ledger;
-use super::nursery::Nursery;
+use super::nursery::{Loads, Nursery};
 use super::running::TaskProcess;
 
 /// Pause after a process that would not start.
@@ -29,7 +30,7 @@ pub struct PoolConfig {
     pub environment: Vec<(String, String)>,
     /// Where it waits for its job.
     pub directory: PathBuf,
-    /// How many are kept ready.
+    /// How many of a sort are kept ready.
     pub warm: usize,
     /// How long a start may take.
     pub start_timeout: Duration,
@@ -62,45 +63,59 @@ impl StartError {
 /// Where attempts get their processes.
 #[derive(Debug, Clone)]
 pub struct Pool {
-    shared: Arc<Shared>,
+    media: Arc<Stock>,
+    plain: Arc<Stock>,
 }
 
+/// Processes of one sort.
 #[derive(Debug)]
-struct Shared {
+struct Stock {
+    loads: Loads,
     config: PoolConfig,
     ledger: Ledger,
     /// Started anew when there is none, or it has died.
     nursery: AsyncMutex<Option<Arc<Nursery>>>,
     ready: Mutex<VecDeque<TaskProcess>>,
     taken: Notify,
+    filling: Once,
 }
 
 impl Pool {
     /// A pool that starts filling itself. Must be called within the runtime, on the thread that lives as long as the
     /// worker: the kernel ties a process to the thread that started it.
     #[must_use]
-    pub fn new(config: PoolConfig, ledger: Ledger, nursery: Option<Nursery>) -> Self {
-        let shared = Arc::new(Shared {
-            config,
-            ledger,
-            nursery: AsyncMutex::new(nursery.map(Arc::new)),
-            ready: Mutex::new(VecDeque::new()),
-            taken: Notify::new(),
-        });
-        tokio::spawn(keep_warm(Arc::clone(&shared)));
-        Self { shared }
+    pub fn new(config: &PoolConfig, ledger: &Ledger, nursery: Option<Nursery>) -> Self {
+        let stock = |loads, nursery: Option<Nursery>| {
+            Arc::new(Stock {
+                loads,
+                config: config.clone(),
+                ledger: ledger.clone(),
+                nursery: AsyncMutex::new(nursery.map(Arc::new)),
+                ready: Mutex::new(VecDeque::new()),
+                taken: Notify::new(),
+                filling: Once::new(),
+            })
+        };
+        let pool = Self { media: stock(Loads::Media, nursery), plain: stock(Loads::Nothing, None) };
+        pool.media.keep_filling();
+        pool
     }
 
-    /// A process that waits for its job: a warm one, or else a new one.
+    /// A process that waits for its job and has this loaded: a warm one, or else a new one.
     ///
     /// # Errors
     /// [`StartError`] where none can be started.
-    pub async fn take(&self) -> Result<TaskProcess, StartError> {
+    pub async fn take(&self, loads: Loads) -> Result<TaskProcess, StartError> {
+        let stock = match loads {
+            Loads::Media => &self.media,
+            Loads::Nothing => &self.plain,
+        };
+        stock.keep_filling();
         loop {
-            let Some(mut process) = self.shared.ready().pop_front() else {
-                return self.shared.start().await;
+            let Some(mut process) = stock.ready().pop_front() else {
+                return stock.start().await;
             };
-            self.shared.taken.notify_one();
+            stock.taken.notify_one();
             if process.is_alive() {
                 return Ok(process);
             }
@@ -108,16 +123,21 @@ impl Pool {
         }
     }
 
-    /// How many processes are ready now.
+    /// How many processes with the media library are ready now.
     #[must_use]
     pub fn ready(&self) -> usize {
-        self.shared.ready().len()
+        self.media.ready().len()
     }
 }
 
-impl Shared {
+impl Stock {
     fn ready(&self) -> MutexGuard<'_, VecDeque<TaskProcess>> {
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps some ready from now on.
+    fn keep_filling(self: &Arc<Self>) {
+        self.filling.call_once(|| drop(tokio::spawn(keep_warm(Arc::clone(self)))));
     }
 
     async fn start(&self) -> Result<TaskProcess, StartError> {
@@ -125,7 +145,7 @@ impl Shared {
             let mut present = self.nursery.lock().await;
             match &*present {
                 Some(nursery) if nursery.is_alive() => Arc::clone(nursery),
-                _ => Arc::clone(present.insert(Arc::new(Nursery::start(&self.config).await?))),
+                _ => Arc::clone(present.insert(Arc::new(Nursery::start(&self.config, self.loads).await?))),
             }
         };
         start(&nursery, &self.ledger).await
@@ -150,14 +170,14 @@ pub async fn start(nursery: &Nursery, ledger: &Ledger) -> Result<TaskProcess, St
 }
 
 /// Fills the pool one by one, for as long as the runtime lives.
-async fn keep_warm(shared: Arc<Shared>) {
+async fn keep_warm(stock: Arc<Stock>) {
     loop {
-        if shared.ready().len() >= shared.config.warm {
-            shared.taken.notified().await;
+        if stock.ready().len() >= stock.config.warm {
+            stock.taken.notified().await;
             continue;
         }
-        match shared.start().await {
-            Ok(process) => shared.ready().push_back(process),
+        match stock.start().await {
+            Ok(process) => stock.ready().push_back(process),
             Err(error) => {
                 warn!(%error, "no task process could be kept ready");
                 tokio::time::sleep(PAUSE_AFTER_FAILURE).await;

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::ending::End;
@@ -167,7 +167,7 @@ impl TaskProcess {
         });
         let mut moved = Instant::now();
         let mut last = (Default::default(), 0, 0);
-        let mut sample = interval(SAMPLE_EVERY);
+        let mut sample = interval_at(moved + SAMPLE_EVERY, SAMPLE_EVERY);
         sample.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = loop {
             tokio::select! {

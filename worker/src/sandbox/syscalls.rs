@@ -4,15 +4,12 @@
 //! harmless calls that change with every release, and files are Landlock's business. What is listed reaches beyond the
 //! process: the network, other processes, the kernel's own interfaces, and ways around the filter.
 
-use std::collections::BTreeMap;
+mod filter;
 
 use rustix::process::getpid;
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch,
-};
 
 use super::SandboxError;
+use filter::{Check, Verdict};
 
 /// Refused whatever their arguments are.
 const FORBIDDEN: &[libc::c_long] = &[
@@ -101,61 +98,41 @@ const FORBIDDEN_HERE: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 const FORBIDDEN_HERE: &[libc::c_long] = &[];
 
-/// Numbers of the x32 variants of system calls have this bit; they would slip past a list of plain numbers.
-#[cfg(target_arch = "x86_64")]
-const ALIAS_BIT: i64 = 0x4000_0000;
-#[cfg(not(target_arch = "x86_64"))]
-const ALIAS_BIT: i64 = 0;
-
-type Rules = BTreeMap<i64, Vec<SeccompRule>>;
-
-/// Installs the filters. They cannot be taken off.
+/// Installs the filter. It cannot be taken off.
 pub(super) fn forbid() -> Result<(), SandboxError> {
-    // The C library starts threads with clone3 and falls back to clone, whose flags a filter can see.
-    let no_clone3 = Rules::from([(libc::SYS_clone3, Vec::new())]);
-    let clone3 = program(no_clone3, libc::ENOSYS)?;
-    let others = program(rules()?, libc::EPERM)?;
-    seccompiler::apply_filter(&clone3)?;
-    seccompiler::apply_filter(&others)?;
-    Ok(())
+    let own = getpid().as_raw_nonzero().get().unsigned_abs();
+    Ok(seccompiler::apply_filter(&filter::program(&verdicts(own)))?)
 }
 
-fn program(rules: Rules, errno: i32) -> Result<BpfProgram, seccompiler::Error> {
-    let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(seccompiler::Error::Backend)?;
-    let mut all = rules.clone();
-    if ALIAS_BIT != 0 {
-        all.extend(rules.into_iter().map(|(number, rule)| (number | ALIAS_BIT, rule)));
-    }
-    let errno = SeccompAction::Errno(errno.unsigned_abs());
-    let filter =
-        SeccompFilter::new(all, SeccompAction::Allow, errno, arch).map_err(seccompiler::Error::Backend)?;
-    filter.try_into().map_err(seccompiler::Error::Backend)
+/// What becomes of the system calls that are not simply allowed.
+fn verdicts(own_pid: u32) -> Vec<(libc::c_long, Verdict)> {
+    let refused =
+        FORBIDDEN.iter().chain(FORBIDDEN_HERE).map(|number| (*number, Verdict::Refuse(libc::EPERM)));
+    let thread = libc::CLONE_THREAD.unsigned_abs();
+    let typing = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| u32::try_from(request).unwrap_or(u32::MAX));
+    refused
+        .chain([
+            // The C library starts threads with clone3 and falls back to clone, whose flags a filter can see.
+            (libc::SYS_clone3, Verdict::Refuse(libc::ENOSYS)),
+            // Threads yes, processes no.
+            (
+                libc::SYS_clone,
+                Verdict::Check(Check { argument: 0, allowed: filter::Allowed::WithBits(thread) }),
+            ),
+            // Signals to itself: abort() and the watcher of the control pipe need them.
+            (libc::SYS_kill, only(0, vec![own_pid])),
+            (libc::SYS_tgkill, only(0, vec![own_pid])),
+            // Limits of itself may be read.
+            (libc::SYS_prlimit64, only(0, vec![own_pid, 0])),
+            // Typing into the operator's terminal.
+            (
+                libc::SYS_ioctl,
+                Verdict::Check(Check { argument: 1, allowed: filter::Allowed::AllBut(typing.to_vec()) }),
+            ),
+        ])
+        .collect()
 }
 
-fn rules() -> Result<Rules, seccompiler::Error> {
-    let own = u64::from(getpid().as_raw_nonzero().get().unsigned_abs());
-    let not = |index, value| condition(index, SeccompCmpOp::Ne, value);
-    let mut rules: Rules =
-        FORBIDDEN.iter().chain(FORBIDDEN_HERE).map(|number| (*number, Vec::new())).collect();
-    // Threads yes, processes no.
-    let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
-    rules.insert(libc::SYS_clone, vec![all_of(vec![condition(0, SeccompCmpOp::MaskedEq(thread), 0)?])?]);
-    // Signals to itself: abort() and the watcher of the control pipe need them.
-    rules.insert(libc::SYS_kill, vec![all_of(vec![not(0, own)?])?]);
-    rules.insert(libc::SYS_tgkill, vec![all_of(vec![not(0, own)?])?]);
-    // Limits of itself may be read.
-    rules.insert(libc::SYS_prlimit64, vec![all_of(vec![not(0, own)?, not(0, 0)?])?]);
-    // Typing into the operator's terminal.
-    let typing = [libc::TIOCSTI, libc::TIOCLINUX].map(|request| condition(1, SeccompCmpOp::Eq, request));
-    let typing: Result<Vec<_>, _> = typing.into_iter().map(|c| all_of(vec![c?])).collect();
-    rules.insert(libc::SYS_ioctl, typing?);
-    Ok(rules)
-}
-
-fn condition(index: u8, op: SeccompCmpOp, value: u64) -> Result<SeccompCondition, seccompiler::Error> {
-    SeccompCondition::new(index, SeccompCmpArgLen::Dword, op, value).map_err(seccompiler::Error::Backend)
-}
-
-fn all_of(conditions: Vec<SeccompCondition>) -> Result<SeccompRule, seccompiler::Error> {
-    SeccompRule::new(conditions).map_err(seccompiler::Error::Backend)
+fn only(argument: u32, values: Vec<u32>) -> Verdict {
+    Verdict::Check(Check { argument, allowed: filter::Allowed::Only(values) })
 }

@@ -36,6 +36,11 @@ impl Lane {
             let next = timeout(Duration::from_secs(20), self.reader.next::<LaneReply>());
             match next.await.expect("a reply comes").expect("it reads").expect("the lane is open") {
                 LaneReply::Ended(ends) => all.extend(ends),
+                LaneReply::Succeeded(ends) => all.extend(ends.into_iter().map(|end| LaneEnd {
+                    task: end.task,
+                    attempt: end.attempt,
+                    outcome: TaskOutcome::Succeeded { value: TaskValue::Nothing, usage: end.usage },
+                })),
                 LaneReply::Refused { failure, .. } => panic!("refused: {failure}"),
                 LaneReply::Recalled(given) => panic!("recalled: {given:?}"),
             }

@@ -6,3 +6,4 @@ mod lane;
 mod link;
 mod nursery;
 mod task_process;
+mod trial;

@@ -133,7 +133,7 @@ impl Engine {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
         run.open -= 1;
         run.touched = true;
-        if kind != TaskKind::Noop {
+        if !kind.is_idle() {
             run.note_input_on(worker);
         }
         let ran = run.has_running(task.index);
@@ -338,7 +338,9 @@ impl Engine {
 fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Option<Failure> {
     let step = job.step(task.index);
     let fits = match (step, value) {
-        (Step::Noop { .. }, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => true,
+        (Step::Noop { .. } | Step::Trial, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => {
+            true
+        }
         (Step::Encode { .. } | Step::EncodeInSoftware { .. }, TaskValue::Encoded(encoded)) => {
             let is_ours = matches!(&encoded.artifact.location, Location::Staged(by, _) if *by == attempt);
             is_ours && encoded.artifact.hash.is_some() && encoded.check.problems.is_empty()

@@ -137,7 +137,7 @@ impl Engine {
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
         let done = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
         let mut released = Vec::new();
-        for (later, (stage, entered)) in job.stages.iter().zip(&mut run.stages).enumerate() {
+        for (later, (stage, entered)) in job.stages.iter().zip(run.stages.iter_mut()).enumerate() {
             if stage.after.contains(&done) {
                 entered.waits -= 1;
                 if entered.waits == 0 && entered.open > 0 {
@@ -153,7 +153,7 @@ impl Engine {
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
         let again = u32::try_from(at).expect("a job has far fewer than 2^32 stages");
         let mut sigs = Vec::new();
-        for (stage, entered) in job.stages.iter().zip(&mut run.stages) {
+        for (stage, entered) in job.stages.iter().zip(run.stages.iter_mut()) {
             if stage.after.contains(&again) {
                 entered.waits += 1;
                 self.ready.sub(entered.kind, entered.ready);

@@ -95,7 +95,7 @@ fn digest(spec: &JobSpec) -> u64 {
     let mut hasher = DefaultHasher::new();
     (spec.class, spec.priority, spec.deadline, spec.paused, &spec.name).hash(&mut hasher);
     match &spec.work {
-        Work::Noop { tasks } => tasks.hash(&mut hasher),
+        Work::Noop { tasks } | Work::Trial { tasks } => tasks.hash(&mut hasher),
         Work::Probe { .. } | Work::Encode { .. } | Work::Graph { .. } => {
             spec.work.inputs().next().hash(&mut hasher);
         }

@@ -38,7 +38,7 @@ fn may_drop() -> QualityFloor {
 }
 
 fn trades(s: &Scene, job: u128) -> Vec<Trade> {
-    s.world.engine().state().jobs[&JobId(job)].trades.clone()
+    s.world.engine().state().jobs[&JobId(job)].trades.to_vec()
 }
 
 #[test]

@@ -166,7 +166,7 @@ pub(crate) fn audio_only() -> MediaFacts {
 /// What an attempt at this order finds or makes when all goes well.
 pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
     match &order.work {
-        TaskWork::Noop { .. } => TaskValue::Nothing,
+        TaskWork::Noop { .. } | TaskWork::Trial => TaskValue::Nothing,
         TaskWork::Probe { input } => {
             let input =
                 Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };

@@ -1,6 +1,6 @@
 //! A farm of this build's own programs, in directories of its own, on loopback.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -35,6 +35,20 @@ pub fn program(name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// A program to be started through `rushes own-child`, so that it ends with this process however that ends. To be started
+/// on the main thread: the kernel ties a process to the thread that started it.
+///
+/// # Errors
+/// Where this build's own programs are missing.
+pub fn owned<S: AsRef<OsStr>>(
+    program_path: &Path,
+    arguments: impl IntoIterator<Item = S>,
+) -> Result<Command> {
+    let mut command = Command::new(program("rushes")?);
+    command.args(["own-child", &std::process::id().to_string(), "kill"]).arg(program_path).args(arguments);
+    Ok(command)
+}
+
 /// A process of a farm; ends with its owner.
 #[derive(Debug)]
 struct Part {
@@ -43,18 +57,14 @@ struct Part {
 }
 
 impl Part {
-    /// Starts a program through `rushes own-child`, so that it ends with this process however that ends. Called on the
-    /// main thread: the kernel ties a process to the thread that started it.
+    /// Starts a program of this build.
     fn start(name: &str, arguments: &[OsString], log: &Path) -> Result<Self> {
         let file = File::options()
             .create(true)
             .append(true)
             .open(log)
             .with_context(|| format!("make {}", log.display()))?;
-        let child = Command::new(program("rushes")?)
-            .args(["own-child", &std::process::id().to_string(), "kill"])
-            .arg(program(name)?)
-            .args(arguments)
+        let child = owned(&program(name)?, arguments)?
             .stdin(Stdio::null())
             .stdout(file.try_clone().context("share a log file")?)
             .stderr(file)

@@ -10,12 +10,14 @@
 //! farm       a coordinator and workers of this build, in fresh directories
 //! client     what a benchmark says to a farm
 //! clip       the media that is encoded and probed
+//! peer       other task queues that the same is done with
 //! ```
 
 pub mod client;
 pub mod clip;
 pub mod farm;
 pub mod machine;
+pub mod peer;
 pub mod process;
 pub mod program;
 pub mod row;

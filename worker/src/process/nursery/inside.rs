@@ -1,5 +1,5 @@
-//! The nursery's inside: `rushes-worker nursery`, started only by a worker. It loads the media library once, and then
-//! makes a task process of itself whenever it is asked to. It parses nothing, and has one thread for ever.
+//! The nursery's inside: `rushes-worker nursery`, started only by a worker. It loads the media library once, or nothing
+//! (`--plain`), and then makes a task process of itself whenever it is asked to. It parses nothing, and has one thread for ever.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,11 +17,11 @@ use super::fork::{self, Side};
 use super::line::{self, Fork, Word};
 use crate::process::child;
 
-/// Runs the nursery. `parent` is the worker's process id.
+/// Runs the nursery. `parent` is the worker's process id; with `plain` nothing is loaded.
 ///
 /// # Errors
 /// What went wrong before the first order; the worker finds it at the end of standard error.
-pub fn run(parent: i32) -> anyhow::Result<ExitCode> {
+pub fn run(parent: i32, plain: bool) -> anyhow::Result<ExitCode> {
     // The second line: the first is the end of the line to the worker.
     die_with(parent)?;
     rustix::thread::set_name(c"rushes-nursery")?;
@@ -30,9 +30,13 @@ pub fn run(parent: i32) -> anyhow::Result<ExitCode> {
     let line = rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
 
-    media::init().map_err(anyhow::Error::new)?;
-    media::preload();
-    let media = gstreamer::version_string().to_string();
+    let media = if plain {
+        String::new()
+    } else {
+        media::init().map_err(anyhow::Error::new)?;
+        media::preload();
+        gstreamer::version_string().to_string()
+    };
     line::send(line.as_fd(), &Word::Ready { media }, &[])?;
 
     let mut children = HashMap::new();

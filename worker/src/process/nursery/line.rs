@@ -25,9 +25,9 @@ pub(super) struct Fork;
 /// Nursery to worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Word {
-    /// The media library is loaded, such as `GStreamer 1.22.0`; orders may come.
+    /// What was to be loaded is; orders may come.
     Ready {
-        /// The library.
+        /// The media library, such as `GStreamer 1.22.0`; empty for none.
         media: String,
     },
     /// The process that was asked for. Beside it: its handle.
