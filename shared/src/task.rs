@@ -126,7 +126,6 @@ pub struct TaskLimits {
 
 /// The work itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "a task is made and sent once; boxing buys nothing")]
 pub enum TaskWork {
     /// Nothing but hold its slot for a while; answered by the worker itself.
     Noop {
