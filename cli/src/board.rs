@@ -213,6 +213,11 @@ impl Board {
     }
 
     fn show_news(&mut self, id: JobId, news: &EventView) {
+        if news.r#type == "output_held_up" {
+            let name = self.jobs.get(&id).map_or("", |job| job.name.as_str());
+            return self
+                .say(&format!("{name}: {}", news.message.as_deref().unwrap_or("an output is held up")));
+        }
         let Some(task) = news.task else { return };
         let Some(job) = self.jobs.get(&id) else { return };
         let name = job.name.clone();

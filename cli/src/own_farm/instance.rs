@@ -29,6 +29,11 @@ pub(super) fn base() -> Result<PathBuf, Fault> {
     })
 }
 
+/// Whether a program holds this lock.
+fn is_in_use(lock: &Path) -> bool {
+    File::open(lock).is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 impl Instance {
     /// Takes the first directory that is free.
     pub(super) fn take() -> Result<Self, Fault> {
@@ -40,6 +45,10 @@ impl Instance {
             match lock.try_lock() {
                 Ok(()) => {
                     let dir = base.join(number.to_string());
+                    // The programs of a command that was killed need a moment to end.
+                    if is_in_use(&dir.join("coordinator/store/lock")) || is_in_use(&dir.join("worker/lock")) {
+                        continue;
+                    }
                     DirBuilder::new().recursive(true).mode(0o700).create(&dir).map_err(fails)?;
                     return Ok(Self { dir, _lock: lock });
                 }

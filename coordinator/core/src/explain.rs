@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::{Class, JobState};
 use rushes_shared::task::SlotKind;
@@ -218,6 +219,8 @@ pub struct Explanation {
     pub trades: Vec<Trade>,
     /// Stages that are encoded in software because a hardware encoder failed.
     pub fell_back: Vec<u32>,
+    /// Why an output that is made is not in its place yet.
+    pub held_up: Option<Box<Failure>>,
 }
 
 impl Explanation {

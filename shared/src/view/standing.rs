@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::FailureView;
 use crate::id::{JobId, TaskId, WorkerId};
 use crate::job::{Class, JobState};
 use crate::task::SlotKind;
@@ -124,6 +125,9 @@ pub struct ExplainView {
     /// Stages that are encoded in software because a hardware encoder failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fell_back: Vec<u32>,
+    /// Why an output that is made is not in its place yet; it is tried again until it is, or the job is canceled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up: Option<FailureView>,
 }
 
 /// What holds work up over the whole farm.

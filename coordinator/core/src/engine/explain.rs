@@ -45,6 +45,7 @@ impl Engine {
             running: self.explain_running(now, id, run),
             trades: job.trades.to_vec(),
             fell_back: self.fallen_back(id),
+            held_up: run.rare().held_up.clone(),
         })
     }
 

@@ -10,7 +10,7 @@ use rushes_shared::units::MonoMs;
 
 use super::run::StageRun;
 use super::{Engine, Timer, Turn};
-use crate::event::{Command, FarmNews, Refusal, Reply};
+use crate::event::{Command, Decision, FarmNews, Refusal, Reply};
 use crate::job::{Job, Stage};
 use crate::order::signature::Signature;
 use crate::planner;
@@ -187,8 +187,10 @@ impl Engine {
                 let at = turn.now.wall;
                 self.emit(turn, Record::OutputPublished { job: id, output, artifact, at });
                 let run = self.runs.get_mut(&id).expect("a live job has a run");
-                run.rare_mut().publishing.remove(&output);
-                run.rare_mut().publishes_in_flight.remove(&output);
+                let rare = run.rare_mut();
+                rare.publishing.remove(&output);
+                rare.publishes_in_flight.remove(&output);
+                rare.held_up = None;
                 self.notify(turn, Some(id), FarmNews::OutputPublished { output, place });
                 self.advance(turn, id);
             }
@@ -202,8 +204,11 @@ impl Engine {
                 }
                 let doublings = (*tries - 1).min(16);
                 let backoff = self.policy.publish_retry_ms.saturating_mul(1 << doublings);
-                let at = turn.now.mono.plus(backoff.min(self.policy.retry_max_ms));
-                self.wake_at(at, Timer::Publish(id, output));
+                let retry_ms = backoff.min(self.policy.retry_max_ms);
+                run.rare_mut().held_up = Some(Box::new(failure.clone()));
+                self.wake_at(turn.now.mono.plus(retry_ms), Timer::Publish(id, output));
+                let failure = Box::new(failure);
+                self.decided(turn, Some(id), Decision::OutputHeldUp { output, failure, retry_ms });
             }
         }
         self.cancel_if_waiting(turn, id);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rushes_shared::failure::Failure;
 use rushes_shared::id::{JobId, WorkerId};
 use rushes_shared::job::Class;
 use rushes_shared::task::TaskKind;
@@ -74,6 +75,8 @@ pub(super) struct Rare {
     pub(super) yields_to: Option<JobId>,
     /// Publishes under way or waiting: tries so far, by output.
     pub(super) publishing: BTreeMap<u32, u32>,
+    /// Why the last of them did not come about; nothing once one has.
+    pub(super) held_up: Option<Box<Failure>>,
     /// Outputs that the depot has been asked to publish and has not answered for.
     pub(super) publishes_in_flight: BTreeSet<u32>,
     /// Those who want the job canceled and wait until the depot has answered: what it publishes now is published.
@@ -89,6 +92,7 @@ static NOTHING: Rare = Rare {
     worth: None,
     yields_to: None,
     publishing: BTreeMap::new(),
+    held_up: None,
     publishes_in_flight: BTreeSet::new(),
     cancels: Vec::new(),
     input_on: Vec::new(),

@@ -104,6 +104,15 @@ pub enum Decision {
         /// For how long it has stood still, in milliseconds.
         still_ms: u64,
     },
+    /// An output is made and could not be put in its place; it is tried again.
+    OutputHeldUp {
+        /// The output's number in its job.
+        output: u32,
+        /// Why.
+        failure: Box<Failure>,
+        /// When it is tried again, in milliseconds.
+        retry_ms: u64,
+    },
     /// Failures of one kind pile up.
     ErrorBurst {
         /// Which kind.
@@ -194,6 +203,7 @@ impl Decision {
             Self::TaskDoubled { .. } => "task_doubled",
             Self::Preempted { .. } => "task_preempted",
             Self::TaskStalled { .. } => "task_stalled",
+            Self::OutputHeldUp { .. } => "output_held_up",
             Self::ErrorBurst { .. } => "error_burst",
             Self::NodeSlow { .. } => "node_slow",
             Self::NodeKeepsUp { .. } => "node_keeps_up",
@@ -258,6 +268,13 @@ impl fmt::Display for Decision {
             }
             Self::TaskStalled { task, worker, still_ms } => {
                 write!(f, "{task} has not come further on {worker} for {still_ms} ms")
+            }
+            Self::OutputHeldUp { output, failure, retry_ms } => {
+                let Failure { message, advice, .. } = &**failure;
+                write!(
+                    f,
+                    "output {output} is made and not in its place yet, tried again in {retry_ms} ms: {message}; {advice}"
+                )
             }
             Self::ErrorBurst { code, failures, over_ms } => {
                 write!(f, "{failures} failures '{}' within {over_ms} ms", code.as_str())

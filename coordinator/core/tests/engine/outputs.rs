@@ -1,7 +1,7 @@
 //! Publishing: once, at its place, tried again where that can help.
 
 use rushes_shared::artifact::Location;
-use rushes_shared::failure::FailureCode;
+use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::JobId;
 
 use crate::support::samples::{encode, facts};
@@ -41,8 +41,15 @@ fn a_publish_that_may_pass_is_tried_again() {
         s.world.depot.failing.push_back(FailureCode::TransferFailed);
         s.done('a', "1.1");
     };
-    check(given, |s| s.wait(400), &[]);
-    check(given, |s| s.wait(600), &["publish j1/0 from #1-2"]);
+    let before = check(given, |s| s.wait(400), &[]);
+    let why = held_up(&before).expect("whoever asks is told what holds it up");
+    assert_eq!(why.code, FailureCode::TransferFailed);
+    let after = check(given, |s| s.wait(600), &["publish j1/0 from #1-2"]);
+    assert!(held_up(&after).is_none(), "it is in its place now");
+}
+
+fn held_up(scene: &Scene) -> Option<Box<Failure>> {
+    scene.world.engine().explain(scene.world.now, JobId(1)).expect("it has not ended").held_up
 }
 
 #[test]

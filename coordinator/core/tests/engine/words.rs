@@ -71,6 +71,7 @@ fn each_decision_says_what_was_decided() {
     let task = TaskId { job: JobId(1), index: 3 };
     let deadline = WallMs(1_700_000_000_000);
     let failure = Box::new(Failure::new(FailureCode::Unsupported, "no such codec", "use another"));
+    let held_up = failure.clone();
     let change = Box::new(JobChange {
         class: Some(Class::Premium),
         priority: Priority::new(70),
@@ -89,6 +90,10 @@ fn each_decision_says_what_was_decided() {
         (Decision::NodeReadmitted { worker: WORKER }, "works again"),
         (Decision::TaskDoubled { task, worker: WORKER, ran_ms: 9 }, "elsewhere"),
         (Decision::TaskStalled { task, worker: WORKER, still_ms: 60_000 }, "not come further"),
+        (
+            Decision::OutputHeldUp { output: 0, failure: held_up, retry_ms: 1_000 },
+            "tried again in 1000 ms: no such codec",
+        ),
         (Decision::Preempted { task, by: JobId(9), lost_ms: 12 }, "after 12 ms"),
         (Decision::QueueSettled, "not grow"),
         (Decision::EncoderFellBack { task, worker: WORKER, element: "nvh264enc".into() }, "nvh264enc"),

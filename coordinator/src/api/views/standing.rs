@@ -6,7 +6,8 @@ use rushes_core::promise::Forecast;
 use rushes_core::promise::trade::Trade;
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{
-    AnomalyView, AssumedView, BottleneckView, ExplainView, ForecastView, PlacedView, TradeView, WaitView,
+    AnomalyView, AssumedView, BottleneckView, ExplainView, FailureView, ForecastView, PlacedView, TradeView,
+    WaitView,
 };
 
 pub(in crate::api) fn forecast(forecast: Forecast) -> ForecastView {
@@ -61,6 +62,7 @@ pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
         running: it.running.iter().map(placed).collect(),
         trades: it.trades.iter().map(trade).collect(),
         fell_back: it.fell_back.clone(),
+        held_up: it.held_up.as_deref().map(FailureView::from),
     }
 }
 
