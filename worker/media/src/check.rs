@@ -168,8 +168,13 @@ fn read_back(
     } else {
         counter(true)
     };
-    let wanted =
-        Wanted { video: Some(video), audio: Some(counter(false)), threads: None, coded_video: coded };
+    let wanted = Wanted {
+        video: Some(video),
+        audio: Some(counter(false)),
+        threads: None,
+        coded_video: coded,
+        ..Wanted::default()
+    };
     let mut reader = reader::open(output, wanted, &notes)?;
     reader.play()?;
     let mut opening = Opening::new(&reader, &notes);

@@ -8,6 +8,7 @@
 //!             reader --decoded sound---> encode::audio --AAC----+--> mp4::Writer (index first)
 //!                                        H.264 --> witness      decodes what is made while it is made
 //! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
+//! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! discover  which encoders of this node really work
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! it gives up. It is meant for a process of its own that serves one job and can be killed; nothing here contains a
 //! hostile file.
 
+mod canvas;
 mod check;
 mod colour;
 mod damage;
@@ -28,7 +30,9 @@ mod note;
 mod pace;
 mod probe;
 mod reader;
+mod sound;
 mod start;
+mod walk;
 mod witness;
 
 pub use check::check;
@@ -36,4 +40,5 @@ pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode};
 pub use note::set_stall;
 pub use probe::probe;
+pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};

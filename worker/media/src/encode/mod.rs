@@ -176,7 +176,7 @@ fn pipelines(
         video: Some(Box::new(video)),
         audio: audio.map(|feed| Box::new(feed) as Box<dyn reader::Feed>),
         threads: job.threads,
-        coded_video: false,
+        ..Wanted::default()
     };
     let reader = reader::open(job.input, wanted, notes)?;
     Ok(Pipelines { reader, encoder: Running::new(encoder), decoder: Running::new(decoder), witness })

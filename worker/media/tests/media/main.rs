@@ -4,4 +4,5 @@
 mod cuts;
 mod generated;
 mod real;
+mod sound;
 mod studio;
