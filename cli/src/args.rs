@@ -182,7 +182,11 @@ Each operation runs in a process of its own, closed in like a farm's tasks: it c
 Examples:
   rushes media probe film.mov
   rushes media loudness *.wav --output json
-  rushes media waveform talk.wav -o talk.png --size 1200x200";
+  rushes media waveform talk.wav -o talk.png --size 1200x200
+  rushes media thumbnail film.mov -o poster.jpg --best
+  rushes media sprite film.mov -o sprite.jpg
+  rushes media preview film.mov -o preview.gif --from 10
+  rushes media compare film.mov out/film.mp4";
 
 const SIM: &str = "\
 A scenario says who uploads what, on which nodes, and what breaks; configs/scenarios has some that are explained, and

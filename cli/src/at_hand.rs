@@ -92,7 +92,7 @@ impl<'a> Hands<'a> {
 }
 
 /// A file that is named on the command line, as the process sees it.
-fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Fault> {
     fs::canonicalize(path).map_err(|e| Fault::local(format!("cannot read {}", path.display()), e))
 }
 

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
-use crate::measure::{Loudness, WaveformSettings};
+use crate::measure::{Comparison, Loudness, WaveformSettings};
 use crate::media::MediaFacts;
+use crate::still::{PreviewSettings, SpriteSettings, ThumbnailSettings};
 use crate::task::{Progress, TaskLimits};
 
 /// Longest line either way, in bytes.
@@ -37,6 +38,14 @@ pub enum Work {
     Loudness,
     /// Its waveform: the file `waveform.json` or `waveform.png`.
     Waveform(WaveformSettings),
+    /// Thumbnails: the files `0.jpg`, `1.jpg`, … or the same as PNG.
+    Thumbnail(ThumbnailSettings),
+    /// A sprite sheet: the files `sprite.jpg` or `sprite.png`, and `sprite.vtt`.
+    Sprite(SpriteSettings),
+    /// A moving preview: the file `preview.gif`.
+    Preview(PreviewSettings),
+    /// How close another file, an absolute path, is to this one.
+    Compare(PathBuf),
 }
 
 /// Process to asker.
@@ -59,6 +68,8 @@ pub enum Outcome {
     Facts(MediaFacts),
     /// Of a measurement of loudness.
     Loudness(Loudness),
+    /// Of a comparison.
+    Comparison(Comparison),
     /// Files in the order's directory, by name.
     Files(Vec<String>),
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! id, units, principal           who, how much, when
 //! artifact, failure              where bytes are; why something failed
-//! media, encode, measure         facts of a file; settings of an output; measurements
+//! media, encode, measure, still  facts of a file; settings of an output; measurements; pictures from a film
 //! request -> job -> task         what a user wrote -> what the farm keeps -> what a worker runs
 //! node                           what a worker tells of its machine
 //! codec, frame, wire, ticket     bytes between processes
@@ -27,6 +27,7 @@ pub mod node;
 pub mod principal;
 pub mod request;
 pub mod settings;
+pub mod still;
 pub mod task;
 pub mod ticket;
 pub mod units;

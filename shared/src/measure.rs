@@ -64,3 +64,54 @@ pub struct Waveform {
     /// Lowest and highest value, point by point, within a point channel by channel.
     pub data: Vec<i16>,
 }
+
+/// How close a film is to its reference, frame by frame; 4:2:0, in the depth of the deeper one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Comparison {
+    /// Frames that were compared: of both files, paired by their time from each file's first frame on.
+    pub frames: u64,
+    /// Frames of the reference for which the other has none at their time.
+    pub frames_missing: u64,
+    /// Frames of the other for which the reference has none.
+    pub frames_extra: u64,
+    /// Size in which they were compared, the reference's, in pixels.
+    pub width: u32,
+    /// The same for the height.
+    pub height: u32,
+    /// Bits a component.
+    pub bit_depth: u8,
+    /// Peak signal-to-noise ratio over all frames in dB; `None` where a plane is the same in both.
+    pub psnr_db: Planes,
+    /// Structural similarity, mean over all frames, at most 1; `None` where a plane is smaller than 8x8 pixels.
+    pub ssim: Planes,
+    /// The lowest PSNR of a frame, all planes together, in dB; `None` where all frames are the same.
+    pub psnr_min_db: Option<f64>,
+    /// The lowest SSIM of a frame, all planes together.
+    pub ssim_min: Option<f64>,
+    /// The worst moments by SSIM, worst first, each in another second; none that is the same in both.
+    pub worst: Vec<WorstMoment>,
+}
+
+/// Values by plane.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Planes {
+    /// Luma.
+    pub y: Option<f64>,
+    /// Blue difference.
+    pub u: Option<f64>,
+    /// Red difference.
+    pub v: Option<f64>,
+    /// All three, weighted by their numbers of samples.
+    pub all: Option<f64>,
+}
+
+/// A frame that differs more than others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WorstMoment {
+    /// Its time in the reference, in nanoseconds from the first frame on.
+    pub at_ns: u64,
+    /// Its PSNR in dB, all planes together; `None` where it is the same.
+    pub psnr_db: Option<f64>,
+    /// Its SSIM, all planes together.
+    pub ssim: f64,
+}

@@ -73,7 +73,8 @@ fn a_waveform_is_made_whole_and_replaces_nothing_unasked() {
     let bench = Bench::new();
     let clip = media::big_buck_bunny();
     let line = ["waveform", text(&clip), "-o", "wave.json", "--bits", "8", "--samples-per-pixel", "480"];
-    bench.found(&line);
+    let made = bench.found(&line);
+    assert_eq!(made[0]["file"], "wave.json");
     let wave: Value =
         serde_json::from_slice(&fs::read(bench.path("wave.json")).expect("made")).expect("JSON");
     assert_eq!((&wave["version"], &wave["bits"], &wave["channels"]), (&2.into(), &8.into(), &1.into()));
@@ -123,4 +124,85 @@ fn a_time_limit_ends_an_operation_and_its_process() {
     let said = running.said();
     assert_eq!(ended.code(), Some(1), "{said}");
     assert!(said.contains("was not done within 1 s") && said.contains("--time-limit"), "{said}");
+}
+
+#[test]
+fn pictures_are_made_from_a_film() {
+    let bench = Bench::new();
+    let clip = media::big_buck_bunny();
+    let clip = text(&clip);
+    let size = |file: &str| {
+        let facts = bench.found(&["probe", file]);
+        (facts["video"][0]["width"].as_u64(), facts["video"][0]["height"].as_u64())
+    };
+    bench.found(&["thumbnail", clip, "-o", "poster.jpg", "--best", "--max-width", "320"]);
+    assert_eq!(size("poster.jpg"), (Some(320), Some(180)));
+    let made = bench.found(&["thumbnail", clip, "-o", "thumb.png", "--every", "2", "--max-height", "90"]);
+    assert_eq!(made.as_array().map(Vec::len), Some(3), "{made}");
+    assert_eq!(size("thumb-3.png"), (Some(160), Some(90)));
+    bench.found(&["sprite", clip, "-o", "sprite.jpg", "--columns", "3", "--width", "80"]);
+    assert_eq!(size("sprite.jpg"), (Some(240), Some(90)));
+    let index = fs::read_to_string(bench.path("sprite.vtt")).expect("made");
+    assert!(index.starts_with("WEBVTT\n") && index.contains("sprite.jpg#xywh=160,45,80,45"), "{index}");
+    bench.found(&["preview", clip, "-o", "preview.gif", "--length", "1", "--max-width", "100"]);
+    assert!(fs::read(bench.path("preview.gif")).expect("made").starts_with(b"GIF89a"));
+    let (code, said) = bench.refused(&["thumbnail", clip, "-o", "late.jpg", "--at", "60"]);
+    assert!(code == 1 && said.contains("the film ends after 5.280 s"), "{code}: {said}");
+}
+
+#[test]
+fn a_film_is_compared_with_its_reference() {
+    let bench = Bench::new();
+    let clip = media::short();
+    let worse = bench.path("worse.mp4");
+    let made = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(&clip)
+        .args(["-an", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "40"])
+        .arg(&worse)
+        .status();
+    assert!(made.is_ok_and(|made| made.success()), "these tests need ffmpeg");
+    let found = bench.found(&["compare", text(&clip), "worse.mp4"]);
+    let psnr = found["psnr_db"]["all"].as_f64().expect("they differ");
+    assert!((20.0..40.0).contains(&psnr) && found["frames_missing"] == 0, "{found}");
+    assert!(!found["worst"].as_array().expect("a list").is_empty());
+    let shown = bench.run(&["compare", text(&clip), text(&clip)]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("75 frames compared, 0 missing") && shown.contains("same"), "{shown}");
+}
+
+/// What each odd file gives by an operation that decodes it: a result, or an error that says what to do.
+#[test]
+fn odd_files_end_in_a_result_or_a_clear_error() {
+    let beside = binaries::repository().join("../shared/media");
+    let folder = std::env::var_os("RUSHES_MEDIA").map_or(beside, PathBuf::from).join("odd");
+    let Ok(entries) = fs::read_dir(&folder) else {
+        eprintln!("skipped: no real media; set RUSHES_MEDIA");
+        return;
+    };
+    let bench = Bench::new();
+    for file in entries.map(|entry| entry.expect("the folder can be read").path()) {
+        let name = text(&file);
+        for line in [
+            vec!["probe", name],
+            vec!["loudness", name],
+            vec!["thumbnail", name, "-o", "odd.jpg", "--force"],
+            vec!["sprite", name, "-o", "odd.png", "--force"],
+            vec!["waveform", name, "-o", "wave.png", "--force"],
+            vec!["compare", name, name],
+        ] {
+            let output = bench.run(&line);
+            let said = String::from_utf8_lossy(&output.stderr);
+            match output.status.code() {
+                Some(0) => {}
+                Some(1) => assert!(
+                    said.lines().count() >= 2
+                        && !said.contains("panicked")
+                        && !said.contains("process ended"),
+                    "{line:?}: {said}"
+                ),
+                other => panic!("{line:?}: {other:?} {said}"),
+            }
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use rushes_media as media;
-use rushes_shared::at_hand::{LINE_LIMIT, Order, Reply};
+use rushes_shared::at_hand::{LINE_LIMIT, Order, Reply, Work};
 
 use crate::process::child;
 use crate::process::protocol::Walls;
@@ -76,6 +76,9 @@ fn start(settings: &Settings) -> Result<(), rushes_shared::failure::Failure> {
 fn walls(settings: &Settings, order: &Order) -> Walls {
     let mut read = settings.sandbox.read.clone();
     read.push(order.input.clone());
+    if let Work::Compare(other) = &order.work {
+        read.push(other.clone());
+    }
     Walls {
         require_landlock: settings.sandbox.require,
         read,

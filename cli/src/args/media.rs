@@ -54,6 +54,90 @@ pub(crate) enum MediaCommand {
         #[arg(long, default_value = "800x250", value_parser = size, value_name = "WxH")]
         size: (u32, u32),
     },
+    /// Takes a picture at a time, the best one, or one every few seconds: JPEG or PNG.
+    #[command(
+        after_help = "Examples:\n  rushes media thumbnail film.mov -o poster.jpg --at 12.5\n  rushes media thumbnail film.mov -o thumb.jpg --every 10 --max-width 320     (thumb-1.jpg, thumb-2.jpg, …)"
+    )]
+    Thumbnail {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// The frame that is shown at this time, in seconds. Without --at, --best and --every: at 1 s, or at the half of a
+        /// shorter film.
+        #[arg(long, value_parser = seconds, value_name = "SECONDS", group = "moment")]
+        at: Option<u64>,
+        /// The frame that shows most, of a dozen spread over the film.
+        #[arg(long, group = "moment")]
+        best: bool,
+        /// A picture at the start and after every so many seconds; they are numbered from 1.
+        #[arg(long, value_parser = seconds, value_name = "SECONDS", group = "moment")]
+        every: Option<u64>,
+        #[command(flatten)]
+        picture: Picture,
+    },
+    /// Makes a sprite sheet for a player's time line, and the WebVTT file that goes with it.
+    #[command(
+        after_help = "Example:\n  rushes media sprite film.mov -o sprite.jpg     (and sprite.vtt beside it)"
+    )]
+    Sprite {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// Seconds between pictures. Without it a hundredth of the film, at least 1 s.
+        #[arg(long, value_parser = seconds, value_name = "SECONDS")]
+        every: Option<u64>,
+        /// Width of a picture in pixels.
+        #[arg(long, default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "PIXELS")]
+        width: u32,
+        /// Pictures in a row.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+        columns: u32,
+        /// Quality of a JPEG, 1 to 100.
+        #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
+        quality: u8,
+    },
+    /// Makes a moving preview: an endless GIF of a few seconds.
+    Preview {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// Where it begins, in seconds.
+        #[arg(long, default_value = "0", value_parser = seconds, value_name = "SECONDS")]
+        from: u64,
+        /// How long it is, in seconds.
+        #[arg(long, default_value = "3", value_parser = seconds, value_name = "SECONDS")]
+        length: u64,
+        /// Frames a second, 1 to 50.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50), value_name = "N")]
+        fps: u32,
+        /// Longest width in pixels.
+        #[arg(long, default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "PIXELS")]
+        max_width: u32,
+    },
+    /// Compares a film with its reference, frame by frame: PSNR, SSIM, the worst moments.
+    Compare {
+        /// What it should look like.
+        reference: PathBuf,
+        /// What is compared with it; brought to the reference's size.
+        other: PathBuf,
+    },
+}
+
+/// How pictures look.
+#[derive(Debug, Args)]
+pub(crate) struct Picture {
+    /// Longest width in pixels; never larger than the film.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_500), value_name = "PIXELS")]
+    pub(crate) max_width: Option<u32>,
+    /// Longest height in pixels.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_500), value_name = "PIXELS")]
+    pub(crate) max_height: Option<u32>,
+    /// Quality of a JPEG, 1 to 100.
+    #[arg(long, default_value_t = 85, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
+    pub(crate) quality: u8,
 }
 
 /// Where a result goes.
@@ -65,6 +149,13 @@ pub(crate) struct Target {
     /// Replaces what is there already.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// Seconds as nanoseconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let value: Option<f64> = text.parse().ok().filter(|s| (0.0..=1e6).contains(s));
+    let value = value.ok_or_else(|| "write seconds such as 12.5, at most 1000000".to_owned())?;
+    u64::try_from(std::time::Duration::from_secs_f64(value).as_nanos()).map_err(|e| e.to_string())
 }
 
 fn bits(text: &str) -> Result<u8, String> {

@@ -1,5 +1,6 @@
 //! `rushes media`.
 
+mod pictures;
 mod shown;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use super::print;
 use crate::args::{FarmArgs, MediaArgs, MediaCommand, Output, Target};
-use crate::at_hand::{Hands, Workbench};
+use crate::at_hand::{self, Hands, Workbench};
 use crate::board::Board;
 use crate::fault::{Ending, Fault};
 use crate::interrupt::Interrupt;
@@ -56,8 +57,10 @@ pub(super) fn run(farm: &FarmArgs, args: &MediaArgs) -> Result<Ending, Fault> {
                 split_channels: *split_channels,
                 picture,
             };
-            session.make(file, Work::Waveform(settings), target)
+            session.make(file, Work::Waveform(settings), target, |_| vec![target.out.clone()])
         }
+        MediaCommand::Compare { reference, other } => compare(&session, reference, other),
+        other => pictures::run(&session, other),
     }
 }
 
@@ -111,21 +114,31 @@ impl Session<'_> {
         Ok(failed.unwrap_or(Ending::Ok))
     }
 
-    /// Does an operation that makes one file.
-    fn make(&self, file: &Path, work: Work, target: &Target) -> Result<Ending, Fault> {
-        if target.out.exists() && !target.force {
-            return Err(Fault::Usage(format!(
-                "{} is there already; use --force to replace it",
-                target.out.display()
-            )));
-        }
+    /// Does an operation that makes files; `places` says where each of those that were made belongs.
+    fn make(
+        &self,
+        file: &Path,
+        work: Work,
+        target: &Target,
+        places: impl Fn(&[String]) -> Vec<PathBuf>,
+    ) -> Result<Ending, Fault> {
+        is_free(&target.out, target.force)?;
         let bench = Workbench::beside(&target.out)?;
         let Outcome::Files(names) = self.perform(file, work, &bench)? else { return Err(unexpected()) };
-        let [name] = names.as_slice() else { return Err(unexpected()) };
-        bench.place(name, &target.out, target.force)?;
-        let bytes = std::fs::metadata(&target.out).map_or(0, |made| made.len());
-        let made = Made { file: target.out.clone(), bytes };
-        print(self.farm, &made, || shown::made(&made.file, made.bytes));
+        let places = places(&names);
+        if names.is_empty() || places.len() != names.len() {
+            return Err(unexpected());
+        }
+        for place in &places {
+            is_free(place, target.force)?;
+        }
+        let mut made = Vec::new();
+        for (name, place) in names.iter().zip(&places) {
+            bench.place(name, place, target.force)?;
+            let bytes = std::fs::metadata(place).map_or(0, |made| made.len());
+            made.push(Made { file: place.clone(), bytes });
+        }
+        print(self.farm, &made, || made.iter().map(|made| shown::made(&made.file, made.bytes)).collect());
         Ok(Ending::Ok)
     }
 
@@ -139,6 +152,24 @@ impl Session<'_> {
         };
         self.hands.perform(file, work, bench.path(), &mut show)
     }
+}
+
+fn compare(session: &Session<'_>, reference: &Path, other: &Path) -> Result<Ending, Fault> {
+    let bench = Workbench::aside()?;
+    let work = Work::Compare(at_hand::absolute(other)?);
+    let Outcome::Comparison(found) = session.perform(reference, work, &bench)? else {
+        return Err(unexpected());
+    };
+    print(session.farm, &found, || shown::comparison(&found));
+    Ok(Ending::Ok)
+}
+
+/// Goes on where nothing is in the way of a result.
+fn is_free(place: &Path, force: bool) -> Result<(), Fault> {
+    if place.exists() && !force {
+        return Err(Fault::Usage(format!("{} is there already; use --force to replace it", place.display())));
+    }
+    Ok(())
 }
 
 fn unexpected() -> Fault {

@@ -2,23 +2,23 @@
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use gstreamer_app as app;
 use rushes_shared::failure::{Failure, FailureCode};
 
-use crate::note;
+use crate::once;
+use crate::reader::unusable;
 use crate::start::element;
 
 /// The longest side of a picture, which JPEG sets, and the most pixels of one.
 const SIDE_MAX: u32 = 65_500;
-const PIXELS_MAX: u64 = 1 << 28;
-/// Longest wait for an encoder of pictures.
-const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(60);
+const PIXELS_MAX: u64 = 1 << 26;
 
 /// How a picture is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PictureFormat {
     /// Lossless.
     Png,
+    /// With a quality from 1 to 100.
+    Jpeg(u8),
 }
 
 /// Pixels in red, green and blue.
@@ -37,10 +37,30 @@ impl Canvas {
             return Err(Failure::new(
                 FailureCode::SettingsImpossible,
                 format!("a picture of {width}x{height} pixels cannot be made"),
-                format!("give sides of 1 to {SIDE_MAX} pixels, and at most 268 million pixels in all"),
+                format!("give sides of 1 to {SIDE_MAX} pixels, and at most 67 million pixels in all"),
             ));
         }
         Ok(Self { width, height, rgb: colour.repeat(usize::try_from(pixels).unwrap_or(0)) })
+    }
+
+    /// A picture from rows of pixels, `stride` bytes apart.
+    pub(crate) fn from_rows(width: u32, height: u32, stride: usize, bytes: &[u8]) -> Option<Self> {
+        let row = usize::try_from(width).ok()? * 3;
+        let mut rgb = Vec::with_capacity(row * usize::try_from(height).ok()?);
+        for line in 0..usize::try_from(height).ok()? {
+            rgb.extend_from_slice(bytes.get(line * stride..line * stride + row)?);
+        }
+        Some(Self { width, height, rgb })
+    }
+
+    /// Width and height in pixels.
+    pub(crate) fn size(&self) -> (u32, u32) {
+        (self.width, self.height)
+    }
+
+    /// Every pixel, row by row.
+    pub(crate) fn pixels(&self) -> &[u8] {
+        &self.rgb
     }
 
     /// Fills a rectangle; what lies outside is left out.
@@ -50,6 +70,18 @@ impl Canvas {
             for x in at.0..right {
                 let place = self.place(x, y);
                 self.rgb[place..place + 3].copy_from_slice(&colour);
+            }
+        }
+    }
+
+    /// Puts another picture onto this one; what lies outside is left out.
+    pub(crate) fn paste(&mut self, at: (u32, u32), other: &Self) {
+        let columns = other.width.min(self.width.saturating_sub(at.0));
+        let bytes = columns as usize * 3;
+        for y in 0..other.height.min(self.height.saturating_sub(at.1)) {
+            let (from, to) = (other.place(0, y), self.place(at.0, at.1 + y));
+            if bytes > 0 {
+                self.rgb[to..to + bytes].copy_from_slice(&other.rgb[from..from + bytes]);
             }
         }
     }
@@ -69,24 +101,18 @@ impl Canvas {
             .field("pixel-aspect-ratio", gst::Fraction::new(1, 1))
             .field("colorimetry", "sRGB")
             .build();
-        let source = app::AppSrc::builder().caps(&caps).format(gst::Format::Time).build();
         let encoder = match format {
             PictureFormat::Png => element("pngenc")?,
+            PictureFormat::Jpeg(quality) => {
+                let encoder = element("jpegenc")?;
+                encoder.set_property("quality", i32::from(quality.clamp(1, 100)));
+                encoder
+            }
         };
-        let sink = app::AppSink::builder().sync(false).async_(false).build();
-        let chain = [source.clone().upcast(), encoder, sink.clone().upcast()];
-        let running = note::Running::new(gst::Pipeline::new());
-        running.pipeline.add_many(&chain).expect("new elements can be added");
-        gst::Element::link_many(&chain).map_err(|_| cannot_be_made())?;
-        running.play()?;
-        let mut buffer = gst::Buffer::from_slice(self.with_stride());
-        buffer.get_mut().expect("it is new").set_pts(gst::ClockTime::ZERO);
-        source.push_buffer(buffer).map_err(|_| cannot_be_made())?;
-        source.end_of_stream().map_err(|_| cannot_be_made())?;
-        let sample = sink.try_pull_sample(PATIENCE).ok_or_else(cannot_be_made)?;
-        let made = sample.buffer().ok_or_else(cannot_be_made)?;
-        let bytes = made.map_readable().map_err(|_| cannot_be_made())?;
-        Ok(bytes.to_vec())
+        let buffer = gst::Buffer::from_slice(self.with_stride());
+        let sample = once::through(&caps, buffer, vec![encoder], "the picture's file")?;
+        let bytes = sample.buffer().and_then(|made| made.map_readable().ok());
+        bytes.map(|bytes| bytes.to_vec()).ok_or_else(|| unusable("a picture without data"))
     }
 
     /// Rows as GStreamer has them: each begins at a multiple of four bytes.
@@ -103,12 +129,4 @@ impl Canvas {
         }
         rows
     }
-}
-
-fn cannot_be_made() -> Failure {
-    Failure::new(
-        FailureCode::PipelineFailed,
-        "the picture's encoder stopped",
-        "try again, with a smaller picture where it is large",
-    )
 }

@@ -204,7 +204,7 @@ fn wait(waiting: &Waiting, beat: &mut dyn FnMut()) -> Result<(), Interrupted> {
             Note::Found(Branch::Video | Branch::Audio) => open += 1,
             Note::Ended(_) => open -= 1,
             Note::StreamsKnown => all_known = true,
-            Note::Found(Branch::Other) | Note::Failed(_) => {}
+            Note::Found(Branch::Other) | Note::Begun | Note::Failed(_) => {}
         }
         all_known && open == 0
     })

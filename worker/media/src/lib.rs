@@ -9,6 +9,8 @@
 //!                                        H.264 --> witness      decodes what is made while it is made
 //! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
+//! still     thumbnails, sprite sheets, moving previews
+//! compare   PSNR and SSIM of a film against its reference
 //! discover  which encoders of this node really work
 //! ```
 //!
@@ -20,6 +22,7 @@
 mod canvas;
 mod check;
 mod colour;
+mod compare;
 mod damage;
 mod discover;
 mod edit_list;
@@ -27,18 +30,22 @@ mod encode;
 mod fault;
 pub mod mp4;
 mod note;
+mod once;
 mod pace;
 mod probe;
 mod reader;
 mod sound;
 mod start;
+mod still;
 mod walk;
 mod witness;
 
 pub use check::check;
+pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode};
 pub use note::set_stall;
 pub use probe::probe;
 pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};
+pub use still::{Sprite, preview, sprite, thumbnails};

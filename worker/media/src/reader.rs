@@ -39,6 +39,8 @@ pub(crate) struct Wanted {
     pub(crate) threads: Option<u32>,
     /// The video's feed takes packets instead of frames, byte for byte as the file holds them; only of MP4 files.
     pub(crate) coded_video: bool,
+    /// What pictures pass between their decoder and their feed.
+    pub(crate) video_chain: Vec<gst::Element>,
     /// What sound passes between its decoder and its feed.
     pub(crate) audio_chain: Vec<gst::Element>,
 }
@@ -106,7 +108,7 @@ fn attach(
     let is_video = name.starts_with("video/") || name.starts_with("image/");
     let (branch, feed, chain) = if is_video && !held.found_video {
         held.found_video = true;
-        (Branch::Video, held.wanted.video.take(), Vec::new())
+        (Branch::Video, held.wanted.video.take(), std::mem::take(&mut held.wanted.video_chain))
     } else if name.starts_with("audio/") && !held.found_audio {
         held.found_audio = true;
         (Branch::Audio, held.wanted.audio.take(), std::mem::take(&mut held.wanted.audio_chain))

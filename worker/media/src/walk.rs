@@ -47,7 +47,7 @@ pub(crate) fn walk_with(
                 Note::Ended(Branch::Video) => video_done = true,
                 Note::Ended(Branch::Audio) => audio_done = true,
                 Note::StreamsKnown => all_known = true,
-                Note::Found(Branch::Other) | Note::Ended(Branch::Other) | Note::Failed(_) => {}
+                Note::Found(Branch::Other) | Note::Ended(Branch::Other) | Note::Begun | Note::Failed(_) => {}
             }
             all_known && (video_done || !has_video) && (audio_done || !has_audio)
         },

@@ -20,6 +20,30 @@ pub(super) fn perform(order: &Order, progress: &mut dyn FnMut(Progress)) -> Resu
             let waveform = media::waveform(input, &source, settings, progress)?;
             Outcome::Files(vec![waveform_file(&waveform, settings)?])
         }
+        Work::Thumbnail(settings) => {
+            let ending = settings.format.ending();
+            let keep = Box::new(move |number: usize, bytes: &[u8]| {
+                keep(&format!("{number}.{ending}"), bytes).map(drop)
+            });
+            let count = media::thumbnails(input, &source, settings, keep, progress)?;
+            Outcome::Files((0..count).map(|number| format!("{number}.{ending}")).collect())
+        }
+        Work::Sprite(settings) => {
+            let made = media::sprite(input, &source, settings, progress)?;
+            let sheet = format!("sprite.{}", settings.format.ending());
+            Outcome::Files(vec![keep(&sheet, &made.sheet)?, keep("sprite.vtt", made.index.as_bytes())?])
+        }
+        Work::Preview(settings) => {
+            let file = std::fs::File::create("preview.gif").map_err(|error| writing(&error))?;
+            let file = Box::new(io::BufWriter::new(file));
+            media::preview(input, &source, settings, file, progress)?;
+            Outcome::Files(vec!["preview.gif".to_owned()])
+        }
+        Work::Compare(other) => {
+            let facts = media::probe(other)?;
+            let found = media::compare((input, &source), (other, &facts), progress)?;
+            Outcome::Comparison(found)
+        }
     })
 }
 

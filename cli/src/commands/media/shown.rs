@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rushes_shared::measure::Loudness;
+use rushes_shared::measure::{Comparison, Loudness, Planes};
 use rushes_shared::media::{AudioFacts, MediaFacts, VideoFacts};
 
 use crate::table::{Cell, colours, table};
@@ -81,6 +81,39 @@ pub(super) fn loudness(found: &Loudness) -> String {
         level(found.momentary_max_lufs, "LUFS"),
         level(found.short_term_max_lufs, "LUFS"),
     )
+}
+
+/// A comparison: the whole, then the worst moments.
+pub(super) fn comparison(found: &Comparison) -> String {
+    let value = |value: Option<f64>, digits: usize, same: &str| {
+        value.map_or_else(|| same.to_owned(), |value| format!("{value:.digits$}"))
+    };
+    let cells = |name: &str, planes: &Planes, min: Option<f64>, digits: usize, same: &str| {
+        let values = [planes.all, planes.y, planes.u, planes.v, min];
+        let mut cells = vec![name.to_owned()];
+        cells.extend(values.map(|v| value(v, digits, same)));
+        cells.into_iter().map(Into::into).collect::<Vec<Cell>>()
+    };
+    let rows = [
+        cells("PSNR dB", &found.psnr_db, found.psnr_min_db, 2, "same"),
+        cells("SSIM", &found.ssim, found.ssim_min, 5, "-"),
+    ];
+    let mut text = format!(
+        "{} compared, {} missing, {} extra; {}x{}, {} bits\n",
+        words::count(found.frames, "frame"),
+        found.frames_missing,
+        found.frames_extra,
+        found.width,
+        found.height,
+        found.bit_depth
+    );
+    text.push_str(&table(&["", "ALL", "Y", "U", "V", "WORST FRAME"], &rows, colours()));
+    for moment in &found.worst {
+        let at = words::duration(moment.at_ns / 1_000_000);
+        let psnr = value(moment.psnr_db, 2, "same");
+        text.push_str(&format!("worst at {at}: SSIM {:.5}, PSNR {psnr} dB\n", moment.ssim));
+    }
+    text
 }
 
 /// A file that was made.

@@ -8,7 +8,7 @@ pub(crate) mod output;
 pub(crate) mod plan;
 mod tags;
 pub(crate) mod tally;
-mod video;
+pub(crate) mod video;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
