@@ -2,6 +2,7 @@
 
 mod farm;
 mod job;
+mod media;
 mod value;
 
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use rushes_shared::request::BitRate;
 
 pub(crate) use farm::{LimitCommand, TenantArgs, TenantCommand, WorkerCommand};
 pub(crate) use job::{JobCommand, SetArgs};
+pub(crate) use media::{MediaArgs, MediaCommand, Target};
 use value::{bit_rate, pair, preset};
 
 /// Encodes media on a Rushes farm: submits jobs, follows them, fetches what they make.
@@ -34,7 +36,7 @@ Examples:
   rushes status
 
 Exit codes:
-  0 done   1 a job failed   2 wrong usage or an invalid job   3 refused by the farm
+  0 done   1 a job or media operation failed   2 wrong usage or an invalid job   3 refused by the farm
   4 farm not reachable   5 a job was canceled   6 something failed on this machine   130 interrupted";
 
 /// Which farm, and how results look.
@@ -83,6 +85,9 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Looks at files and measures them on this machine, without a farm.
+    #[command(after_help = MEDIA)]
+    Media(MediaArgs),
     /// Submits, shows, changes, explains and cancels jobs.
     #[command(
         after_help = "Examples:\n  rushes job submit job.toml --wait\n  rushes job list --state running\n  rushes job explain last"
@@ -178,6 +183,18 @@ pub(crate) struct EncodeArgs {
     #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE", help_heading = "Settings")]
     pub(crate) labels: Vec<(String, String)>,
 }
+
+const MEDIA: &str = "\
+Each operation runs in a process of its own, closed in like a farm's tasks: it can read its input and nothing else.
+
+Examples:
+  rushes media probe film.mov
+  rushes media loudness *.wav --output json
+  rushes media waveform talk.wav -o talk.png --size 1200x200
+  rushes media thumbnail film.mov -o poster.jpg --best
+  rushes media sprite film.mov -o sprite.jpg
+  rushes media preview film.mov -o preview.gif --from 10
+  rushes media compare film.mov out/film.mp4";
 
 const SIM: &str = "\
 A scenario says who uploads what, on which nodes, and what breaks; configs/scenarios has some that are explained, and

@@ -94,6 +94,14 @@ impl Board {
         Step(bar)
     }
 
+    /// Work on a file, counted in thousandths.
+    pub(crate) fn share(&self, name: &str) -> Step {
+        let bar = self.bar("{spinner:.cyan} {msg} {bar:20.cyan/dim} {percent:>3}%  {eta}");
+        bar.set_length(1000);
+        bar.set_message(words::clipped(name, 40));
+        Step(bar)
+    }
+
     /// A transfer of known size.
     pub(crate) fn transfer(&self, verb: &str, name: &str, size: u64) -> Step {
         let bar = self.bar("{spinner:.cyan} {msg} {bar:20.cyan/dim} {percent:>3}%  {bytes}/{total_bytes}  {binary_bytes_per_sec}");

@@ -3,6 +3,7 @@
 mod encode;
 mod job;
 mod limit;
+mod media;
 mod sim;
 mod tenant;
 mod upload;
@@ -28,6 +29,7 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
     match command {
         Command::Encode(args) => encode::run(&farm, &args),
         Command::Upload { files } => upload::run(&farm, &files),
+        Command::Media(args) => media::run(&farm, &args),
         Command::Job(command) => job::run(&farm, command),
         Command::Worker(command) => worker::run(&farm, &command),
         Command::Tenant(command) => tenant::run(&farm, &command),

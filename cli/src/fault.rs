@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use rushes_shared::failure::Failure;
 use rushes_shared::view::ProblemView;
 use serde::Serialize;
 
@@ -12,7 +13,7 @@ use crate::args::Output;
 pub(crate) enum Ending {
     /// Done.
     Ok,
-    /// A job failed.
+    /// A job or a media operation failed.
     JobFailed,
     /// Wrong usage, or a job that is not valid.
     Usage,
@@ -66,6 +67,9 @@ pub(crate) enum Fault {
         /// Why.
         reason: String,
     },
+    /// A media operation on this machine.
+    #[error("{}", .0.message)]
+    Media(Failure),
     /// This machine.
     #[error("{0}")]
     Local(String),
@@ -85,12 +89,15 @@ struct ErrorView<'a> {
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
-    /// `usage`, `refused`, `unreachable`, `local` or `interrupted`.
+    /// `usage`, `refused`, `unreachable`, `media`, `local` or `interrupted`.
     kind: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
     exit_code: u8,
+    /// What failed, for `media`: the stable code, and whether a retry can help.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a Failure>,
     /// The farm's own words, for `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a ProblemView>,
@@ -111,6 +118,7 @@ impl Fault {
                 _ => Ending::Refused,
             },
             Self::Unreachable { .. } => Ending::Unreachable,
+            Self::Media(_) => Ending::JobFailed,
             Self::Local(_) => Ending::Local,
             Self::Interrupted | Self::NoLongerWaiting(_) => Ending::Interrupted,
         }
@@ -130,6 +138,7 @@ impl Fault {
             Self::Unreachable { .. } => {
                 Some("is the coordinator running, and is --url or RUSHES_URL right?".to_owned())
             }
+            Self::Media(failure) => Some(failure.advice.clone()).filter(|advice| !advice.is_empty()),
             Self::Usage(_) | Self::Local(_) | Self::Interrupted | Self::NoLongerWaiting(_) => None,
         }
     }
@@ -139,7 +148,11 @@ impl Fault {
         match self {
             Self::Unreachable { .. } => true,
             Self::Refused(problem) => matches!(problem.status, 502..=504),
-            Self::Usage(_) | Self::Local(_) | Self::Interrupted | Self::NoLongerWaiting(_) => false,
+            Self::Media(_)
+            | Self::Usage(_)
+            | Self::Local(_)
+            | Self::Interrupted
+            | Self::NoLongerWaiting(_) => false,
         }
     }
 
@@ -161,11 +174,19 @@ impl Fault {
             Self::Usage(_) => ("usage", None),
             Self::Refused(problem) => ("refused", Some(&**problem)),
             Self::Unreachable { .. } => ("unreachable", None),
+            Self::Media(_) => ("media", None),
             Self::Local(_) => ("local", None),
             Self::Interrupted | Self::NoLongerWaiting(_) => ("interrupted", None),
         };
-        let body =
-            ErrorBody { kind, message, advice: self.advice(), exit_code: self.ending().code(), problem };
+        let failure = if let Self::Media(failure) = self { Some(failure) } else { None };
+        let body = ErrorBody {
+            kind,
+            message,
+            advice: self.advice(),
+            exit_code: self.ending().code(),
+            failure,
+            problem,
+        };
         serde_json::to_string(&ErrorView { error: body }).expect("an error consists of plain values")
     }
 }

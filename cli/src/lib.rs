@@ -7,6 +7,7 @@
 //!            watch      own_farm      jobs' event streams; child processes
 //!              |          |
 //!              +--> client (HTTP, events, uploads, downloads) --> coordinator, depot
+//! at_hand                             media operations on this machine, each in a contained process
 //! board, table, words                 what people see: progress, tables, quantities
 //! fault                               what went wrong, and the exit code that it has
 //! ```
@@ -15,6 +16,7 @@
 //! an error is one JSON object on one line of standard error.
 
 mod args;
+mod at_hand;
 mod board;
 mod client;
 mod commands;

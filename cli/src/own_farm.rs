@@ -107,7 +107,8 @@ impl Programs {
     }
 }
 
-fn find(name: &str) -> Result<PathBuf, Fault> {
+/// A program of the farm, beside this one or in the path.
+pub(crate) fn find(name: &str) -> Result<PathBuf, Fault> {
     let beside = std::env::current_exe().ok().and_then(|own| own.parent().map(Path::to_owned));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = beside

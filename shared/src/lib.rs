@@ -3,15 +3,17 @@
 //! ```text
 //! id, units, principal           who, how much, when
 //! artifact, failure              where bytes are; why something failed
-//! media, encode                  facts of a file; settings of an output
+//! media, encode, measure, still  facts of a file; settings of an output; measurements; pictures from a film
 //! request -> job -> task         what a user wrote -> what the farm keeps -> what a worker runs
 //! node                           what a worker tells of its machine
 //! codec, frame, wire, ticket     bytes between processes
 //! view                           JSON of the REST API
+//! at_hand                        media operations of the command line, without a farm
 //! settings, build                layered configuration; build facts
 //! ```
 
 pub mod artifact;
+pub mod at_hand;
 pub mod build;
 pub mod codec;
 pub mod encode;
@@ -19,11 +21,13 @@ pub mod failure;
 pub mod frame;
 pub mod id;
 pub mod job;
+pub mod measure;
 pub mod media;
 pub mod node;
 pub mod principal;
 pub mod request;
 pub mod settings;
+pub mod still;
 pub mod task;
 pub mod ticket;
 pub mod units;

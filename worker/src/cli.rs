@@ -13,7 +13,7 @@ use crate::process::nursery;
 use crate::settings::{DEFAULTS, Loaded, Sources};
 use crate::state_dir::{Enrolment, StateDir, StateError};
 use crate::worker::{self, RunError};
-use crate::{facts, telemetry};
+use crate::{at_hand, facts, telemetry};
 
 /// The coordinator refuses this worker for good; starting it again does not help.
 const EXIT_REFUSED: u8 = 3;
@@ -86,6 +86,9 @@ enum Command {
         /// For which shell.
         shell: clap_complete::Shell,
     },
+    /// Does one media operation for `rushes media`, which starts it.
+    #[command(hide = true)]
+    AtHand,
     /// Makes task processes for a worker, which starts it.
     #[command(hide = true)]
     Nursery {
@@ -119,6 +122,7 @@ impl Cli {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Nursery { parent, plain } => nursery::run(parent, plain),
+            Command::AtHand => at_hand::run(&self.options.load()?.settings),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "rushes-worker", &mut std::io::stdout());
                 Ok(ExitCode::SUCCESS)

@@ -15,12 +15,14 @@
 //!     progress         how far a whole attempt is
 //!     process          starting, following and ending task processes, and their inside
 //!       sandbox          the walls around media
+//! at_hand        one media operation for `rushes media`, behind the same walls
 //! telemetry, metrics
 //! ```
 //!
 //! **Invariant:** nothing here parses media or loads GStreamer but the inside of a task process.
 //! **Invariant:** losing the connection ends no task; the end of the worker ends them all.
 
+mod at_hand;
 pub mod attempt;
 pub mod cli;
 pub mod depot;

@@ -168,8 +168,13 @@ fn read_back(
     } else {
         counter(true)
     };
-    let wanted =
-        Wanted { video: Some(video), audio: Some(counter(false)), threads: None, coded_video: coded };
+    let wanted = Wanted {
+        video: Some(video),
+        audio: Some(counter(false)),
+        threads: None,
+        coded_video: coded,
+        ..Wanted::default()
+    };
     let mut reader = reader::open(output, wanted, &notes)?;
     reader.play()?;
     let mut opening = Opening::new(&reader, &notes);
@@ -199,7 +204,7 @@ fn wait(waiting: &Waiting, beat: &mut dyn FnMut()) -> Result<(), Interrupted> {
             Note::Found(Branch::Video | Branch::Audio) => open += 1,
             Note::Ended(_) => open -= 1,
             Note::StreamsKnown => all_known = true,
-            Note::Found(Branch::Other) | Note::Failed(_) => {}
+            Note::Found(Branch::Other) | Note::Begun | Note::Failed(_) => {}
         }
         all_known && open == 0
     })

@@ -8,6 +8,9 @@
 //!             reader --decoded sound---> encode::audio --AAC----+--> mp4::Writer (index first)
 //!                                        H.264 --> witness      decodes what is made while it is made
 //! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
+//! sound     loudness by EBU R 128; waveforms as data and as pictures
+//! still     thumbnails, sprite sheets, moving previews
+//! compare   PSNR and SSIM of a film against its reference
 //! discover  which encoders of this node really work
 //! ```
 //!
@@ -16,8 +19,10 @@
 //! it gives up. It is meant for a process of its own that serves one job and can be killed; nothing here contains a
 //! hostile file.
 
+mod canvas;
 mod check;
 mod colour;
+mod compare;
 mod damage;
 mod discover;
 mod edit_list;
@@ -25,15 +30,22 @@ mod encode;
 mod fault;
 pub mod mp4;
 mod note;
+mod once;
 mod pace;
 mod probe;
 mod reader;
+mod sound;
 mod start;
+mod still;
+mod walk;
 mod witness;
 
 pub use check::check;
+pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
 pub use note::set_stall;
 pub use probe::probe;
+pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};
+pub use still::{Sprite, preview, sprite, thumbnails};

@@ -39,6 +39,8 @@ pub(crate) enum Note {
     Found(Branch),
     /// Every stream of the input is known.
     StreamsKnown,
+    /// A feed has seen its first frame.
+    Begun,
     /// A branch has seen its last buffer.
     Ended(Branch),
 }

@@ -39,6 +39,10 @@ pub(crate) struct Wanted {
     pub(crate) threads: Option<u32>,
     /// The video's feed takes packets instead of frames, byte for byte as the file holds them; only of MP4 files.
     pub(crate) coded_video: bool,
+    /// What pictures pass between their decoder and their feed.
+    pub(crate) video_chain: Vec<gst::Element>,
+    /// What sound passes between its decoder and its feed.
+    pub(crate) audio_chain: Vec<gst::Element>,
 }
 
 /// Compressed data that may wait before a decoder.
@@ -53,6 +57,8 @@ const PREFERRED: &[(&str, &[&str])] = &[
     ("video/x-vp9", &["avdec_vp9", "vp9dec"]),
     ("video/x-av1", &["dav1ddec", "av1dec"]),
     ("video/mpeg", &["avdec_mpeg2video"]),
+    // The others give integers, and cut off what is above full scale.
+    ("audio/mpeg", &["avdec_mp3float"]),
 ];
 
 /// A reader that stands still; [`Running::play`] starts it.
@@ -100,14 +106,14 @@ fn attach(
     let threads = held.wanted.threads;
     let coded_video = held.wanted.coded_video;
     let is_video = name.starts_with("video/") || name.starts_with("image/");
-    let (branch, feed) = if is_video && !held.found_video {
+    let (branch, feed, chain) = if is_video && !held.found_video {
         held.found_video = true;
-        (Branch::Video, held.wanted.video.take())
+        (Branch::Video, held.wanted.video.take(), std::mem::take(&mut held.wanted.video_chain))
     } else if name.starts_with("audio/") && !held.found_audio {
         held.found_audio = true;
-        (Branch::Audio, held.wanted.audio.take())
+        (Branch::Audio, held.wanted.audio.take(), std::mem::take(&mut held.wanted.audio_chain))
     } else {
-        (Branch::Other, None)
+        (Branch::Other, None, Vec::new())
     };
     drop(held);
     notes.tell(Note::Found(branch));
@@ -115,7 +121,7 @@ fn attach(
         Some(feed) => {
             let (pipeline, notes) = (pipeline.downgrade(), notes.clone());
             let coded = coded_video && branch == Branch::Video;
-            Branching { pipeline, branch, feed, threads, coded, notes }.build_at_first_packet(pad);
+            Branching { pipeline, branch, feed, chain, threads, coded, notes }.build_at_first_packet(pad);
             Ok(())
         }
         None => read_over(pipeline, pad),
@@ -127,6 +133,7 @@ struct Branching {
     pipeline: gst::glib::WeakRef<gst::Pipeline>,
     branch: Branch,
     feed: Box<dyn Feed>,
+    chain: Vec<gst::Element>,
     threads: Option<u32>,
     /// Nothing is decoded.
     coded: bool,
@@ -143,7 +150,9 @@ impl Branching {
         }
         let sink = appsink(self.branch, self.feed, &self.notes);
         let notes = self.notes;
-        branch_off(&pipeline, pad, decoder, sink, notes).map_err(|()| fault::unsupported(&caps_name(caps)))
+        let mut chain: Vec<gst::Element> = decoder.into_iter().chain(self.chain).collect();
+        chain.push(sink.upcast());
+        branch_off(&pipeline, pad, chain, notes).map_err(|()| fault::unsupported(&caps_name(caps)))
     }
 
     /// Some parsers are shown before they have seen a packet, with caps that still leave out what a decoder is chosen
@@ -182,17 +191,14 @@ fn read_over(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Failure> {
 fn branch_off(
     pipeline: &gst::Pipeline,
     pad: &gst::Pad,
-    decoder: Option<gst::Element>,
-    sink: app::AppSink,
+    mut chain: Vec<gst::Element>,
     notes: Notes,
 ) -> Result<(), ()> {
     let queue = element("queue").map_err(drop)?;
     queue.set_property("max-size-buffers", 0u32);
     queue.set_property("max-size-bytes", QUEUE_BYTES);
     queue.set_property("max-size-time", QUEUE_TIME);
-    let mut chain = vec![queue.clone()];
-    chain.extend(decoder);
-    chain.push(sink.upcast());
+    chain.insert(0, queue.clone());
     pipeline.add_many(&chain).expect("new elements can be added");
     gst::Element::link_many(&chain).map_err(drop)?;
     for element in chain.iter().rev() {

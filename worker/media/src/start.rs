@@ -46,6 +46,9 @@ const COMMON: &[&str] = &[
     "flvdemux",
     "flacdec",
     "icydemux",
+    "pngenc",
+    "jpegenc",
+    "avdec_mp3float",
 ];
 
 /// Starts GStreamer. Leaves no thread of its own behind, so that a caller can still put limits on a

@@ -4,7 +4,7 @@
 //! standard input ends it at once.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -55,11 +55,11 @@ pub fn run() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ends this process as soon as the worker closes its end of the pipe, or dies.
-fn watch(mut control: File) {
+/// Ends this process as soon as whoever gave it its job closes its end of the pipe, or dies.
+pub(crate) fn watch(mut control: File) {
     let watcher = std::thread::Builder::new().name("control-pipe".to_owned()).spawn(move || {
-        // The worker says nothing after the job; whatever comes is the end.
-        let _ = protocol::read::<TaskProcessJob>(&mut control);
+        // Nothing is said after the job; whatever comes is the end.
+        let _ = control.read(&mut [0]);
         let _ = kill_process(getpid(), Signal::KILL);
     });
     if watcher.is_err() {
@@ -68,7 +68,7 @@ fn watch(mut control: File) {
 }
 
 /// Closes what the worker's own parent may have left open; the worker's own files close by themselves.
-pub(super) fn close_inherited() -> io::Result<()> {
+pub(crate) fn close_inherited() -> io::Result<()> {
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .filter(|number| *number > 2)
@@ -81,7 +81,7 @@ pub(super) fn close_inherited() -> io::Result<()> {
 }
 
 /// Keeps standard output for replies and gives libraries that print there standard error instead.
-fn own_stdout() -> io::Result<OwnedFd> {
+pub(crate) fn own_stdout() -> io::Result<OwnedFd> {
     let own = rustix::io::fcntl_dupfd_cloexec(io::stdout().as_fd(), 3)?;
     rustix::stdio::dup2_stdout(io::stderr().as_fd())?;
     Ok(own)

@@ -9,7 +9,7 @@ pub(crate) mod output;
 pub(crate) mod plan;
 mod tags;
 pub(crate) mod tally;
-mod video;
+pub(crate) mod video;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -199,7 +199,7 @@ fn pipelines(
         video: Some(Box::new(video)),
         audio: audio.map(|feed| Box::new(feed) as Box<dyn reader::Feed>),
         threads: job.threads,
-        coded_video: false,
+        ..Wanted::default()
     };
     let reader = reader::open(job.input, wanted, notes)?;
     Ok(Pipelines { reader, encoder: Running::new(encoder), decoder: Running::new(decoder), witness })

@@ -334,7 +334,7 @@ fn frame_info(caps: &gst::Caps) -> Result<video::VideoInfo, Failure> {
 }
 
 /// `videoflip`'s name for a way to turn. It is a mirroring left to right first, then a turn clockwise.
-fn direction(orientation: Orientation) -> &'static str {
+pub(crate) fn direction(orientation: Orientation) -> &'static str {
     match (orientation.mirrored, orientation.clockwise_degrees % 360) {
         (false, 90) => "90r",
         (false, 180) => "180",

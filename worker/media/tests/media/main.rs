@@ -1,7 +1,10 @@
 //! Probe, encode and check seen from outside, read back by other programs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod compare;
 mod cuts;
 mod generated;
 mod real;
+mod sound;
+mod still;
 mod studio;

@@ -1,0 +1,174 @@
+//! `rushes media`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// Looks at files and measures them on this machine, without a farm.
+#[derive(Debug, Args)]
+pub(crate) struct MediaArgs {
+    #[command(subcommand)]
+    pub(crate) command: MediaCommand,
+    /// Longest time for one file, in seconds; the operation is ended then.
+    #[arg(long, global = true, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=604_800), value_name = "SECONDS", help_heading = "Limits")]
+    pub(crate) time_limit: u64,
+    /// Address space of the operation, in MiB.
+    #[arg(long, global = true, default_value_t = 16_384, value_parser = clap::value_parser!(u64).range(512..=1_048_576), value_name = "MIB", help_heading = "Limits")]
+    pub(crate) memory_limit: u64,
+}
+
+/// The operations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum MediaCommand {
+    /// Shows what a file is made of: container, streams, codecs, sizes, rates, colours, tags.
+    Probe {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Measures loudness by EBU R 128: integrated, range, true peak.
+    Loudness {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
+    /// Draws up a waveform: as data in audiowaveform's JSON format (version 2), or as a PNG.
+    #[command(
+        after_help = "Examples:\n  rushes media waveform talk.wav -o talk.json --samples-per-pixel 512 --bits 8\n  rushes media waveform talk.wav -o talk.png --size 1200x200"
+    )]
+    Waveform {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// Samples that a point stands for. Without it 256, or for a picture as many as fill it.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(2..), value_name = "N")]
+        samples_per_pixel: Option<u32>,
+        /// Bits of a value: 8 or 16.
+        #[arg(long, default_value_t = 16, value_parser = bits, value_name = "BITS")]
+        bits: u8,
+        /// A waveform for each channel instead of one for their mean.
+        #[arg(long)]
+        split_channels: bool,
+        /// Width and height of a picture in pixels.
+        #[arg(long, default_value = "800x250", value_parser = size, value_name = "WxH")]
+        size: (u32, u32),
+    },
+    /// Takes a picture at a time, the best one, or one every few seconds: JPEG or PNG.
+    #[command(
+        after_help = "Examples:\n  rushes media thumbnail film.mov -o poster.jpg --at 12.5\n  rushes media thumbnail film.mov -o thumb.jpg --every 10 --max-width 320     (thumb-1.jpg, thumb-2.jpg, …)"
+    )]
+    Thumbnail {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// The frame that is shown at this time, in seconds. Without --at, --best and --every: at 1 s, or at the half of a
+        /// shorter film.
+        #[arg(long, value_parser = seconds, value_name = "SECONDS", group = "moment")]
+        at: Option<u64>,
+        /// The frame that shows most, of a dozen spread over the film.
+        #[arg(long, group = "moment")]
+        best: bool,
+        /// A picture at the start and after every so many seconds; they are numbered from 1.
+        #[arg(long, value_parser = seconds, value_name = "SECONDS", group = "moment")]
+        every: Option<u64>,
+        #[command(flatten)]
+        picture: Picture,
+    },
+    /// Makes a sprite sheet for a player's time line, and the WebVTT file that goes with it.
+    #[command(
+        after_help = "Example:\n  rushes media sprite film.mov -o sprite.jpg     (and sprite.vtt beside it)"
+    )]
+    Sprite {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// Seconds between pictures. Without it a hundredth of the film, at least 1 s.
+        #[arg(long, value_parser = seconds, value_name = "SECONDS")]
+        every: Option<u64>,
+        /// Width of a picture in pixels.
+        #[arg(long, default_value_t = 160, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "PIXELS")]
+        width: u32,
+        /// Pictures in a row.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+        columns: u32,
+        /// Quality of a JPEG, 1 to 100.
+        #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
+        quality: u8,
+    },
+    /// Makes a moving preview: an endless GIF of a few seconds.
+    Preview {
+        /// The file.
+        file: PathBuf,
+        #[command(flatten)]
+        target: Target,
+        /// Where it begins, in seconds.
+        #[arg(long, default_value = "0", value_parser = seconds, value_name = "SECONDS")]
+        from: u64,
+        /// How long it is, in seconds.
+        #[arg(long, default_value = "3", value_parser = seconds, value_name = "SECONDS")]
+        length: u64,
+        /// Frames a second, 1 to 50.
+        #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=50), value_name = "N")]
+        fps: u32,
+        /// Longest width in pixels.
+        #[arg(long, default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "PIXELS")]
+        max_width: u32,
+    },
+    /// Compares a film with its reference, frame by frame: PSNR, SSIM, the worst moments.
+    Compare {
+        /// What it should look like.
+        reference: PathBuf,
+        /// What is compared with it; brought to the reference's size.
+        other: PathBuf,
+    },
+}
+
+/// How pictures look.
+#[derive(Debug, Args)]
+pub(crate) struct Picture {
+    /// Longest width in pixels; never larger than the film.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_500), value_name = "PIXELS")]
+    pub(crate) max_width: Option<u32>,
+    /// Longest height in pixels.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=65_500), value_name = "PIXELS")]
+    pub(crate) max_height: Option<u32>,
+    /// Quality of a JPEG, 1 to 100.
+    #[arg(long, default_value_t = 85, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
+    pub(crate) quality: u8,
+}
+
+/// Where a result goes.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// The file to make; its ending says which kind.
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Replaces what is there already.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// Seconds as nanoseconds.
+fn seconds(text: &str) -> Result<u64, String> {
+    let value: Option<f64> = text.parse().ok().filter(|s| (0.0..=1e6).contains(s));
+    let value = value.ok_or_else(|| "write seconds such as 12.5, at most 1000000".to_owned())?;
+    u64::try_from(std::time::Duration::from_secs_f64(value).as_nanos()).map_err(|e| e.to_string())
+}
+
+fn bits(text: &str) -> Result<u8, String> {
+    match text {
+        "8" => Ok(8),
+        "16" => Ok(16),
+        _ => Err("use 8 or 16".to_owned()),
+    }
+}
+
+fn size(text: &str) -> Result<(u32, u32), String> {
+    let sides = text.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+    sides
+        .filter(|(w, h)| (1..=65_500).contains(w) && (1..=65_500).contains(h))
+        .ok_or_else(|| "write it as 800x250, sides from 1 to 65500".to_owned())
+}

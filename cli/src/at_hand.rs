@@ -1,0 +1,207 @@
+//! Media operations on this machine: each in a process of its own, `rushes-worker at-hand`, which closes itself in before
+//! it opens a file. It ends with this process, as its standard input does.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use rushes_shared::at_hand::{LINE_LIMIT, Order, Outcome, Reply, Work};
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::task::{Progress, TaskLimits};
+use rushes_shared::units::Bytes;
+
+use crate::fault::Fault;
+use crate::interrupt::Interrupt;
+use crate::own_farm;
+use crate::transfer;
+
+/// How often the interrupt and the time limit are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// Longest time without anything moving, in milliseconds.
+const STALL_MS: u64 = 30_000;
+/// Largest file that an operation makes.
+const FILE_SIZE: Bytes = Bytes(16 << 30);
+/// How much of what a process says on standard error is kept.
+const TAIL: usize = 4096;
+
+/// Does operations.
+#[derive(Debug)]
+pub(crate) struct Hands<'a> {
+    program: PathBuf,
+    time_limit: Duration,
+    address_space: Bytes,
+    interrupt: &'a Interrupt,
+}
+
+impl<'a> Hands<'a> {
+    /// Finds the program that does them.
+    pub(crate) fn new(
+        time_limit_s: u64,
+        memory_limit_mib: u64,
+        interrupt: &'a Interrupt,
+    ) -> Result<Self, Fault> {
+        Ok(Self {
+            program: own_farm::find("rushes-worker")?,
+            time_limit: Duration::from_secs(time_limit_s),
+            address_space: Bytes(memory_limit_mib << 20),
+            interrupt,
+        })
+    }
+
+    /// Does one operation on one file; the files that it makes are in `directory`.
+    pub(crate) fn perform(
+        &self,
+        input: &Path,
+        work: Work,
+        directory: &Path,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Outcome, Fault> {
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+        let limits = TaskLimits {
+            wall_ms: u64::try_from(self.time_limit.as_millis()).unwrap_or(u64::MAX),
+            cpu_s: self.time_limit.as_secs().saturating_mul(cores),
+            address_space: self.address_space,
+            file_size: FILE_SIZE,
+            stall_ms: STALL_MS,
+        };
+        let order = Order { input: absolute(input)?, work, directory: absolute(directory)?, limits };
+        let mut process = Process::start(&self.program, &order)?;
+        let deadline = Instant::now() + self.time_limit;
+        loop {
+            self.interrupt.check()?;
+            if Instant::now() >= deadline {
+                return Err(Fault::Media(Failure::new(
+                    FailureCode::LimitReached,
+                    format!("the operation was not done within {} s", self.time_limit.as_secs()),
+                    "raise --time-limit",
+                )));
+            }
+            match process.replies.recv_timeout(LOOK) {
+                Ok(Reply::Progress(at)) => progress(at),
+                Ok(Reply::Done(outcome)) => return Ok(outcome),
+                Ok(Reply::Failed(failure)) => return Err(Fault::Media(failure)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Err(Fault::Media(process.death())),
+            }
+        }
+    }
+}
+
+/// A file that is named on the command line, as the process sees it.
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Fault> {
+    fs::canonicalize(path).map_err(|e| Fault::local(format!("cannot read {}", path.display()), e))
+}
+
+/// A running operation; it is ended when this is dropped.
+struct Process {
+    child: Child,
+    replies: Receiver<Reply>,
+    last_words: Receiver<String>,
+}
+
+impl Process {
+    fn start(program: &Path, order: &Order) -> Result<Self, Fault> {
+        let fails = |e| Fault::local(format!("cannot run {}", program.display()), e);
+        let mut child = Command::new(program)
+            .arg("at-hand")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(fails)?;
+        let mut line = serde_json::to_vec(order).expect("an order consists of plain values");
+        line.push(b'\n');
+        let stdin = child.stdin.as_mut().expect("it was asked for");
+        stdin.write_all(&line).map_err(fails)?;
+        let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        let (send, replies) = channel();
+        std::thread::spawn(move || {
+            let mut from = BufReader::new(stdout.expect("it was asked for"));
+            let mut line = Vec::new();
+            while (&mut from).take(LINE_LIMIT).read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                let Ok(reply) = serde_json::from_slice(&line) else { break };
+                if send.send(reply).is_err() {
+                    break;
+                }
+                line.clear();
+            }
+        });
+        let (say, last_words) = channel();
+        std::thread::spawn(move || {
+            let mut from = stderr.expect("it was asked for");
+            let (mut tail, mut piece) = (Vec::new(), [0; 1024]);
+            while let Ok(count @ 1..) = from.read(&mut piece) {
+                tail.extend_from_slice(&piece[..count]);
+                let over = tail.len().saturating_sub(TAIL);
+                tail.drain(..over);
+            }
+            drop(say.send(String::from_utf8_lossy(&tail).into_owned()));
+        });
+        Ok(Self { child, replies, last_words })
+    }
+
+    /// What became of a process that answered nothing.
+    fn death(&mut self) -> Failure {
+        let status = self.child.wait().map_or_else(|e| e.to_string(), |status| status.to_string());
+        let said = self.last_words.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+        let last = said.trim().lines().last().unwrap_or_default().to_owned();
+        let message = match last.as_str() {
+            "" => format!("the operation's process ended early ({status})"),
+            last => format!("the operation's process ended early ({status}): {last}"),
+        };
+        let advice = "the file may need more memory or time than the limits leave, or it crashes a decoder: see --memory-limit, --time-limit";
+        Failure::new(FailureCode::ProcessDied, message, advice).with_detail(&said)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// An empty directory beside a file that is to be made, which goes with what is left in it.
+#[derive(Debug)]
+pub(crate) struct Workbench(PathBuf);
+
+impl Workbench {
+    /// In the directory of `target`, so that results only have to be renamed.
+    pub(crate) fn beside(target: &Path) -> Result<Self, Fault> {
+        let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let name = format!(".rushes-{}.part", transfer::random_text()?);
+        let path = parent.unwrap_or(Path::new(".")).join(name);
+        fs::create_dir(&path).map_err(|e| Fault::local(format!("cannot make {}", path.display()), e))?;
+        Ok(Self(path))
+    }
+
+    /// For operations that make nothing.
+    pub(crate) fn aside() -> Result<Self, Fault> {
+        Self::beside(&std::env::temp_dir().join("x"))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Moves a file that was made to its place.
+    pub(crate) fn place(&self, name: &str, target: &Path, force: bool) -> Result<(), Fault> {
+        // What a process answers is no path.
+        let plain = Path::new(name).file_name() == Some(OsStr::new(name));
+        let made = self.0.join(name);
+        if !plain || !fs::symlink_metadata(&made).is_ok_and(|made| made.is_file()) {
+            return Err(Fault::Local(format!("the operation names a file that it has not made: '{name}'")));
+        }
+        transfer::place(&made, target, force)
+    }
+}
+
+impl Drop for Workbench {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}

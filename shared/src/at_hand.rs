@@ -1,0 +1,75 @@
+//! Media operations on this machine, without a farm: what the command line asks a contained process to do, and what
+//! that answers. One order a process, as a line of JSON on its standard input; replies are lines of JSON on its standard
+//! output. Both ends are of one release, so there is one version.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+use crate::measure::{Comparison, Loudness, WaveformSettings};
+use crate::media::MediaFacts;
+use crate::still::{PreviewSettings, SpriteSettings, ThumbnailSettings};
+use crate::task::{Progress, TaskLimits};
+
+/// Longest line either way, in bytes.
+pub const LINE_LIMIT: u64 = 4 << 20;
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// The file to read; absolute.
+    pub input: PathBuf,
+    /// The operation.
+    pub work: Work,
+    /// Where files are made; absolute, there, and empty.
+    pub directory: PathBuf,
+    /// Bounds that the kernel enforces, and the longest time without anything moving. The wall limit is the asker's.
+    pub limits: TaskLimits,
+}
+
+/// An operation of the media library.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Work {
+    /// The file's facts.
+    Probe,
+    /// Its loudness.
+    Loudness,
+    /// Its waveform: the file `waveform.json` or `waveform.png`.
+    Waveform(WaveformSettings),
+    /// Thumbnails: the files `0.jpg`, `1.jpg`, … or the same as PNG.
+    Thumbnail(ThumbnailSettings),
+    /// A sprite sheet: the files `sprite.jpg` or `sprite.png`, and `sprite.vtt`.
+    Sprite(SpriteSettings),
+    /// A moving preview: the file `preview.gif`.
+    Preview(PreviewSettings),
+    /// How close another file, an absolute path, is to this one.
+    Compare(PathBuf),
+}
+
+/// Process to asker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// How far it is.
+    Progress(Progress),
+    /// The end.
+    Done(Outcome),
+    /// The other end.
+    Failed(Failure),
+}
+
+/// What an operation gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Of a probe.
+    Facts(MediaFacts),
+    /// Of a measurement of loudness.
+    Loudness(Loudness),
+    /// Of a comparison.
+    Comparison(Comparison),
+    /// Files in the order's directory, by name.
+    Files(Vec<String>),
+}

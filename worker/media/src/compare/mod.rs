@@ -1,0 +1,155 @@
+//! A film against its reference: PSNR and SSIM, frame by frame.
+//!
+//! ```text
+//! reader of the reference --+--> Pairs: whichever frame completes a pair is compared on its own thread;
+//! reader of the other ------+    whoever is ahead waits
+//! ```
+//! Both become 4:2:0 in the depth of the deeper one, upright and in the reference's size, without a change of their
+//! colours. Frames are paired by their time from the first frame on, within half a frame.
+
+mod metric;
+mod pairs;
+mod totals;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::measure::Comparison;
+use rushes_shared::media::{MediaFacts, VideoFacts};
+use rushes_shared::task::{Phase, Progress};
+
+use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running};
+use crate::pace::Pace;
+use crate::reader::{self, Wanted};
+use crate::start::element;
+use crate::{encode, fault, start};
+use pairs::{Pairs, Side};
+
+/// Compares the first video stream of `other` with that of `reference`; both with what [`probe`](crate::probe()) found.
+/// Blocks; calls `progress` at least once a second.
+///
+/// # Errors
+/// [`FailureCode::StreamMissing`] where one has no video; [`FailureCode::InputDamaged`] where not one pair of frames came
+/// together; the codes of [`probe`](crate::probe()); [`FailureCode::ProcessStalled`].
+pub fn compare(
+    reference: (&Path, &MediaFacts),
+    other: (&Path, &MediaFacts),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Comparison, Failure> {
+    start::init()?;
+    let (first, second) = (film(reference.1, "the reference")?, film(other.1, "the other file")?);
+    let shape = Shape::of(first, second)?;
+    let (notes, waiting) = Notes::new();
+    let pairs = Arc::new(Pairs::new(shape, half_a_frame(first)));
+    let mut readers = [
+        opened(reference.0, first, shape, (&pairs, Side::Reference), &notes)?,
+        opened(other.0, second, shape, (&pairs, Side::Other), &notes)?,
+    ];
+    let pace = Pace::new(Phase::Running, first.duration_ns, first.frames);
+    for reader in &readers {
+        reader.play()?;
+    }
+    let mut openings = readers.each_ref().map(|reader| Opening::new(reader, &notes));
+    let mut beat = || {
+        openings.iter_mut().for_each(Opening::look);
+        let (frames, at) = pairs.reached();
+        progress(pace.at(at, frames));
+    };
+    beat();
+    let mut ended = 0;
+    let done = waiting.until(None, &mut beat, |note| {
+        ended += usize::from(matches!(note, Note::Ended(Branch::Video)));
+        ended == readers.len()
+    });
+    pairs.close();
+    match done {
+        Ok(()) => {}
+        Err(Interrupted::Failed(failure)) => return Err(failure),
+        Err(Interrupted::Stalled | Interrupted::Deadline) => {
+            readers.iter_mut().for_each(Running::abandon);
+            return Err(note::stalled("the comparison"));
+        }
+    }
+    beat();
+    drop(readers);
+    pairs.result()
+}
+
+/// What both are brought to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    width: u32,
+    height: u32,
+    bit_depth: u8,
+}
+
+impl Shape {
+    fn of(first: &VideoFacts, second: &VideoFacts) -> Result<Self, Failure> {
+        let (width, height) = first.shown_size();
+        if width == 0 || height == 0 {
+            return Err(fault::damaged("the reference does not say how large its picture is"));
+        }
+        let deep = first.bit_depth.max(second.bit_depth) > 8;
+        Ok(Self { width, height, bit_depth: if deep { 10 } else { 8 } })
+    }
+
+    fn format(self) -> &'static str {
+        if self.bit_depth > 8 { "I420_10LE" } else { "I420" }
+    }
+}
+
+fn film<'a>(facts: &'a MediaFacts, which: &str) -> Result<&'a VideoFacts, Failure> {
+    facts.video.first().ok_or_else(|| {
+        Failure::new(
+            FailureCode::StreamMissing,
+            format!("{which} has no picture"),
+            "give two files with a video stream",
+        )
+    })
+}
+
+fn half_a_frame(film: &VideoFacts) -> u64 {
+    let rate = film.fps.filter(|rate| rate.num > 0);
+    rate.map_or(10_000_000, |rate| {
+        crate::pace::scaled(500_000_000, u64::from(rate.den), u64::from(rate.num)).max(1)
+    })
+}
+
+fn opened(
+    path: &Path,
+    film: &VideoFacts,
+    shape: Shape,
+    (pairs, side): (&Arc<Pairs>, Side),
+    notes: &Notes,
+) -> Result<Running, Failure> {
+    fault::inspect(path)?;
+    let mut chain = Vec::new();
+    if film.interlaced {
+        let deinterlace = element("deinterlace")?;
+        deinterlace.set_property_from_str("fields", "top");
+        deinterlace.set_property_from_str("method", "yadif");
+        chain.push(deinterlace);
+    }
+    if !film.orientation.is_upright() {
+        let flip = element("videoflip")?;
+        flip.set_property_from_str("video-direction", encode::video::direction(film.orientation));
+        chain.push(flip);
+    }
+    let convert = element("videoconvertscale")?;
+    convert.set_property_from_str("method", "lanczos");
+    convert.set_property("add-borders", false);
+    let filter = element("capsfilter")?;
+    let side_of = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
+    let wanted = gst::Caps::builder("video/x-raw")
+        .field("format", shape.format())
+        .field("width", side_of(shape.width))
+        .field("height", side_of(shape.height));
+    filter.set_property("caps", wanted.build());
+    chain.extend([convert, filter]);
+    let feed = pairs::Arriving { pairs: Arc::clone(pairs), side };
+    let wanted = Wanted { video: Some(Box::new(feed)), video_chain: chain, ..Wanted::default() };
+    reader::open(path, wanted, notes)
+}

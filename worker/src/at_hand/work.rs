@@ -1,0 +1,80 @@
+//! The operations themselves: from an order to the media library and into files.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use rushes_media as media;
+use rushes_shared::at_hand::{Order, Outcome, Work};
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::measure::WaveformSettings;
+use rushes_shared::task::Progress;
+
+/// Does what is asked for; files go into the current directory, which is the order's.
+pub(super) fn perform(order: &Order, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, Failure> {
+    let input = &order.input;
+    let source = media::probe(input)?;
+    Ok(match &order.work {
+        Work::Probe => Outcome::Facts(source),
+        Work::Loudness => Outcome::Loudness(media::loudness(input, &source, progress)?),
+        Work::Waveform(settings) => {
+            let waveform = media::waveform(input, &source, settings, progress)?;
+            Outcome::Files(vec![waveform_file(&waveform, settings)?])
+        }
+        Work::Thumbnail(settings) => {
+            let ending = settings.format.ending();
+            let keep = Box::new(move |number: usize, bytes: &[u8]| {
+                keep(&format!("{number}.{ending}"), bytes).map(drop)
+            });
+            let count = media::thumbnails(input, &source, settings, keep, progress)?;
+            Outcome::Files((0..count).map(|number| format!("{number}.{ending}")).collect())
+        }
+        Work::Sprite(settings) => {
+            let made = media::sprite(input, &source, settings, progress)?;
+            let sheet = format!("sprite.{}", settings.format.ending());
+            Outcome::Files(vec![keep(&sheet, &made.sheet)?, keep("sprite.vtt", made.index.as_bytes())?])
+        }
+        Work::Preview(settings) => {
+            let file = std::fs::File::create("preview.gif").map_err(|error| writing(&error))?;
+            let file = Box::new(io::BufWriter::new(file));
+            media::preview(input, &source, settings, file, progress)?;
+            Outcome::Files(vec!["preview.gif".to_owned()])
+        }
+        Work::Compare(other) => {
+            let facts = media::probe(other)?;
+            let found = media::compare((input, &source), (other, &facts), progress)?;
+            Outcome::Comparison(found)
+        }
+    })
+}
+
+fn waveform_file(
+    waveform: &rushes_shared::measure::Waveform,
+    settings: &WaveformSettings,
+) -> Result<String, Failure> {
+    match settings.picture {
+        Some(size) => keep("waveform.png", &media::waveform_picture(waveform, size)?),
+        None => {
+            let fails = |error: serde_json::Error| writing(&error.into());
+            let file = std::fs::File::create("waveform.json").map_err(|error| writing(&error))?;
+            let mut file = io::BufWriter::new(file);
+            serde_json::to_writer(&mut file, waveform).map_err(fails)?;
+            file.write_all(b"\n").and_then(|()| file.flush()).map_err(|error| writing(&error))?;
+            Ok("waveform.json".to_owned())
+        }
+    }
+}
+
+/// Writes a file and gives its name back.
+fn keep(name: &str, bytes: &[u8]) -> Result<String, Failure> {
+    std::fs::write(Path::new(name), bytes).map_err(|error| writing(&error))?;
+    Ok(name.to_owned())
+}
+
+fn writing(error: &io::Error) -> Failure {
+    Failure::new(
+        FailureCode::NodeUnfit,
+        "the result cannot be written",
+        "look at the space and the permissions of its directory",
+    )
+    .with_detail(&error.to_string())
+}
