@@ -48,16 +48,16 @@ impl Layout {
         }
     }
 
-    /// The directory that is used when none is named: systemd's, else the user's.
+    /// The directory that is used when none is named: systemd's, else the user's; `None` where neither is known.
     #[must_use]
-    pub fn default_root(variable: impl Fn(&str) -> Option<String>) -> PathBuf {
-        if let Some(given) = variable("STATE_DIRECTORY").and_then(|d| d.split(':').next().map(PathBuf::from))
-        {
+    pub fn default_root(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+        let given = variable("STATE_DIRECTORY").and_then(|d| d.split(':').next().map(PathBuf::from));
+        if given.is_some() {
             return given;
         }
-        let home = || PathBuf::from(variable("HOME").unwrap_or_else(|| "/".to_owned()));
-        let states = variable("XDG_STATE_HOME").filter(|d| d.starts_with('/')).map(PathBuf::from);
-        states.unwrap_or_else(|| home().join(".local/state")).join("rushes/coordinator")
+        let absolute = |name: &str| variable(name).filter(|d| d.starts_with('/')).map(PathBuf::from);
+        let states = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+        Some(states?.join("rushes/coordinator"))
     }
 }
 
@@ -73,12 +73,12 @@ mod tests {
             Layout::default_root(move |name| pairs.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
         };
         let home = ("HOME", "/home/u");
-        assert_eq!(with(&[home]), Path::new("/home/u/.local/state/rushes/coordinator"));
-        assert_eq!(with(&[home, ("XDG_STATE_HOME", "/x")]), Path::new("/x/rushes/coordinator"));
-        assert_eq!(
-            with(&[home, ("XDG_STATE_HOME", "rel")]),
-            Path::new("/home/u/.local/state/rushes/coordinator")
-        );
-        assert_eq!(with(&[("STATE_DIRECTORY", "/var/lib/rushes:/b")]), Path::new("/var/lib/rushes"));
+        let is =
+            |pairs: &[(&str, &str)], place: &str| assert_eq!(with(pairs).as_deref(), Some(Path::new(place)));
+        is(&[home], "/home/u/.local/state/rushes/coordinator");
+        is(&[home, ("XDG_STATE_HOME", "/x")], "/x/rushes/coordinator");
+        is(&[home, ("XDG_STATE_HOME", "rel")], "/home/u/.local/state/rushes/coordinator");
+        is(&[("STATE_DIRECTORY", "/var/lib/rushes:/b")], "/var/lib/rushes");
+        assert_eq!(with(&[]), None, "keys are not put into the root of the file system");
     }
 }

@@ -6,6 +6,7 @@ mod handles;
 mod logs;
 mod shown;
 
+use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ use crate::report;
 use crate::table::{Cell, colours, table};
 use crate::transfer::random_text;
 use crate::watch::Watch;
+
+/// Longest job file, in bytes; a farm takes 1 MiB unless it is set otherwise.
+const MAX_DOCUMENT: u64 = 16 << 20;
 
 pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault> {
     if let JobCommand::Schema = command {
@@ -105,18 +109,27 @@ fn select(client: &Client, selector: &str) -> Result<JobId, Fault> {
         .ok_or_else(|| Fault::Usage("there is no job yet; 'rushes job submit JOB.toml' makes one".to_owned()))
 }
 
+/// The text of a job file, as long as any farm takes.
+fn text_of(file: &Path) -> Result<String, Fault> {
+    let is_stdin = file == Path::new("-");
+    let name = if is_stdin { "standard input".to_owned() } else { file.display().to_string() };
+    let fails = |e| Fault::local(format!("cannot read {name}"), e);
+    let mut bytes = Vec::new();
+    let read = if is_stdin {
+        std::io::stdin().take(MAX_DOCUMENT + 1).read_to_end(&mut bytes)
+    } else {
+        File::open(file).map_err(fails)?.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes)
+    };
+    if read.map_err(fails)? as u64 > MAX_DOCUMENT {
+        return Err(Fault::Usage(format!("{name} is no job file: longer than {} MiB", MAX_DOCUMENT >> 20)));
+    }
+    String::from_utf8(bytes)
+        .map_err(|e| Fault::Usage(format!("{name} is no job file: it is not UTF-8 ({e})")))
+}
+
 /// A job document, with what is to be set in it, and its content type.
 fn document_of(file: &Path, set: &[(String, String)]) -> Result<(&'static str, String), Fault> {
-    let text = if file == Path::new("-") {
-        let mut text = String::new();
-        std::io::stdin()
-            .read_to_string(&mut text)
-            .map_err(|e| Fault::local("cannot read standard input", e))?;
-        text
-    } else {
-        std::fs::read_to_string(file)
-            .map_err(|e| Fault::local(format!("cannot read {}", file.display()), e))?
-    };
+    let text = text_of(file)?;
     if !set.is_empty() {
         return Ok(("application/json", document::changed(&text, set)?.to_string()));
     }

@@ -11,9 +11,10 @@ use crate::settings;
 
 pub(super) fn gather(cli: &Cli) -> anyhow::Result<(Layers, Layout)> {
     let variable = |name: &str| std::env::var(name).ok();
-    let guess = cli.state_dir.clone().unwrap_or_else(|| Layout::default_root(variable));
+    let guess = cli.state_dir.clone().or_else(|| Layout::default_root(variable));
     let named = cli.config.as_deref().map(Path::to_owned);
-    let file = named.or_else(|| Some(Layout::new(&guess).config).filter(|path| path.exists()));
+    let beside = || guess.as_ref().map(|root| Layout::new(root).config).filter(|path| path.exists());
+    let file = named.or_else(beside);
     let mut layers = settings::layers();
     if let Some(path) = file {
         let text = std::fs::read_to_string(&path)
@@ -25,7 +26,10 @@ pub(super) fn gather(cli: &Cli) -> anyhow::Result<(Layers, Layout)> {
         layers = layers.set("state_dir", &dir.display().to_string(), "--state-dir")?;
     }
     let told: PathBuf = settings::resolve(&layers)?.state_dir;
-    let root = if told.as_os_str().is_empty() { guess } else { told };
+    let told = Some(told).filter(|dir| !dir.as_os_str().is_empty());
+    let root = told.or(guess).context(
+        "no state directory: HOME and XDG_STATE_HOME are unset; give --state-dir or set state_dir",
+    )?;
     let root = std::path::absolute(&root).with_context(|| format!("find {}", root.display()))?;
     Ok((layers, Layout::new(&root)))
 }
