@@ -21,12 +21,16 @@ pub(crate) struct MediaArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum MediaCommand {
     /// Shows what a file is made of: container, streams, codecs, sizes, rates, colours, tags.
+    #[command(
+        after_help = "Examples:\n  rushes media probe film.mov\n  rushes media probe *.mov --output json"
+    )]
     Probe {
         /// The files.
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Measures loudness by EBU R 128: integrated, range, true peak.
+    #[command(after_help = "Example:\n  rushes media loudness *.wav --output json")]
     Loudness {
         /// The files.
         #[arg(required = true, value_name = "FILE")]
@@ -99,6 +103,7 @@ pub(crate) enum MediaCommand {
         quality: u8,
     },
     /// Makes a moving preview: an endless GIF of a few seconds.
+    #[command(after_help = "Example:\n  rushes media preview film.mov -o preview.gif --from 10")]
     Preview {
         /// The file.
         file: PathBuf,
@@ -118,6 +123,7 @@ pub(crate) enum MediaCommand {
         max_width: u32,
     },
     /// Compares a film with its reference, frame by frame: PSNR, SSIM, the worst moments.
+    #[command(after_help = "Example:\n  rushes media compare film.mov out/film.mp4")]
     Compare {
         /// What it should look like.
         reference: PathBuf,
