@@ -39,7 +39,6 @@ mod space;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rushes_shared::id::{Epoch, Seq};
 use rushes_shared::units::Bytes;
@@ -71,9 +70,6 @@ pub struct StoreOptions {
     pub queue_bytes: usize,
     /// Most bytes of records in one commit; what is queued beyond makes the next.
     pub commit_bytes: usize,
-    /// While many records come, a commit begins no sooner than this after the one before: a commit costs the same whatever
-    /// it holds. It is below what a busy farm's tasks wait for each other anyway, and a quiet one never waits.
-    pub commit_pace: Duration,
     /// A snapshot is made when this many records lie behind the last ...
     pub snapshot_records: u64,
     /// ... or this many bytes of them.
@@ -90,7 +86,6 @@ impl Default for StoreOptions {
             queue_batches: 4096,
             queue_bytes: 64 << 20,
             commit_bytes: 1 << 20,
-            commit_pace: Duration::from_millis(1),
             snapshot_records: 100_000,
             snapshot_bytes: 64 << 20,
             cache_bytes: 64 << 20,

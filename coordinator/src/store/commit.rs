@@ -1,12 +1,10 @@
-//! Commits: what is queued becomes one group, is made durable, and is confirmed. A commit begins as soon as the one before
-//! has ended, and takes everything that came meanwhile. Only where that one held many records, so that more are surely on
-//! their way, it keeps a distance to its beginning.
+//! Commits: what is queued becomes one group, is made durable, and is confirmed. No timer: a commit begins as soon as
+//! the one before has ended, and takes everything that came meanwhile.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::{Duration, Instant};
 
 use rushes_shared::id::{Epoch, Seq};
 
@@ -20,8 +18,6 @@ use super::side::Side;
 use super::snapshotter::SnapshotFacts;
 
 const EPOCH: &[u8] = b"epoch";
-/// So many records in a commit are a stream of them.
-const STREAM: usize = 16;
 
 /// Records to append together, with what goes to the archive when they count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -185,23 +181,16 @@ pub(super) enum Message {
 }
 
 /// The commit thread.
-pub(super) fn run(mut committer: Committer, inbox: &Receiver<Message>, commit_bytes: usize, pace: Duration) {
+pub(super) fn run(mut committer: Committer, inbox: &Receiver<Message>, commit_bytes: usize) {
     let shared = Arc::clone(&committer.shared);
     let _reported = PanicReport(&shared);
     // What was taken from the queue, and how much it is; the last of it may have to wait for the next commit.
     let (mut waiting, mut weight) = (VecDeque::<Batch>::new(), 0);
     let mut closing = false;
-    // When the next commit may begin.
-    let mut due: Option<Instant> = None;
     loop {
         while !closing && weight <= commit_bytes {
-            // Waits for the first one, and for more of a stream.
-            let patience = due.map_or(Duration::ZERO, |due| due.saturating_duration_since(Instant::now()));
-            let message = match (waiting.is_empty(), patience) {
-                (true, _) => inbox.recv().ok(),
-                (false, Duration::ZERO) => inbox.try_recv().ok(),
-                (false, patience) => inbox.recv_timeout(patience).ok(),
-            };
+            // Waits for the first one only.
+            let message = if waiting.is_empty() { inbox.recv().ok() } else { inbox.try_recv().ok() };
             match message {
                 Some(Message::Batch(batch)) => {
                     weight += batch.bytes();
@@ -223,8 +212,6 @@ pub(super) fn run(mut committer: Committer, inbox: &Receiver<Message>, commit_by
         }
         weight -= bytes;
         shared.leave_queue(taken.len(), bytes);
-        let records: usize = taken.iter().map(|batch| batch.records.len()).sum();
-        due = (records >= STREAM).then(|| Instant::now() + pace);
         let events = |seq| shared.send(StoreEvent::Confirmed(seq));
         if let Err(error) = committer.commit(taken, &mut { events }) {
             shared.fail(error);

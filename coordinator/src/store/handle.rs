@@ -181,7 +181,6 @@ pub(super) fn start(
     let (inbox, messages) = sync_channel(options.queue_batches.max(1));
     let (tasks, work) = sync_channel(4);
     shared.begin(events, tasks.clone());
-    let pace = options.commit_pace;
     let commit_bytes = options.commit_bytes.clamp(1, parcel::LIMIT / 2);
     let handle = StoreHandle { shared: Arc::clone(shared), inbox, tasks, queue_bytes: options.queue_bytes };
     // What an earlier run left to remove.
@@ -193,7 +192,7 @@ pub(super) fn start(
         snapshotter::run(&on, &work, &fold);
     })?);
     running.commits =
-        Some(spawn(shared, "store-commit", move || commit::run(committer, &messages, commit_bytes, pace))?);
+        Some(spawn(shared, "store-commit", move || commit::run(committer, &messages, commit_bytes))?);
     Ok(running)
 }
 
