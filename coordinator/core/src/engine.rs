@@ -57,8 +57,8 @@ use rushes_shared::job::Needs;
 use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use crate::event::{Command, Decision, Effects, Event, FarmEvent, FarmNews, Gated};
+use crate::id_map::JobMap;
 use crate::job::LiveTask;
-use crate::job_map::JobMap;
 use crate::order::Order;
 use crate::placement::ahead::Ahead;
 use crate::placement::fleet::Fleet;

@@ -165,6 +165,12 @@ impl Order {
         }
     }
 
+    /// Whether the emergency lane has any.
+    #[must_use]
+    pub fn has_emergencies(&self) -> bool {
+        !self.emergency.is_empty()
+    }
+
     /// The first entries of the emergency lane.
     #[must_use]
     pub fn emergencies(&self, most: usize) -> Vec<(JobId, SigIx)> {

@@ -19,11 +19,11 @@ const TRIAL_MS: u64 = 2;
 const ASSUMED: u32 = u32::MAX;
 
 /// The stages that the job needs next and does not have yet. Empty when it has all that can be known now. What encodes of
-/// a graph take is what they would if their input is like `assumed`, until [`sized`] knows better.
+/// a graph take is what they would if their input is like the `assumed` one, until [`sized`] knows better.
 ///
 /// # Errors
 /// A permanent failure where the probe shows that the job cannot be done.
-pub fn next_stages(job: &Job, assumed: &MediaFacts) -> Result<Vec<Stage>, Failure> {
+pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<Stage>, Failure> {
     match &job.spec.work {
         Work::Noop { tasks } if job.stages.is_empty() => {
             let cost = Prediction { cpu_ms: LIGHT_MS, wall_ms: LIGHT_MS, model: 0 };
@@ -36,7 +36,8 @@ pub fn next_stages(job: &Job, assumed: &MediaFacts) -> Result<Vec<Stage>, Failur
             Ok(vec![Stage { step: Step::Trial, count: *tasks, prediction: cost, demand, ..probe() }])
         }
         Work::Graph { stages } if job.stages.is_empty() => {
-            Ok((0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, assumed)).collect())
+            let assumed = assumed();
+            Ok((0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, &assumed)).collect())
         }
         Work::Probe { .. } | Work::Encode { .. } if job.stages.is_empty() => Ok(vec![probe()]),
         Work::Encode { outputs, .. } if job.stages.len() == 1 => match job.probed() {

@@ -11,8 +11,8 @@ use rushes_shared::job::{Class, JobChange, JobSpec, Priority};
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
+use crate::id_map::JobMap;
 use crate::job::{Ended, Failed, Job, Published, Success, Task, Trouble};
-use crate::job_map::JobMap;
 use crate::order::fair::USUAL_WEIGHT;
 use crate::record::{IdempotencyKey, Record, Verdict};
 use common::Common;

@@ -6,6 +6,7 @@ use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::JobState;
 use rushes_shared::task::{Progress, TaskKind, TaskOutcome, TaskValue, Usage};
 
+use super::live::Shift;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, Decision, FarmNews};
 use crate::job::{Job, LiveTask, Stage, Step};
@@ -51,7 +52,7 @@ impl Engine {
             self.ended_ahead(turn, worker, attempt);
         }
         let held = self.free(worker, attempt);
-        let Some(live) = self.take_live(worker, task, attempt) else {
+        let Some((live, shift)) = self.take_out(worker, task, attempt) else {
             self.command(turn, Command::CollectOutcome { worker, attempt });
             // Even one that was stopped may have staged its file in the meantime.
             if held.is_none_or(|h| h.kind == TaskKind::Encode) {
@@ -63,12 +64,19 @@ impl Engine {
         match outcome {
             TaskOutcome::Succeeded { value, usage } => {
                 match unfit(&self.state.jobs[&task.job], task, attempt, &value) {
-                    None => self.task_succeeded(turn, task, &live, value, usage),
-                    Some(failure) => self.attempt_failed(turn, task, &live, failure, usage),
+                    None => self.task_succeeded(turn, task, (&live, shift), value, usage),
+                    Some(failure) => {
+                        self.note_running(task, shift.ran, shift.runs);
+                        self.attempt_failed(turn, task, &live, failure, usage);
+                    }
                 }
             }
-            TaskOutcome::Failed { failure, usage } => self.attempt_failed(turn, task, &live, failure, usage),
+            TaskOutcome::Failed { failure, usage } => {
+                self.note_running(task, shift.ran, shift.runs);
+                self.attempt_failed(turn, task, &live, failure, usage);
+            }
             TaskOutcome::Cancelled => {
+                self.note_running(task, shift.ran, shift.runs);
                 // Nobody here asked for it: the worker is shutting down. The task goes elsewhere, uncounted.
                 if kind == TaskKind::Encode {
                     self.command(turn, Command::DropStaged { attempts: vec![attempt] });
@@ -102,7 +110,7 @@ impl Engine {
         &mut self,
         turn: &mut Turn,
         task: TaskId,
-        live: &LiveTask,
+        (live, shift): (&LiveTask, Shift),
         value: TaskValue,
         usage: Usage,
     ) {
@@ -120,7 +128,8 @@ impl Engine {
         if let TaskValue::Probed { facts, .. } = &value {
             self.usual.note(facts);
         }
-        let value = (value != TaskValue::Nothing).then(|| Box::new(value));
+        let value = (!matches!(value, TaskValue::Nothing)).then(|| Box::new(value));
+        let has_value = value.is_some();
         let success =
             Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at };
         self.emit(turn, success);
@@ -136,19 +145,14 @@ impl Engine {
         if !kind.is_idle() {
             run.note_input_on(worker);
         }
-        let ran = run.has_running(task.index);
-        let twins = run.live.remove(task.index).unwrap_or_default();
-        let ahead = twins.iter().filter(|t| t.is_ahead).count();
-        run.live.uncount_ahead(u32::try_from(ahead).expect("they are few"));
-        if !twins.is_empty() {
-            run.stage_of(task.index).live -= 1;
-            self.note_running(task, ran);
+        // What ran is off the books already, and stays so.
+        run.stage_of(task.index).running -= u32::from(shift.ran);
+        run.count_started(&mut self.jobs_started);
+        if !shift.ran {
+            self.book_task(task, false);
         }
-        self.count_started(task.job);
-        for twin in twins {
-            self.forget_stall(task, twin.attempt);
-            self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
-            self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
+        if shift.attempts > 0 {
+            self.drop_twins(turn, task);
         }
         self.note_outcome(turn, worker, task, None);
         if live.encoder.is_some() {
@@ -158,9 +162,25 @@ impl Engine {
         let run_ms = at.0.saturating_sub(live.since.0).max(usage.wall_ms);
         self.notify(turn, Some(task.job), FarmNews::TaskSucceeded { task, kind, worker, run_ms });
         let stages_done = self.task_done(turn.now.mono, task);
-        self.advance(turn, task.job);
+        if stages_done || has_value {
+            self.advance(turn, task.job);
+        }
         if stages_done && has_deadline && self.runs.contains_key(&task.job) {
             self.look_at_promise(turn, task.job);
+        }
+    }
+
+    /// Stops the other attempts at a task that is done.
+    fn drop_twins(&mut self, turn: &mut Turn, task: TaskId) {
+        let run = self.runs.get_mut(&task.job).expect("a live job has a run");
+        let twins = run.live.remove(task.index).unwrap_or_default();
+        let ahead = twins.iter().filter(|t| t.is_ahead).count();
+        run.live.uncount_ahead(u32::try_from(ahead).expect("they are few"));
+        run.stage_of(task.index).live -= u32::from(!twins.is_empty());
+        for twin in twins {
+            self.forget_stall(task, twin.attempt);
+            self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
+            self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
     }
 
@@ -310,22 +330,20 @@ impl Engine {
         task: TaskId,
         attempt: AttemptId,
     ) -> Option<LiveTask> {
+        let (taken, shift) = self.take_out(worker, task, attempt)?;
+        self.note_running(task, shift.ran, shift.runs);
+        Some(taken)
+    }
+
+    /// The same without a word to the books.
+    fn take_out(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId) -> Option<(LiveTask, Shift)> {
         let run = self.runs.get_mut(&task.job)?;
-        let ran = run.has_running(task.index);
-        let live = run.live.get_mut(task.index)?;
-        let at = live.iter().position(|l| l.attempt == attempt && l.worker == worker)?;
-        let taken = live.swap_remove(at);
-        run.live.uncount_ahead(u32::from(taken.is_ahead));
-        self.forget_stall(task, attempt);
-        let run = self.runs.get_mut(&task.job)?;
-        let live = run.live.get(&task.index)?;
-        if live.is_empty() {
-            run.live.remove(task.index);
+        let (taken, shift) = run.live.take(task.index, worker, attempt)?;
+        if shift.attempts == 0 {
             run.stage_of(task.index).live -= 1;
         }
-        self.note_running(task, ran);
-        self.count_started(task.job);
-        Some(taken)
+        self.forget_stall(task, attempt);
+        Some((taken, shift))
     }
 
     fn is_winner(&self, task: TaskId, attempt: AttemptId) -> bool {

@@ -2,6 +2,7 @@
 //! the signatures that waited for it, so that a turn in which nothing can start costs nothing.
 
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
+use rushes_shared::task::Demand;
 use rushes_shared::units::MonoMs;
 
 use super::Engine;
@@ -9,7 +10,7 @@ use crate::order::signature::Closed;
 use crate::placement::node::{Holding, Lined};
 
 impl Engine {
-    /// Takes what an attempt at a task needs. The job is live.
+    /// Takes what an attempt at a task needs; the demand that is met. The job is live.
     pub(super) fn hold(
         &mut self,
         now: MonoMs,
@@ -17,11 +18,12 @@ impl Engine {
         attempt: AttemptId,
         task: TaskId,
         hardware: bool,
-    ) {
+    ) -> Demand {
         let holding = self.holding_of(now, worker, task, hardware);
         self.count_holding(&holding);
-        self.fleet.hold(worker, attempt, holding);
+        let met = self.fleet.hold(worker, attempt, holding);
         self.ahead.look_again(worker);
+        met
     }
 
     /// What an attempt at a task takes on a node.
@@ -54,12 +56,12 @@ impl Engine {
     }
 
     /// Gives back what an attempt took.
-    pub(super) fn free(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Holding> {
+    pub(super) fn free(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Box<Holding>> {
         if let Some(entry) = self.take_ahead(worker, attempt) {
             self.after_release(&entry.holding);
             // What waited behind it may have begun.
             self.freed.insert(worker);
-            return Some(entry.holding);
+            return Some(Box::new(entry.holding));
         }
         let holding = self.fleet.release(worker, attempt)?;
         self.ahead.look_again(worker);

@@ -7,6 +7,7 @@ use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::task::{Delivery, Demand, Progress, TaskOrder};
 use rushes_shared::units::{MonoMs, Now};
 
+use super::hardware::prefers_hardware;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews};
 use crate::explain::Because;
@@ -54,16 +55,24 @@ impl Engine {
             let task = TaskId { job: pick.job, index };
             match self.place(turn.now, pick.sig, task) {
                 Place::On((worker, _)) if self.asks_back_for(turn, pick, worker) => kept.push(pick.sig),
-                Place::On(to) => self.start(turn, pick.sig, task, to),
-                Place::Closed(why) => {
-                    if why == Closed::Full {
-                        self.clear_line_for(turn, pick.sig);
+                Place::On(to) => {
+                    self.start(turn, pick.sig, task, to);
+                    // To know that by a look at the index is cheaper than by trying the next task.
+                    if self.fleet.is_full(&self.order.sigs, pick.sig) {
+                        self.close(turn, pick.sig, Closed::Full);
                     }
-                    self.order.sigs.close(pick.sig, why);
                 }
+                Place::Closed(why) => self.close(turn, pick.sig, why),
                 Place::Awaits => self.park(task),
             }
         }
+    }
+
+    fn close(&mut self, turn: &mut Turn, sig: SigIx, why: Closed) {
+        if why == Closed::Full {
+            self.clear_line_for(turn, sig);
+        }
+        self.order.sigs.close(sig, why);
     }
 
     /// The next job among signatures that `open` lets through.
@@ -137,9 +146,11 @@ impl Engine {
         let near = || run.rare().input_on.iter().filter(is_fast).filter_map(suits).max().map(|(_, id)| id);
         let found = || self.fleet.find(&self.order.sigs, sig, not);
         let filled = || self.fleet.reservations().find_map(|(_, id)| suits(&id)).map(|(_, id)| id);
-        let wants_hardware = self.prefers_hardware(task);
         let has_none = |id: WorkerId| not(id) || self.encoder_for(id, task).is_none();
-        let in_hardware = || self.fleet.find(&self.order.sigs, sig, has_none).filter(|_| wants_hardware);
+        let in_hardware = || {
+            let wants_it = prefers_hardware(job, task.index);
+            wants_it.then(|| self.fleet.find(&self.order.sigs, sig, has_none)).flatten()
+        };
         kept.map(because(Because::Reserved))
             .or_else(|| in_hardware().map(because(Because::HasEncoder)))
             .or_else(|| near().map(because(Because::HasInput)))
@@ -254,7 +265,9 @@ impl Engine {
         stage.take(task.index);
         self.ready.sub(kind, 1);
         let (spot, tenant, priority) = (run.spot, run.tenant, run.priority);
-        self.file(task.job, sig);
+        if !run.has_ready(sig) {
+            self.file(task.job, sig);
+        }
         let job = &self.state.jobs[&task.job];
         let (cost, class) = (job.stage_of(task.index).1.prediction.cpu_ms, job.spec.class);
         if let Some(spot) = spot {
@@ -273,11 +286,10 @@ impl Engine {
         let worker = to.0;
         let attempt = self.next_attempt();
         let encoder = self.encoder_for(worker, task);
-        self.hold(turn.now.mono, worker, attempt, task, encoder.is_some());
-        let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
-        let demand = node.holdings[&attempt].demand;
+        let demand = self.hold(turn.now.mono, worker, attempt, task, encoder.is_some());
         let queued_ms = turn.now.mono.since(since);
-        let live = LiveTask { encoder: encoder.clone(), ..self.live_of(turn, attempt, to, queued_ms) };
+        let mut live = self.live_of(turn, attempt, to, queued_ms);
+        live.encoder.clone_from(&encoder);
         self.add_live(task, live);
         self.send_order(turn, task, (worker, attempt), demand, encoder);
         self.note_start(turn, task, (worker, attempt), queued_ms);
@@ -352,12 +364,11 @@ impl Engine {
     /// Enters an attempt into its task's live set.
     pub(super) fn add_live(&mut self, task: TaskId, live: LiveTask) {
         let run = self.runs.get_mut(&task.job).expect("a live job has a run");
-        let ran = run.has_running(task.index);
-        if run.live.push(task.index, live) == 1 {
+        let shift = run.live.push(task.index, live);
+        if shift.attempts == 1 {
             run.stage_of(task.index).live += 1;
         }
-        self.note_running(task, ran);
-        self.count_started(task.job);
+        self.note_running(task, shift.ran, shift.runs);
         self.refile(task.job);
     }
 }

@@ -106,7 +106,7 @@ impl Engine {
 
     /// The stages of a job that was planned, or that can be planned at once.
     fn planned(&self, job: &Job) -> Option<Vec<Stage>> {
-        let next = || planner::next_stages(job, &self.usual.input()).ok();
+        let next = || planner::next_stages(job, || self.usual.input()).ok();
         if job.stages.is_empty() { next() } else { Some(job.stages.to_vec()) }
     }
 }

@@ -17,7 +17,7 @@ use super::{Engine, Timer, Turn};
 use crate::event::{Decision, LinkId};
 use crate::explain::Because;
 use crate::health::Health;
-use crate::job::{LiveTask, Step};
+use crate::job::{Job, LiveTask, Step};
 use crate::placement::hardware::proven;
 use crate::record::Record;
 use crate::state::Quarantine;
@@ -33,15 +33,13 @@ impl Engine {
 
     /// Whether a task is to be encoded in hardware where that can be had.
     pub(super) fn prefers_hardware(&self, task: TaskId) -> bool {
-        let Some(job) = self.state.jobs.get(&task.job) else { return false };
-        let Step::Encode { output } = job.step(task.index) else { return false };
-        job.spec.work.output(output).is_some_and(|spec| spec.settings.video.codec.prefers_hardware())
+        self.state.jobs.get(&task.job).is_some_and(|job| prefers_hardware(job, task.index))
     }
 
     /// The hardware encoder that a task gets on a node, if it wants one and one is free there.
     pub(super) fn encoder_for(&self, worker: WorkerId, task: TaskId) -> Option<Arc<str>> {
+        let job = self.state.jobs.get(&task.job).filter(|job| prefers_hardware(job, task.index))?;
         let node = self.fleet.get(&worker).filter(|node| node.hardware.has_room())?;
-        let job = self.state.jobs.get(&task.job).filter(|_| self.prefers_hardware(task))?;
         let output = job.step(task.index).output()?;
         proven(&node.facts, job.spec.work.output(output)?.settings.video.codec.name())
     }
@@ -139,4 +137,10 @@ impl Engine {
         let fell = |(at, stage): (u32, &crate::job::Stage)| stage.step.fell_back().then_some(at);
         (0..).zip(stages).filter_map(fell).collect()
     }
+}
+
+/// Whether a task of a job is to be encoded in hardware where that can be had.
+pub(super) fn prefers_hardware(job: &Job, task: u32) -> bool {
+    let Step::Encode { output } = job.step(task) else { return false };
+    job.spec.work.output(output).is_some_and(|spec| spec.settings.video.codec.prefers_hardware())
 }

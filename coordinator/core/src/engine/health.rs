@@ -42,6 +42,14 @@ impl Engine {
         }
         let policy = &self.policy.health;
         let (most, limit) = (policy.window, policy.failed);
+        if let Some(failures) =
+            self.fleet.note_outcome(worker, |history| history.note(task, failed.is_some(), most))
+        {
+            if failures >= limit && self.others_do_better(worker) {
+                self.quarantine(turn, worker);
+            }
+            return;
+        }
         let noted = self.fleet.change(worker, |node| {
             node.history.note(task, failed.is_some(), most);
             match (node.health, failed) {
@@ -52,8 +60,7 @@ impl Engine {
                     (true, false)
                 }
                 (Health::Probed, Some(_)) => (false, true),
-                (Health::Good, _) => (false, node.history.failed() >= limit),
-                (Health::Quarantined, _) => (false, false),
+                (Health::Good | Health::Quarantined, _) => (false, false),
             }
         });
         let Some((readmitted, suspect)) = noted else { return };
@@ -179,6 +186,9 @@ impl Engine {
 
     /// Stops the work that is cheapest to lose for tasks of the emergency lane that fit nowhere.
     pub(super) fn preempt_for_emergencies(&mut self, turn: &mut Turn) {
+        if !self.order.has_emergencies() {
+            return;
+        }
         for (job, sig) in self.order.emergencies(MOST_EMERGENCIES) {
             let is_full = self.order.sigs.why_closed(sig) == Some(&Closed::Full);
             let ready: u32 = self.runs[&job].stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();

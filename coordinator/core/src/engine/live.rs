@@ -1,13 +1,26 @@
 //! The live attempts of a job. A job that only waits has none, and there may be a million of those.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Deref;
 
+use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::task::{Demand, SlotKind};
 
 use crate::job::LiveTask;
 
 static NONE: Under = Under { attempts: BTreeMap::new(), ahead: 0, light: 0, cpu: 0 };
+
+/// What entering or taking out an attempt has changed about its task.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shift {
+    /// Whether an attempt at it ran before, and did not only wait on its worker for room.
+    pub(super) ran: bool,
+    /// Whether one does now.
+    pub(super) runs: bool,
+    /// How many it has now.
+    pub(super) attempts: usize,
+}
 
 /// Live attempts by task index.
 #[derive(Debug, Default)]
@@ -33,11 +46,34 @@ impl Live {
         self.0.get_or_insert_default()
     }
 
-    /// Enters an attempt; how many the task has now.
-    pub(super) fn push(&mut self, task: u32, live: LiveTask) -> usize {
+    /// Enters an attempt.
+    pub(super) fn push(&mut self, task: u32, live: LiveTask) -> Shift {
         let attempts = self.under_mut().attempts.entry(task).or_insert_with(|| Vec::with_capacity(1));
+        let ran = any_runs(attempts);
+        let runs = ran || !live.is_ahead;
         attempts.push(live);
-        attempts.len()
+        Shift { ran, runs, attempts: attempts.len() }
+    }
+
+    /// Takes an attempt of this worker out.
+    pub(super) fn take(
+        &mut self,
+        task: u32,
+        worker: WorkerId,
+        attempt: AttemptId,
+    ) -> Option<(LiveTask, Shift)> {
+        let under = self.0.as_mut()?;
+        let Entry::Occupied(mut entry) = under.attempts.entry(task) else { return None };
+        let attempts = entry.get_mut();
+        let at = attempts.iter().position(|l| l.attempt == attempt && l.worker == worker)?;
+        let ran = any_runs(attempts);
+        let taken = attempts.swap_remove(at);
+        let shift = Shift { ran, runs: any_runs(attempts), attempts: attempts.len() };
+        if shift.attempts == 0 {
+            entry.remove();
+        }
+        under.ahead -= u32::from(taken.is_ahead);
+        Some((taken, shift))
     }
 
     /// The attempts at a task, to change them.
@@ -98,4 +134,9 @@ impl Deref for Live {
     fn deref(&self) -> &Self::Target {
         &self.under().attempts
     }
+}
+
+/// Whether one runs, and does not only wait on its worker for room.
+pub(super) fn any_runs(attempts: &[LiveTask]) -> bool {
+    attempts.iter().any(|live| !live.is_ahead)
 }

@@ -122,8 +122,7 @@ impl Engine {
         let Some(live) = self.live_mut(worker, task, attempt) else { return };
         (live.is_ahead, live.since, live.queued_ms) = (false, turn.now.wall, queued_ms);
         self.runs.get_mut(&task.job).expect("a live attempt has a run").live.uncount_ahead(1);
-        self.note_running(task, ran);
-        self.count_started(task.job);
+        self.note_running(task, ran, true);
         self.note_start(turn, task, (worker, attempt), queued_ms);
     }
 

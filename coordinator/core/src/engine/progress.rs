@@ -24,7 +24,7 @@ impl Engine {
         if let Err(failure) = planner::sized(job) {
             return self.end_job(turn, id, JobState::Failed, Some(failure));
         }
-        match planner::next_stages(job, &self.usual.input()) {
+        match planner::next_stages(job, || self.usual.input()) {
             Err(failure) => return self.end_job(turn, id, JobState::Failed, Some(failure)),
             Ok(stages) if !stages.is_empty() => self.plan(turn, id, stages),
             Ok(_) => {}
@@ -123,7 +123,6 @@ impl Engine {
     /// Counts a task that has just succeeded, and releases the stages that only waited for its stage. Whether
     /// that stage is complete.
     pub(super) fn task_done(&mut self, now: MonoMs, task: TaskId) -> bool {
-        self.book_task(task, false);
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
             return false;
         };

@@ -9,7 +9,7 @@ use super::{Engine, Timer, Turn};
 use crate::event::{Decision, LateBy};
 use crate::job::{Job, LiveTask, Stage};
 use crate::planner;
-use crate::promise::ledger::{Booking, Due, Load, Power};
+use crate::promise::ledger::{Booking, Due, Ledger, Load, Power};
 use crate::promise::path::{self, Left, Path};
 use crate::promise::predict::Predictor;
 use crate::promise::trade;
@@ -41,17 +41,20 @@ impl Engine {
         }
     }
 
-    /// Counts a task among those that run and takes it off the books, or the other way round, after what is live of it
-    /// has changed.
-    pub(super) fn note_running(&mut self, task: TaskId, before: bool) {
-        let Some(run) = self.runs.get_mut(&task.job) else { return };
-        let runs = run.has_running(task.index);
+    /// Counts a task among those that run and takes it off the books, or the other way round, as what is live of it has
+    /// changed.
+    pub(super) fn note_running(&mut self, task: TaskId, before: bool, runs: bool) {
         if runs == before {
             return;
         }
+        let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
+            return;
+        };
         let stage = run.stage_of(task.index);
         stage.running = if runs { stage.running + 1 } else { stage.running - 1 };
-        self.book_task(task, !runs);
+        let one = path::load_of(job.stage_of(task.index).1);
+        book_one(&mut self.ledger, run, one, !runs);
+        run.count_started(&mut self.jobs_started);
     }
 
     /// Enters a task into the books that is to be started again, or takes one off that was started or is done.
@@ -59,18 +62,7 @@ impl Engine {
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
             return;
         };
-        let one = path::load_of(job.stage_of(task.index).1);
-        if more {
-            self.ledger.book(&Booking { load: one, ..run.booked() });
-            run.load = run.load.plus(one);
-            return;
-        }
-        let load = Load {
-            cores_ms: one.cores_ms.min(run.load.cores_ms),
-            light_ms: one.light_ms.min(run.load.light_ms),
-        };
-        self.ledger.unbook(&Booking { load, ..run.booked() });
-        run.load = run.load.minus(load);
+        book_one(&mut self.ledger, run, path::load_of(job.stage_of(task.index).1), more);
     }
 
     /// Takes the rest of an ending job off the books.
@@ -389,4 +381,17 @@ impl Engine {
 pub(super) fn spare(now: WallMs, deadline: WallMs, path_ms: u64) -> i64 {
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     signed(deadline.0).saturating_sub(signed(now.0)).saturating_sub(signed(path_ms))
+}
+
+/// Enters what a task takes into the books under its job, or takes it off.
+fn book_one(ledger: &mut Ledger, run: &mut JobRun, one: Load, more: bool) {
+    if more {
+        ledger.book(&Booking { load: one, ..run.booked() });
+        run.load = run.load.plus(one);
+        return;
+    }
+    let load =
+        Load { cores_ms: one.cores_ms.min(run.load.cores_ms), light_ms: one.light_ms.min(run.load.light_ms) };
+    ledger.unbook(&Booking { load, ..run.booked() });
+    run.load = run.load.minus(load);
 }

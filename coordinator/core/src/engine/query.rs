@@ -100,13 +100,8 @@ impl Engine {
 
     /// Counts the job anew after one of its tasks was started, ended or taken back.
     pub(super) fn count_started(&mut self, id: JobId) {
-        let Some(run) = self.runs.get_mut(&id) else { return };
-        let is_started = run.touched || run.stages.iter().any(|s| s.running > 0);
-        match (run.is_started, is_started) {
-            (false, true) => self.jobs_started += 1,
-            (true, false) => self.jobs_started -= 1,
-            (true, true) | (false, false) => {}
+        if let Some(run) = self.runs.get_mut(&id) {
+            run.count_started(&mut self.jobs_started);
         }
-        run.is_started = is_started;
     }
 }

@@ -9,7 +9,7 @@ use rushes_shared::task::TaskKind;
 use rushes_shared::units::{MonoMs, WallMs};
 
 use super::conflicts::Worth;
-use super::live::Live;
+use super::live::{Live, any_runs};
 use crate::event::ReplyTo;
 use crate::job::{Stage, Task};
 use crate::list::Row;
@@ -196,7 +196,18 @@ impl JobRun {
 
     /// Whether an attempt at a task runs, and does not only wait on its worker for room.
     pub(super) fn has_running(&self, task: u32) -> bool {
-        self.live.get(&task).is_some_and(|live| live.iter().any(|l| !l.is_ahead))
+        self.live.get(&task).is_some_and(|live| any_runs(live))
+    }
+
+    /// Keeps the count of jobs of which a task has been started.
+    pub(super) fn count_started(&mut self, jobs: &mut u64) {
+        let is_started = self.touched || self.stages.iter().any(|s| s.running > 0);
+        match (self.is_started, is_started) {
+            (false, true) => *jobs += 1,
+            (true, false) => *jobs -= 1,
+            (true, true) | (false, false) => {}
+        }
+        self.is_started = is_started;
     }
 
     /// Whether a task is among the ready ones.

@@ -174,13 +174,13 @@ impl Signatures {
 
     /// Opens every closed signature for which this holds.
     pub fn open_where(&mut self, holds: impl Fn(SigIx, &Signature, &Closed) -> bool) {
-        let open: Vec<SigIx> = self
-            .in_use()
-            .filter_map(|(sig, e)| Some((sig, &e.signature, e.closed.as_ref()?)))
-            .filter(|(sig, signature, why)| holds(*sig, signature, why))
-            .map(|(sig, ..)| sig)
-            .collect();
-        open.into_iter().for_each(|sig| self.open(sig));
+        for (sig, entry) in (0..).map(SigIx).zip(&mut self.entries) {
+            let Some(why) = &entry.closed else { continue };
+            if holds(sig, &entry.signature, why) {
+                self.ready += usize::from(entry.queued > 0);
+                entry.closed = None;
+            }
+        }
     }
 
     /// Shapes that can do it, as the fleet said at this version.

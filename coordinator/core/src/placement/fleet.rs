@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use rushes_shared::id::{AttemptId, WorkerId};
-use rushes_shared::task::TaskKind;
+use rushes_shared::task::{Demand, TaskKind};
 use rushes_shared::units::MonoMs;
 
 use super::index::Index;
 use super::node::{Holding, Lined, Node};
+use crate::health::{Health, History};
+use crate::id_map::IdMap;
 use crate::order::signature::{SigIx, Signature, Signatures};
 use crate::promise::ledger::{Load, Power};
 
@@ -21,9 +23,10 @@ struct Weighted {
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Fleet {
-    nodes: BTreeMap<WorkerId, Node>,
+    nodes: IdMap<WorkerId, Box<Node>>,
     index: Index,
-    running: BTreeMap<TaskKind, u64>,
+    /// Attempts that take capacity, in the order of [`TaskKind::ALL`].
+    running: [u64; TaskKind::ALL.len()],
     cores: u64,
     light: u64,
     /// What open nodes get done.
@@ -40,17 +43,17 @@ impl Fleet {
     /// A node.
     #[must_use]
     pub fn get(&self, id: &WorkerId) -> Option<&Node> {
-        self.nodes.get(id)
+        self.nodes.get(id).map(|node| &**node)
     }
 
     /// All nodes by id.
     pub fn iter(&self) -> impl Iterator<Item = (&WorkerId, &Node)> + '_ {
-        self.nodes.iter()
+        self.nodes.iter().map(|(id, node)| (id, &**node))
     }
 
     /// All nodes.
     pub fn values(&self) -> impl Iterator<Item = &Node> + '_ {
-        self.nodes.values()
+        self.nodes.values().map(|node| &**node)
     }
 
     /// Number of nodes.
@@ -74,7 +77,7 @@ impl Fleet {
         self.power.light += power.light;
         self.plain.cores += plain.cores;
         self.plain.light += plain.light;
-        let before = self.nodes.insert(id, node);
+        let before = self.nodes.insert(id, Box::new(node));
         assert!(before.is_none(), "{id} is entered twice");
         self.change(id, |_| {});
     }
@@ -90,7 +93,7 @@ impl Fleet {
         for holding in node.holdings.values() {
             self.count(holding, false);
         }
-        Some(node)
+        Some(*node)
     }
 
     /// Changes a node. `None` where there is no such node.
@@ -119,37 +122,53 @@ impl Fleet {
         }
     }
 
-    /// Takes capacity for an attempt.
+    /// Changes what a node holds, and with it whether it is open only where it has to show itself.
+    fn change_room<T>(&mut self, id: WorkerId, with: impl FnOnce(&mut Node) -> T) -> Option<T> {
+        let node = self.nodes.get_mut(&id)?;
+        if node.health == Health::Probed {
+            return self.change(id, with);
+        }
+        let result = with(node);
+        self.index.update(id, node);
+        Some(result)
+    }
+
+    /// Takes in how an attempt ended on a node that stands well, which stays so: whether it was there, and what of its
+    /// latest outcomes were failures. `None` for any other.
+    pub fn note_outcome(&mut self, id: WorkerId, with: impl FnOnce(&mut History)) -> Option<usize> {
+        let node = self.nodes.get_mut(&id).filter(|node| node.health == Health::Good)?;
+        with(&mut node.history);
+        Some(node.history.failed())
+    }
+
+    /// Takes capacity for an attempt; the demand that is met.
     ///
     /// # Panics
     /// When there is no such node: attempts are placed on nodes that are there.
-    pub fn hold(&mut self, id: WorkerId, attempt: AttemptId, holding: Holding) {
+    pub fn hold(&mut self, id: WorkerId, attempt: AttemptId, holding: Holding) -> Demand {
         self.count(&holding, true);
-        self.change(id, |node| node.hold(attempt, holding)).expect("a task is held by a known node");
+        let met = self.change_room(id, |node| node.hold(attempt, holding));
+        met.expect("a task is held by a known node")
     }
 
     /// Gives an attempt's capacity back.
-    pub fn release(&mut self, id: WorkerId, attempt: AttemptId) -> Option<Holding> {
-        let holding = self.change(id, |node| node.release(attempt))??;
+    pub fn release(&mut self, id: WorkerId, attempt: AttemptId) -> Option<Box<Holding>> {
+        let holding = self.change_room(id, |node| node.release(attempt))??;
         self.count(&holding, false);
         Some(holding)
     }
 
     fn count(&mut self, holding: &Holding, more: bool) {
-        let count = self.running.entry(holding.kind).or_default();
+        let count = &mut self.running[place(holding.kind)];
         *count = if more { *count + 1 } else { *count - 1 };
         let (ends, takes) = (&mut self.ends.0, &mut self.ends.1);
-        let light = u128::from(holding.slot.is_light());
-        let cores = if holding.slot.is_light() { 0 } else { u128::from(holding.demand.cpu.0) };
         let until = u128::from(holding.until.0);
-        for (sum, part) in [
-            (&mut ends.cores, until * cores),
-            (&mut ends.light, until * light),
-            (&mut takes.cores, cores),
-            (&mut takes.light, light),
-        ] {
-            *sum = if more { *sum + part } else { *sum - part };
-        }
+        let (end, take, part) = match holding.slot.is_light() {
+            true => (&mut ends.light, &mut takes.light, 1),
+            false => (&mut ends.cores, &mut takes.cores, u128::from(holding.demand.cpu.0)),
+        };
+        *end = if more { *end + until * part } else { *end - until * part };
+        *take = if more { *take + part } else { *take - part };
     }
 
     /// What is left to do of what runs, by prediction. What runs for longer than expected is set off against the rest.
@@ -168,7 +187,7 @@ impl Fleet {
     /// Attempts that take capacity, by kind.
     #[must_use]
     pub fn running(&self, kind: TaskKind) -> u64 {
-        self.running.get(&kind).copied().unwrap_or(0)
+        self.running[place(kind)]
     }
 
     /// What the open nodes get done.
@@ -204,13 +223,13 @@ impl Fleet {
     /// Open nodes that have what the signature asks for, room aside; at most so many.
     pub fn able(&self, signature: &Signature, most: usize) -> Vec<WorkerId> {
         let is_able = |(_, node): &(&WorkerId, &Node)| node.is_open() && node.can_do(signature);
-        self.nodes.iter().filter(is_able).map(|(id, _)| *id).take(most).collect()
+        self.iter().filter(is_able).map(|(id, _)| *id).take(most).collect()
     }
 
     /// Whether there are nodes that have what the signature asks for, and none of them gets new tasks now.
     #[must_use]
     pub fn is_shut(&self, signature: &Signature) -> bool {
-        let mut able = self.nodes.values().filter(|node| node.can_do(signature)).peekable();
+        let mut able = self.values().filter(|node| node.can_do(signature)).peekable();
         able.peek().is_some() && able.all(|node| !node.is_open())
     }
 
@@ -220,6 +239,12 @@ impl Fleet {
     pub fn find(&self, sigs: &Signatures, sig: SigIx, not: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
         let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
         self.index.find(sigs.get(sig), shapes, not)
+    }
+
+    /// Whether no node has room for any task of this signature, nor is one kept for anything.
+    #[must_use]
+    pub fn is_full(&self, sigs: &Signatures, sig: SigIx) -> bool {
+        self.reserved.is_empty() && self.find(sigs, sig, |_| false).is_none()
     }
 
     /// A node with cores free for a task of this signature on which others wait for more than that.
@@ -266,4 +291,8 @@ impl Fleet {
             self.unreserve(sig);
         }
     }
+}
+
+fn place(kind: TaskKind) -> usize {
+    kind as usize
 }

@@ -96,7 +96,7 @@ pub struct Node {
     /// Its hardware encoders.
     pub hardware: Hardware,
     /// What it holds.
-    pub holdings: BTreeMap<AttemptId, Holding>,
+    pub holdings: BTreeMap<AttemptId, Box<Holding>>,
     cpu_used: u32,
     memory_used: u64,
     light_used: u32,
@@ -217,7 +217,7 @@ impl Node {
     }
 
     /// Takes capacity for an attempt: a light slot, or a share of the cores.
-    pub(super) fn hold(&mut self, attempt: AttemptId, holding: Holding) {
+    pub(super) fn hold(&mut self, attempt: AttemptId, holding: Holding) -> Demand {
         let light = holding.slot.is_light();
         let demand = if light { Demand::default() } else { self.clamped(holding.demand) };
         self.cpu_used += demand.cpu.0;
@@ -226,12 +226,13 @@ impl Node {
         if holding.hardware {
             self.hardware.count(true);
         }
-        let before = self.holdings.insert(attempt, Holding { demand, ..holding });
+        let before = self.holdings.insert(attempt, Box::new(Holding { demand, ..holding }));
         assert!(before.is_none(), "attempt {attempt} is held twice on {}", self.name);
+        demand
     }
 
     /// Gives an attempt's capacity back.
-    pub(super) fn release(&mut self, attempt: AttemptId) -> Option<Holding> {
+    pub(super) fn release(&mut self, attempt: AttemptId) -> Option<Box<Holding>> {
         let holding = self.holdings.remove(&attempt)?;
         self.cpu_used -= holding.demand.cpu.0;
         self.memory_used -= holding.demand.memory.0;
@@ -289,7 +290,7 @@ impl Node {
     pub fn fits_at(&self, demand: Demand, now: MonoMs) -> MonoMs {
         let wanted = self.clamped(demand);
         let (mut cpu, mut memory) = (self.cpu_free(), self.memory_free());
-        let mut ends: Vec<&Holding> = self.holdings.values().filter(|h| !h.slot.is_light()).collect();
+        let mut ends: Vec<&Box<Holding>> = self.holdings.values().filter(|h| !h.slot.is_light()).collect();
         ends.sort_by_key(|h| h.until);
         let mut at = now;
         for holding in ends {

@@ -1,5 +1,5 @@
-//! Jobs by id: a sorted map that is filled at its end, as ids rise with time, and asked for the same few jobs again and
-//! again within one event.
+//! Things by id: a sorted map that is filled at its end, as the ids of jobs rise with time, and asked for the same few
+//! things again and again within one event.
 //!
 //! Ids and values lie in chunks that are full unless jobs have left them, where a B-tree's nodes stay half empty under
 //! rising keys. What was found lately is found again without a search.
@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::{Bound, Index, RangeBounds};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rushes_shared::id::JobId;
+use rushes_shared::id::{JobId, WorkerId};
 
 /// Most entries of a chunk.
 const MOST: usize = 64;
@@ -18,11 +18,32 @@ const SPARSE: usize = MOST / 4;
 const FEWEST_HINTS: usize = 64;
 const MOST_HINTS: usize = 4_096;
 
-/// A sorted map from the ids of jobs.
-pub struct JobMap<V> {
+/// An id of 128 bits.
+pub trait Id: Copy + Ord + fmt::Debug {
+    /// Its bits.
+    fn bits(self) -> u128;
+}
+
+impl Id for JobId {
+    fn bits(self) -> u128 {
+        self.0
+    }
+}
+
+impl Id for WorkerId {
+    fn bits(self) -> u128 {
+        self.0
+    }
+}
+
+/// Jobs by id.
+pub type JobMap<V> = IdMap<JobId, V>;
+
+/// A sorted map from ids.
+pub struct IdMap<K, V> {
     /// No id of the chunk with the same index is below this, none of the chunks before is at it or above.
-    firsts: Vec<JobId>,
-    chunks: Vec<Chunk<V>>,
+    firsts: Vec<K>,
+    chunks: Vec<Chunk<K, V>>,
     /// Chunks that hold nothing. They go all at once, when they are as many as the others.
     empty: usize,
     len: usize,
@@ -30,12 +51,12 @@ pub struct JobMap<V> {
 }
 
 #[derive(Clone)]
-struct Chunk<V> {
-    ids: Vec<JobId>,
+struct Chunk<K, V> {
+    ids: Vec<K>,
     values: Vec<V>,
 }
 
-impl<V> Default for Chunk<V> {
+impl<K, V> Default for Chunk<K, V> {
     fn default() -> Self {
         Self { ids: Vec::new(), values: Vec::new() }
     }
@@ -66,22 +87,22 @@ impl Hints {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "what is left out plays no part")]
-    fn slot(&self, id: JobId) -> &AtomicU64 {
-        let mixed = (id.0 ^ (id.0 >> 64)) as u64;
+    fn slot(&self, id: impl Id) -> &AtomicU64 {
+        let mixed = (id.bits() ^ (id.bits() >> 64)) as u64;
         &self.0[((mixed ^ (mixed >> 32)) as usize) & (self.0.len() - 1)]
     }
 
-    fn read(&self, id: JobId) -> Option<Spot> {
+    fn read(&self, id: impl Id) -> Option<Spot> {
         let hint = self.slot(id).load(Ordering::Relaxed);
         Some((usize::try_from(hint >> 32).ok()?, usize::try_from(hint & 0xffff_ffff).ok()?))
     }
 
-    fn note(&self, id: JobId, (chunk, at): Spot) {
+    fn note(&self, id: impl Id, (chunk, at): Spot) {
         self.slot(id).store((chunk as u64) << 32 | at as u64, Ordering::Relaxed);
     }
 }
 
-impl<V> JobMap<V> {
+impl<K: Id, V> IdMap<K, V> {
     /// Number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -96,25 +117,27 @@ impl<V> JobMap<V> {
 
     /// The value of an id.
     #[must_use]
-    pub fn get(&self, id: &JobId) -> Option<&V> {
+    #[inline]
+    pub fn get(&self, id: &K) -> Option<&V> {
         let (chunk, at) = self.find(*id)?;
         Some(&self.chunks[chunk].values[at])
     }
 
     /// The value of an id, to change it.
-    pub fn get_mut(&mut self, id: &JobId) -> Option<&mut V> {
+    #[inline]
+    pub fn get_mut(&mut self, id: &K) -> Option<&mut V> {
         let (chunk, at) = self.find(*id)?;
         Some(&mut self.chunks[chunk].values[at])
     }
 
     /// Whether an id is in.
     #[must_use]
-    pub fn contains_key(&self, id: &JobId) -> bool {
+    pub fn contains_key(&self, id: &K) -> bool {
         self.find(*id).is_some()
     }
 
     /// Enters a value, in place of the one that was there.
-    pub fn insert(&mut self, id: JobId, value: V) -> Option<V> {
+    pub fn insert(&mut self, id: K, value: V) -> Option<V> {
         let (mut chunk, mut at) = match self.search(id) {
             Ok((chunk, at)) => return Some(std::mem::replace(&mut self.chunks[chunk].values[at], value)),
             Err(spot) => spot,
@@ -147,7 +170,7 @@ impl<V> JobMap<V> {
     }
 
     /// Takes a value out.
-    pub fn remove(&mut self, id: &JobId) -> Option<V> {
+    pub fn remove(&mut self, id: &K) -> Option<V> {
         let (chunk, at) = self.find(*id)?;
         let own = &mut self.chunks[chunk];
         own.ids.remove(at);
@@ -163,7 +186,7 @@ impl<V> JobMap<V> {
     }
 
     /// All ids, lowest first.
-    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &JobId> {
+    pub fn keys(&self) -> impl DoubleEndedIterator<Item = &K> {
         self.iter().map(|(id, _)| id)
     }
 
@@ -178,13 +201,13 @@ impl<V> JobMap<V> {
     }
 
     /// All entries, lowest id first.
-    pub fn iter(&self) -> Entries<'_, V> {
+    pub fn iter(&self) -> Entries<'_, K, V> {
         self.range(..)
     }
 
     /// The entries whose ids are in a range, lowest first.
-    pub fn range(&self, range: impl RangeBounds<JobId>) -> Entries<'_, V> {
-        let spot = |id: JobId, after: bool| match self.search(id) {
+    pub fn range(&self, range: impl RangeBounds<K>) -> Entries<'_, K, V> {
+        let spot = |id: K, after: bool| match self.search(id) {
             Ok((chunk, at)) => (chunk, at + usize::from(after)),
             Err(spot) => spot,
         };
@@ -201,38 +224,43 @@ impl<V> JobMap<V> {
         Entries { chunks: &self.chunks, from, to }
     }
 
-    fn find(&self, id: JobId) -> Option<Spot> {
-        if let Some((chunk, at)) = self.hints.read(id)
-            && self.is_place_of(chunk, id)
+    #[inline]
+    fn find(&self, id: K) -> Option<Spot> {
+        let hint = self.hints.read(id);
+        if let Some((chunk, at)) = hint
+            && self.chunks.get(chunk).is_some_and(|own| own.ids.get(at) == Some(&id))
         {
-            let ids = &self.chunks[chunk].ids;
-            if ids.get(at) == Some(&id) {
-                return Some((chunk, at));
-            }
-            // Others may have left the chunk since.
-            let spot = (chunk, ids.binary_search(&id).ok()?);
-            self.hints.note(id, spot);
-            return Some(spot);
+            return hint;
         }
-        let spot = self.search(id).ok()?;
+        self.find_anew(hint, id)
+    }
+
+    #[cold]
+    fn find_anew(&self, hint: Option<Spot>, id: K) -> Option<Spot> {
+        // Others may have left the chunk since.
+        let same_chunk = hint.filter(|(chunk, _)| self.is_place_of(*chunk, id));
+        let spot = match same_chunk {
+            Some((chunk, _)) => (chunk, self.chunks[chunk].ids.binary_search(&id).ok()?),
+            None => self.search(id).ok()?,
+        };
         self.hints.note(id, spot);
         Some(spot)
     }
 
     /// Whether an id is in this chunk if it is in any.
-    fn is_place_of(&self, chunk: usize, id: JobId) -> bool {
+    fn is_place_of(&self, chunk: usize, id: K) -> bool {
         self.firsts.get(chunk).is_some_and(|first| *first <= id)
             && self.firsts.get(chunk + 1).is_none_or(|next| id < *next)
     }
 
     /// Where an id is, or where it would be.
-    fn search(&self, id: JobId) -> Result<Spot, Spot> {
+    fn search(&self, id: K) -> Result<Spot, Spot> {
         let chunk = self.firsts.partition_point(|first| *first <= id).saturating_sub(1);
         let Some(own) = self.chunks.get(chunk) else { return Err((0, 0)) };
         own.ids.binary_search(&id).map(|at| (chunk, at)).map_err(|at| (chunk, at))
     }
 
-    fn add_chunk(&mut self, at: usize, first: JobId, chunk: Chunk<V>) {
+    fn add_chunk(&mut self, at: usize, first: K, chunk: Chunk<K, V>) {
         self.empty += usize::from(chunk.ids.is_empty());
         self.firsts.insert(at, first);
         self.chunks.insert(at, chunk);
@@ -267,14 +295,14 @@ impl<V> JobMap<V> {
 }
 
 /// Entries of a part of the map, from both ends.
-pub struct Entries<'a, V> {
-    chunks: &'a [Chunk<V>],
+pub struct Entries<'a, K, V> {
+    chunks: &'a [Chunk<K, V>],
     from: Spot,
     to: Spot,
 }
 
-impl<'a, V> Iterator for Entries<'a, V> {
-    type Item = (&'a JobId, &'a V);
+impl<'a, K, V> Iterator for Entries<'a, K, V> {
+    type Item = (&'a K, &'a V);
 
     fn next(&mut self) -> Option<Self::Item> {
         while self.from < self.to {
@@ -290,7 +318,7 @@ impl<'a, V> Iterator for Entries<'a, V> {
     }
 }
 
-impl<V> DoubleEndedIterator for Entries<'_, V> {
+impl<K, V> DoubleEndedIterator for Entries<'_, K, V> {
     fn next_back(&mut self) -> Option<Self::Item> {
         while self.from < self.to {
             let (chunk, at) = self.to;
@@ -307,50 +335,50 @@ impl<V> DoubleEndedIterator for Entries<'_, V> {
     }
 }
 
-impl<V> fmt::Debug for Entries<'_, V> {
+impl<K, V> fmt::Debug for Entries<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Entries").field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
     }
 }
 
-impl<V> Index<&JobId> for JobMap<V> {
+impl<K: Id, V> Index<&K> for IdMap<K, V> {
     type Output = V;
 
-    fn index(&self, id: &JobId) -> &V {
-        self.get(id).expect("the job is known")
+    fn index(&self, id: &K) -> &V {
+        self.get(id).expect("the id is known")
     }
 }
 
-impl<V> Default for JobMap<V> {
+impl<K, V> Default for IdMap<K, V> {
     fn default() -> Self {
         Self { firsts: Vec::new(), chunks: Vec::new(), empty: 0, len: 0, hints: Hints::default() }
     }
 }
 
-impl<V: Clone> Clone for JobMap<V> {
+impl<K: Id, V: Clone> Clone for IdMap<K, V> {
     fn clone(&self) -> Self {
         let (firsts, chunks) = (self.firsts.clone(), self.chunks.clone());
         Self { firsts, chunks, empty: self.empty, len: self.len, hints: Hints::default() }
     }
 }
 
-impl<V: PartialEq> PartialEq for JobMap<V> {
+impl<K: Id, V: PartialEq> PartialEq for IdMap<K, V> {
     fn eq(&self, other: &Self) -> bool {
         self.len == other.len && self.iter().eq(other.iter())
     }
 }
 
-impl<V: fmt::Debug> fmt::Debug for JobMap<V> {
+impl<K: Id, V: fmt::Debug> fmt::Debug for IdMap<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
     }
 }
 
-impl<'a, V> IntoIterator for &'a JobMap<V> {
-    type Item = (&'a JobId, &'a V);
-    type IntoIter = Entries<'a, V>;
+impl<'a, K: Id, V> IntoIterator for &'a IdMap<K, V> {
+    type Item = (&'a K, &'a V);
+    type IntoIter = Entries<'a, K, V>;
 
-    fn into_iter(self) -> Entries<'a, V> {
+    fn into_iter(self) -> Entries<'a, K, V> {
         self.iter()
     }
 }
