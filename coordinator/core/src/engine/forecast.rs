@@ -98,10 +98,17 @@ impl Engine {
         path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
     }
 
-    /// What is expected of a job that was not submitted yet.
-    pub(super) fn forecast_of(&self, submit: &Submit, now: Now) -> Forecast {
+    /// What is expected of a job that was not submitted yet, and the stages that it begins with where they are known.
+    pub(super) fn forecast_of(&self, submit: &Submit, now: Now) -> (Forecast, Vec<Stage>) {
         let (tenant, submitter) = (submit.tenant.clone(), Arc::clone(&submit.submitter));
-        self.forecast(&Job::new(JobId(0), tenant, submitter, Arc::clone(&submit.spec), now.wall), now)
+        let job = Job::new(JobId(0), tenant, submitter, Arc::clone(&submit.spec), now.wall);
+        if self.fleet.power() == Power::default() || planner::awaits_probe(&job) {
+            return (self.forecast(&job, now), Vec::new());
+        }
+        match planner::next_stages(&job, || self.usual.input()) {
+            Ok(stages) => (self.forecast_new(&job, &stages, now), stages),
+            Err(_) => (Forecast::default(), Vec::new()),
+        }
     }
 
     /// The stages of a job that was planned, or that can be planned at once.

@@ -9,6 +9,7 @@ use rushes_shared::units::{Now, WallMs};
 use super::run::JobRun;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply, ReplyTo};
+use crate::job::Stage;
 use crate::policy::Admission;
 use crate::promise::Forecast;
 use crate::record::{IdempotencyKey, Record};
@@ -24,16 +25,27 @@ pub(super) struct Submit {
     pub(super) space_left: bool,
 }
 
+/// What becomes of a submit.
+struct Admitted {
+    /// The job that the same key made before.
+    before: Option<JobId>,
+    forecast: Forecast,
+    /// The stages that the job begins with, if its forecast needed them.
+    plan: Vec<Stage>,
+}
+
 impl Engine {
     pub(super) fn submitted(&mut self, turn: &mut Turn, submit: Submit) {
         let to = submit.reply;
         let reply = match self.admit(turn.now, &submit) {
-            Ok((None, forecast)) => {
+            Ok(Admitted { before: None, forecast, plan }) => {
                 let job = submit.job;
-                self.accept(turn, submit);
+                self.accept(turn, submit, plan);
                 Reply::Accepted { job, created: true, forecast }
             }
-            Ok((Some(job), forecast)) => Reply::Accepted { job, created: false, forecast },
+            Ok(Admitted { before: Some(job), forecast, .. }) => {
+                Reply::Accepted { job, created: false, forecast }
+            }
             Err(refusal) => Reply::Refused(refusal),
         };
         self.command(turn, Command::Answer { to, reply });
@@ -42,21 +54,22 @@ impl Engine {
     /// Says what would come of a submit.
     pub(super) fn dry_run_asked(&mut self, turn: &mut Turn, submit: &Submit) {
         let reply = match self.admit(turn.now, submit) {
-            Ok((_, forecast)) => Reply::Forecast(forecast),
+            Ok(Admitted { forecast, .. }) => Reply::Forecast(forecast),
             Err(refusal) => Reply::Refused(refusal),
         };
         self.command(turn, Command::Answer { to: submit.reply, reply });
     }
 
     /// What is expected of a new job, or the job that the same key made before.
-    fn admit(&self, now: Now, submit: &Submit) -> Result<(Option<JobId>, Forecast), Refusal> {
+    fn admit(&self, now: Now, submit: &Submit) -> Result<Admitted, Refusal> {
         if let Some(key) = &submit.key
             && let Some(kept) = self.state.keys.get(&(submit.tenant.clone(), key.key.clone()))
         {
             let same = kept.key.fingerprint == key.fingerprint;
             let forecast =
                 self.state.jobs.get(&kept.job).map_or_else(Forecast::default, |j| self.forecast(j, now));
-            return if same { Ok((Some(kept.job), forecast)) } else { Err(Refusal::KeyReused(kept.job)) };
+            let known = Admitted { before: Some(kept.job), forecast, plan: Vec::new() };
+            return if same { Ok(known) } else { Err(Refusal::KeyReused(kept.job)) };
         }
         if !submit.space_left {
             return Err(Refusal::DiskNearlyFull);
@@ -73,7 +86,7 @@ impl Engine {
         let has_deadline = spec.deadline.is_some();
         self.within_ceilings(&submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
         self.needs_can_be_met(spec)?;
-        let forecast = self.forecast_of(submit, now);
+        let (forecast, plan) = self.forecast_of(submit, now);
         // What was only assumed refuses nobody.
         if let (Admission::Refuse, Some(deadline), Some(false), None) =
             (self.policy.promise.admission, spec.deadline, forecast.can_keep, forecast.assumes)
@@ -81,7 +94,7 @@ impl Engine {
             let expected = forecast.expected_finish.unwrap_or(deadline);
             return Err(Refusal::CannotKeep { deadline, expected });
         }
-        Ok((None, forecast))
+        Ok(Admitted { before: None, forecast, plan })
     }
 
     /// Whether a tenant may ask for this.
@@ -124,7 +137,7 @@ impl Engine {
         Ok(())
     }
 
-    fn accept(&mut self, turn: &mut Turn, submit: Submit) {
+    fn accept(&mut self, turn: &mut Turn, submit: Submit, plan: Vec<Stage>) {
         let Submit { job, tenant, submitter, spec, key, .. } = submit;
         if key.is_some() && self.state.keys.is_empty() {
             self.wake_to_forget_keys(turn.now);
@@ -134,6 +147,9 @@ impl Engine {
         self.enter_run(job);
         self.watch(turn.now);
         self.notify(turn, Some(job), FarmNews::JobAccepted);
+        if !plan.is_empty() {
+            self.plan(turn, job, plan);
+        }
         self.advance(turn, job);
         if has_deadline && self.runs.contains_key(&job) {
             self.look_at_promise(turn, job);

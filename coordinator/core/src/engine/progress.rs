@@ -89,7 +89,8 @@ impl Engine {
         }
     }
 
-    fn plan(&mut self, turn: &mut Turn, id: JobId, stages: Vec<Stage>) {
+    /// Enters the stages that the job has next.
+    pub(super) fn plan(&mut self, turn: &mut Turn, id: JobId, stages: Vec<Stage>) {
         let first = self.state.jobs[&id].stages.len();
         self.emit(turn, Record::StagesPlanned { job: id, stages });
         self.enter_stages(id, first);

@@ -2,10 +2,11 @@
 //! share.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Weak};
 
 use rushes_shared::job::{JobSpec, Work};
+use rustc_hash::FxHasher;
 
 use crate::job::Stage;
 use crate::recent::Recent;
@@ -92,7 +93,7 @@ impl Common {
 
 /// Equal for equal requests, and for hardly any others that are made at one time.
 fn digest(spec: &JobSpec) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = FxHasher::default();
     (spec.class, spec.priority, spec.deadline, spec.paused, &spec.name).hash(&mut hasher);
     match &spec.work {
         Work::Noop { tasks } | Work::Trial { tasks } => tasks.hash(&mut hasher),
