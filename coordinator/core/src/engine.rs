@@ -266,7 +266,7 @@ impl Engine {
                 self.hardware_offered(turn, worker, link, sessions);
             }
             Event::TaskRecalled { worker, task, attempt } => {
-                self.task_recalled(worker, task, attempt, turn.now.mono);
+                self.task_recalled(turn, worker, task, attempt);
             }
             Event::TaskStarted { worker, task, attempt } => {
                 self.promote(turn, worker, attempt);

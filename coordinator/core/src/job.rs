@@ -117,10 +117,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Whether it is an analysis that what comes after it can do without.
+    /// Whether it is an analysis that what comes after it can do without. What a probe finds nothing can do without.
     #[must_use]
     pub fn is_advice(&self) -> bool {
-        self.optional && self.slot == SlotKind::Analyse
+        self.optional && self.slot == SlotKind::Analyse && matches!(self.step, Step::Noop { .. })
     }
 }
 

@@ -17,6 +17,7 @@
 pub mod fair;
 pub mod lane;
 pub mod share;
+pub mod shared;
 pub mod signature;
 pub mod value;
 
@@ -25,8 +26,8 @@ use rushes_shared::job::Class;
 use serde::{Deserialize, Serialize};
 
 use fair::{FairLine, TenantIx};
-use lane::Lane;
 use share::Shares;
+use shared::SharedLane;
 use signature::{SigIx, Signatures};
 
 /// Sorts jobs within a lane: lower is sooner.
@@ -34,6 +35,8 @@ pub type Key = (i64, i64);
 
 /// How many entries that may not start now are looked past in one place of the queue.
 pub const LOOK_PAST: usize = 64;
+/// Most jobs that are counted to tell how many stand before one.
+pub const MOST_COUNTED: usize = 10_000;
 
 /// What decides the order. All but the first are baselines to compare it with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,15 +57,15 @@ pub enum OrderRule {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
     /// In the emergency lane.
-    Emergency(Key),
+    Emergency(TenantIx, Key),
     /// Among the promises at risk.
-    AtRisk(Key),
+    AtRisk(TenantIx, Key),
     /// In its class and tenant; lower is sooner.
     Fair(Class, TenantIx, i64),
     /// Beyond its width.
-    Wide(Key),
+    Wide(TenantIx, Key),
     /// In the one lane of a baseline.
-    Plain(Key),
+    Plain(TenantIx, Key),
 }
 
 /// The job that is next, and for which kind of task.
@@ -79,12 +82,12 @@ pub struct Pick {
 pub struct Order {
     /// What queued tasks need.
     pub sigs: Signatures,
-    emergency: Lane,
-    at_risk: Lane,
+    emergency: SharedLane,
+    at_risk: SharedLane,
     classes: [FairLine; 3],
     shares: Shares,
-    wide: Lane,
-    plain: Lane,
+    wide: SharedLane,
+    plain: SharedLane,
 }
 
 /// The place of a class in tables of the three that share the farm; `None` for the emergency class.
@@ -104,22 +107,22 @@ impl Order {
     pub fn new(share_permille: [u32; 3], credit_ms: u64) -> Self {
         Self {
             sigs: Signatures::default(),
-            emergency: Lane::default(),
-            at_risk: Lane::default(),
+            emergency: SharedLane::default(),
+            at_risk: SharedLane::default(),
             classes: Default::default(),
             shares: Shares::new(share_permille, credit_ms),
-            wide: Lane::default(),
-            plain: Lane::default(),
+            wide: SharedLane::default(),
+            plain: SharedLane::default(),
         }
     }
 
     /// Enters a job for one signature.
     pub fn insert(&mut self, sig: SigIx, spot: Spot, job: JobId) {
         let is_new = match spot {
-            Spot::Emergency(key) => self.emergency.insert(sig, key, job),
-            Spot::AtRisk(key) => self.at_risk.insert(sig, key, job),
-            Spot::Wide(key) => self.wide.insert(sig, key, job),
-            Spot::Plain(key) => self.plain.insert(sig, key, job),
+            Spot::Emergency(tenant, key) => self.emergency.insert(sig, tenant, key, job),
+            Spot::AtRisk(tenant, key) => self.at_risk.insert(sig, tenant, key, job),
+            Spot::Wide(tenant, key) => self.wide.insert(sig, tenant, key, job),
+            Spot::Plain(tenant, key) => self.plain.insert(sig, tenant, key, job),
             Spot::Fair(class, tenant, key) => self.fair_mut(class).insert(tenant, sig, key, job),
         };
         if is_new {
@@ -130,10 +133,10 @@ impl Order {
     /// Takes a job's entry out, if it is in.
     pub fn remove(&mut self, sig: SigIx, spot: Spot, job: JobId) {
         let was_in = match spot {
-            Spot::Emergency(key) => self.emergency.remove(sig, key, job),
-            Spot::AtRisk(key) => self.at_risk.remove(sig, key, job),
-            Spot::Wide(key) => self.wide.remove(sig, key, job),
-            Spot::Plain(key) => self.plain.remove(sig, key, job),
+            Spot::Emergency(tenant, key) => self.emergency.remove(sig, tenant, key, job),
+            Spot::AtRisk(tenant, key) => self.at_risk.remove(sig, tenant, key, job),
+            Spot::Wide(tenant, key) => self.wide.remove(sig, tenant, key, job),
+            Spot::Plain(tenant, key) => self.plain.remove(sig, tenant, key, job),
             Spot::Fair(class, tenant, key) => self.fair_mut(class).remove(tenant, sig, key, job),
         };
         if was_in {
@@ -141,9 +144,9 @@ impl Order {
         }
     }
 
-    /// The next job among signatures that `open` lets through, of jobs that `may` start.
-    pub fn pick(&self, open: impl Fn(SigIx) -> bool, may: impl Fn(JobId) -> bool) -> Option<Pick> {
-        let first = |lane: &Lane| lane.first(&open, &may).map(|(_, job, sig)| Pick { job, sig });
+    /// The next job among signatures that `open` lets through, of tenants that are not capped.
+    pub fn pick(&self, open: impl Fn(SigIx) -> bool) -> Option<Pick> {
+        let first = |lane: &SharedLane| lane.first(&open).map(|(job, sig)| Pick { job, sig });
         first(&self.emergency)
             .or_else(|| first(&self.at_risk))
             .or_else(|| self.shares.order().into_iter().find_map(|c| self.classes[c].pick(&open)))
@@ -155,10 +158,10 @@ impl Order {
     #[must_use]
     pub fn ahead(&self, sig: SigIx, spot: Spot, job: JobId) -> u64 {
         match spot {
-            Spot::Emergency(key) => self.emergency.ahead(sig, key, job),
-            Spot::AtRisk(key) => self.at_risk.ahead(sig, key, job),
-            Spot::Wide(key) => self.wide.ahead(sig, key, job),
-            Spot::Plain(key) => self.plain.ahead(sig, key, job),
+            Spot::Emergency(_, key) => self.emergency.ahead(sig, key, job),
+            Spot::AtRisk(_, key) => self.at_risk.ahead(sig, key, job),
+            Spot::Wide(_, key) => self.wide.ahead(sig, key, job),
+            Spot::Plain(_, key) => self.plain.ahead(sig, key, job),
             Spot::Fair(class, tenant, key) => {
                 rank(class).map_or(0, |at| self.classes[at].ahead(tenant, sig, key, job))
             }
@@ -171,10 +174,9 @@ impl Order {
         !self.emergency.is_empty()
     }
 
-    /// The first entries of the emergency lane.
-    #[must_use]
-    pub fn emergencies(&self, most: usize) -> Vec<(JobId, SigIx)> {
-        self.emergency.entries().take(most).collect()
+    /// The first jobs of the emergency lane of each tenant that is not capped, at most so many with one signature.
+    pub fn emergencies(&self, most: usize) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
+        self.emergency.first_of_each(most)
     }
 
     /// Accounts for a start: `cost_ms` of CPU time by a job of this class, tenant and priority.
@@ -207,9 +209,12 @@ impl Order {
         self.classes.iter_mut().for_each(|c| c.set_weight(tenant, weight));
     }
 
-    /// Holds a tenant's jobs back in the classes, or lets them go again.
+    /// Holds a tenant's jobs back, or lets them go again.
     pub fn set_capped(&mut self, tenant: TenantIx, capped: bool) {
         self.classes.iter_mut().for_each(|c| c.set_capped(tenant, capped));
+        for lane in [&mut self.emergency, &mut self.at_risk, &mut self.wide, &mut self.plain] {
+            lane.set_capped(tenant, capped);
+        }
     }
 
     fn fair_mut(&mut self, class: Class) -> &mut FairLine {

@@ -353,7 +353,8 @@ impl State {
     }
 }
 
-fn amend(spec: &mut JobSpec, change: &JobChange) {
+/// What a request is with a change.
+pub(crate) fn amend(spec: &mut JobSpec, change: &JobChange) {
     spec.class = change.class.unwrap_or(spec.class);
     if let Some(priority) = change.priority {
         spec.priority = priority;

@@ -137,6 +137,11 @@ fn stage(
             let message = "a stage that probes a file has no hold_ms and no cpu_ms";
             return Err(BadRequest::at(format!("{path}.input"), message));
         }
+        Some(_) if request.optional && request.slot == Some(SlotKind::Analyse) => {
+            let message =
+                "what comes after a probe cannot do without it: leave 'optional' out, or use another slot";
+            return Err(BadRequest::at(format!("{path}.optional"), message));
+        }
         Some(input) => StageWork::Probe { input: input_at(&format!("{path}.input"), input, asking)? },
         None => {
             let cpu_ms = ranged(&format!("{path}.cpu_ms"), cpu_ms, 0, 1_000_000_000)?;

@@ -229,6 +229,12 @@ fn what_is_wrong_with_an_encode_in_a_graph_is_said_with_its_place() {
         &stage("after = ['look']\ninput = '/in/b.mov'"),
         "stages[1].after: name a stage here that probes",
     );
+    let advice = format!("{look}\nslot = 'analyse'\noptional = true");
+    let needs_it = "after = ['look']\ninput = '/in/a.mov'\noutput = { name = 'a.mp4' }";
+    refused(
+        &film_graph(&advice, needs_it),
+        "stages[0].optional: what comes after a probe cannot do without it",
+    );
     let sound = "after = ['look']\ninput = '/in/a.mov'";
     refused(&stage(&format!("{sound}\ncount = 2")), "stages[1].count: a stage that makes a file is one task");
     refused(&stage(&format!("{sound}\nhold_ms = 2")), "stages[1].hold_ms");

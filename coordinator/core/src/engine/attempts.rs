@@ -52,6 +52,9 @@ impl Engine {
             self.ended_ahead(turn, worker, attempt);
         }
         let held = self.free(worker, attempt);
+        if let Some(other) = held.as_ref().map(|h| h.task).filter(|held| *held != task) {
+            return self.is_confused(turn, worker, other, attempt);
+        }
         let Some((live, shift)) = self.take_out(worker, task, attempt) else {
             self.command(turn, Command::CollectOutcome { worker, attempt });
             // Even one that was stopped may have staged its file in the meantime.
@@ -100,9 +103,36 @@ impl Engine {
         attempt: AttemptId,
         failure: Failure,
     ) {
-        self.free(worker, attempt);
+        let held = self.free(worker, attempt);
+        if let Some(other) = held.map(|h| h.task).filter(|held| *held != task) {
+            return self.is_confused(turn, worker, other, attempt);
+        }
         if let Some(live) = self.take_live(worker, task, attempt) {
             self.attempt_failed(turn, task, &live, failure, Usage::default());
+        }
+    }
+
+    /// A worker names another task than the one that it was given with this attempt, whose room has been freed: what it
+    /// has done is not known, so the attempt has failed by the node's fault. Its connection ends, and with the next one it
+    /// says anew what it holds.
+    pub(super) fn is_confused(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: AttemptId,
+    ) {
+        if let Some(live) = self.take_live(worker, task, attempt) {
+            let message = format!("worker {} took {task} for another task", live.worker_name);
+            let failure = Failure::new(
+                FailureCode::NodeUnfit,
+                message,
+                "update the worker to the coordinator's version",
+            );
+            self.attempt_failed(turn, task, &live, failure, Usage::default());
+        }
+        if let Some(link) = self.fleet.get(&worker).and_then(|node| node.link) {
+            self.command(turn, Command::CloseLink { worker, link });
         }
     }
 

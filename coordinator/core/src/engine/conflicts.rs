@@ -16,7 +16,7 @@ use super::{Engine, Timer, Turn};
 use crate::event::{Decision, LateBy};
 use crate::job::Job;
 use crate::policy::Admission;
-use crate::promise::ledger::{Due, Load, Power};
+use crate::promise::ledger::{Due, Load};
 use crate::record::Record;
 
 /// Promises that are looked at to settle one conflict.
@@ -210,19 +210,21 @@ impl Engine {
         self.wake_for_late(turn.now);
     }
 
-    /// Whether a late job cannot be kept any more whatever is left out, or can be kept again. `None`: neither.
+    /// Whether a late job's deadline has passed, or it can be kept again. `None`: neither.
     fn is_late_for_good(&self, turn: &Turn, id: JobId) -> Option<bool> {
         let (job, run, now) = (&self.state.jobs[&id], &self.runs[&id], turn.now.wall);
         let deadline = job.spec.deadline?;
         let path = self.path_of(&job.stages, run, now);
-        if now.0.saturating_add(path.p50_ms) > deadline.0 {
+        if now > deadline {
             return Some(true);
         }
         let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
-        let power = self.fleet.power().share(self.policy.promise.load_permille);
-        let load = run.booked().load.plus(self.fleet.running_left(turn.now.mono));
-        let has_time = power != Power::default() && spare(now, deadline, path.p90_ms) >= wanted;
-        (has_time && self.ledger.can_take(now, deadline, load, power, &[])).then_some(false)
+        // An emergency is booked as one, late or not.
+        let is_first = run.booked().class == Class::Emergency;
+        let load = if is_first { Load::default() } else { run.booked().load };
+        let has_time = self.knows_power() && spare(now, deadline, path.p90_ms) >= wanted;
+        let class = run.booked().class;
+        (has_time && self.can_take(turn.now, class, Due { deadline, load }, &[])).then_some(false)
     }
 
     fn give_again(&mut self, turn: &mut Turn, id: JobId) {

@@ -3,8 +3,9 @@
 
 use std::sync::Arc;
 
+use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, TaskId, WorkerId};
-use rushes_shared::task::{Delivery, Demand, Progress, TaskOrder};
+use rushes_shared::task::{Delivery, Demand, Progress, TaskKind, TaskOrder, Usage};
 use rushes_shared::units::{MonoMs, Now};
 
 use super::hardware::prefers_hardware;
@@ -77,8 +78,7 @@ impl Engine {
 
     /// The next job among signatures that `open` lets through.
     pub(super) fn pick(&self, open: impl Fn(&Self, SigIx) -> bool) -> Option<Pick> {
-        let may = |job| !self.tenants.at(self.runs[&job].tenant).is_capped();
-        self.order.pick(|sig| open(self, sig), may)
+        self.order.pick(|sig| open(self, sig))
     }
 
     /// The task of a job that is next for a signature: finishing steps, then what others wait for, then what more people
@@ -291,8 +291,9 @@ impl Engine {
         let mut live = self.live_of(turn, attempt, to, queued_ms);
         live.encoder.clone_from(&encoder);
         self.add_live(task, live);
-        self.send_order(turn, task, (worker, attempt), demand, encoder);
-        self.note_start(turn, task, (worker, attempt), queued_ms);
+        if self.send_order(turn, task, (worker, attempt), demand, encoder) {
+            self.note_start(turn, task, (worker, attempt), queued_ms);
+        }
     }
 
     /// A live attempt that begins now.
@@ -319,7 +320,7 @@ impl Engine {
         }
     }
 
-    /// Sends an order for an attempt.
+    /// Sends an order for an attempt. Where nobody knows what the task works on, it is given up instead.
     pub(super) fn send_order(
         &mut self,
         turn: &mut Turn,
@@ -327,11 +328,16 @@ impl Engine {
         (worker, attempt): (WorkerId, AttemptId),
         demand: Demand,
         encoder: Option<Arc<str>>,
-    ) {
+    ) -> bool {
         let job = &self.state.jobs[&task.job];
         let plan = job.stage_of(task.index).1;
         let (slot, limits) = (plan.slot, self.policy.limits_of(plan.step.kind()));
-        let mut work = job.work_of(task.index).expect("a ready task's work is known");
+        let Some(mut work) = job.work_of(task.index) else {
+            self.free(worker, attempt);
+            let live = self.take_live(worker, task, attempt).expect("the attempt was just entered");
+            self.attempt_failed(turn, task, &live, unknown_input(), Usage::default());
+            return false;
+        };
         if let Some(element) = encoder {
             work = work.with_encoder(element.to_string());
         }
@@ -339,6 +345,7 @@ impl Engine {
         let node = self.fleet.get(&worker).expect("the task was placed on a known worker");
         let link = node.link.expect("an open node has a link");
         self.command(turn, Command::StartTask { worker, link, order: Box::new(order) });
+        true
     }
 
     /// An attempt begins: it may turn out to be a straggler, and those who watch are told.
@@ -349,16 +356,27 @@ impl Engine {
         (worker, attempt): (WorkerId, AttemptId),
         queued_ms: u64,
     ) {
+        let kind = self.watch_for_straggler(turn.now.mono, task, (worker, attempt));
+        let news = FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms };
+        self.notify(turn, Some(task.job), news);
+    }
+
+    /// Looks at an attempt that begins now when nearly all should be done; the kind of its task.
+    pub(super) fn watch_for_straggler(
+        &mut self,
+        now: MonoMs,
+        task: TaskId,
+        (worker, attempt): (WorkerId, AttemptId),
+    ) -> TaskKind {
         let plan = self.state.jobs[&task.job].stage_of(task.index).1;
         let (kind, wall_ms) = (plan.step.kind(), plan.prediction.wall_ms);
         if wall_ms >= SHORTEST_STRAGGLER_MS {
             let node = self.fleet.get(&worker).expect("an attempt begins on a known worker");
             let permille = u64::from(self.policy.health.straggler_permille);
             let late = node.expected_ms(wall_ms).saturating_mul(permille) / 1_000;
-            self.wake_at(turn.now.mono.plus(late.max(1)), Timer::Straggler(task, attempt));
+            self.wake_at(now.plus(late.max(1)), Timer::Straggler(task, attempt));
         }
-        let news = FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms };
-        self.notify(turn, Some(task.job), news);
+        kind
     }
 
     /// Enters an attempt into its task's live set.
@@ -371,4 +389,13 @@ impl Engine {
         self.note_running(task, shift.ran, shift.runs);
         self.refile(task.job);
     }
+}
+
+/// Of what a task is made from nothing was found out, and nothing will be.
+fn unknown_input() -> Failure {
+    Failure::new(
+        FailureCode::InputUnreadable,
+        "the task's input was not probed, so that nothing is known of it",
+        "submit the job again, with a probe of that input that is not optional",
+    )
 }

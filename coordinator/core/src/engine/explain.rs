@@ -20,11 +20,11 @@ impl Engine {
         let standing = match (job.spec.paused, sig, run.spot) {
             (true, ..) => Standing::Paused,
             (false, None, _) | (false, _, None) => Standing::NotQueued,
-            (false, _, Some(Spot::Emergency(_))) => Standing::Emergency,
-            (false, _, Some(Spot::AtRisk(_))) => Standing::AtRisk,
+            (false, _, Some(Spot::Emergency(..))) => Standing::Emergency,
+            (false, _, Some(Spot::AtRisk(..))) => Standing::AtRisk,
             (false, _, Some(Spot::Fair(..))) => Standing::InClass,
-            (false, _, Some(Spot::Wide(_))) => Standing::BeyondWidth,
-            (false, _, Some(Spot::Plain(_))) => Standing::Plain,
+            (false, _, Some(Spot::Wide(..))) => Standing::BeyondWidth,
+            (false, _, Some(Spot::Plain(..))) => Standing::Plain,
         };
         let ahead = sig.zip(run.spot).map_or(0, |(sig, spot)| self.order.ahead(sig, spot, id));
         let mut waits = Vec::new();

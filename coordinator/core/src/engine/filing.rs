@@ -1,7 +1,7 @@
 //! Puts jobs where they belong in the queue, and moves them when that changes.
 
 use rushes_shared::id::{JobId, TaskId};
-use rushes_shared::job::{Class, JobChange};
+use rushes_shared::job::{Class, JobChange, JobSpec};
 use rushes_shared::units::MonoMs;
 
 use super::run::{JobRun, Promise};
@@ -11,6 +11,7 @@ use crate::job::Job;
 use crate::order::signature::SigIx;
 use crate::order::{OrderRule, Spot};
 use crate::record::Record;
+use crate::state::amend;
 
 impl Engine {
     /// Where a job belongs now; `None` while nothing of it may start.
@@ -25,22 +26,22 @@ impl Engine {
         let deadline = job.spec.deadline.map_or(i64::MAX, |d| signed(d.0));
         match order.rule {
             OrderRule::Value => {}
-            OrderRule::Fifo => return Some(Spot::Plain((accepted, 0))),
+            OrderRule::Fifo => return Some(Spot::Plain(run.tenant, (accepted, 0))),
             OrderRule::StrictPriority => {
-                return Some(Spot::Plain((-(class as i64) * 1_000 - priority, accepted)));
+                return Some(Spot::Plain(run.tenant, (-(class as i64) * 1_000 - priority, accepted)));
             }
-            OrderRule::Edf => return Some(Spot::Plain((deadline, accepted))),
+            OrderRule::Edf => return Some(Spot::Plain(run.tenant, (deadline, accepted))),
         }
         if class == Class::Emergency {
-            return Some(Spot::Emergency((-priority, accepted)));
+            return Some(Spot::Emergency(run.tenant, (-priority, accepted)));
         }
         let aged = accepted.saturating_sub(priority.saturating_mul(signed(order.age_ms_per_point)));
         if run.promise == Promise::AtRisk {
-            return Some(Spot::AtRisk((deadline, accepted)));
+            return Some(Spot::AtRisk(run.tenant, (deadline, accepted)));
         }
         let width = |light| order.width(class, priority_of(run), self.fleet.slots(light));
         if run.live.light() >= width(true) || run.live.cpu() >= u64::from(width(false)) * 1_000 {
-            return Some(Spot::Wide((-(class as i64), aged)));
+            return Some(Spot::Wide(run.tenant, (-(class as i64), aged)));
         }
         Some(Spot::Fair(class, run.tenant, aged))
     }
@@ -203,12 +204,13 @@ impl Engine {
 
     fn amend(&mut self, turn: &mut Turn, id: JobId, change: JobChange) -> Result<(), Refusal> {
         let Some(job) = self.state.jobs.get(&id) else { return Err(Refusal::NoJob(id)) };
-        let class = change.class.unwrap_or(job.spec.class);
-        let wanted = match (&change.priority, &change.value) {
-            (_, Some(value)) => Some(self.policy.order.value.priority(value, class)),
-            (Some(priority), None) => Some(*priority),
-            (None, None) => None,
-        };
+        let mut amended = JobSpec::clone(&job.spec);
+        amend(&mut amended, &change);
+        // A class can make a value count for more.
+        let wanted = self.policy.order.value.priority_of(&amended);
+        let before = self.policy.order.value.priority_of(&job.spec);
+        let asks = change.priority.is_some() || change.value.is_some() || wanted > before;
+        let wanted = asks.then_some(wanted);
         let had_deadline = job.spec.deadline.is_some();
         let has_deadline = change.deadline.unwrap_or(job.spec.deadline).is_some();
         let tenant = job.tenant.clone();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rushes_shared::id::JobId;
-use rushes_shared::job::JobSpec;
+use rushes_shared::job::{Class, JobSpec};
 use rushes_shared::units::{Now, WallMs};
 
 use super::Engine;
@@ -12,13 +12,13 @@ use super::run::JobRun;
 use crate::job::{Job, Stage};
 use crate::planner;
 use crate::promise::Forecast;
-use crate::promise::ledger::{Due, Load, Power};
+use crate::promise::ledger::{Due, Load};
 use crate::promise::path::{self, Left, Path};
 
 impl Engine {
     /// When a job should be done, and whether its deadline can be kept. Answers submits and dry runs.
     pub(super) fn forecast(&self, job: &Job, now: Now) -> Forecast {
-        if self.fleet.power() == Power::default() {
+        if !self.knows_power() {
             return Forecast::default();
         }
         if planner::awaits_probe(job) {
@@ -36,8 +36,8 @@ impl Engine {
 
     /// What is expected of a job with these stages, none of which has begun.
     fn forecast_new(&self, job: &Job, stages: &[Stage], now: Now) -> Forecast {
-        let (moment, now, mono) = (now, now.wall, now.mono);
-        let power = self.fleet.power();
+        let (moment, now) = (now, now.wall);
+        let power = self.fleet.counted_on();
         let left: Vec<Left<'_>> = stages
             .iter()
             .map(|stage| Left { stage, open: stage.count, running_ms: None, rest_ms: None })
@@ -54,18 +54,26 @@ impl Engine {
         };
         let lowest = self.at_floor(spec, stages);
         let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
-        let power = power.share(self.policy.promise.load_permille);
-        let running = self.fleet.running_left(mono);
-        let can_take =
-            |without: &[Due]| self.ledger.can_take(now, deadline, load.plus(running), power, without);
-        let can_keep = fits
-            && (can_take(&[])
-                || self.cheapest_steps(moment, job.id, can_take).is_some()
-                || self.could_yield(job, load, can_take));
-        let ahead = power.time_for(self.ledger.due_by(deadline).plus(load)).unwrap_or(u64::MAX / 2);
+        let can_take = |without: &[Due]| self.can_take(moment, spec.class, Due { deadline, load }, without);
+        let is_first = spec.class == Class::Emergency;
+        let can_keep =
+            fits && (can_take(&[]) || (!is_first && self.could_find_room(job, moment, load, can_take)));
+        let before = if is_first { self.ledger.emergencies() } else { self.ledger.due_by(deadline) };
+        let ahead = self.promised_power().time_for(before.plus(load)).unwrap_or(u64::MAX / 2);
         let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
         let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
         Forecast { expected_finish: Some(expected), can_keep: Some(can_keep), assumes: None }
+    }
+
+    /// Whether others would make room for a new job: by trades, or by promises that are worth less.
+    fn could_find_room(
+        &self,
+        job: &Job,
+        now: Now,
+        load: Load,
+        can_take: impl Fn(&[Due]) -> bool + Copy,
+    ) -> bool {
+        self.cheapest_steps(now, job.id, can_take).is_some() || self.could_yield(job, load, can_take)
     }
 
     /// What is expected of a live job whose promise has been judged: what was decided, and when its turn comes.
@@ -73,7 +81,8 @@ impl Engine {
         let path = self.path_of(&job.stages, run, now);
         let spec = &job.spec;
         let ahead = self.ledger.ahead_of(spec.class).minus(run.booked().load);
-        let in_turn = self.fleet.power().time_for(ahead).unwrap_or(u64::MAX / 2).saturating_add(path.p50_ms);
+        let in_turn =
+            self.fleet.counted_on().time_for(ahead).unwrap_or(u64::MAX / 2).saturating_add(path.p50_ms);
         let in_turn = WallMs(now.0.saturating_add(in_turn));
         let Some(deadline) = spec.deadline else {
             return Forecast { expected_finish: Some(in_turn), can_keep: None, assumes: None };
@@ -95,14 +104,14 @@ impl Engine {
                 rest_ms: None,
             })
             .collect();
-        path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
+        path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())
     }
 
     /// What is expected of a job that was not submitted yet, and the stages that it begins with where they are known.
     pub(super) fn forecast_of(&self, submit: &Submit, now: Now) -> (Forecast, Vec<Stage>) {
         let (tenant, submitter) = (submit.tenant.clone(), Arc::clone(&submit.submitter));
         let job = Job::new(JobId(0), tenant, submitter, Arc::clone(&submit.spec), now.wall);
-        if self.fleet.power() == Power::default() || planner::awaits_probe(&job) {
+        if !self.knows_power() || planner::awaits_probe(&job) {
             return (self.forecast(&job, now), Vec::new());
         }
         match planner::next_stages(&job, || self.usual.input()) {

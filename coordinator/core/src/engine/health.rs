@@ -17,7 +17,7 @@ use crate::state::Quarantine;
 /// Nodes among which work is looked for that can be stopped for an emergency.
 const MOST_PREEMPT_LOOKS: usize = 32;
 /// Jobs in the emergency lane for which work is stopped at once.
-pub(super) const MOST_EMERGENCIES: usize = 8;
+const MOST_EMERGENCIES: usize = 8;
 
 /// Why a task is tried on another node as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,40 +134,31 @@ impl Engine {
     pub(super) fn straggler_due(&mut self, turn: &mut Turn, task: TaskId, attempt: AttemptId) {
         let Some(run) = self.runs.get(&task.job) else { return };
         let Some(live) = run.live.get(&task.index) else { return };
-        let [only] = live.as_slice() else { return };
-        if only.attempt != attempt || !run.rare().cancels.is_empty() {
-            return;
-        }
+        let Some(this) = live.iter().find(|l| l.attempt == attempt) else { return };
         let is_tail = run.stages.iter().all(|s| s.ready == 0);
         let prediction = self.state.jobs[&task.job].stage_of(task.index).1.prediction;
         let wall_ms = prediction.wall_ms;
         // One that is nearly there by its own pace is there before another could be.
         let elsewhere_ms = self.predictor().expect(prediction, self.fleet.usual_speed()).p50_ms;
-        let is_nearly_there = only.progress.eta_ms.is_some_and(|rest_ms| rest_ms <= elsewhere_ms);
-        if is_tail && !is_nearly_there && self.try_elsewhere(turn, task, attempt, Doubling::Slow) {
-            return;
+        let is_nearly_there = this.progress.eta_ms.is_some_and(|rest_ms| rest_ms <= elsewhere_ms);
+        if is_tail && !is_nearly_there {
+            self.try_elsewhere(turn, task, attempt, Doubling::Slow);
         }
+        // Looked at again in either case: a second attempt may fail and leave this one alone.
         self.wake_at(turn.now.mono.plus(wall_ms.max(1_000) / 2), Timer::Straggler(task, attempt));
     }
 
-    /// Starts a second attempt on another node, if there is one with room. Whether the task has two then.
-    pub(super) fn try_elsewhere(
-        &mut self,
-        turn: &mut Turn,
-        task: TaskId,
-        attempt: AttemptId,
-        why: Doubling,
-    ) -> bool {
-        let Some(run) = self.runs.get(&task.job).filter(|run| run.rare().cancels.is_empty()) else {
-            return false;
-        };
-        let live = run.live.get(&task.index).map_or(&[][..], Vec::as_slice);
-        let [only] = live else { return live.len() > 1 };
-        if only.attempt != attempt || self.limit_reached(task.job).is_some() {
-            return false;
+    /// Starts a second attempt on another node, if there is one with room and the job may start another.
+    pub(super) fn try_elsewhere(&mut self, turn: &mut Turn, task: TaskId, attempt: AttemptId, why: Doubling) {
+        // Neither paused nor about to end.
+        let Some(run) = self.runs.get(&task.job).filter(|run| run.spot.is_some()) else { return };
+        let [only] = run.live.get(&task.index).map_or(&[][..], Vec::as_slice) else { return };
+        let is_capped = self.tenants.at(run.tenant).is_capped();
+        if only.attempt != attempt || is_capped || self.limit_reached(task.job).is_some() {
+            return;
         }
         let (worker, since) = (only.worker, only.since);
-        let Some(stage) = run.stages.iter().find(|s| task.index < s.first + s.count) else { return false };
+        let Some(stage) = run.stages.iter().find(|s| task.index < s.first + s.count) else { return };
         let sig = stage.sig;
         let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
         self.fleet.is_able(&mut self.order.sigs, sig);
@@ -177,11 +168,10 @@ impl Engine {
         let is_out = |id| id == worker || entry.is_bad_on(id) || shares(&id);
         let other = self.fleet.find(&self.order.sigs, sig, is_out);
         let has_lease = |id: &WorkerId| self.fleet.get(id).is_some_and(|n| n.lease_until > turn.now.mono);
-        let Some(other) = other.filter(has_lease) else { return false };
+        let Some(other) = other.filter(has_lease) else { return };
         let ran_ms = turn.now.wall.0.saturating_sub(since.0);
         self.decided(turn, Some(task.job), Decision::TaskDoubled { task, worker, ran_ms });
         self.launch(turn, task, (other, Because::Straggler), turn.now.mono);
-        true
     }
 
     /// Stops the work that is cheapest to lose for tasks of the emergency lane that fit nowhere.
@@ -189,10 +179,8 @@ impl Engine {
         if !self.order.has_emergencies() {
             return;
         }
-        for (job, sig) in self.order.emergencies(MOST_EMERGENCIES) {
-            let is_full = self.order.sigs.why_closed(sig) == Some(&Closed::Full);
-            let ready: u32 = self.runs[&job].stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();
-            while is_full && self.preempted_for(job) < ready as usize {
+        for (job, sig) in self.short_of_room() {
+            while self.preempted_for(job) < self.wants_room(job, sig) {
                 let Some((worker, attempt, task)) = self.cheapest_to_lose(turn, sig) else { break };
                 // What waits there would take the room.
                 self.recall_all(turn, worker);
@@ -204,6 +192,43 @@ impl Engine {
                 self.make_ready(turn.now.mono, task);
             }
         }
+    }
+
+    /// Jobs of the emergency lane that could start more if there were room; at most [`MOST_EMERGENCIES`].
+    pub(super) fn short_of_room(&self) -> Vec<(JobId, SigIx)> {
+        if !self.order.has_emergencies() {
+            return Vec::new();
+        }
+        let short =
+            self.order.emergencies(MOST_EMERGENCIES).filter(|(job, sig)| self.wants_room(*job, *sig) > 0);
+        short.take(MOST_EMERGENCIES).collect()
+    }
+
+    /// Tasks of a job in the emergency lane that would start if there were room: no more than the tenant's cap and named
+    /// limits let, less what room is made for already for others under the same.
+    fn wants_room(&self, job: JobId, sig: SigIx) -> usize {
+        if self.order.sigs.why_closed(sig) != Some(&Closed::Full) {
+            return 0;
+        }
+        let run = &self.runs[&job];
+        let ready: u32 = run.stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();
+        let others = |shares: &dyn Fn(JobId) -> bool| {
+            let others = self.preempting.values().filter(|by| **by != job && shares(**by)).count();
+            u32::try_from(others).unwrap_or(u32::MAX)
+        };
+        let is_same_tenant = |by: JobId| self.runs.get(&by).is_some_and(|r| r.tenant == run.tenant);
+        let tenant = self.tenants.at(run.tenant);
+        let cap = tenant.limits.max_running.saturating_sub(tenant.running);
+        let mut most = ready.min(cap.saturating_sub(others(&is_same_tenant)));
+        let limits_of = |id: &JobId| self.state.jobs.get(id).and_then(|job| job.spec.needs.as_ref());
+        for (name, count) in limits_of(&job).iter().flat_map(|needs| &needs.limits) {
+            let Some(limit) = self.state.limits.get(name) else { continue };
+            let held = self.limits_held.get(name).copied().unwrap_or(0);
+            let shares = |by: JobId| limits_of(&by).is_some_and(|needs| needs.limits.contains_key(name));
+            let free = limit.saturating_sub(held) / (*count).max(1);
+            most = most.min(free.saturating_sub(others(&shares)));
+        }
+        most as usize
     }
 
     fn preempted_for(&self, job: JobId) -> usize {

@@ -115,9 +115,7 @@ impl Engine {
         let Some(deadline) = job.spec.deadline else { return true };
         let freed = freed(job, trade);
         let more = Load { cores_ms: freed.cores_ms / 2 * 3, light_ms: freed.light_ms / 2 * 3 };
-        let power = self.fleet.power().share(self.policy.promise.load_permille);
-        let more = more.plus(self.fleet.running_left(now.mono));
-        self.ledger.can_take(now.wall, deadline, more, power, &[])
+        self.can_take(now, job.spec.class, Due { deadline, load: more }, &[])
     }
 }
 

@@ -10,7 +10,6 @@ use rushes_shared::job::Class;
 use rushes_shared::units::MonoMs;
 use rushes_shared::wire::AheadOffer;
 
-use super::health::MOST_EMERGENCIES;
 use super::{Engine, Turn};
 use crate::event::{Command, LinkId};
 use crate::explain::Because;
@@ -29,9 +28,18 @@ impl Engine {
     }
 
     /// A worker has given an attempt back that it had not started.
-    pub(super) fn task_recalled(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId, now: MonoMs) {
-        let since = self.ahead.find(worker, attempt).map_or(now, |entry| entry.since);
-        self.free(worker, attempt);
+    pub(super) fn task_recalled(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        task: TaskId,
+        attempt: AttemptId,
+    ) {
+        let since = self.ahead.find(worker, attempt).map_or(turn.now.mono, |entry| entry.since);
+        let held = self.free(worker, attempt);
+        if let Some(other) = held.map(|h| h.task).filter(|held| *held != task) {
+            return self.is_confused(turn, worker, other, attempt);
+        }
         self.back_untried(worker, task, attempt, since);
     }
 
@@ -198,8 +206,7 @@ impl Engine {
 
     /// Whether work is stopped for an emergency: what went ahead meanwhile would take the room that this makes.
     fn makes_room(&self) -> bool {
-        let emergencies = self.order.emergencies(MOST_EMERGENCIES);
-        emergencies.iter().any(|(_, sig)| self.order.sigs.why_closed(*sig) == Some(&Closed::Full))
+        !self.short_of_room().is_empty()
     }
 
     /// Whether tasks of a signature that has to wait may do so on a worker: only for room, and not for a named limit,
@@ -316,11 +323,11 @@ fn node_fits(node: &Node, holding: &Holding) -> bool {
 /// How urgent a job is by where it stands; lower is sooner.
 fn rank_of(spot: Option<Spot>) -> u8 {
     match spot {
-        Some(Spot::Emergency(_)) => 0,
-        Some(Spot::AtRisk(_)) => 1,
+        Some(Spot::Emergency(..)) => 0,
+        Some(Spot::AtRisk(..)) => 1,
         Some(Spot::Fair(Class::Premium | Class::Emergency, ..)) => 2,
-        Some(Spot::Fair(Class::Standard, ..) | Spot::Plain(_)) => 3,
+        Some(Spot::Fair(Class::Standard, ..) | Spot::Plain(..)) => 3,
         Some(Spot::Fair(Class::Bulk, ..)) => 4,
-        Some(Spot::Wide(_)) | None => LAST,
+        Some(Spot::Wide(..)) | None => LAST,
     }
 }

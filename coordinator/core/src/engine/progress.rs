@@ -54,6 +54,8 @@ impl Engine {
         let touched = job.tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some());
         let run = self.runs.get_mut(&id).expect("it was just entered");
         run.touched = touched;
+        // What was promised before stands; with the workers back it is seen whether all of it can be kept.
+        run.is_judged = self.reattach.is_some() && job.late_since.is_none() && !planner::awaits_probe(job);
         for at in 0..count {
             let stage = &mut self.runs.get_mut(&id).expect("it was just entered").stages[at];
             if stage.waits > 0 || stage.open == 0 {
@@ -69,6 +71,7 @@ impl Engine {
         }
         self.count_started(id);
         self.rebook(id);
+        self.rank(turn.now, id);
         self.end_given_up(turn, id);
         self.advance(turn, id);
         if self.runs.contains_key(&id) {

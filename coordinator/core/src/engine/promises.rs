@@ -2,6 +2,7 @@
 //! quality for time within their floor, takes that back, and says early and plainly when one cannot be kept.
 
 use rushes_shared::id::{JobId, TaskId};
+use rushes_shared::job::Class;
 use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::run::{JobRun, Promise};
@@ -31,8 +32,11 @@ impl Engine {
                 load = load.plus(path::load_of(stage).times(waiting));
             }
         }
-        let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
-        let booking = Booking { class: job.spec.class, deadline, load };
+        let class = job.spec.class;
+        // Emergencies go before all that is promised, whatever their deadline.
+        let is_promise = job.late_since.is_none() && class != Class::Emergency;
+        let deadline = job.spec.deadline.filter(|_| is_promise);
+        let booking = Booking { class, deadline, load };
         let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
         self.ledger.unbook(&before);
         self.ledger.book(&booking);
@@ -87,7 +91,10 @@ impl Engine {
             let running = || run.live.range(range.clone()).flat_map(|(_, l)| l).filter(|l| !l.is_ahead);
             let since = || running().map(|l| l.since).max();
             let running_ms = if all_run { since().map(|s| now.0.saturating_sub(s.0)) } else { None };
-            let soonest = |live: &Vec<LiveTask>| live.iter().filter_map(|l| l.progress.eta_ms).min();
+            let soonest = |live: &Vec<LiveTask>| {
+                let told = live.iter().filter(|l| knows_its_pace(l, stage.prediction.wall_ms, now));
+                told.filter_map(|l| l.progress.eta_ms).min()
+            };
             let rests = || run.live.range(range.clone()).map(|(_, live)| soonest(live));
             let rest_ms = if all_run {
                 rests().collect::<Option<Vec<_>>>().and_then(|r| r.into_iter().max())
@@ -96,7 +103,27 @@ impl Engine {
             };
             left.push(Left { stage, open, running_ms, rest_ms });
         }
-        path::remaining(&left, self.predictor(), self.fleet.power(), self.fleet.usual_speed())
+        path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())
+    }
+
+    /// Whether it is known what the farm gets done: some workers are there, and those of the reign before are back or not
+    /// waited for any more.
+    pub(super) fn knows_power(&self) -> bool {
+        self.reattach.is_none() && self.fleet.counted_on() != Power::default()
+    }
+
+    /// What promises may take of the farm.
+    pub(super) fn promised_power(&self) -> Power {
+        self.fleet.counted_on().share(self.policy.promise.load_permille)
+    }
+
+    /// Whether work that is not booked among the promises could be done by a deadline beside them, except these.
+    pub(super) fn can_take(&self, now: Now, class: Class, more: Due, without: &[Due]) -> bool {
+        let (power, running) = (self.promised_power(), self.fleet.running_left(now.mono));
+        match class {
+            Class::Emergency => self.ledger.can_hurry(now.wall, more, running, power),
+            _ => self.ledger.can_take(now.wall, more, running, power, without),
+        }
     }
 
     pub(super) fn predictor(&self) -> Predictor {
@@ -118,7 +145,7 @@ impl Engine {
             return self.rank(turn.now, id);
         }
         let now = turn.now.wall;
-        if !planner::awaits_probe(job) && self.fleet.power() != Power::default() {
+        if !planner::awaits_probe(job) && self.knows_power() {
             self.take_back(turn, id, deadline);
             self.trade(turn, id, deadline);
             if !self.judge(turn, id, deadline) {
@@ -131,7 +158,7 @@ impl Engine {
         let path = self.path_of(&job.stages, run, now);
         let spare = spare(now, deadline, path.p90_ms);
         // What was only assumed of an input makes nobody late.
-        let is_known = !planner::awaits_probe(job) && self.fleet.power() != Power::default();
+        let is_known = !planner::awaits_probe(job) && self.knows_power();
         if is_known && now.0.saturating_add(path.p50_ms) > deadline.0 {
             return self.declare_late(turn, id, deadline, path.p50_ms, LateBy::Itself);
         }
@@ -177,9 +204,13 @@ impl Engine {
 
     /// Whether the job fits beside the promises that were given before, except these, with what it has given up.
     pub(super) fn fits_beside(&self, now: Now, run: &JobRun, deadline: WallMs, without: &[Due]) -> bool {
-        let power = self.fleet.power().share(self.policy.promise.load_permille);
-        let own = Due { deadline, load: run.load };
-        self.ledger.can_keep(now.wall, own, self.fleet.running_left(now.mono), power, without)
+        let booked = run.booked();
+        if booked.class == Class::Emergency {
+            return self.can_take(now, booked.class, Due { deadline, load: Load::default() }, without);
+        }
+        let own = Due { deadline, load: booked.load };
+        let running = self.fleet.running_left(now.mono);
+        self.ledger.can_keep(now.wall, own, running, self.promised_power(), without)
     }
 
     /// Judges once, as soon as the job's plan is known, whether the promise can be kept beside those that were given
@@ -190,9 +221,10 @@ impl Engine {
         if run.is_judged {
             return true;
         }
+        // Whatever others give up, an emergency was before them.
+        let is_first = run.booked().class == Class::Emergency;
         let fits = self.fits_beside(turn.now, run, deadline, &[])
-            || self.ease(turn, id, deadline)
-            || self.others_yield(turn, id, deadline);
+            || (!is_first && self.find_room(turn, id, deadline));
         self.runs.get_mut(&id).expect("just seen").is_judged = true;
         if fits {
             self.rank(turn.now, id);
@@ -202,11 +234,18 @@ impl Engine {
         fits
     }
 
+    /// Makes room for a promise that does not fit beside the others: by trades, or by promises that are worth less. Whether
+    /// that was enough.
+    fn find_room(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
+        self.ease(turn, id, deadline) || self.others_yield(turn, id, deadline)
+    }
+
     /// Where a promise at risk does not fit any more, because a node was lost or tasks take longer, quality is given up
     /// by whoever loses least.
     fn ease_if_crowded(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
         let run = &self.runs[&id];
-        if run.promise == Promise::AtRisk && !self.fits_beside(turn.now, run, deadline, &[]) {
+        let is_first = run.booked().class == Class::Emergency;
+        if run.promise == Promise::AtRisk && !is_first && !self.fits_beside(turn.now, run, deadline, &[]) {
             self.ease(turn, id, deadline);
         }
     }
@@ -248,11 +287,11 @@ impl Engine {
 
     pub(super) fn stand(&mut self, id: JobId, promise: Promise) {
         let Some(run) = self.runs.get_mut(&id) else { return };
-        if run.promise == promise {
+        let deadline = self.state.jobs.get(&id).and_then(|j| j.spec.deadline).unwrap_or_default();
+        if run.promise == promise && (promise != Promise::Fine || run.rare().fine_until == deadline) {
             return;
         }
         run.promise = promise;
-        let deadline = self.state.jobs.get(&id).and_then(|j| j.spec.deadline).unwrap_or_default();
         self.promises_fine.remove(&(run.rare().fine_until, id));
         run.rare_mut().fine_until = deadline;
         if promise == Promise::Fine {
@@ -266,8 +305,13 @@ impl Engine {
     pub(super) fn give_up(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, because: LateBy) {
         let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
         let path = self.path_of(&job.stages, run, turn.now.wall);
-        let running = self.fleet.running_left(turn.now.mono);
-        let ahead = self.fleet.power().time_for(self.ledger.due_by(deadline).plus(running));
+        let left_ms = deadline.0.saturating_sub(turn.now.wall.0);
+        let running = self.fleet.running_left(turn.now.mono).within(left_ms);
+        let before = match run.booked().class {
+            Class::Emergency => self.ledger.emergencies(),
+            _ => self.ledger.due_by(deadline),
+        };
+        let ahead = self.fleet.counted_on().time_for(before.plus(running));
         self.declare_late(turn, id, deadline, path.p50_ms.max(ahead.unwrap_or(0)), because);
     }
 
@@ -338,6 +382,11 @@ impl Engine {
         let at = trade.stage as usize;
         let mut behind = job.stages.iter().zip(&run.stages).filter(|(s, _)| s.after.contains(&trade.stage));
         let is_waited_for = trade.what == trade::What::Analysis;
+        // What it would wait for may have been given up since, and never end.
+        let is_gone = |at: &u32| job.stages.get(*at as usize).is_some_and(|s| s.dropped && !s.is_advice());
+        if job.stages[at].after.iter().any(is_gone) {
+            return false;
+        }
         (run.stages[at].is_untouched() || job.stages[at].dropped)
             && (!is_waited_for || behind.all(|(stage, entered)| entered.is_untouched() && !stage.dropped))
     }
@@ -381,6 +430,12 @@ impl Engine {
 pub(super) fn spare(now: WallMs, deadline: WallMs, path_ms: u64) -> i64 {
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
     signed(deadline.0).saturating_sub(signed(now.0)).saturating_sub(signed(path_ms))
+}
+
+/// Whether an attempt has come so far that how long it will still take is more than a guess: a tenth of its way, or of the
+/// time that it should take.
+fn knows_its_pace(live: &LiveTask, wall_ms: u64, now: WallMs) -> bool {
+    live.progress.permille >= 100 || now.0.saturating_sub(live.since.0) >= wall_ms / 10
 }
 
 /// Enters what a task takes into the books under its job, or takes it off.

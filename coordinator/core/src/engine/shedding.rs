@@ -9,7 +9,7 @@ use rushes_shared::units::WallMs;
 
 use super::{Engine, Turn};
 use crate::event::LateBy;
-use crate::promise::ledger::{Due, Power};
+use crate::promise::ledger::Due;
 
 /// Promises that are looked at for one deadline at a time; where all of them are not enough, the next ones follow.
 const MOST_LOOKS: usize = 64;
@@ -34,7 +34,7 @@ impl Engine {
         }
         conflicts.short_looked_at = Some(now);
         let is_silent = self.fleet.values().any(|node| node.link.is_none());
-        if is_silent || self.fleet.power() == Power::default() {
+        if is_silent || !self.knows_power() {
             return;
         }
         for _ in 0..MOST_DEADLINES {
@@ -52,7 +52,7 @@ impl Engine {
 
     fn first_overload(&self, turn: &Turn, without: &[Due], until: WallMs) -> Option<WallMs> {
         let running = self.fleet.running_left(turn.now.mono);
-        self.ledger.first_overload(turn.now.wall, running, self.fleet.power(), without, until)
+        self.ledger.first_overload(turn.now.wall, running, self.fleet.counted_on(), without, until)
     }
 
     /// Has what is due by `end` fit again: by trades if they are enough, else by giving up promises, the cheapest first,

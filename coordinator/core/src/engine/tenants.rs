@@ -77,6 +77,7 @@ impl Engine {
         self.tenants.known.insert(tenant.clone(), ix);
         self.tenants.runs.push(TenantRun { jobs: 0, deadline_jobs: 0, running: 0, limits });
         self.order.set_weight(ix, limits.weight);
+        self.order.set_capped(ix, self.tenants.at(ix).is_capped());
         ix
     }
 

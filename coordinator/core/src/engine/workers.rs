@@ -30,17 +30,20 @@ impl Engine {
             // Connections are served side by side: this one was overtaken by the one that replaced it.
             return self.command(turn, Command::CloseLink { worker, link });
         }
-        let Hello { instance, facts, held } = hello;
+        let Hello { instance, facts, mut held } = hello;
+        // An attempt that it names twice counts as it was named first.
+        let mut named = BTreeSet::new();
+        held.retain(|item| named.insert(item.attempt));
         let name = facts.name.clone();
         let known = self.state.workers.get(&worker);
         if known.is_none_or(|k| !k.expected || k.name != name) {
             let at = turn.now.wall;
             self.emit(turn, Record::WorkerSeen { worker, name: name.clone(), at });
         }
-        let was_powerless = self.fleet.power() == Power::default();
+        let was_powerless = self.fleet.counted_on() == Power::default();
         let restarted = self.reconnect(turn.now, worker, link, instance, facts);
         self.node_changed(worker);
-        if was_powerless {
+        if was_powerless && self.reattach.is_none() {
             self.power_is_back(turn);
         }
         self.drop_what_is_not_held(turn, worker, &held, restarted);
@@ -127,9 +130,10 @@ impl Engine {
         held: &[HeldAttempt],
         restarted: bool,
     ) {
-        let has: BTreeSet<AttemptId> = held.iter().map(|h| h.attempt).collect();
+        let has: BTreeSet<(TaskId, AttemptId)> = held.iter().map(|h| (h.task, h.attempt)).collect();
         let node = self.fleet.get(&worker).expect("the worker has just been entered");
-        let gone: Vec<AttemptId> = node.holdings.keys().copied().filter(|a| !has.contains(a)).collect();
+        let gone = node.holdings.iter().filter(|(attempt, held)| !has.contains(&(held.task, **attempt)));
+        let gone: Vec<AttemptId> = gone.map(|(attempt, _)| *attempt).collect();
         for attempt in gone {
             let Some(holding) = self.free(worker, attempt) else { continue };
             let Some(live) = self.take_live(worker, holding.task, attempt) else { continue };
@@ -150,20 +154,19 @@ impl Engine {
 
     /// Attempts that were ahead on the worker when its connection broke: it has kept those that it has started, and
     /// forgotten the others.
-    fn take_back_ahead(&mut self, turn: &mut Turn, worker: WorkerId, has: &BTreeSet<AttemptId>) {
+    fn take_back_ahead(&mut self, turn: &mut Turn, worker: WorkerId, has: &BTreeSet<(TaskId, AttemptId)>) {
         self.ahead.withdraw_offer(worker);
         for (attempt, task) in self.ahead.on(worker).map(|e| (e.attempt, e.holding.task)).collect::<Vec<_>>()
         {
-            if has.contains(&attempt) {
+            if has.contains(&(task, attempt)) {
                 self.promote(turn, worker, attempt);
             } else {
-                self.task_recalled(worker, task, attempt, turn.now.mono);
+                self.task_recalled(turn, worker, task, attempt);
             }
         }
     }
 
-    /// Parts what a worker holds into attempts that count and attempts to give up. An attempt that it names twice counts
-    /// as it was named first.
+    /// Parts what a worker holds into attempts that count and attempts to give up.
     fn sort_held(
         &mut self,
         now: Now,
@@ -171,8 +174,7 @@ impl Engine {
         held: Vec<HeldAttempt>,
     ) -> (Vec<HeldAttempt>, Vec<(TaskId, AttemptId)>) {
         let (mut kept, mut unwanted) = (Vec::new(), Vec::new());
-        let mut named = BTreeSet::new();
-        for item in held.into_iter().filter(|item| named.insert(item.attempt)) {
+        for item in held {
             let known = self.live_mut(worker, item.task, item.attempt).is_some();
             if known || self.adopt_attempt(now, worker, &item) {
                 kept.push(item);
@@ -218,6 +220,9 @@ impl Engine {
             moved_at: None,
         };
         self.add_live(task, live);
+        if !is_ahead {
+            self.watch_for_straggler(now.mono, task, (worker, attempt));
+        }
         true
     }
 
@@ -376,5 +381,9 @@ impl Engine {
             self.notify(turn, None, FarmNews::WorkerGone { worker, lost: false });
         }
         window.jobs.into_iter().for_each(|job| self.release_held(turn.now.mono, job));
+        // What could not be judged meanwhile is judged now, by what the farm has come back with.
+        self.note_loss();
+        self.note_room();
+        self.power_is_back(turn);
     }
 }

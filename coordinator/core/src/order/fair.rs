@@ -24,6 +24,8 @@ pub struct FairLine {
     tenants: BTreeMap<TenantIx, Line>,
     /// Tenants that have jobs waiting and are not capped, by virtual time; equal times by their first job.
     by_time: BTreeSet<(u64, i64, TenantIx)>,
+    /// Tenants that have jobs waiting with a signature.
+    by_sig: BTreeMap<SigIx, BTreeSet<TenantIx>>,
     /// The virtual time of what was started last.
     time: u64,
     entries: u64,
@@ -47,10 +49,14 @@ impl FairLine {
         if line.lane.is_empty() {
             line.time = line.time.max(now);
         }
+        let had = line.lane.has(sig);
         let is_new = line.lane.insert(sig, key, job);
         // Where another job is first, the tenant stands where it stood.
         let is_placed = line.place.is_some_and(|(time, head)| time == line.time && head <= key);
         self.entries += u64::from(is_new);
+        if !had {
+            self.by_sig.entry(sig).or_default().insert(tenant);
+        }
         if !is_placed {
             self.place(tenant);
         }
@@ -61,8 +67,12 @@ impl FairLine {
     pub fn remove(&mut self, tenant: TenantIx, sig: SigIx, key: i64, job: JobId) -> bool {
         let line = self.line(tenant);
         let was_in = line.lane.remove(sig, key, job);
+        let has = line.lane.has(sig);
         let is_placed = line.place.is_some_and(|(time, head)| time == line.time && head < key);
         self.entries -= u64::from(was_in);
+        if was_in && !has {
+            self.forget_sig(sig, tenant);
+        }
         if !is_placed {
             self.place(tenant);
         }
@@ -77,9 +87,19 @@ impl FairLine {
 
     /// The next job among signatures that are let through.
     pub fn pick(&self, open: impl Fn(SigIx) -> bool) -> Option<Pick> {
-        self.by_time.iter().take(LOOK_PAST).find_map(|(_, _, tenant)| {
-            let (_, job, sig) = self.tenants[tenant].lane.first(&open, |_| true)?;
+        let of = |tenant: &TenantIx| {
+            let (_, job, sig) = self.tenants[tenant].lane.first(&open)?;
             Some(Pick { job, sig })
+        };
+        let first = self.by_time.iter().take(LOOK_PAST).find_map(|(_, _, tenant)| of(tenant));
+        first.or_else(|| {
+            if self.by_time.len() <= LOOK_PAST {
+                return None;
+            }
+            // What the first tenants want may not start now: those are looked at that want something else.
+            let open = self.by_sig.iter().filter(|(sig, _)| open(**sig)).flat_map(|(_, tenants)| tenants);
+            let placed = open.filter_map(|tenant| Some((self.tenants[tenant].place?, *tenant)));
+            of(&placed.min()?.1)
         })
     }
 
@@ -118,6 +138,15 @@ impl FairLine {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries == 0
+    }
+
+    fn forget_sig(&mut self, sig: SigIx, tenant: TenantIx) {
+        if let Some(tenants) = self.by_sig.get_mut(&sig) {
+            tenants.remove(&tenant);
+            if tenants.is_empty() {
+                self.by_sig.remove(&sig);
+            }
+        }
     }
 
     fn line(&mut self, tenant: TenantIx) -> &mut Line {

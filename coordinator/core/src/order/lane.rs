@@ -4,27 +4,27 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::id::JobId;
 
+use super::MOST_COUNTED;
 use super::signature::SigIx;
-use super::{Key, LOOK_PAST};
 
 /// A job's id without the alignment of its number, which would cost each entry half as much again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Packed(u64, u64);
+pub(super) struct Packed(u64, u64);
 
 impl Packed {
     #[expect(clippy::cast_possible_truncation, reason = "the halves of a number")]
-    fn of(job: JobId) -> Self {
+    pub(super) fn of(job: JobId) -> Self {
         Self((job.0 >> 64) as u64, job.0 as u64)
     }
 
-    fn job(self) -> JobId {
+    pub(super) fn job(self) -> JobId {
         JobId(u128::from(self.0) << 64 | u128::from(self.1))
     }
 }
 
 /// A sorted set of jobs for each signature.
 #[derive(Debug)]
-pub struct Lane<K = Key> {
+pub struct Lane<K> {
     sets: BTreeMap<SigIx, BTreeSet<(K, Packed)>>,
 }
 
@@ -50,34 +50,33 @@ impl<K: Ord + Copy> Lane<K> {
         was_in
     }
 
-    /// The first of the jobs that may start, over the signatures that are let through.
-    pub fn first(
-        &self,
-        open: impl Fn(SigIx) -> bool,
-        may: impl Fn(JobId) -> bool,
-    ) -> Option<(K, JobId, SigIx)> {
+    /// The first job over the signatures that are let through.
+    pub fn first(&self, open: impl Fn(SigIx) -> bool) -> Option<(K, JobId, SigIx)> {
         let heads = self.sets.iter().filter(|(sig, _)| open(**sig)).filter_map(|(sig, set)| {
-            let (key, job) = set.iter().take(LOOK_PAST).find(|(_, job)| may(job.job()))?;
+            let (key, job) = set.first()?;
             Some((*key, job.job(), *sig))
         });
         heads.min()
     }
 
-    /// Jobs before this one.
+    /// Jobs before this one; no more than [`MOST_COUNTED`] are counted.
     #[must_use]
     pub fn ahead(&self, sig: SigIx, key: K, job: JobId) -> u64 {
-        self.sets.get(&sig).map_or(0, |set| set.range(..(key, Packed::of(job))).count() as u64)
-    }
-
-    /// All entries, signature by signature.
-    pub fn entries(&self) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
-        self.sets.iter().flat_map(|(sig, set)| set.iter().map(|(_, job)| (job.job(), *sig)))
+        self.sets
+            .get(&sig)
+            .map_or(0, |set| set.range(..(key, Packed::of(job))).take(MOST_COUNTED).count() as u64)
     }
 
     /// The smallest key over all signatures.
     #[must_use]
     pub fn head(&self) -> Option<K> {
         self.sets.values().filter_map(|set| set.first()).map(|(key, _)| *key).min()
+    }
+
+    /// Whether a job waits with a signature.
+    #[must_use]
+    pub fn has(&self, sig: SigIx) -> bool {
+        self.sets.contains_key(&sig)
     }
 
     /// Whether nothing is in.

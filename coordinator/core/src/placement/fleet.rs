@@ -7,11 +7,11 @@ use rushes_shared::task::{Demand, TaskKind};
 use rushes_shared::units::MonoMs;
 
 use super::index::Index;
-use super::node::{Holding, Lined, Node};
+use super::node::{Holding, Lined, Node, Powers};
 use crate::health::{Health, History};
 use crate::id_map::IdMap;
 use crate::order::signature::{SigIx, Signature, Signatures};
-use crate::promise::ledger::{Load, Power};
+use crate::promise::ledger::{Load, Power, Running};
 
 /// A sum for cores, in millicores, and one for light slots.
 #[derive(Debug, Clone, Copy, Default)]
@@ -29,10 +29,7 @@ pub struct Fleet {
     running: [u64; TaskKind::ALL.len()],
     cores: u64,
     light: u64,
-    /// What open nodes get done.
-    power: Power,
-    /// What their cores and slots would get done at speed 1.
-    plain: Power,
+    powers: Powers,
     /// Of what runs: the sum of the times at which it should end, each times what it takes, and the sum of what it takes.
     ends: (Weighted, Weighted),
     /// Nodes whose cores are kept for a signature.
@@ -72,11 +69,7 @@ impl Fleet {
     pub fn insert(&mut self, id: WorkerId, node: Node) {
         self.cores += u64::from(node.facts.cpu.0);
         self.light += u64::from(node.facts.light_slots);
-        let (power, plain) = node.power();
-        self.power.cores += power.cores;
-        self.power.light += power.light;
-        self.plain.cores += plain.cores;
-        self.plain.light += plain.light;
+        self.powers.shift(Powers::default(), node.powers());
         let before = self.nodes.insert(id, Box::new(node));
         assert!(before.is_none(), "{id} is entered twice");
         self.change(id, |_| {});
@@ -89,6 +82,7 @@ impl Fleet {
         let mut node = self.nodes.remove(&id)?;
         self.cores -= u64::from(node.facts.cpu.0);
         self.light -= u64::from(node.facts.light_slots);
+        self.powers.shift(node.powers(), Powers::default());
         self.index.remove(id, &mut node);
         for holding in node.holdings.values() {
             self.count(holding, false);
@@ -100,15 +94,9 @@ impl Fleet {
     pub fn change<T>(&mut self, id: WorkerId, with: impl FnOnce(&mut Node) -> T) -> Option<T> {
         let node = self.nodes.get_mut(&id)?;
         let (cores, light) = (node.facts.cpu.0, node.facts.light_slots);
-        let before = node.power();
+        let before = node.powers();
         let result = with(node);
-        let after = node.power();
-        for (sum, before, after) in
-            [(&mut self.power, before.0, after.0), (&mut self.plain, before.1, after.1)]
-        {
-            sum.cores = sum.cores + after.cores - before.cores;
-            sum.light = sum.light + after.light - before.light;
-        }
+        self.powers.shift(before, node.powers());
         self.cores = self.cores + u64::from(node.facts.cpu.0) - u64::from(cores);
         self.light = self.light + u64::from(node.facts.light_slots) - u64::from(light);
         self.index.update(id, node);
@@ -173,15 +161,16 @@ impl Fleet {
 
     /// What is left to do of what runs, by prediction. What runs for longer than expected is set off against the rest.
     #[must_use]
-    pub fn running_left(&self, now: MonoMs) -> Load {
+    pub fn running_left(&self, now: MonoMs) -> Running {
         let (ends, takes) = self.ends;
         let left = |ends: u128, takes: u128| ends.saturating_sub(u128::from(now.0) * takes);
         let at_speed =
             |ms: u128| u64::try_from(ms * u128::from(self.usual_speed()) / 1_000).unwrap_or(u64::MAX);
-        Load {
+        let left = Load {
             cores_ms: at_speed(left(ends.cores, takes.cores) / 1_000),
             light_ms: at_speed(left(ends.light, takes.light)),
-        }
+        };
+        Running { left, takes: Power { cores: at_speed(takes.cores), light: at_speed(takes.light * 1_000) } }
     }
 
     /// Attempts that take capacity, by kind.
@@ -193,14 +182,21 @@ impl Fleet {
     /// What the open nodes get done.
     #[must_use]
     pub fn power(&self) -> Power {
-        self.power
+        self.powers.open
+    }
+
+    /// What they and those get done that are only silent and may be back within their lease: promises are given on it.
+    #[must_use]
+    pub fn counted_on(&self) -> Power {
+        self.powers.counted_on
     }
 
     /// Their speed in the mean, in thousandths.
     #[must_use]
     pub fn usual_speed(&self) -> u32 {
         let of = |power: u64, plain: u64| power.saturating_mul(1_000).checked_div(plain);
-        let speed = of(self.power.cores, self.plain.cores).or(of(self.power.light, self.plain.light));
+        let Powers { counted_on, plain, .. } = self.powers;
+        let speed = of(counted_on.cores, plain.cores).or(of(counted_on.light, plain.light));
         u32::try_from(speed.unwrap_or(1_000)).unwrap_or(1_000).max(1)
     }
 

@@ -58,6 +58,30 @@ impl Lined {
     }
 }
 
+/// What a node, or all of them, get done.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Powers {
+    /// While it is open.
+    pub open: Power,
+    /// While it is there, or only silent and within its lease: what promises are given on.
+    pub counted_on: Power,
+    /// The same at speed 1.
+    pub plain: Power,
+}
+
+impl Powers {
+    /// With another's part in place of what that was.
+    pub(super) fn shift(&mut self, before: Self, after: Self) {
+        let sums = [&mut self.open, &mut self.counted_on, &mut self.plain];
+        let before = [before.open, before.counted_on, before.plain];
+        let after = [after.open, after.counted_on, after.plain];
+        for ((sum, before), after) in sums.into_iter().zip(before).zip(after) {
+            sum.cores = sum.cores + after.cores - before.cores;
+            sum.light = sum.light + after.light - before.light;
+        }
+    }
+}
+
 /// A worker that has connected in this reign and is not gone.
 #[derive(Debug)]
 pub struct Node {
@@ -161,16 +185,24 @@ impl Node {
         self.link.is_some() && !self.leaving && !self.draining && !self.lapsed && is_trusted
     }
 
-    /// What it gets done while it is open, at its speed and at speed 1.
+    /// Whether it gets tasks, or should get them again before its lease runs out.
+    fn is_counted_on(&self) -> bool {
+        !self.leaving && !self.draining && self.health != Health::Quarantined
+    }
+
+    /// What it gets done.
     #[must_use]
-    pub fn power(&self) -> (Power, Power) {
-        if !self.is_open() {
-            return (Power::default(), Power::default());
-        }
+    pub fn powers(&self) -> Powers {
         let (cores, light) = (u64::from(self.facts.cpu.0), u64::from(self.facts.light_slots) * 1_000);
         let speed = u64::from(self.speed_permille);
         let power = Power { cores: cores * speed / 1_000, light: light * speed / 1_000 };
-        (power, Power { cores, light })
+        let of = |counts: bool, power: Power| if counts { power } else { Power::default() };
+        let counts = self.is_counted_on();
+        Powers {
+            open: of(self.is_open(), power),
+            counted_on: of(counts, power),
+            plain: of(counts, Power { cores, light }),
+        }
     }
 
     /// Whether it has what the signature asks for, room aside.

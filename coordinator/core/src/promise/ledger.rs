@@ -74,6 +74,32 @@ impl Power {
     }
 }
 
+/// What is left to do of what runs. It takes time of the farm only as fast as it runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Running {
+    /// All of it.
+    pub left: Load,
+    /// What of the farm's power it takes.
+    pub takes: Power,
+}
+
+impl Running {
+    /// What of it is done within so long, in milliseconds.
+    #[must_use]
+    pub fn within(self, ms: u64) -> Load {
+        let of = |left: u64, takes: u64| left.min(takes.saturating_mul(ms) / 1_000);
+        Load {
+            cores_ms: of(self.left.cores_ms, self.takes.cores),
+            light_ms: of(self.left.light_ms, self.takes.light),
+        }
+    }
+
+    /// What of it is done by a time.
+    fn by(self, now: WallMs, end: u64) -> Load {
+        self.within(end.saturating_sub(now.0))
+    }
+}
+
 /// What a job has booked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Booking {
@@ -194,11 +220,14 @@ impl Ledger {
     /// Which promises have no time to spare together, if anything else may take up `blocked_ms` first. Windows count from
     /// their beginning.
     #[must_use]
-    pub fn tightness(&self, now: WallMs, running: Load, power: Power, blocked_ms: u64) -> Tightness {
+    pub fn tightness(&self, now: WallMs, running: Running, power: Power, blocked_ms: u64) -> Tightness {
         let mut tight = Tightness { until: WallMs(0), holds_ms: u64::MAX };
-        let mut sum = self.emergencies().plus(running);
+        let mut sum = self.emergencies();
         let spare = |sum: Load, begin: u64| {
-            let taken = power.time_for(sum).unwrap_or(u64::MAX / 2).saturating_add(blocked_ms);
+            let taken = power
+                .time_for(sum.plus(running.by(now, begin)))
+                .unwrap_or(u64::MAX / 2)
+                .saturating_add(blocked_ms);
             begin.checked_sub(now.0.saturating_add(taken))
         };
         for (span, load) in &self.spans {
@@ -225,16 +254,16 @@ impl Ledger {
     pub fn first_overload(
         &self,
         now: WallMs,
-        running: Load,
+        running: Running,
         power: Power,
         without: &[Due],
         until: WallMs,
     ) -> Option<WallMs> {
-        let mut sum = self.emergencies().plus(running);
+        let mut sum = self.emergencies();
         let is_late = |(end, more): (u64, Load)| {
             sum = sum.plus(more);
             let gone = without.iter().filter(|due| due.deadline.0 <= end);
-            let left = gone.fold(sum, |sum, due| sum.minus(due.load));
+            let left = gone.fold(sum, |sum, due| sum.minus(due.load)).plus(running.by(now, end));
             power.time_for(left).is_none_or(|ms| now.0.saturating_add(ms) > end).then_some(WallMs(end))
         };
         if self.deadlines.len() <= FEW_DEADLINES {
@@ -248,35 +277,54 @@ impl Ledger {
     /// this power which does the earliest deadline first (the demand-bound test of Baruah, Rosier, Howell 1990; on
     /// windows where there are many deadlines).
     #[must_use]
-    pub fn can_take(&self, now: WallMs, deadline: WallMs, more: Load, power: Power, without: &[Due]) -> bool {
-        let sum = self.due_by(deadline).plus(self.emergencies());
-        self.fit(now, Due { deadline, load: more }, sum, power, without)
+    pub fn can_take(&self, now: WallMs, more: Due, running: Running, power: Power, without: &[Due]) -> bool {
+        let sum = self.due_by(more.deadline).plus(self.emergencies());
+        self.fit((now, running), more, sum, power, without)
     }
 
-    /// The same for a promise that is booked already, while `running` goes on.
+    /// The same for a promise that is booked already.
     #[must_use]
-    pub fn can_keep(&self, now: WallMs, own: Due, running: Load, power: Power, without: &[Due]) -> bool {
-        let sum = self.due_by(own.deadline).minus(own.load).plus(self.emergencies()).plus(running);
-        self.fit(now, own, sum, power, without)
+    pub fn can_keep(&self, now: WallMs, own: Due, running: Running, power: Power, without: &[Due]) -> bool {
+        let sum = self.due_by(own.deadline).minus(own.load).plus(self.emergencies());
+        self.fit((now, running), own, sum, power, without)
+    }
+
+    /// Whether all emergencies, and `more` of them, can be done by a deadline while `running` goes on: nothing that is
+    /// promised stands before them.
+    #[must_use]
+    pub fn can_hurry(&self, now: WallMs, more: Due, running: Running, power: Power) -> bool {
+        let sum = self.emergencies().plus(more.load).plus(running.by(now, more.deadline.0));
+        power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= more.deadline.0)
     }
 
     /// Whether `sum` and `own` can be done by the deadline, and what is due later after them, if all of `without` were
     /// not promised.
-    fn fit(&self, now: WallMs, own: Due, mut sum: Load, power: Power, without: &[Due]) -> bool {
-        let fits =
-            |sum: Load, end: u64| power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= end);
+    fn fit(
+        &self,
+        (now, running): (WallMs, Running),
+        own: Due,
+        mut sum: Load,
+        power: Power,
+        without: &[Due],
+    ) -> bool {
+        let fits = |sum: Load, end: u64| {
+            let sum = sum.plus(running.by(now, end));
+            power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= end)
+        };
         let gone = |end: u64| {
             let gone = without.iter().filter(|due| due.deadline.0 <= end);
             gone.fold(Load::default(), |sum, due| sum.plus(due.load))
         };
         let (load, deadline) = (own.load, own.deadline);
-        if !fits(sum.minus(gone(deadline.0)).plus(load), deadline.0) {
+        // What is gone may be part of the own work: it is counted before anything is taken off.
+        let left = |sum: Load, end: u64| sum.plus(load).minus(gone(end));
+        if !fits(left(sum, deadline.0), deadline.0) {
             return false;
         }
         // What would be late without this job is not its fault.
         let bears = |sum: &mut Load, (end, more): (u64, Load)| {
             *sum = sum.plus(more);
-            fits(sum.minus(gone(end)).plus(load), end) || !fits(*sum, end)
+            fits(left(*sum, end), end) || !fits(*sum, end)
         };
         let mut later = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
         if self.deadlines.len() <= FEW_DEADLINES {
@@ -291,7 +339,7 @@ impl Ledger {
         }
         self.spans.range(span + 1..).all(|(span, more)| {
             let (all, begin) = (sum.plus(*more), span * SPAN_MS);
-            if fits(all.minus(gone(begin)).plus(load), begin) {
+            if fits(left(all, begin), begin) {
                 sum = all;
                 return true;
             }
@@ -323,6 +371,42 @@ fn take<K: Ord + Copy>(sums: &mut BTreeMap<K, Load>, at: K, load: Load) {
 mod tests {
     use super::*;
     use crate::splitmix::splitmix;
+
+    /// What a promise gives up is as good as work that it never had: a smaller promise fits exactly where the larger one
+    /// without its own trade does.
+    #[test]
+    fn a_trade_of_its_own_makes_a_promise_smaller() {
+        let power = Power { cores: 2_000, light: 1_000 };
+        let mut told = [0, 0];
+        for seed in 0..2_000_u64 {
+            let chance = |n: u64, below: u64| splitmix(seed << 8 | n) % below;
+            let few = chance(99, 2) == 0;
+            let due = |n: u64| Due {
+                deadline: WallMs(10_000 + chance(n, 200_000)),
+                load: Load { cores_ms: 1 + chance(n + 100, if few { 60_000 } else { 4_000 }), light_ms: 0 },
+            };
+            let others: Vec<Due> = (0..if few { 4 } else { 90 }).map(due).collect();
+            let whole =
+                Due { load: Load { cores_ms: 40_000 + chance(200, 60_000), light_ms: 0 }, ..due(201) };
+            let trade = Due { load: Load { cores_ms: 1 + chance(202, 40_000), light_ms: 0 }, ..whole };
+            let smaller = Due { load: whole.load.minus(trade.load), ..whole };
+            let keeps = |own: Due, without: &[Due]| {
+                let mut ledger = Ledger::default();
+                for due in others.iter().chain([&own]) {
+                    ledger.book(&Booking {
+                        class: Class::Standard,
+                        deadline: Some(due.deadline),
+                        load: due.load,
+                    });
+                }
+                ledger.can_keep(WallMs(0), own, Running::default(), power, without)
+            };
+            let is_kept = keeps(smaller, &[]);
+            assert_eq!(keeps(whole, &[trade]), is_kept, "seed {seed}");
+            told[usize::from(is_kept)] += 1;
+        }
+        assert!(told.iter().all(|n| *n > 100), "{told:?}");
+    }
 
     /// Over many random books: what spans and windows say is what a look at every deadline says, rounded to windows.
     #[test]
@@ -363,12 +447,12 @@ mod tests {
                         fits(sum.plus(own.load), end) || !fits(sum, end)
                     });
                 assert_eq!(
-                    ledger.can_take(WallMs(0), own.deadline, own.load, power, &[]),
+                    ledger.can_take(WallMs(0), own, Running::default(), power, &[]),
                     naive,
                     "seed {seed}"
                 );
             }
-            let tight = ledger.tightness(WallMs(0), Load::default(), power, 0);
+            let tight = ledger.tightness(WallMs(0), Running::default(), power, 0);
             let until = dues.iter().map(|d| d.deadline.0 / WINDOW_MS).filter(|window| {
                 let due = dues.iter().filter(|d| d.deadline.0 / WINDOW_MS <= *window);
                 let sum = due.fold(Load::default(), |sum, d| sum.plus(d.load));

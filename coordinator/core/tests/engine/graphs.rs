@@ -1,14 +1,23 @@
 //! Encodes in a job's own graph: planned for what inputs usually are, sized when theirs was probed, published like an
 //! encode job's.
 
+use rushes_core::engine::Engine;
+use rushes_core::event::{Event, LinkId};
+use rushes_core::job::Job;
+use rushes_core::planner;
+use rushes_core::policy::Policy;
+use rushes_core::record::Record;
+use rushes_core::state::State;
 use rushes_shared::failure::FailureCode;
-use rushes_shared::id::JobId;
+use rushes_shared::id::{Epoch, JobId, TenantId};
 use rushes_shared::job::{QualityFloor, Work};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::SlotKind;
+use rushes_shared::units::{MonoMs, Now, WallMs};
 
-use crate::support::samples::{NOW, audio_only, facts, film_graph, in_hardware, stage, with_deadline};
+use crate::support::samples::{NOW, audio_only, facts, film_graph, in_hardware, node, stage, with_deadline};
 use crate::support::scene::{Scene, check};
+use crate::support::tell;
 
 fn with_source(source: MediaFacts) -> impl FnOnce(&mut Scene) {
     |s| {
@@ -135,4 +144,48 @@ fn what_a_graph_that_makes_a_file_should_take_is_forecast_and_judged_when_it_is_
     );
     let told = scene.world.engine().explain(scene.world.now, JobId(1)).expect("a live job");
     assert!(told.forecast.assumes.is_some() && told.forecast.can_keep == Some(true), "{told:?}");
+}
+
+#[test]
+fn an_encode_does_not_go_on_without_the_probe_of_its_input_however_that_is_marked() {
+    let mut spec = film_graph();
+    let Work::Graph { stages } = &mut spec.work else { unreachable!("it is a graph") };
+    (stages[0].slot, stages[0].optional) = (SlotKind::Analyse, true);
+    check(
+        |s| {
+            s.join("a");
+            s.submit(spec);
+        },
+        |s| s.fail('a', "1.0", FailureCode::InputNotFound),
+        &["j1.0 failed on a: input_not_found, given up", "j1 failed: input_not_found", "collect #1-1 on a"],
+    );
+}
+
+/// Whatever a journal holds: a task of which nobody knows what it works on fails its job, and nothing else.
+#[test]
+fn a_task_whose_input_is_unknown_fails_its_job() {
+    let (job, tenant, at) = (JobId(1), TenantId::default_tenant(), WallMs(NOW));
+    let spec = std::sync::Arc::new(film_graph());
+    let plan = Job::new(job, tenant.clone(), "someone".into(), spec.clone(), at);
+    let stages = planner::next_stages(&plan, || facts(1920, 1080)).expect("it can be planned");
+    let mut state = State::default();
+    for record in [
+        Record::EpochBegan { epoch: Epoch(1), at },
+        Record::JobAccepted { job, tenant, submitter: "someone".into(), spec, key: None, at },
+        Record::StagesPlanned { job, stages },
+        Record::StageDropped { job, stage: 0, at },
+    ] {
+        state.apply(&record).expect("it fits");
+    }
+    let now = Now { mono: MonoMs(0), wall: at };
+    let (mut engine, _) = Engine::recover(state, Policy::default(), Epoch(2), now);
+    let (worker, link, facts) = (tell::worker('a'), LinkId(1), Box::new(node("a")));
+    let effects =
+        engine.handle(now, Event::WorkerJoined { worker, link, instance: 1, facts, held: Vec::new() });
+    let why = effects.records.iter().find_map(|record| match record {
+        Record::JobEnded { failure, .. } => failure.as_ref().map(|f| f.code),
+        _ => None,
+    });
+    assert_eq!(why, Some(FailureCode::InputUnreadable), "{:#?}", effects.records);
+    assert_eq!(engine.workers()[0].running, [], "and takes no room");
 }

@@ -1,13 +1,15 @@
 //! Nodes and tasks that do not do as their peers, and what gives way to an emergency.
 
-use rushes_core::event::{Decision, FarmNews};
+use rushes_core::event::{Decision, Event, FarmNews, ReplyTo};
+use rushes_core::state::TenantLimits;
 use rushes_shared::failure::FailureCode;
-use rushes_shared::id::JobId;
-use rushes_shared::job::{Class, JobSpec, Work};
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::job::{Class, JobSpec, Needs, Work};
 use rushes_shared::task::SlotKind;
 
 use crate::support::samples::{encode, graph, in_class, stage};
 use crate::support::scene::{Scene, check};
+use crate::support::world::Ask;
 
 /// So many tasks of so long, one core each.
 fn tasks(count: u32, hold_ms: u32) -> JobSpec {
@@ -241,4 +243,53 @@ fn nothing_is_stopped_for_any_other_class() {
         |s| s.submit(in_class(tasks(1, 1_000), Class::Premium)),
         &["accepted j2"],
     );
+}
+
+fn preempted(scene: &Scene) -> usize {
+    told(scene).iter().filter(|name| **name == "task_preempted").count()
+}
+
+#[test]
+fn nothing_is_stopped_for_an_emergency_whose_tenant_runs_as_much_as_it_may() {
+    let tenant: TenantId = "other".parse().expect("a name");
+    let scene = check(
+        |s| {
+            let limits = TenantLimits { max_running: 1, ..TenantLimits::default() };
+            s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant: tenant.clone(), limits });
+            s.join_with_cores('a', 4);
+            s.submit(in_class(tasks(8, 60_000), Class::Bulk));
+            s.wait(1_000);
+        },
+        |s| {
+            let spec = in_class(tasks(3, 60_000), Class::Emergency);
+            s.ask(Ask { tenant: tenant.clone(), ..Ask::of(spec) });
+            s.wait(5_000);
+        },
+        &["accepted j2", "cancel #1-1 on a", "collect #1-1 on a", "start j2.0 #1-5 on a"],
+    );
+    assert_eq!(preempted(&scene), 1);
+}
+
+#[test]
+fn no_more_is_stopped_for_emergencies_than_their_licences_let_start() {
+    let emergency = |count| {
+        let limits = [("dolby".to_owned(), 1)].into();
+        let needs = Some(Box::new(Needs { limits, ..Needs::default() }));
+        JobSpec { needs, ..in_class(tasks(count, 60_000), Class::Emergency) }
+    };
+    let scene = check(
+        |s| {
+            s.set_limit("dolby", Some(1));
+            s.join_with_cores('a', 4);
+            s.submit(in_class(tasks(8, 60_000), Class::Bulk));
+            s.wait(1_000);
+        },
+        |s| {
+            s.submit(emergency(10));
+            s.submit(emergency(10));
+            s.wait(5_000);
+        },
+        &["accepted j2", "cancel #1-1 on a", "collect #1-1 on a", "start j2.0 #1-5 on a", "accepted j3"],
+    );
+    assert_eq!(preempted(&scene), 1);
 }

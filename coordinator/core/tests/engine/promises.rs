@@ -297,3 +297,50 @@ fn a_trade_says_what_when_why_and_what_it_saved() {
     let told = told.expect("it is told");
     assert!(told.contains("preset medium instead of slow") && told.contains("ms saved"), "{told}");
 }
+
+#[test]
+fn a_promise_with_an_earlier_deadline_is_seen_to_be_tight_with_others() {
+    let promise = PromisePolicy { load_permille: 1_000, p90_permille: 1_000, ..PromisePolicy::default() };
+    let scene = check_with(
+        Policy { promise, ..Policy::default() },
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(seconds(1));
+            s.submit(with_deadline(
+                graph(vec![stage("hold", SlotKind::Encode, 1, 10_000, &[])]),
+                NOW + 600_000,
+            ));
+            let deadline = Some(Some(WallMs(NOW + 60_000)));
+            s.amend(2, JobChange { deadline, ..JobChange::default() });
+            assert_eq!(decisions(s, 2), ["job_amended"], "there is time");
+        },
+        |s| {
+            s.submit(with_deadline(
+                graph(vec![stage("hold", SlotKind::Encode, 1, 45_000, &[])]),
+                NOW + 60_000,
+            ))
+        },
+        &["accepted j3"],
+    );
+    assert_eq!(decisions(&scene, 2), ["job_amended", "promise_at_risk"]);
+}
+
+/// Alone on the farm: half a minute is left, 35 seconds are asked for, and what may be left out takes 15 of them.
+#[test]
+fn what_a_job_itself_gives_up_is_taken_from_its_own_work() {
+    let floor = QualityFloor { drop_optional: true, ..QualityFloor::default() };
+    let mut stages = vec![
+        stage("main", SlotKind::Encode, 1, 20_000, &[]),
+        stage("extra", SlotKind::Encode, 1, 15_000, &[]),
+    ];
+    stages[1].optional = true;
+    let promise = PromisePolicy { load_permille: 1_000, p90_permille: 1_000, ..PromisePolicy::default() };
+    let scene = check_with(
+        Policy { promise, ..Policy::default() },
+        |s| s.join_with_cores('a', 1),
+        |s| s.submit(JobSpec { floor, ..with_deadline(graph(stages), NOW + 30_000) }),
+        &["accepted j1", "start j1.0 #1-1 on a"],
+    );
+    let job = &scene.world.engine().state().jobs[&JobId(1)];
+    assert!(job.late_since.is_none() && job.stages[1].dropped, "{:?}", job.trades);
+}

@@ -36,12 +36,12 @@ fn step() -> impl Strategy<Value = Step> {
 fn spot(lane: u8, key: i64) -> Spot {
     let tenant = TenantIx(0);
     match lane {
-        0 => Spot::Emergency((key, 0)),
-        1 => Spot::AtRisk((key, 0)),
+        0 => Spot::Emergency(tenant, (key, 0)),
+        1 => Spot::AtRisk(tenant, (key, 0)),
         2 => Spot::Fair(Class::Premium, tenant, key),
         3 => Spot::Fair(Class::Standard, tenant, key),
         4 => Spot::Fair(Class::Bulk, tenant, key),
-        _ => Spot::Wide((key, 0)),
+        _ => Spot::Wide(tenant, (key, 0)),
     }
 }
 
@@ -86,7 +86,7 @@ proptest! {
             naive.sort();
             let is_open = |sig: SigIx| open[usize::from(sig == sigs[1])];
             let first = naive.iter().find(|line| is_open(line.3)).copied();
-            let picked = order.pick(|sig| order.sigs.is_open(sig), |_| true);
+            let picked = order.pick(|sig| order.sigs.is_open(sig));
             prop_assert_eq!(picked.map(|p| (p.job, p.sig)), first.map(|line| (line.2, line.3)));
             prop_assert_eq!(order.sigs.any_ready(), first.is_some());
             if let (Step::Take, Some(line)) = (step, first) {

@@ -46,7 +46,7 @@ proptest! {
         let mut got = vec![0_u64; weights.len()];
         let longest = costs.iter().copied().max().unwrap_or(0) as f64;
         for cost in costs {
-            let pick = order.pick(|_| true, |_| true).expect("everybody has work");
+            let pick = order.pick(|_| true).expect("everybody has work");
             let (class, tenant) = who(pick.job);
             order.charge(spot(pick.job), CLASSES[class], tenant, 50, cost);
             got[tenant.0 as usize] += cost;
@@ -92,7 +92,7 @@ proptest! {
                     order.remove(sig, spot(job(class, 0)), job(class, 0));
                 }
             }
-            let Some(pick) = order.pick(|_| true, |_| true) else { continue };
+            let Some(pick) = order.pick(|_| true) else { continue };
             let (class, tenant) = who(pick.job);
             order.charge(spot(pick.job), CLASSES[class], tenant, 50, cost);
             for other in (0..3).filter(|c| *c != class && has_work[*c]) {
@@ -118,7 +118,7 @@ fn a_backlog_of_premium_work_leaves_the_guaranteed_shares_to_the_others() {
     let mut got = [0_u64; 3];
     for n in 0..20_000_u64 {
         let cost = 500 + n * 7_919 % 9_000;
-        let pick = order.pick(|_| true, |_| true).expect("everybody has work");
+        let pick = order.pick(|_| true).expect("everybody has work");
         let (class, tenant) = who(pick.job);
         order.charge(spot(pick.job), CLASSES[class], tenant, 50, cost);
         got[class] += cost;
@@ -145,11 +145,56 @@ fn a_start_that_was_taken_back_is_not_held_against_its_class_or_tenant() {
     }
     for n in 0..200 {
         let picks = [&mut plain, &mut recalled].map(|order| {
-            let pick = order.pick(|_| true, |_| true).expect("everybody has work");
+            let pick = order.pick(|_| true).expect("everybody has work");
             let (class, tenant) = who(pick.job);
             order.charge(spot(pick.job), CLASSES[class], tenant, 50, 1_000);
             pick.job
         });
         assert_eq!(picks[0], picks[1], "start {n}");
     }
+}
+
+/// Whoever runs as much as they may hides nobody behind them, however many jobs they have.
+#[test]
+fn jobs_of_a_capped_tenant_are_not_in_the_way_of_others_in_any_lane() {
+    let lanes: [fn(TenantIx, i64) -> Spot; 4] = [
+        |tenant, key| Spot::Emergency(tenant, (key, 0)),
+        |tenant, key| Spot::AtRisk(tenant, (key, 0)),
+        |tenant, key| Spot::Fair(Class::Standard, tenant, key),
+        |tenant, key| Spot::Wide(tenant, (key, 0)),
+    ];
+    for lane in lanes {
+        let mut order = Order::new([0, 0, 0], 0);
+        let sig = light(&mut order);
+        (1..=200_i64).for_each(|n| order.insert(sig, lane(TenantIx(0), n), JobId(n.unsigned_abs().into())));
+        order.insert(sig, lane(TenantIx(1), 1_000), JobId(1_000));
+        let first = |order: &Order| order.pick(|_| true).map(|pick| pick.job);
+        assert_eq!(first(&order), Some(JobId(1)));
+        order.set_capped(TenantIx(0), true);
+        assert_eq!(first(&order), Some(JobId(1_000)));
+        order.insert(sig, lane(TenantIx(0), 0), JobId(2_000));
+        order.remove(sig, lane(TenantIx(1), 1_000), JobId(1_000));
+        assert_eq!(first(&order), None);
+        order.set_capped(TenantIx(0), false);
+        assert_eq!(first(&order), Some(JobId(2_000)));
+    }
+}
+
+#[test]
+fn tenants_whose_work_cannot_start_hide_no_tenant_whose_work_can() {
+    let mut order = Order::new([0, 0, 0], 0);
+    let closed = light(&mut order);
+    let open = order.sigs.take(Signature::new(SlotKind::Encode, "", Demand::default(), Needs::default()));
+    for tenant in 0..300 {
+        order.insert(closed, Spot::Fair(Class::Standard, TenantIx(tenant), 0), JobId(u128::from(tenant) + 1));
+    }
+    let last = (Spot::Fair(Class::Standard, TenantIx(300), 5), JobId(900));
+    order.insert(open, last.0, last.1);
+    let pick = |order: &Order| order.pick(|sig| sig == open).map(|pick| pick.job);
+    assert_eq!(pick(&order), Some(JobId(900)));
+    order.set_capped(TenantIx(300), true);
+    assert_eq!(pick(&order), None);
+    order.set_capped(TenantIx(300), false);
+    order.remove(open, last.0, last.1);
+    assert_eq!(pick(&order), None);
 }
