@@ -87,6 +87,14 @@ pub fn enter(walls: &Walls) -> Result<String, SandboxError> {
     if threads != 1 {
         return Err(SandboxError::Threads(threads));
     }
+    enter_alone(walls)
+}
+
+/// The same for a process that was just forked and has started no thread: there is nothing to count.
+///
+/// # Errors
+/// As [`enter`].
+pub fn enter_alone(walls: &Walls) -> Result<String, SandboxError> {
     std::env::set_current_dir(&walls.work_dir).map_err(system("the job's directory"))?;
     limit(&walls.limits)?;
     rustix::thread::set_no_new_privs(true).map_err(system("no_new_privs"))?;

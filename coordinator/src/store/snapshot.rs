@@ -14,8 +14,9 @@ use super::parcel::{self, Parcels};
 
 const MANIFEST: &[u8] = b"snapshot/";
 const BLOCK: usize = 24 * 1024;
-/// Keys removed under one hold of the writer.
-pub(super) const BATCH: usize = 96;
+/// Keys removed under one hold of the writer, for which a commit may have to wait. A leaf may be
+/// written anew for each, so that with three times as many a commit waits for milliseconds.
+pub(super) const BATCH: usize = 32;
 
 /// A generation that is whole.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

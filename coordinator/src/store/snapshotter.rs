@@ -73,8 +73,8 @@ pub(super) enum Task {
     Close,
 }
 
-/// Documents removed under one hold of the writer.
-const RETIRE: usize = 64;
+/// Documents removed under one hold of the writer, for which a commit may have to wait.
+const RETIRE: usize = 16;
 
 pub(super) fn run(shared: &Arc<Shared>, work: &Receiver<Task>, fold: &Fold) {
     let _reported = PanicReport(shared);

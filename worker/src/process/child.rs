@@ -48,7 +48,7 @@ pub fn run() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a task process whose nursery has left the media library out of it: it puts up its walls and ends.
+/// Runs a task process whose nursery has let the media library go: it puts up its walls and ends.
 pub(super) fn run_plain() -> ! {
     let code = match serve_plain() {
         Ok(()) => 0,
@@ -66,7 +66,7 @@ fn serve_plain() -> anyhow::Result<()> {
     let Some(job) = protocol::read::<TaskProcessJob>(&mut control)? else { return Ok(()) };
     anyhow::ensure!(job.work == LocalWork::Nothing, "this process has not loaded the media library");
     // Said in one breath, so that the worker is woken once.
-    let said = match sandbox::enter(&job.walls) {
+    let said = match sandbox::enter_alone(&job.walls) {
         Ok(walls) => {
             let mut said = frame::encode(&TaskProcessReply::Contained(walls))?;
             said.extend(frame::encode(&TaskProcessReply::Done(LocalResult::Nothing))?);

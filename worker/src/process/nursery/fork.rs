@@ -1,5 +1,5 @@
 //! The system calls of the nursery that have no safe form.
-#![expect(unsafe_code, reason = "fork, wait4, madvise and _exit; each use says why it is sound")]
+#![expect(unsafe_code, reason = "fork, wait4, munmap and _exit; each use says why it is sound")]
 
 use std::io;
 use std::ops::Range;
@@ -36,20 +36,23 @@ pub(super) fn fork() -> io::Result<Side> {
     }
 }
 
-/// Leaves a range of this process's memory out of the children that it forks from here on.
+/// Takes a range of addresses out of this process.
+///
+/// # Safety
+/// Nothing in this process may use anything that lies there any more.
 ///
 /// # Errors
 /// The system's.
-pub(super) fn keep_from_children(range: &Range<usize>) -> io::Result<()> {
+pub(super) unsafe fn unmap(range: &Range<usize>) -> io::Result<()> {
     let start = std::ptr::with_exposed_provenance_mut(range.start);
-    // SAFETY: nothing changes for this process; a child that uses the range is ended by the kernel.
-    match unsafe { libc::madvise(start, range.len(), libc::MADV_DONTFORK) } {
+    // SAFETY: the caller's.
+    match unsafe { libc::munmap(start, range.len()) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Ends this process at once, without a look back at libraries that may not be there.
+/// Ends this process at once: no library is told.
 pub(in crate::process) fn leave(code: i32) -> ! {
     // SAFETY: it has no preconditions.
     unsafe { libc::_exit(code) }

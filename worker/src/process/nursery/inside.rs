@@ -23,6 +23,21 @@ use crate::process::child;
 /// # Errors
 /// What went wrong before the first order; the worker finds it at the end of standard error.
 pub fn run(parent: i32, plain: bool) -> anyhow::Result<ExitCode> {
+    let ended = serve(parent, plain);
+    if !plain {
+        return ended;
+    }
+    // It may have let libraries go.
+    fork::leave(match ended {
+        Ok(_) => 0,
+        Err(error) => {
+            eprintln!("rushes-worker: {error:#}");
+            1
+        }
+    })
+}
+
+fn serve(parent: i32, plain: bool) -> anyhow::Result<ExitCode> {
     // The second line: the first is the end of the line to the worker.
     die_with(parent)?;
     rustix::thread::set_name(c"rushes-nursery")?;
@@ -32,7 +47,7 @@ pub fn run(parent: i32, plain: bool) -> anyhow::Result<ExitCode> {
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
 
     let media = if plain {
-        slim::leave_media_out()?;
+        slim::let_media_go()?;
         String::new()
     } else {
         media::init().map_err(anyhow::Error::new)?;

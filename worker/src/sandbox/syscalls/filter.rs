@@ -63,14 +63,14 @@ const RETURN: u16 = 0x06;
 /// The program that gives these verdicts, allows every other system call of this architecture, and ends a process that
 /// makes one of another.
 pub(super) fn program(verdicts: &[(libc::c_long, Verdict)]) -> Vec<sock_filter> {
-    let mut program = vec![
-        step(LOAD, ARCHITECTURE),
-        jump(JUMP_EQUAL, ARCH, 1, 0),
-        step(RETURN, libc::SECCOMP_RET_KILL_PROCESS),
-        step(LOAD, NUMBER),
-    ];
-    program.extend(tree(&spans(verdicts)));
-    program
+    let mut program = Backwards::default();
+    let killed = program.answer(libc::SECCOMP_RET_KILL_PROCESS);
+    program.tree(&spans(verdicts));
+    program.step(LOAD, NUMBER);
+    program.jump(JUMP_EQUAL, ARCH, program.last(), killed);
+    program.step(LOAD, ARCHITECTURE);
+    program.steps.reverse();
+    program.steps
 }
 
 /// Where, from a number on, another verdict holds; in order, the first from 0. `None` allows.
@@ -96,51 +96,77 @@ fn spans(verdicts: &[(libc::c_long, Verdict)]) -> Vec<(u32, Option<&Verdict>)> {
     spans
 }
 
-/// Finds the span of the number that was loaded.
-fn tree(spans: &[(u32, Option<&Verdict>)]) -> Vec<sock_filter> {
-    if let [(_, verdict)] = spans {
-        return verdict.map_or_else(|| vec![step(RETURN, libc::SECCOMP_RET_ALLOW)], decide);
+/// A program that is written from its end, as jumps lead forwards only: so every target is there before the jump to it, and
+/// each answer only once. The kernel's work at an installation grows with the number of steps.
+#[derive(Default)]
+struct Backwards {
+    steps: Vec<sock_filter>,
+    answers: BTreeMap<u32, usize>,
+}
+
+impl Backwards {
+    /// The step that was written last: the next one, for what is written now.
+    fn last(&self) -> usize {
+        self.steps.len() - 1
     }
-    let (low, high) = spans.split_at(spans.len() / 2);
-    let (below, above) = (tree(low), tree(high));
-    let over = u8::try_from(below.len()).expect("half of the tree is within a jump's reach");
-    let mut program = vec![jump(JUMP_NOT_LESS, high[0].0, over, 0)];
-    program.extend(below);
-    program.extend(above);
-    program
-}
 
-fn decide(verdict: &Verdict) -> Vec<sock_filter> {
-    let check = match verdict {
-        Verdict::Refuse(error) => return vec![refuse(*error)],
-        Verdict::Check(check) => check,
-    };
-    let mut program = vec![step(LOAD, ARGUMENTS + 8 * check.argument)];
-    let (tests, is_allowed): (Vec<(u16, u32)>, bool) = match &check.allowed {
-        Allowed::Only(values) => (values.iter().map(|value| (JUMP_EQUAL, *value)).collect(), true),
-        Allowed::AllBut(values) => (values.iter().map(|value| (JUMP_EQUAL, *value)).collect(), false),
-        Allowed::WithBits(bits) => (vec![(JUMP_BITS, *bits)], true),
-    };
-    // Whichever is met jumps over the tests behind it and the answer to none of them.
-    for (at, (operation, value)) in tests.iter().enumerate() {
-        let over = u8::try_from(tests.len() - at).expect("a check has a few values");
-        program.push(jump(*operation, *value, over, 0));
+    fn step(&mut self, code: u16, k: u32) {
+        self.steps.push(sock_filter { code, jt: 0, jf: 0, k });
     }
-    let (allow, refuse) = (step(RETURN, libc::SECCOMP_RET_ALLOW), refuse(libc::EPERM));
-    program.extend(if is_allowed { [refuse, allow] } else { [allow, refuse] });
-    program
+
+    fn jump(&mut self, code: u16, k: u32, met: usize, else_: usize) {
+        let over = |target| u8::try_from(self.last() - target).expect("the program is within a jump's reach");
+        self.steps.push(sock_filter { code, jt: over(met), jf: over(else_), k });
+    }
+
+    /// Where this answer is given.
+    fn answer(&mut self, answer: u32) -> usize {
+        if let Some(at) = self.answers.get(&answer) {
+            return *at;
+        }
+        self.step(RETURN, answer);
+        self.answers.insert(answer, self.last());
+        self.last()
+    }
+
+    /// Where the span of the number that was loaded is looked for.
+    fn tree(&mut self, spans: &[(u32, Option<&Verdict>)]) -> usize {
+        if let [(_, verdict)] = spans {
+            return match verdict {
+                None => self.answer(libc::SECCOMP_RET_ALLOW),
+                Some(Verdict::Refuse(error)) => self.answer(refusal(*error)),
+                Some(Verdict::Check(check)) => self.check(check),
+            };
+        }
+        let (low, high) = spans.split_at(spans.len() / 2);
+        let (above, below) = (self.tree(high), self.tree(low));
+        self.jump(JUMP_NOT_LESS, high[0].0, above, below);
+        self.last()
+    }
+
+    /// Where an argument decides.
+    fn check(&mut self, check: &Check) -> usize {
+        let (allow, refuse) = (self.answer(libc::SECCOMP_RET_ALLOW), self.answer(refusal(libc::EPERM)));
+        let (tests, met, mut else_): (Vec<(u16, u32)>, _, _) = match &check.allowed {
+            Allowed::Only(values) => {
+                (values.iter().map(|value| (JUMP_EQUAL, *value)).collect(), allow, refuse)
+            }
+            Allowed::AllBut(values) => {
+                (values.iter().map(|value| (JUMP_EQUAL, *value)).collect(), refuse, allow)
+            }
+            Allowed::WithBits(bits) => (vec![(JUMP_BITS, *bits)], allow, refuse),
+        };
+        for (operation, value) in tests.into_iter().rev() {
+            self.jump(operation, value, met, else_);
+            else_ = self.last();
+        }
+        self.step(LOAD, ARGUMENTS + 8 * check.argument);
+        self.last()
+    }
 }
 
-fn refuse(error: i32) -> sock_filter {
-    step(RETURN, libc::SECCOMP_RET_ERRNO | (error.unsigned_abs() & libc::SECCOMP_RET_DATA))
-}
-
-fn step(code: u16, k: u32) -> sock_filter {
-    sock_filter { code, jt: 0, jf: 0, k }
-}
-
-fn jump(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter { code, jt, jf, k }
+fn refusal(error: i32) -> u32 {
+    libc::SECCOMP_RET_ERRNO | (error.unsigned_abs() & libc::SECCOMP_RET_DATA)
 }
 
 #[cfg(test)]
@@ -185,6 +211,7 @@ mod tests {
     fn every_number_has_its_verdict_and_few_steps_find_it() {
         let verdicts = super::super::verdicts(OWN);
         let program = program(&verdicts);
+        assert!(program.len() < 150, "{} steps", program.len());
         for number in 0..600_u32 {
             let (answer, steps) = run(&program, ARCH, number, [0, 0]);
             assert!(steps < 20, "{number} takes {steps}");
