@@ -74,6 +74,7 @@ impl Board {
 
     /// A line that stays.
     pub(crate) fn say(&self, text: &str) {
+        let text = words::harmless(text);
         match &self.form {
             Form::Bars(bars) => {
                 bars.println(text).ok();
@@ -86,10 +87,10 @@ impl Board {
     /// A step that is under way and has no end in sight.
     pub(crate) fn step(&self, text: &str) -> Step {
         let bar = self.bar("{spinner:.cyan} {msg}");
-        bar.set_message(text.to_owned());
+        bar.set_message(words::harmless(text));
         bar.enable_steady_tick(Duration::from_millis(100));
         if matches!(self.form, Form::Lines) {
-            eprintln!("{text}");
+            eprintln!("{}", words::harmless(text));
         }
         Step(bar)
     }
@@ -108,7 +109,7 @@ impl Board {
         bar.set_length(size);
         bar.set_message(format!("{verb} {}", words::clipped(name, 40)));
         if matches!(self.form, Form::Lines) {
-            eprintln!("{verb} {name} ({})", words::size(size));
+            eprintln!("{verb} {} ({})", words::harmless(name), words::size(size));
         }
         Step(bar)
     }

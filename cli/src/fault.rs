@@ -7,6 +7,7 @@ use rushes_shared::view::ProblemView;
 use serde::Serialize;
 
 use crate::args::Output;
+use crate::words;
 
 /// How the program ends. The codes are part of its interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,9 +164,9 @@ impl Fault {
             eprintln!("{}", self.as_json(message));
             return;
         }
-        eprintln!("rushes: {message}");
+        eprintln!("rushes: {}", words::harmless(&message));
         if let Some(advice) = self.advice() {
-            eprintln!("        {advice}");
+            eprintln!("        {}", words::harmless(&advice));
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) fn failure(failure: &FailureView) -> String {
     for line in failure.detail.lines() {
         text.push_str(&format!("\n  | {line}"));
     }
-    text
+    words::harmless(&text)
 }
 
 /// One output: file, size, duration, bit rate, encode speed, time in queue.

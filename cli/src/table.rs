@@ -73,6 +73,7 @@ pub(crate) fn table(head: &[&str], rows: &[Vec<Cell>], colours: bool) -> String 
 
 fn within(head: &[&str], rows: &[Vec<Cell>], colours: bool, room: Option<usize>) -> String {
     let mut rows = rows.to_vec();
+    rows.iter_mut().flatten().for_each(|cell| cell.0 = words::harmless(&cell.0).replace(['\n', '\t'], " "));
     let width = |rows: &[Vec<Cell>], column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.width());
         cells.chain(std::iter::once(head[column].len())).max().unwrap_or(0)

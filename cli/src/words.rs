@@ -58,10 +58,18 @@ pub(crate) fn time(rfc3339: &str) -> String {
     rfc3339.split_once('.').map_or(rfc3339, |(seconds, _)| seconds).replace('T', " ")
 }
 
-/// `text`, at most `width` characters wide, with an ellipsis where it was cut.
+/// Names of files and words of programs that read other people's media, which must not steer the terminal: what would is
+/// replaced.
+pub(crate) fn harmless(text: &str) -> String {
+    let replaced = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
+    text.chars().map(replaced).collect()
+}
+
+/// `text` made harmless, at most `width` characters wide, with an ellipsis where it was cut.
 pub(crate) fn clipped(text: &str, width: usize) -> String {
+    let text = harmless(text);
     if text.chars().count() <= width {
-        return text.to_owned();
+        return text;
     }
     let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
     short.push('…');
@@ -88,5 +96,6 @@ mod tests {
         assert_eq!([speed(1.854), speed(12.34)], ["1.85x", "12.3x"]);
         assert_eq!(time("2026-11-21T01:02:03.456Z"), "2026-11-21 01:02:03");
         assert_eq!(clipped("abcdef", 4), "abc…");
+        assert_eq!(clipped("a\x1b[2Jb", 9), "a\u{fffd}[2Jb");
     }
 }

@@ -25,7 +25,6 @@ use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
 use rushes_shared::wire::{LaneEntry, LaneOrder, TaskBound, WorkerBound, close};
 use tokio::sync::mpsc;
-use tracing::Instrument;
 
 use crate::clock::Clock;
 use crate::engine_actor::{EngineActor, Happened, tell};
@@ -179,17 +178,20 @@ impl LinkActor {
             connection: self.connection.clone(),
             farm: Arc::clone(&self.farm),
         };
-        let span = tracing::info_span!("task", job = %task.job, %task, %attempt, worker = %self.worker);
-        let (me, connection) = (ctx.address(), self.connection.clone());
+        let (me, connection, worker) = (ctx.address(), self.connection.clone(), self.worker);
+        // Without a span: to write one down for every task costs more than to send its order.
         let run = async move {
             if let Err(error) = stream.run(first, queue).await {
-                tracing::info!(%error, "the task's stream broke, and its connection is closed with it");
+                tracing::info!(
+                    job = %task.job, %task, %attempt, %worker, %error,
+                    "the task's stream broke, and its connection is closed with it"
+                );
                 // The worker comes back and says what it holds; an attempt without a stream would be heard of no more.
                 connection.close(VarInt::from_u32(close::PROTOCOL), b"a task's stream broke; connect again");
             }
             let _stopped = me.send(StreamEnded(attempt)).await;
         };
-        ctx.spawn(run.instrument(span).into_actor(self));
+        ctx.spawn(run.into_actor(self));
     }
 
     /// Answers for a worker that would not understand the order.

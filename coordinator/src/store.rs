@@ -19,6 +19,7 @@
 
 mod archive;
 mod backup;
+mod blobs;
 mod commit;
 mod contained;
 mod directory;

@@ -1,7 +1,8 @@
 //! One attempt from its order to its outcome: fetch the input, run the task process, store the output.
 //!
 //! Its directory is `scratch/ATTEMPT` with `in/` for the input, which the process may only read, and `work/`, which is
-//! the process's own; without an input it is the process's own as a whole. All is gone before the outcome is told.
+//! the process's own; all is gone before the outcome is told. Without an input it gets an empty directory that others had
+//! before and will have after it.
 
 mod scratch;
 mod transfer;
@@ -35,6 +36,7 @@ use crate::progress::Meter;
 use crate::settings::Settings;
 use crate::slots::{Place, Share};
 use scratch::Scratch;
+pub use scratch::SpareRooms;
 use transfer::{local_name, open_output};
 
 /// What attempts work with.
@@ -44,6 +46,8 @@ pub struct Workshop {
     pub settings: Settings,
     /// Where attempts have their directories.
     pub scratch: PathBuf,
+    /// Those of attempts without an input.
+    pub rooms: SpareRooms,
     /// Task processes.
     pub pool: Pool,
     /// Kept inputs.
@@ -89,13 +93,15 @@ impl From<Failure> for Stop {
 async fn run(shop: &Workshop, dispatch: &Dispatch, held: &Held, room: &mut Option<Room>) -> TaskOutcome {
     let order = &dispatch.order;
     let mut started = Instant::now();
-    let dir = Scratch::of(&shop.scratch, order.attempt);
+    let dir = order.work.input().map(|_| Scratch::of(&shop.scratch, order.attempt));
     let mut usage = Usage::default();
     let deadline = started + Duration::from_millis(order.limits.wall_ms);
     let meter = Meter::new(order.work.kind());
-    let mut attempt = Attempt { shop, dispatch, held, dir: dir.path(), deadline, meter };
-    let result = attempt.steps(&mut usage, room, &mut started).await;
-    dir.remove().await;
+    let mut attempt = Attempt { shop, dispatch, held, deadline, meter };
+    let result = attempt.steps(dir.as_ref().map(Scratch::path), &mut usage, room, &mut started).await;
+    if let Some(dir) = dir {
+        dir.remove().await;
+    }
     usage.wall_ms = millis(started.elapsed());
     match result {
         Ok(value) => TaskOutcome::Succeeded { value, usage },
@@ -111,29 +117,30 @@ struct Attempt<'a> {
     shop: &'a Workshop,
     dispatch: &'a Dispatch,
     held: &'a Held,
-    dir: &'a Path,
     deadline: Instant,
     meter: Meter,
 }
 
 impl Attempt<'_> {
+    /// All of it. `dir` is the attempt's directory where it has an input.
     async fn steps(
         &mut self,
+        dir: Option<&Path>,
         usage: &mut Usage,
         room: &mut Option<Room>,
         started: &mut Instant,
     ) -> Result<TaskValue, Stop> {
         let work = &self.dispatch.order.work;
-        let Some(input) = work.input() else {
+        let Some((input, dir)) = work.input().zip(dir) else {
             let since = self.admitted(room).await?;
             self.begins(since, started);
-            let work_dir = scratch::only_room(self.dir)?;
-            return match self.process(LocalWork::Nothing, None, work_dir, usage).await? {
+            let room = self.shop.rooms.take()?;
+            return match self.process(LocalWork::Nothing, None, room.path().to_owned(), usage).await? {
                 LocalResult::Nothing => Ok(TaskValue::Nothing),
                 other => Err(not_done(other).into()),
             };
         };
-        let (in_dir, work_dir) = scratch::rooms(self.dir)?;
+        let (in_dir, work_dir) = scratch::rooms(dir)?;
         let local = in_dir.join(local_name(&input.location));
         // One that waits for room fetches its input meanwhile.
         let (fetched, since) = tokio::try_join!(self.fetch(input, &local, usage), self.admitted(room))?;

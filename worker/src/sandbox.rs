@@ -26,6 +26,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::process::protocol::Walls;
+use crate::process::usage;
 
 /// The newest Landlock whose rights are asked for; an older kernel enforces what it knows.
 const NEWEST_ABI: ABI = ABI::V7;
@@ -39,7 +40,7 @@ pub enum SandboxError {
     #[error(
         "{0} threads run before the sandbox is entered, only 1 may; a plugin starts threads when it is loaded"
     )]
-    Threads(usize),
+    Threads(u64),
     /// Landlock is required and missing.
     #[error("this kernel has no Landlock ({0})")]
     NoLandlock(&'static str),
@@ -82,7 +83,7 @@ fn system<E: Into<io::Error>>(what: &'static str) -> impl FnOnce(E) -> SandboxEr
 /// # Errors
 /// [`SandboxError`]; the process may then be half contained and must end.
 pub fn enter(walls: &Walls) -> Result<String, SandboxError> {
-    let threads = std::fs::read_dir("/proc/self/task").map_err(system("/proc/self/task"))?.count();
+    let threads = usage::own_threads().map_err(system("/proc/self/task"))?;
     if threads != 1 {
         return Err(SandboxError::Threads(threads));
     }

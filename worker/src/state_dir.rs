@@ -10,6 +10,7 @@
 //! processes/      task processes that run now
 //! cache/          inputs kept for the next task; emptied at start
 //! scratch/        one directory per running attempt; emptied at start
+//! rooms/          empty directories for tasks without an input; emptied at start
 //! worker.toml     settings, if the operator wants them here
 //! ```
 
@@ -146,14 +147,20 @@ impl StateDir {
         self.root.join("scratch")
     }
 
-    /// Empties cache and scratch of what a killed predecessor left. Returns how many attempts had left something.
+    /// Empty directories for tasks without an input.
+    #[must_use]
+    pub fn rooms(&self) -> PathBuf {
+        self.root.join("rooms")
+    }
+
+    /// Empties cache, rooms and scratch of what a killed predecessor left. Returns how many attempts had left something.
     ///
     /// # Errors
     /// [`StateError::Io`].
     pub fn clean(&self) -> Result<usize, StateError> {
         let scratch = self.scratch();
         let left = fs::read_dir(&scratch).map(Iterator::count).unwrap_or(0);
-        for dir in [scratch, self.cache()] {
+        for dir in [scratch, self.rooms(), self.cache()] {
             match fs::remove_dir_all(&dir) {
                 Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io_error(&dir)(e)),
                 _ => make_private(&dir).map_err(io_error(&dir))?,

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::attempt::Workshop;
+use crate::attempt::{SpareRooms, Workshop};
 use crate::depot::Depot;
 use crate::facts;
 use crate::held::{HeldAttempts, StopReason};
@@ -214,6 +214,7 @@ async fn build(
     let target = Target { address, endpoint, config };
     let shop = Workshop {
         scratch: state.scratch(),
+        rooms: SpareRooms::new(state.rooms()),
         pool: Pool::new(&pool_config(&settings, &state, true), &ledger, nursery.ok()),
         inputs: Inputs::new(state.cache(), settings.transfer.cache()),
         depot,

@@ -13,8 +13,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError, web};
 use metrics::{counter, histogram};
 
-use super::Api;
 use super::problem::{PROBLEM_JSON, Problem};
+use super::{Api, table};
 
 pub(super) async fn guard(
     request: ServiceRequest,
@@ -26,7 +26,7 @@ pub(super) async fn guard(
     let began = Instant::now();
     let (method, is_head) = (method_label(request.method()), request.method() == Method::HEAD);
     // The pattern and not the path, so that ids do not make a time series each.
-    let route = request.match_pattern().unwrap_or_else(|| "none".to_owned());
+    let route = table::route_of(&request);
     // No copy of the request may be kept beside it: the router changes it in place.
     let answer = match tokio::time::timeout(limit, next.call(request)).await {
         Ok(Ok(response)) => Ok(with_problem(response.map_into_boxed_body())),

@@ -1,8 +1,10 @@
 //! Every route of the API, once. What is served and what OpenAPI describes are held against this table.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
 
+use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
 use actix_web::{HttpResponse, ResponseError, Route, web};
 
@@ -65,16 +67,32 @@ pub(super) fn table() -> Vec<Entry> {
     }
 }
 
+fn is_pattern(path: &str) -> bool {
+    path.contains('{')
+}
+
+/// The path of a request's route as it stands in the table, or "none".
+pub(super) fn route_of(request: &ServiceRequest) -> Cow<'static, str> {
+    static PLAIN: LazyLock<BTreeSet<&'static str>> =
+        LazyLock::new(|| table().iter().map(|entry| entry.path).filter(|path| !is_pattern(path)).collect());
+    match PLAIN.get(request.path()) {
+        Some(path) => Cow::Borrowed(*path),
+        // Every pattern there is, until one matches.
+        None => request.match_pattern().map_or(Cow::Borrowed("none"), Cow::Owned),
+    }
+}
+
 /// Puts the API's routes, data and limits on an actix-web application. The guard around them comes with [`super::serve`].
 pub fn configure(config: &mut web::ServiceConfig, api: &Arc<Api>) {
     config
         .app_data(web::Data::new(Arc::clone(api)))
         .app_data(web::PayloadConfig::new(api.parts.settings.max_body_bytes));
-    let mut paths: BTreeMap<&'static str, Vec<Entry>> = BTreeMap::new();
+    let mut paths: BTreeMap<(bool, &'static str), Vec<Entry>> = BTreeMap::new();
     for entry in table() {
-        paths.entry(entry.path).or_default().push(entry);
+        // They are tried one after the other: first those that are compared and not searched for a pattern.
+        paths.entry((is_pattern(entry.path), entry.path)).or_default().push(entry);
     }
-    for (path, entries) in paths {
+    for ((_, path), entries) in paths {
         let mut methods = Vec::new();
         let mut resource = web::resource(path);
         for entry in &entries {

@@ -106,7 +106,7 @@ impl TaskStream {
             TaskReply::Recalled => Event::TaskRecalled { worker, task, attempt },
             TaskReply::Log(text) => {
                 for line in text.lines().take(100) {
-                    tracing::debug!(target: "rushes::task_log", "{line}");
+                    tracing::debug!(target: "rushes::task_log", job = %task.job, %task, %attempt, %worker, "{line}");
                 }
                 let at = self.farm.clock.now().wall;
                 return self.farm.logs.keep(task, attempt, at, text);

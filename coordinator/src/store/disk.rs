@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use super::blobs::Blobs;
 use super::contained::contained;
 use super::error::StoreError;
 
@@ -74,7 +75,7 @@ pub(super) struct Disk {
     trees: [sled::Tree; 5],
     db: sled::Db,
     file: File,
-    blobs: PathBuf,
+    blobs: Blobs,
     /// Held while waiting for `writer`, so that who has just written cannot write again before who waits.
     turn: Mutex<()>,
     writer: Mutex<Unsynced>,
@@ -141,13 +142,13 @@ impl Disk {
             trees,
             db,
             file,
-            blobs: path.join("blobs"),
+            blobs: Blobs::open(path.join("blobs"))?,
             turn: Mutex::new(()),
             writer: Mutex::default(),
             stopped: AtomicBool::new(false),
             cause: Mutex::new(None),
         };
-        disk.assert_no_blobs()?;
+        disk.blobs.assert_none(dir)?;
         Ok(disk)
     }
 
@@ -221,12 +222,6 @@ impl Disk {
             .map(|m| m.len())
             .map_err(|e| StoreError::io("look at", &self.dir.join("db/db"), e))
     }
-
-    fn assert_no_blobs(&self) -> Result<(), StoreError> {
-        let mut entries =
-            std::fs::read_dir(&self.blobs).map_err(|e| StoreError::io("list", &self.blobs, e))?;
-        if entries.next().is_none() { Ok(()) } else { Err(StoreError::Spilled { dir: self.dir.clone() }) }
-    }
 }
 
 /// The right to write. Changes are durable after [`Writer::sync`].
@@ -264,7 +259,7 @@ impl Writer<'_> {
         disk.db.flush().map_err(|e| self.fail(StoreError::sled(&disk.dir, "log", e)))?;
         disk.file.sync_data().map_err(|e| self.fail(StoreError::io("sync", &disk.dir.join("db/db"), e)))?;
         *self.unsynced = Unsynced::default();
-        disk.assert_no_blobs().map_err(|e| self.fail(e))
+        disk.blobs.assert_none(&disk.dir).map_err(|e| self.fail(e))
     }
 
     /// Keeps the first error, before anybody can see that there was one.

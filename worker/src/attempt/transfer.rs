@@ -99,7 +99,7 @@ impl Attempt<'_> {
     }
 
     fn free_space(&self) -> Bytes {
-        let free = rustix::fs::statvfs(self.dir).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
+        let free = rustix::fs::statvfs(&self.shop.scratch).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
         Bytes(free.unwrap_or(u64::MAX))
     }
 

@@ -12,13 +12,15 @@ use std::time::Duration;
 
 use rushes_media as media;
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::frame;
 use rushes_shared::task::Progress;
 use rustix::process::{Signal, getpid, kill_process};
 
+use super::nursery::leave;
 use super::protocol::{self, LocalEncoded, LocalResult, LocalWork, TaskProcessJob, TaskProcessReply};
 use crate::sandbox;
 
-/// Runs the task process.
+/// Runs a task process with the media library.
 ///
 /// # Errors
 /// What went wrong before a job could be answered; the worker finds it at the end of standard error.
@@ -28,31 +30,54 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let Some(job) = protocol::read::<TaskProcessJob>(&mut control)? else {
         return Ok(ExitCode::SUCCESS);
     };
-    let result = match sandbox::enter(&job.walls) {
-        Ok(walls) if job.work == LocalWork::Nothing => {
-            replies.send(&TaskProcessReply::Contained(walls))?;
-            replies.send(&TaskProcessReply::Done(LocalResult::Nothing))?;
-            // Nothing goes on beside it that would need another thread to end it.
-            let _end = protocol::read::<TaskProcessJob>(&mut control);
-            return Ok(ExitCode::SUCCESS);
-        }
+    let entered = sandbox::enter(&job.walls);
+    // Half contained it says why, and waits for the end without a further step.
+    watch(control);
+    let result = match entered {
         Ok(walls) => {
-            watch(control);
             media::set_stall(Duration::from_millis(job.walls.limits.stall_ms));
             replies.send(&TaskProcessReply::Contained(walls))?;
             perform(job.work, &mut replies)
         }
-        Err(error) => {
-            // Half contained: say why and wait for the end without a further step.
-            watch(control);
-            LocalResult::Failed(error.failure())
-        }
+        Err(error) => LocalResult::Failed(error.failure()),
     };
     replies.send(&TaskProcessReply::Done(result))?;
     // The worker reads this process's use of CPU and memory, then closes the pipe.
     let (_never, wait) = mpsc::channel::<()>();
     let _ = wait.recv();
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a task process whose nursery has left the media library out of it: it puts up its walls and ends.
+pub(super) fn run_plain() -> ! {
+    let code = match serve_plain() {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error}");
+            1
+        }
+    };
+    leave(code)
+}
+
+fn serve_plain() -> anyhow::Result<()> {
+    let mut replies = Replies(File::from(own_stdout()?));
+    let mut control = File::from(rustix::io::fcntl_dupfd_cloexec(io::stdin().as_fd(), 3)?);
+    let Some(job) = protocol::read::<TaskProcessJob>(&mut control)? else { return Ok(()) };
+    anyhow::ensure!(job.work == LocalWork::Nothing, "this process has not loaded the media library");
+    // Said in one breath, so that the worker is woken once.
+    let said = match sandbox::enter(&job.walls) {
+        Ok(walls) => {
+            let mut said = frame::encode(&TaskProcessReply::Contained(walls))?;
+            said.extend(frame::encode(&TaskProcessReply::Done(LocalResult::Nothing))?);
+            said
+        }
+        Err(error) => frame::encode(&TaskProcessReply::Done(LocalResult::Failed(error.failure())))?,
+    };
+    replies.0.write_all(&said)?;
+    // Nothing goes on beside it that would need another thread to end it.
+    let _end = protocol::read::<TaskProcessJob>(&mut control);
+    Ok(())
 }
 
 /// Ends this process as soon as whoever gave it its job closes its end of the pipe, or dies.

@@ -13,6 +13,7 @@
 mod fork;
 mod inside;
 mod line;
+mod slim;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -33,6 +34,7 @@ use super::running::LogTail;
 use super::usage::ProcessUsage;
 use line::{Fork, Word};
 
+pub(in crate::process) use fork::leave;
 pub use inside::run;
 
 /// Orders that may wait for the nursery.

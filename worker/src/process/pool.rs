@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 use super::ledger::Ledger;
 use super::nursery::{Loads, Nursery};
 use super::running::TaskProcess;
+use super::usage;
 
 /// Pause after a process that would not start.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(2);
@@ -164,8 +165,9 @@ pub async fn start(nursery: &Nursery, ledger: &Ledger) -> Result<TaskProcess, St
     let control = pipe::Sender::from_owned_fd(control.into())?;
     let replies = pipe::Receiver::from_owned_fd(replies.into())?;
     let log = pipe::Receiver::from_owned_fd(log.into())?;
+    let since = usage::now();
     let born = nursery.bear(pipes).await?;
-    let noted = ledger.note(born.pid)?;
+    let noted = ledger.note(born.pid, since)?;
     Ok(TaskProcess::adopt(born, noted, control, replies, log))
 }
 

@@ -158,13 +158,19 @@ impl TaskProcess {
         on: &mut (dyn FnMut(ProcessEvent) + Send),
         used: &mut ProcessUsage,
     ) -> Option<End> {
-        let frame = frame::encode(job).ok()?;
+        let mut frame = frame::encode(job).ok()?;
         let mut stdin = self.stdin.take()?;
-        // Written beside the loop: a stopped process does not read, and must still be killed in time.
-        let writing = tokio::spawn(async move {
-            let _ = stdin.write_all(&frame).await;
-            stdin
-        });
+        frame.drain(..stdin.try_write(&frame).unwrap_or(0));
+        let mut writing = None;
+        if frame.is_empty() {
+            self.stdin = Some(stdin);
+        } else {
+            // Written beside the loop: a stopped process does not read, and must still be killed in time.
+            writing = Some(tokio::spawn(async move {
+                let _ = stdin.write_all(&frame).await;
+                stdin
+            }));
+        }
         let mut moved = Instant::now();
         let mut last = (Default::default(), 0, 0);
         let mut sample = interval_at(moved + SAMPLE_EVERY, SAMPLE_EVERY);
@@ -202,16 +208,21 @@ impl TaskProcess {
             }
         }
         // End of file for the process comes only now.
-        writing.abort();
+        self.stdin = None;
+        if let Some(writing) = writing {
+            writing.abort();
+        }
         end
     }
 
     /// Waits for its end.
     async fn wait(&mut self) {
         if self.end.is_none() {
+            let told = (&mut self.ended).await;
             // A nursery that ended took it along.
-            let killed = Ended { status: ExitStatus::from_raw(libc::SIGKILL), usage: usage::of(self.pid) };
-            self.end = Some((&mut self.ended).await.unwrap_or(killed));
+            let killed =
+                |_| Ended { status: ExitStatus::from_raw(libc::SIGKILL), usage: usage::of(self.pid) };
+            self.end = Some(told.unwrap_or_else(killed));
         }
     }
 

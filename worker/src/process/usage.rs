@@ -1,7 +1,11 @@
-//! What a process has used, read from `/proc` while it lives or waits to be reaped.
+//! What a process has used and when it was born, read from `/proc` while it lives or waits to be reaped.
+
+use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use rustix::param::clock_ticks_per_second;
 use rustix::process::Pid;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Use of a process so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,6 +47,29 @@ pub fn start_time(pid: Pid) -> Option<u64> {
     stat_field(pid, 22)
 }
 
+/// The same clock's time now.
+#[must_use]
+pub fn now() -> u64 {
+    let time = clock_gettime(ClockId::Boottime);
+    let (seconds, nanos) = (time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs());
+    // A tick is a whole number of nanoseconds in every kernel.
+    let tick = 1_000_000_000 / clock_ticks_per_second().max(1);
+    seconds * clock_ticks_per_second() + nanos / tick
+}
+
+/// How many threads this process has.
+///
+/// # Errors
+/// Where `/proc` cannot be read.
+pub fn own_threads() -> io::Result<u64> {
+    const TASKS: &str = "/proc/self/task";
+    // The kernel counts them in the links of the directory, which is a fraction of the work of listing it.
+    match std::fs::metadata(TASKS)?.nlink() {
+        links @ 3.. => Ok(links - 2),
+        _ => Ok(std::fs::read_dir(TASKS)?.count() as u64),
+    }
+}
+
 /// A field of `/proc/PID/stat`, counted from 1 as in proc(5).
 fn stat_field(pid: Pid, number: usize) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
@@ -56,9 +83,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn threads_are_counted() {
+        let listed = || std::fs::read_dir("/proc/self/task").expect("it is there").count() as u64;
+        let (wait, held) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let other = std::thread::spawn(move || {
+            tell.send(()).expect("the test listens");
+            let _ = held.recv();
+        });
+        told.recv().expect("the other thread runs");
+        // Other tests of this process begin and end threads of their own meanwhile.
+        let same = (0..10_000).any(|_| {
+            let (before, counted, after) = (listed(), own_threads().expect("it is counted"), listed());
+            before == counted && counted == after && counted >= 2
+        });
+        assert!(same, "the count is not what is listed");
+        drop(wait);
+        other.join().expect("it ends");
+    }
+
+    #[test]
     fn this_process_has_a_start_and_uses_memory() {
         let me = rustix::process::getpid();
         assert!(of(me).max_rss_bytes > 1 << 20);
-        assert!(start_time(me).is_some_and(|t| t > 0));
+        assert!(start_time(me).is_some_and(|born| (1..=now()).contains(&born)));
     }
 }

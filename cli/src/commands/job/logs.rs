@@ -12,6 +12,7 @@ use crate::commands::{print, put};
 use crate::fault::{Ending, Fault};
 use crate::interrupt::Interrupt;
 use crate::table::{Tone, colours, toned};
+use crate::words::harmless;
 
 /// How often a followed job is asked for.
 const EVERY: Duration = Duration::from_secs(1);
@@ -40,12 +41,6 @@ pub(super) fn run(farm: &FarmArgs, client: &Client, job: JobId, wanted: &Wanted)
         logs.items.iter().map(|log| format!("{}\n{}", head(log), harmless(&log.text))).collect()
     });
     Ok(Ending::Ok)
-}
-
-/// What a process wrote that reads other people's media must not steer the terminal.
-fn harmless(text: &str) -> String {
-    let replaced = |c: char| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c };
-    text.chars().map(replaced).collect()
 }
 
 /// Which attempt this is.

@@ -81,13 +81,16 @@ pub struct Placed {
 /// Nodes by free CPU, then by free memory.
 type ByCpu = BTreeSet<(u32, u64, Reverse<WorkerId>)>;
 
+/// Nodes by free light slots; those that have none are not in.
+type ByLight = BTreeSet<(u32, Reverse<WorkerId>)>;
+
 #[derive(Debug)]
 struct Group {
     shape: Shape,
     nodes: u32,
     by_cpu: ByCpu,
     behind: ByCpu,
-    by_light: BTreeSet<(u32, Reverse<WorkerId>)>,
+    by_light: ByLight,
 }
 
 /// The index.
@@ -130,12 +133,7 @@ impl Index {
         let before = node.placed.replace(placed);
         shift(&mut group.by_cpu, id, before.and_then(|p| p.cores), cores);
         shift(&mut group.behind, id, before.and_then(|p| p.behind), behind);
-        if before.map(|p| p.light) != Some(light) {
-            if let Some(before) = before {
-                group.by_light.remove(&(before.light, Reverse(id)));
-            }
-            group.by_light.insert((light, Reverse(id)));
-        }
+        shift_light(&mut group.by_light, id, before.map_or(0, |p| p.light), light);
     }
 
     /// Takes a node's entry out.
@@ -144,7 +142,7 @@ impl Index {
         let group = self.groups.get_mut(&placed.shape).expect("a placed node has a group");
         shift(&mut group.by_cpu, id, placed.cores, None);
         shift(&mut group.behind, id, placed.behind, None);
-        group.by_light.remove(&(placed.light, Reverse(id)));
+        shift_light(&mut group.by_light, id, placed.light, 0);
         group.nodes -= 1;
         if group.nodes == 0
             && let Some(group) = self.groups.remove(&placed.shape)
@@ -161,7 +159,7 @@ impl Index {
         let ix = ShapeIx(self.made);
         self.known.insert(shape.clone(), ix);
         let group =
-            Group { shape, nodes: 0, by_cpu: ByCpu::new(), behind: ByCpu::new(), by_light: BTreeSet::new() };
+            Group { shape, nodes: 0, by_cpu: ByCpu::new(), behind: ByCpu::new(), by_light: ByLight::new() };
         self.groups.insert(ix, group);
         ix
     }
@@ -221,9 +219,21 @@ fn shift(set: &mut ByCpu, id: WorkerId, before: Option<(u32, u64)>, after: Optio
     set.extend(after.map(|(cpu, memory)| (cpu, memory, Reverse(id))));
 }
 
+/// Moves a node to its place among those with free light slots.
+fn shift_light(set: &mut ByLight, id: WorkerId, before: u32, after: u32) {
+    if before == after {
+        return;
+    }
+    if before > 0 {
+        set.remove(&(before, Reverse(id)));
+    }
+    if after > 0 {
+        set.insert((after, Reverse(id)));
+    }
+}
+
 fn light(group: &Group, not: &impl Fn(WorkerId) -> bool) -> Option<(u64, Reverse<WorkerId>)> {
-    let free = group.by_light.iter().rev().take_while(|(free, _)| *free > 0);
-    let (free, id) = free.take(MAX_STEPS).find(|(_, id)| !not(id.0))?;
+    let (free, id) = group.by_light.iter().rev().take(MAX_STEPS).find(|(_, id)| !not(id.0))?;
     Some((u64::from(*free), *id))
 }
 

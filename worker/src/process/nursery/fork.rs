@@ -1,9 +1,12 @@
-//! The two system calls of the nursery that have no safe form.
-#![expect(unsafe_code, reason = "fork and wait4; each use says why it is sound")]
+//! The system calls of the nursery that have no safe form.
+#![expect(unsafe_code, reason = "fork, wait4, madvise and _exit; each use says why it is sound")]
 
 use std::io;
+use std::ops::Range;
 
 use rustix::process::Pid;
+
+use crate::process::usage;
 
 /// Which of the two processes this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub(super) enum Side {
 /// # Errors
 /// The system's, or [`io::ErrorKind::Unsupported`] while this process has more than one thread.
 pub(super) fn fork() -> io::Result<Side> {
-    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    let threads = usage::own_threads()?;
     if threads != 1 {
         let reason = format!("{threads} threads run, only 1 may; a plugin starts threads when it is loaded");
         return Err(io::Error::new(io::ErrorKind::Unsupported, reason));
@@ -31,6 +34,25 @@ pub(super) fn fork() -> io::Result<Side> {
         0 => Ok(Side::Child),
         pid => Ok(Side::Parent(Pid::from_raw(pid).expect("fork returns a positive process id"))),
     }
+}
+
+/// Leaves a range of this process's memory out of the children that it forks from here on.
+///
+/// # Errors
+/// The system's.
+pub(super) fn keep_from_children(range: &Range<usize>) -> io::Result<()> {
+    let start = std::ptr::with_exposed_provenance_mut(range.start);
+    // SAFETY: nothing changes for this process; a child that uses the range is ended by the kernel.
+    match unsafe { libc::madvise(start, range.len(), libc::MADV_DONTFORK) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Ends this process at once, without a look back at libraries that may not be there.
+pub(in crate::process) fn leave(code: i32) -> ! {
+    // SAFETY: it has no preconditions.
+    unsafe { libc::_exit(code) }
 }
 
 /// How a child ended.

@@ -15,6 +15,7 @@ use rustix::process::{
 
 use super::fork::{self, Side};
 use super::line::{self, Fork, Word};
+use super::slim;
 use crate::process::child;
 
 /// Runs the nursery. `parent` is the worker's process id; with `plain` nothing is loaded.
@@ -31,6 +32,7 @@ pub fn run(parent: i32, plain: bool) -> anyhow::Result<ExitCode> {
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
 
     let media = if plain {
+        slim::leave_media_out()?;
         String::new()
     } else {
         media::init().map_err(anyhow::Error::new)?;
@@ -49,7 +51,7 @@ pub fn run(parent: i32, plain: bool) -> anyhow::Result<ExitCode> {
         match bear(files) {
             Ok(None) => {
                 drop((line, children));
-                return child::run();
+                return if plain { child::run_plain() } else { child::run() };
             }
             Ok(Some((pid, handle))) => {
                 let word = Word::Born { pid: pid.as_raw_nonzero().get() };
@@ -120,7 +122,7 @@ fn bear(files: Vec<OwnedFd>) -> anyhow::Result<Option<(Pid, OwnedFd)>> {
         Side::Child => {
             if let Err(error) = become_task([stdin, stdout, stderr], own) {
                 eprintln!("{error}");
-                std::process::exit(1);
+                fork::leave(1);
             }
             Ok(None)
         }

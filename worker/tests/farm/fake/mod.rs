@@ -170,8 +170,8 @@ impl Farm {
 
     /// Task processes of the worker that live now.
     pub(crate) fn task_processes(&self) -> Vec<i32> {
-        let entries = std::fs::read_dir(self.state.path().join("processes")).into_iter().flatten();
-        let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+        let notes = std::fs::read_to_string(self.state.path().join("processes/notes")).unwrap_or_default();
+        let pids = notes.lines().filter_map(|note| note.split(' ').next()?.parse().ok());
         pids.filter(|pid| is_alive(*pid)).collect()
     }
 }
