@@ -11,6 +11,7 @@
 
 mod links;
 mod messages;
+mod open_batch;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use rushes_core::engine::Engine;
 use rushes_core::event::{Command, Effects, Event, FarmEvent, Gated, Reply, ReplyTo};
-use rushes_core::record;
+use rushes_core::job::Job;
+use rushes_core::record::{self, Record};
 use rushes_shared::id::{Epoch, JobId, Seq};
 use rushes_shared::units::MonoMs;
 use tokio::sync::{broadcast, oneshot, watch};
@@ -31,6 +33,7 @@ use crate::store::{ArchiveDoc, Batch, StoreHandle, SubmitError};
 use crate::telemetry::{self, Meters};
 
 use links::Links;
+use open_batch::OpenBatch;
 
 pub use messages::{
     Farewell, Happened, HappenedAll, Inspect, LinkClosed, LinkOpened, News, Overload, Removed, Request, View,
@@ -40,8 +43,6 @@ pub use messages::{
 /// Batches that may wait behind a full store before requests are refused. What workers say is always taken in; it is
 /// bounded by what they run.
 const MAX_BACKLOG: usize = 1_024;
-/// Records of events that came together share a batch up to this size, in bytes.
-const SHARED_BATCH: usize = 256 << 10;
 
 /// The actor.
 pub struct EngineActor {
@@ -50,10 +51,8 @@ pub struct EngineActor {
     epoch: Epoch,
     store: StoreHandle,
     confirmed: watch::Receiver<Seq>,
-    /// The sequence number that the next batch is appended behind.
-    sent: Seq,
-    /// What the present message has led to so far, and its size in bytes.
-    open: (Batch, usize),
+    /// What the present message has led to so far.
+    open: OpenBatch,
     /// Batches that found the store's queue full.
     backlog: VecDeque<Batch>,
     gated: VecDeque<Gated>,
@@ -74,7 +73,7 @@ impl std::fmt::Debug for EngineActor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EngineActor")
             .field("epoch", &self.epoch)
-            .field("sent", &self.sent)
+            .field("sent", &self.open.sent())
             .finish_non_exhaustive()
     }
 }
@@ -125,8 +124,7 @@ impl EngineActor {
                 epoch,
                 store,
                 confirmed,
-                sent: tail,
-                open: (Batch { epoch, expected: tail, records: Vec::new(), archive: Vec::new() }, 0),
+                open: OpenBatch::new(epoch, tail),
                 backlog: VecDeque::new(),
                 gated: VecDeque::new(),
                 ending: BTreeMap::new(),
@@ -153,37 +151,20 @@ impl EngineActor {
     /// Enters what an event led to; [`Self::settle`] carries it out.
     fn note(&mut self, effects: Effects) {
         let Effects { records, archive, commands } = effects;
-        let (batch, size) = &mut self.open;
+        let mut ended = archive.iter();
         for record in &records {
             let bytes = record::to_bytes(record).expect("a record the engine made fits its limit");
-            *size += bytes.len();
-            batch.records.push(bytes);
+            // A job goes to the archive with the record of its end.
+            let job = if matches!(record, Record::JobEnded { .. }) { ended.next() } else { None };
+            let doc = job.map(|job| ArchiveDoc { key: job.id.0, doc: archived(job) });
+            self.backlog.extend(self.open.enter(bytes, doc));
+            self.ending.extend(job.map(|job| (job.id, self.open.sent())));
         }
-        for job in &archive {
-            // Thousands of tasks that each failed at length could be too much; what failed stays, the detail goes.
-            let doc = record::to_bytes(&**job).or_else(|_| record::to_bytes(&job.without_details()));
-            let doc = doc.expect("a job without details fits its limit");
-            *size += doc.len();
-            batch.archive.push(ArchiveDoc { key: job.id.0, doc });
-        }
-        self.sent = Seq(self.sent.0 + records.len() as u64);
-        self.ending.extend(archive.iter().map(|job| (job.id, self.sent)));
         self.gated.extend(commands);
-        if self.open.1 > SHARED_BATCH {
-            self.close_batch();
-        }
-    }
-
-    fn close_batch(&mut self) {
-        let next = Batch { epoch: self.epoch, expected: self.sent, records: Vec::new(), archive: Vec::new() };
-        let (batch, _) = std::mem::replace(&mut self.open, (next, 0));
-        if !batch.records.is_empty() {
-            self.backlog.push_back(batch);
-        }
     }
 
     fn settle(&mut self, ctx: &mut Context<Self>) {
-        self.close_batch();
+        self.backlog.extend(self.open.close());
         self.feed_store();
         self.release(ctx);
         self.set_alarm(ctx);
@@ -198,7 +179,7 @@ impl EngineActor {
                     break;
                 }
                 Err(error @ SubmitError::TooLarge { .. }) => {
-                    // Records have a smaller limit than batches, and no event leads to so many.
+                    // A record and a job that ends with it have limits that fit a batch together, and larger ones are split.
                     panic!("the engine made a batch that the store cannot take: {error}");
                 }
                 // The store's end was told to whoever runs the process; nothing gets out any more.
@@ -286,6 +267,13 @@ impl EngineActor {
         });
         self.alarm = Some((at, handle));
     }
+}
+
+/// A job as the archive keeps it. Thousands of tasks that each failed at length could be too much: what failed stays, and
+/// the detail goes.
+fn archived(job: &Job) -> Vec<u8> {
+    let doc = record::to_bytes(job).or_else(|_| record::to_bytes(&job.without_details()));
+    doc.expect("a job without details fits its limit")
 }
 
 impl Drop for EngineActor {

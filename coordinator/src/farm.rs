@@ -16,7 +16,7 @@ use rushes_core::state::TenantLimits;
 use rushes_core::summary::{FarmDoc, LimitDoc, TenantDoc, WorkerDoc};
 use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, Seq, TenantId, WorkerId};
-use rushes_shared::job::{JobChange, JobSpec};
+use rushes_shared::job::{JobChange, JobSpec, JobState};
 use rushes_shared::principal::{Principal, Role};
 use tokio::sync::{broadcast, watch};
 
@@ -129,7 +129,7 @@ impl Farm {
     /// [`FarmError::NoSuchJob`] where the caller may not see it; [`FarmError::Refused`] where it has ended, or where the
     /// change is beyond the tenant's limits.
     pub async fn amend(&self, by: &Principal, job: JobId, change: JobChange) -> Result<(), FarmError> {
-        self.job(by, job).await?;
+        self.check_seen(by, job).await?;
         let change = Box::new(change);
         match self.request(move |reply, _| Event::AmendAsked { reply, job, change }).await? {
             Reply::Amended { .. } => Ok(()),
@@ -142,7 +142,7 @@ impl Farm {
     /// # Errors
     /// [`FarmError::NoSuchJob`] where there is none that the caller may see.
     pub async fn explain(&self, by: &Principal, job: JobId) -> Result<Option<Explanation>, FarmError> {
-        self.job(by, job).await?;
+        self.check_seen(by, job).await?;
         let now = self.clock.now();
         self.inspect(move |view| view.engine.explain(now, job)).await
     }
@@ -204,7 +204,7 @@ impl Farm {
     /// # Errors
     /// [`FarmError::NoSuchJob`] where the caller may not see it; [`FarmError::Refused`] where it has ended.
     pub async fn cancel(&self, by: &Principal, job: JobId) -> Result<(), FarmError> {
-        self.job(by, job).await?;
+        self.check_seen(by, job).await?;
         match self.request(move |reply, _| Event::CancelAsked { reply, job }).await? {
             Reply::Canceled { .. } => Ok(()),
             other => Err(unexpected(&other)),
@@ -248,6 +248,17 @@ impl Farm {
         doc.filter(|d| by.sees(&d.job.tenant)).ok_or(FarmError::NoSuchJob(job))
     }
 
+    /// Whether there is such a job, live or archived, that the caller may see. A live one is not copied for it.
+    async fn check_seen(&self, by: &Principal, job: JobId) -> Result<(), FarmError> {
+        let tenant =
+            move |view: &View<'_>| view.engine.state().jobs.get(&job).map(|live| live.tenant.clone());
+        match self.inspect(tenant).await? {
+            Some(tenant) if by.sees(&tenant) => Ok(()),
+            Some(_) => Err(FarmError::NoSuchJob(job)),
+            None => self.job(by, job).await.map(|_| ()),
+        }
+    }
+
     /// Jobs before `before`, newest first. May return fewer than `limit` although there are more, when few match;
     /// the caller goes on from the second value, which is `None` at the end.
     ///
@@ -266,9 +277,10 @@ impl Farm {
             .inspect(move |view| {
                 let scope = (!all_tenants).then_some(&tenant);
                 let mut page = Page::new(limit + 1, LIVE_SCAN);
-                for doc in view.engine.jobs_before(before, scope) {
-                    let wanted = wanted.admits(&doc);
-                    if page.is_full_with(doc.job.id, wanted.then_some(doc)) {
+                for job in view.engine.jobs_before(before, scope) {
+                    let state = || view.engine.job_state(job.id).unwrap_or(JobState::Queued);
+                    let doc = wanted.admits(job, state).then(|| view.engine.job(job.id)).flatten();
+                    if page.is_full_with(job.id, doc) {
                         break;
                     }
                 }

@@ -65,7 +65,7 @@ fn kind(work: &Work) -> JobKind {
 
 /// When the first attempt that is still known was handed to a worker.
 fn started_at(doc: &JobDoc) -> Option<WallMs> {
-    let live = doc.live.iter().flatten().map(|live| live.since);
+    let live = doc.live.values().map(|live| live.since);
     let done = doc
         .job
         .tasks
@@ -105,7 +105,7 @@ fn progress(doc: &JobDoc) -> ProgressView {
     let mut speed = 0.0;
     let kinds = doc.job.stages.iter().flat_map(|s| std::iter::repeat_n(s.step.kind(), s.count as usize));
     for ((i, task), kind) in doc.job.tasks.iter().enumerate().zip(kinds) {
-        let live = doc.live.get(i).and_then(Option::as_ref);
+        let live = doc.live_of(i);
         let permille = match (&task.success, live) {
             (Some(_), _) => 1000,
             (None, Some(live)) => u64::from(live.progress.permille.min(1000)),
@@ -163,7 +163,7 @@ pub(super) fn task_facts(doc: &JobDoc, number: u32) -> (TaskKind, Option<String>
 
 fn task(doc: &JobDoc, index: usize) -> TaskView {
     let task = &doc.job.tasks[index];
-    let live = doc.live.get(index).and_then(Option::as_ref);
+    let live = doc.live_of(index);
     let success = task.success.as_deref();
     let number = u32::try_from(index).unwrap_or(u32::MAX);
     let (kind, output) = task_facts(doc, number);

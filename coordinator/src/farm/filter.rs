@@ -1,6 +1,6 @@
 //! Which jobs a list is about.
 
-use rushes_core::job::JobDoc;
+use rushes_core::job::Job;
 use rushes_shared::id::TenantId;
 use rushes_shared::job::{Class, JobState};
 
@@ -20,12 +20,12 @@ pub struct JobFilter {
 }
 
 impl JobFilter {
-    pub(super) fn admits(&self, doc: &JobDoc) -> bool {
-        let spec = &doc.job.spec;
-        self.state.is_none_or(|s| s == doc.state())
+    pub(super) fn admits(&self, job: &Job, state: impl FnOnce() -> JobState) -> bool {
+        let spec = &job.spec;
+        self.state.is_none_or(|s| s == state())
             && self.class.is_none_or(|c| c == spec.class)
             && self.name.as_ref().is_none_or(|n| *n == spec.name)
-            && self.tenant.as_ref().is_none_or(|t| *t == doc.job.tenant)
+            && self.tenant.as_ref().is_none_or(|t| *t == job.tenant)
             && self.labels.iter().all(|(k, v)| spec.labels.get(k) == Some(v))
     }
 }

@@ -36,7 +36,7 @@ pub(super) fn scan(
         for archived in batch {
             cursor = Some(archived.key);
             let doc = decode(&archived.doc)?;
-            let wanted = by.sees(&doc.job.tenant) && filter.admits(&doc);
+            let wanted = by.sees(&doc.job.tenant) && filter.admits(&doc.job, || doc.state());
             if page.is_full_with(doc.job.id, wanted.then_some(doc)) {
                 return Ok(page);
             }

@@ -6,7 +6,7 @@ use rushes_shared::task::TaskKind;
 
 use super::Engine;
 use crate::health::Health;
-use crate::job::{JobDoc, LiveTask};
+use crate::job::{Job, JobDoc, LiveTask};
 use crate::placement::node::Node;
 use crate::summary::{FarmDoc, Presence, WorkerDoc};
 
@@ -16,25 +16,24 @@ impl Engine {
     pub fn job(&self, id: JobId) -> Option<JobDoc> {
         let job = self.state.jobs.get(&id)?;
         let run = self.runs.get(&id)?;
-        let indices = (0_u32..).take(job.tasks.len());
         let furthest = |live: &Vec<LiveTask>| {
             let running = live.iter().rev().filter(|l| !l.is_ahead);
             running.max_by_key(|l| l.progress.permille).cloned()
         };
-        let live = indices.map(|i| run.live.get(&i).and_then(furthest)).collect();
+        let live = run.live.iter().filter_map(|(index, live)| Some((*index, furthest(live)?))).collect();
         Some(JobDoc { job: (**job).clone(), live })
     }
 
-    /// Live jobs before `before`, newest first, of one tenant or of all.
+    /// Live jobs before `before`, newest first, of one tenant or of all. Nothing is copied: see [`Engine::job`] for those
+    /// that are wanted.
     pub fn jobs_before<'a>(
         &'a self,
         before: Option<JobId>,
         tenant: Option<&'a TenantId>,
-    ) -> impl Iterator<Item = JobDoc> + 'a {
+    ) -> impl Iterator<Item = &'a Job> + 'a {
         let end = before.unwrap_or(JobId(u128::MAX));
         let jobs = self.state.jobs.range(..end).rev();
-        jobs.filter(move |(_, job)| tenant.is_none_or(|t| job.tenant == *t))
-            .filter_map(|(id, _)| self.job(*id))
+        jobs.map(|(_, job)| &**job).filter(move |job| tenant.is_none_or(|t| job.tenant == *t))
     }
 
     /// All workers that are known.

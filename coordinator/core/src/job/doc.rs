@@ -1,5 +1,6 @@
 //! A job with what is known of it only in memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rushes_shared::id::{AttemptId, WorkerId};
@@ -42,15 +43,15 @@ pub struct LiveTask {
 pub struct JobDoc {
     /// The durable part.
     pub job: Job,
-    /// Per task, its live attempt. Empty for a job from the archive.
-    pub live: Vec<Option<LiveTask>>,
+    /// The live attempt of each task that has one, by index. Empty for a job from the archive.
+    pub live: BTreeMap<u32, LiveTask>,
 }
 
 impl JobDoc {
     /// A job that has ended, as the archive keeps it.
     #[must_use]
     pub fn archived(job: Job) -> Self {
-        Self { job, live: Vec::new() }
+        Self { job, live: BTreeMap::new() }
     }
 
     /// The job's state.
@@ -60,7 +61,13 @@ impl JobDoc {
             return ended.state;
         }
         let touched = self.job.tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some());
-        if touched || self.live.iter().any(Option::is_some) { JobState::Running } else { JobState::Queued }
+        if touched || !self.live.is_empty() { JobState::Running } else { JobState::Queued }
+    }
+
+    /// The live attempt of a task.
+    #[must_use]
+    pub fn live_of(&self, index: usize) -> Option<&LiveTask> {
+        self.live.get(&u32::try_from(index).ok()?)
     }
 
     /// A task's state.
@@ -76,7 +83,7 @@ impl JobDoc {
             (None, false, Some(ended)) if ended.state == JobState::Canceled => TaskState::Canceled,
             (None, false, Some(_)) => TaskState::Aborted,
             (None, false, None) => {
-                if self.live.get(index).is_some_and(Option::is_some) {
+                if self.live_of(index).is_some() {
                     TaskState::Running
                 } else {
                     TaskState::Queued

@@ -134,3 +134,31 @@ fn a_job_goes_on_without_an_optional_analysis_that_fails() {
         &["j1.0 failed on a: settings_impossible, given up", "collect #1-1 on a", "start j1.1 #1-3 on a"],
     );
 }
+
+/// X and, after it, Y are optional; Y is left out for the deadline, then X fails for good. When there is time again Y does
+/// not come back: what it would wait for never ends.
+#[test]
+fn what_comes_after_something_that_failed_for_good_is_not_taken_back() {
+    let mut stages = vec![
+        stage("main", SlotKind::Encode, 1, 20_000, &[]),
+        stage("x", SlotKind::Light, 1, 1_000, &[]),
+        stage("y", SlotKind::Encode, 1, 40_000, &[1]),
+    ];
+    (stages[1].optional, stages[2].optional) = (true, true);
+    let spec = JobSpec { floor: may_drop(), ..with_deadline(graph(stages), NOW + 35_000) };
+    let mut scene = check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(spec);
+            assert!(trades(s, 1).iter().any(|t| t.stage == 2 && t.undone.is_none()), "{:?}", trades(s, 1));
+            s.fail('a', "1.1", FailureCode::SettingsImpossible);
+            let later = JobChange { deadline: Some(Some(WallMs(NOW + 4_000_000))), ..JobChange::default() };
+            s.amend(1, later);
+            s.wait(10_000);
+        },
+        |s| s.done('a', "1.0"),
+        &["j1 succeeded", "collect #1-1 on a"],
+    );
+    scene.wait(100);
+    assert!(scene.world.engine().state().jobs.is_empty());
+}

@@ -1,9 +1,10 @@
 //! Submits, their keys and limits; cancels.
 
+use rushes_core::event::{Event, ReplyTo};
 use rushes_core::policy::Policy;
 use rushes_core::state::TenantLimits;
-use rushes_shared::id::JobId;
-use rushes_shared::job::JobState;
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::job::{Class, ContentValue, JobChange, JobSpec, JobState};
 
 use crate::support::samples::{encode, key, noop};
 use crate::support::scene::{Scene, check, check_with};
@@ -164,5 +165,29 @@ fn what_does_not_exist_or_has_ended_cannot_be_canceled() {
         },
         |s| s.cancel(1),
         &["refused NoJob"],
+    );
+}
+
+/// A class can make a value count for more: the ceiling is on what comes of it.
+#[test]
+fn a_change_of_class_does_not_lift_a_value_over_the_tenants_ceiling() {
+    let tenant = TenantId::default_tenant();
+    let value = Some(Box::new(ContentValue { creator_tier: 5, ..ContentValue::default() }));
+    let spec = JobSpec { value, ..noop(1) };
+    let weights = Policy::default().order.value;
+    let now = weights.priority_of(&spec);
+    let max_priority = now;
+    check(
+        |s| {
+            let limits = TenantLimits { max_priority, ..TenantLimits::default() };
+            s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant, limits });
+            s.submit(spec);
+        },
+        |s| {
+            let into = |class| JobChange { class: Some(class), ..JobChange::default() };
+            s.amend(1, into(Class::Premium));
+            s.amend(1, into(Class::Bulk));
+        },
+        &["refused PriorityTooHigh", "amended j1"],
     );
 }

@@ -25,5 +25,6 @@ mod queue;
 mod random;
 mod second_attempts;
 mod shares;
+mod standing;
 mod words;
 mod workers;

@@ -1,9 +1,11 @@
 //! When a task is tried twice at once, and what is told of the two.
 
-use rushes_core::event::{Event, FarmNews};
+use rushes_core::event::{Event, FarmNews, ReplyTo};
 use rushes_core::explain::Waiting;
-use rushes_shared::id::JobId;
-use rushes_shared::job::JobSpec;
+use rushes_core::state::TenantLimits;
+use rushes_shared::failure::FailureCode;
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, SlotKind};
 use rushes_shared::units::Millicores;
@@ -54,7 +56,7 @@ fn of_two_attempts_the_one_that_is_further_is_told_of() {
         &["start j1.0 #1-2 on b"],
     );
     assert_eq!(told(&scene), [300, 310, 600]);
-    let shown = scene.world.engine().job(JobId(1)).expect("a live job").live[0].clone().expect("it runs");
+    let shown = scene.world.engine().job(JobId(1)).expect("a live job").live[&0].clone();
     assert_eq!((shown.worker, shown.progress.permille), (tell::worker('b'), 600));
 }
 
@@ -124,4 +126,68 @@ fn a_film_that_was_not_probed_is_forecast_like_those_before_it_and_not_refused_f
         &["cannot be kept"],
     );
     assert!(scene.world.engine().state().jobs.is_empty());
+}
+
+/// A tenant at its cap, or a job that is paused, gets no second attempt; once that is over it does.
+#[test]
+fn no_task_is_tried_twice_by_whoever_may_start_nothing() {
+    let tenant = TenantId::default_tenant();
+    let cap = |s: &mut Scene, max_running| {
+        let limits = TenantLimits { max_running, ..TenantLimits::default() };
+        s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant: tenant.clone(), limits });
+    };
+    let pause = |s: &mut Scene, paused| {
+        s.amend(1, JobChange { paused: Some(paused), ..JobChange::default() });
+    };
+    let mut scene = check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(tasks(1, 5_000));
+            s.join_with_cores('b', 1);
+            cap(s, 1);
+        },
+        |s| s.wait(20_000),
+        &[],
+    );
+    pause(&mut scene, true);
+    cap(&mut scene, 10);
+    scene.wait(20_000);
+    assert!(!scene.runs('b', "1.0"), "it is paused");
+    pause(&mut scene, false);
+    scene.wait(10_000);
+    assert!(scene.runs('b', "1.0"));
+}
+
+#[test]
+fn a_straggler_whose_second_attempt_fails_gets_another_one() {
+    let scene = check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(tasks(1, 5_000));
+            s.join_with_cores('b', 1);
+            s.join_with_cores('c', 1);
+            s.wait(11_000);
+            s.fail('b', "1.0", FailureCode::NodeUnfit);
+        },
+        |s| s.wait(10_000),
+        &["start j1.0 #1-3 on c"],
+    );
+    assert!(scene.runs('a', "1.0"));
+}
+
+#[test]
+fn a_straggler_is_one_after_a_restart_of_the_coordinator_as_well() {
+    check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(tasks(1, 5_000));
+            s.join_with_cores('b', 1);
+            s.crash();
+            s.start();
+            s.connect('a');
+            s.connect('b');
+        },
+        |s| s.wait(11_000),
+        &["start j1.0 #2-1 on b"],
+    );
 }
