@@ -21,6 +21,7 @@
 
 mod canvas;
 mod check;
+mod chunk;
 mod colour;
 mod compare;
 mod damage;
@@ -28,6 +29,7 @@ mod discover;
 mod edit_list;
 mod encode;
 mod fault;
+mod join;
 pub mod mp4;
 mod note;
 mod once;
@@ -41,9 +43,11 @@ mod walk;
 mod witness;
 
 pub use check::check;
+pub use chunk::{ChunkEncoded, ChunkJob, ChunkRange, encode_chunk, split};
 pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
+pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
 pub use note::set_stall;
 pub use probe::probe;
 pub use sound::{loudness, waveform, waveform_picture};

@@ -39,6 +39,8 @@ pub(crate) struct Wanted {
     pub(crate) threads: Option<u32>,
     /// The video's feed takes packets instead of frames, byte for byte as the file holds them; only of MP4 files.
     pub(crate) coded_video: bool,
+    /// Is shown the pad on which the video's packets leave their parser, before the first of them passes.
+    pub(crate) video_packets: Option<Box<dyn FnOnce(&gst::Pad) + Send>>,
     /// What pictures pass between their decoder and their feed.
     pub(crate) video_chain: Vec<gst::Element>,
     /// What sound passes between its decoder and its feed.
@@ -115,7 +117,11 @@ fn attach(
     } else {
         (Branch::Other, None, Vec::new())
     };
+    let watch = held.wanted.video_packets.take_if(|_| branch == Branch::Video);
     drop(held);
+    if let Some(watch) = watch {
+        watch(pad);
+    }
     notes.tell(Note::Found(branch));
     match feed {
         Some(feed) => {
