@@ -7,6 +7,9 @@
 //!             reader --decoded frames--> encode::video --H.264--+
 //!             reader --decoded sound---> encode::audio --AAC----+--> mp4::Writer (index first)
 //!                                        H.264 --> witness      decodes what is made while it is made
+//! chunk     a part of a film -> the rungs of a ladder, exact to the frame, from one decode
+//! join      a rung's chunks + sound -> MP4, nothing encoded again
+//! package   rungs + sound -> CMAF segments, HLS and DASH manifests over the same files
 //! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! still     thumbnails, sprite sheets, moving previews
@@ -34,6 +37,7 @@ pub mod mp4;
 mod note;
 mod once;
 mod pace;
+mod package;
 mod probe;
 mod reader;
 mod sound;
@@ -49,6 +53,7 @@ pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
 pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
 pub use note::set_stall;
+pub use package::{PackageJob, package};
 pub use probe::probe;
 pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};

@@ -102,7 +102,7 @@ impl Branch {
         let encoder = self.encoder()?;
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
         chain.extend(self.picture(&info)?);
-        chain.extend([encoder.clone(), self.exit().upcast()]);
+        chain.extend([encoder, self.exit().upcast()]);
         self.pipeline.add_many(&chain).expect("new elements can be added");
         gst::Element::link_many(&chain).map_err(|_| stopped())?;
         for element in chain.iter().rev() {

@@ -205,3 +205,12 @@ fn unreadable(path: &Path, what: &str) -> Failure {
         "give a complete MP4 file",
     )
 }
+
+#[cfg(test)]
+impl ReadTrack {
+    /// A track of samples that are nowhere.
+    pub(crate) fn for_tests(kind: Kind, timescale: u32, samples: Vec<Sample>) -> Self {
+        let (entry, shown, language) = (Vec::new(), (0, 0), 0);
+        Self { kind, id: 1, timescale, entry, shown, language, samples, skip: 0, shift: 0, end: None }
+    }
+}

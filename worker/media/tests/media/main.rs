@@ -5,6 +5,7 @@ mod chunk;
 mod compare;
 mod cuts;
 mod generated;
+mod package;
 mod real;
 mod sound;
 mod still;
