@@ -21,6 +21,7 @@ pub mod failure;
 pub mod frame;
 pub mod id;
 pub mod job;
+pub mod ladder;
 pub mod measure;
 pub mod media;
 pub mod node;

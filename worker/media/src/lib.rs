@@ -7,6 +7,9 @@
 //!             reader --decoded frames--> encode::video --H.264--+
 //!             reader --decoded sound---> encode::audio --AAC----+--> mp4::Writer (index first)
 //!                                        H.264 --> witness      decodes what is made while it is made
+//! chunk     a part of a film -> the rungs of a ladder, exact to the frame, from one decode
+//! join      a rung's chunks + sound -> MP4, nothing encoded again
+//! package   rungs + sound -> CMAF segments, HLS and DASH manifests over the same files
 //! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! still     thumbnails, sprite sheets, moving previews
@@ -21,6 +24,7 @@
 
 mod canvas;
 mod check;
+mod chunk;
 mod colour;
 mod compare;
 mod damage;
@@ -28,10 +32,12 @@ mod discover;
 mod edit_list;
 mod encode;
 mod fault;
+mod join;
 pub mod mp4;
 mod note;
 mod once;
 mod pace;
+mod package;
 mod probe;
 mod reader;
 mod sound;
@@ -41,10 +47,13 @@ mod walk;
 mod witness;
 
 pub use check::check;
+pub use chunk::{ChunkEncoded, ChunkJob, ChunkRange, encode_chunk, split};
 pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
+pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
 pub use note::set_stall;
+pub use package::{PackageJob, package};
 pub use probe::probe;
 pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};

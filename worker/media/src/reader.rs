@@ -39,11 +39,16 @@ pub(crate) struct Wanted {
     pub(crate) threads: Option<u32>,
     /// The video's feed takes packets instead of frames, byte for byte as the file holds them; only of MP4 files.
     pub(crate) coded_video: bool,
+    /// Is shown the pad on which the video's packets leave their parser, before the first of them passes.
+    pub(crate) video_packets: Option<PadWatch>,
     /// What pictures pass between their decoder and their feed.
     pub(crate) video_chain: Vec<gst::Element>,
     /// What sound passes between its decoder and its feed.
     pub(crate) audio_chain: Vec<gst::Element>,
 }
+
+/// Is shown a pad once.
+pub(crate) type PadWatch = Box<dyn FnOnce(&gst::Pad) + Send>;
 
 /// Compressed data that may wait before a decoder.
 const QUEUE_BYTES: u32 = 16 << 20;
@@ -63,14 +68,19 @@ const PREFERRED: &[(&str, &[&str])] = &[
 
 /// A reader that stands still; [`Running::play`] starts it.
 pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
-    let pipeline = gst::Pipeline::new();
-    notes.listen(&pipeline, Side::Input);
     let source = element("filesrc")?;
     source.set_property("location", path);
     edit_list::pass_harmless_duration(&source, path);
+    open_from(&source, wanted, notes)
+}
+
+/// The same for what comes out of an element.
+pub(crate) fn open_from(source: &gst::Element, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
+    let pipeline = gst::Pipeline::new();
+    notes.listen(&pipeline, Side::Input);
     // A parser is for its decoder: it puts parameter sets into packets that lack them.
     let parse = element(if wanted.coded_video { "qtdemux" } else { "parsebin" })?;
-    pipeline.add_many([&source, &parse]).expect("new elements can be added");
+    pipeline.add_many([source, &parse]).expect("new elements can be added");
     source.link(&parse).expect("a source links to a parser");
 
     let hands = Arc::new(Mutex::new(Hands { wanted, found_video: false, found_audio: false }));
@@ -115,7 +125,11 @@ fn attach(
     } else {
         (Branch::Other, None, Vec::new())
     };
+    let watch = held.wanted.video_packets.take_if(|_| branch == Branch::Video);
     drop(held);
+    if let Some(watch) = watch {
+        watch(pad);
+    }
     notes.tell(Note::Found(branch));
     match feed {
         Some(feed) => {

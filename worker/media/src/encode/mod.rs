@@ -3,7 +3,7 @@
 //! Two pipelines: the reader decodes, the encoder encodes, and feeds carry the buffers across. The border is where
 //! frames are counted and their times are set, and it lets the encoder be built when the frames' format is known.
 
-mod audio;
+pub(crate) mod audio;
 mod hardware;
 pub(crate) mod output;
 pub(crate) mod plan;

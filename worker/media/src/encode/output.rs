@@ -43,6 +43,13 @@ impl Output {
         })
     }
 
+    /// Keeps the distance from the film's start to the file's first packet, instead of starting with that.
+    pub(crate) fn begins_with_the_film(&self) {
+        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            writer.origin(0);
+        }
+    }
+
     pub(crate) fn add(&self, kind: TrackKind) -> TrackId {
         let is_video = matches!(kind, TrackKind::Video(_));
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,18 +4,23 @@ use rushes_shared::units::Ratio;
 
 use super::Text;
 use super::atom::{Atom, count};
-use super::track::{AudioTrack, Entry, Track, TrackKind, VideoTrack};
+use super::track::{AudioTrack, CopiedTrack, Entry, Track, TrackKind, VideoTrack};
 use crate::colour;
 
 /// Time units a second of the file as a whole: divides by all common frame times and sample rates well enough that
 /// rounding up never shows a frame less.
-const MOVIE_TIMESCALE: u32 = 90_000;
+pub(super) const MOVIE_TIMESCALE: u32 = 90_000;
 
 /// The identity matrix of `mvhd` and `tkhd`, 16.16 and 2.30 fixed point.
-const UPRIGHT: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
+pub(super) const UPRIGHT: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 
 pub(super) fn file_type() -> Vec<u8> {
     Atom::new(b"ftyp").bytes(b"isom").u32(0x200).bytes(b"isomiso2avc1mp41").done()
+}
+
+/// A `ftyp` box with these brands.
+pub(super) fn file_types(major: &[u8; 4], brands: &[&[u8; 4]]) -> Vec<u8> {
+    brands.iter().fold(Atom::new(b"ftyp").bytes(major).u32(0), |atom, brand| atom.bytes(*brand)).done()
 }
 
 /// What the index says of the file as a whole.
@@ -25,16 +30,19 @@ pub(super) struct About<'a> {
     pub(super) texts: &'a [Text],
     /// When the media was made, in seconds since 1904; 0 where unknown.
     pub(super) created: u64,
+    /// The time that is the file's zero, where that is not the earliest track's start.
+    pub(super) origin_ns: Option<i64>,
 }
 
 /// The index, with every chunk `shift` bytes further than it was written. `end` is the last byte's place, which
 /// decides whether offsets need 64 bits.
 pub(super) fn build(tracks: &[Track], about: About<'_>, shift: u64, end: u64) -> Vec<u8> {
-    let origin = tracks.iter().filter_map(Track::start_ns).min().unwrap_or(0);
+    let earliest = tracks.iter().filter_map(Track::start_ns).min().unwrap_or(0);
+    let origin = about.origin_ns.unwrap_or(earliest);
     let wide = end > u64::from(u32::MAX) - (256 << 20);
     // Players and people expect the picture first; sound is usually encoded first.
     let mut tracks: Vec<&Track> = tracks.iter().collect();
-    tracks.sort_by_key(|track| matches!(track.kind, TrackKind::Audio(_)));
+    tracks.sort_by_key(|track| !track.is_video());
     let times: Vec<Times> = tracks.iter().map(|track| Times::of(track, origin)).collect();
     let duration = times.iter().map(|t| t.delay + t.shown).max().unwrap_or(0);
     let mut moov = Atom::new(b"moov").with(movie_header(duration, tracks.len(), about.created));
@@ -69,16 +77,17 @@ impl Times {
         let delay_ns = track.start_ns().map_or(0, |start| u64::try_from(start - origin).unwrap_or(0));
         let delay = rescale(delay_ns, MOVIE_TIMESCALE);
         match &track.kind {
-            TrackKind::Video(video) => Self::of_video(track, video, delay),
+            TrackKind::Video(video) => Self::of_pictures(track, video.timescale, delay),
+            TrackKind::Copied(copied) => Self::of_pictures(track, copied.timescale, delay).presenting(copied),
             TrackKind::Audio(audio) => Self::of_audio(track, audio, delay),
         }
     }
 
     /// Decoding times are the presentation times in order, earlier by what the deepest reordering needs; the edit
     /// list takes that shift back.
-    fn of_video(track: &Track, video: &VideoTrack, delay: u64) -> Self {
-        let start = track.start_ns().unwrap_or(0);
-        let units = |pts: i64| rescale(u64::try_from(pts - start).unwrap_or(0), video.timescale);
+    fn of_pictures(track: &Track, timescale: u32, delay: u64) -> Self {
+        let start = track.entries.iter().map(|entry| entry.pts_ns).min().unwrap_or(0);
+        let units = |pts: i64| rescale(u64::try_from(pts - start).unwrap_or(0), timescale);
         let mut order: Vec<usize> = (0..track.entries.len()).collect();
         order.sort_by_key(|&i| track.entries[i].pts_ns);
         let mut shown_at = vec![0u64; order.len()];
@@ -88,7 +97,7 @@ impl Times {
             shown_at[i] = at;
             ordered.push(at);
         }
-        let last = rescale(track.last_duration_ns, video.timescale).max(1);
+        let last = rescale(track.last_duration_ns, timescale).max(1);
         let end = ordered.last().map_or(0, |at| at + last);
         let skip =
             ordered.iter().zip(&shown_at).map(|(dts, pts)| dts.saturating_sub(*pts)).max().unwrap_or(0);
@@ -104,14 +113,23 @@ impl Times {
             Vec::new()
         };
         Self {
-            timescale: video.timescale,
+            timescale,
             deltas,
             offsets,
             skip: i64::try_from(skip).unwrap_or(i64::MAX),
             media: end,
             delay,
-            shown: rescale_up(end, video.timescale, MOVIE_TIMESCALE),
+            shown: rescale_up(end, timescale, MOVIE_TIMESCALE),
         }
+    }
+
+    /// The same with the begin and the end cut off that are not presented.
+    fn presenting(mut self, copied: &CopiedTrack) -> Self {
+        let rest = self.media.saturating_sub(copied.skip);
+        let presented = copied.presented.unwrap_or(rest).min(rest);
+        self.skip = self.skip.saturating_add(i64::try_from(copied.skip).unwrap_or(i64::MAX));
+        self.shown = rescale_up(presented, self.timescale, MOVIE_TIMESCALE);
+        self
     }
 
     fn of_audio(track: &Track, audio: &AudioTrack, delay: u64) -> Self {
@@ -164,8 +182,11 @@ fn track_header(track: &Track, times: &Times, id: u32) -> Atom {
         // Shown width: the pixel aspect is applied here, in 16.16 fixed point.
         TrackKind::Video(video) => (0, shown_width(video.width, video.sar), u32::from(video.height) << 16),
         TrackKind::Audio(_) => (0x100, 0, 0),
+        TrackKind::Copied(copied) => {
+            (if copied.is_video { 0 } else { 0x100 }, copied.shown.0, copied.shown.1)
+        }
     };
-    let group = if matches!(track.kind, TrackKind::Audio(_)) { 1 } else { 0 };
+    let group = if track.is_video() { 0 } else { 1 };
     let mut atom = Atom::full(b"tkhd", 1, 3)
         .u64(0)
         .u64(0)
@@ -183,7 +204,8 @@ fn track_header(track: &Track, times: &Times, id: u32) -> Atom {
     atom.u32(width).u32(height)
 }
 
-fn shown_width(width: u16, sar: Ratio) -> u32 {
+/// Width with the pixel aspect applied, in 16.16 fixed point.
+pub(super) fn shown_width(width: u16, sar: Ratio) -> u32 {
     let wide = u64::from(width) * u64::from(sar.num) * 0x1_0000 / u64::from(sar.den.max(1));
     u32::try_from(wide).unwrap_or(u32::from(width) << 16)
 }
@@ -200,25 +222,27 @@ fn edit_list(times: &Times) -> Atom {
 
 fn media_box(track: &Track, times: &Times, shift: u64, wide: bool) -> Atom {
     let language = match &track.kind {
-        TrackKind::Video(_) => "und",
-        TrackKind::Audio(audio) => &audio.language,
+        TrackKind::Video(_) => packed_language("und"),
+        TrackKind::Audio(audio) => packed_language(&audio.language),
+        TrackKind::Copied(copied) => copied.language,
     };
-    let (handler, name, header) = match track.kind {
-        TrackKind::Video(_) => (b"vide", &b"video\0"[..], Atom::full(b"vmhd", 0, 1).zeros(8)),
-        TrackKind::Audio(_) => (b"soun", &b"sound\0"[..], Atom::full(b"smhd", 0, 0).zeros(4)),
+    let media_header =
+        Atom::full(b"mdhd", 1, 0).u64(0).u64(0).u32(times.timescale).u64(times.media).u16(language).u16(0);
+    media_of(track.is_video(), media_header, sample_table(track, times, shift, wide))
+}
+
+/// A `mdia` box around its parts.
+pub(super) fn media_of(is_video: bool, media_header: Atom, table: Atom) -> Atom {
+    let (handler, name, header) = if is_video {
+        (b"vide", &b"video\0"[..], Atom::full(b"vmhd", 0, 1).zeros(8))
+    } else {
+        (b"soun", &b"sound\0"[..], Atom::full(b"smhd", 0, 0).zeros(4))
     };
-    let media_header = Atom::full(b"mdhd", 1, 0)
-        .u64(0)
-        .u64(0)
-        .u32(times.timescale)
-        .u64(times.media)
-        .u16(packed_language(language))
-        .u16(0);
     let data = Atom::new(b"dinf").with(Atom::full(b"dref", 0, 0).u32(1).with(Atom::full(b"url ", 0, 1)));
     Atom::new(b"mdia")
         .with(media_header)
         .with(Atom::full(b"hdlr", 0, 0).u32(0).bytes(handler).zeros(12).bytes(name))
-        .with(Atom::new(b"minf").with(header).with(data).with(sample_table(track, times, shift, wide)))
+        .with(Atom::new(b"minf").with(header).with(data).with(table))
 }
 
 /// ISO 639-2/T, five bits a letter.
@@ -231,12 +255,8 @@ fn packed_language(language: &str) -> u16 {
 }
 
 fn sample_table(track: &Track, times: &Times, shift: u64, wide: bool) -> Atom {
-    let entry = match &track.kind {
-        TrackKind::Video(video) => video_entry(video),
-        TrackKind::Audio(audio) => audio_entry(audio),
-    };
     let mut table = Atom::new(b"stbl")
-        .with(Atom::full(b"stsd", 0, 0).u32(1).with(entry))
+        .with(Atom::full(b"stsd", 0, 0).u32(1).bytes(&sample_entry(&track.kind)))
         .with(Atom::full(b"stts", 0, 0).table(&runs(&times.deltas), |a, &(n, delta)| a.u32(n).u32(delta)));
     if !times.offsets.is_empty() {
         table = table.with(
@@ -253,6 +273,15 @@ fn sample_table(track: &Track, times: &Times, shift: u64, wide: bool) -> Atom {
         let offset = chunk.offset + shift;
         if wide { a.u64(offset) } else { a.u32(narrow(offset)) }
     }))
+}
+
+/// What describes a track's packets: the whole box.
+pub(super) fn sample_entry(kind: &TrackKind) -> Vec<u8> {
+    match kind {
+        TrackKind::Video(video) => video_entry(video).done(),
+        TrackKind::Audio(audio) => audio_entry(audio).done(),
+        TrackKind::Copied(copied) => copied.entry.clone(),
+    }
 }
 
 fn chunk_map(track: &Track) -> Atom {
@@ -353,7 +382,7 @@ fn user_data(texts: &[Text]) -> Atom {
 }
 
 /// Nanoseconds in units of a time scale, rounded to the nearest.
-fn rescale(ns: u64, timescale: u32) -> u64 {
+pub(super) fn rescale(ns: u64, timescale: u32) -> u64 {
     u64::try_from((u128::from(ns) * u128::from(timescale) + 500_000_000) / 1_000_000_000).unwrap_or(u64::MAX)
 }
 

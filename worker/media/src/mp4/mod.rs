@@ -5,12 +5,24 @@
 //! interleaved input. Here a place for the index is reserved by estimate; media is written as it comes, in chunks;
 //! the index goes into the reserved place at the end. Only where the estimate was too small is the media moved.
 //!
+//! ```text
+//! Writer     packets -> progressive file, index first
+//! fragment   packets -> a fragmented track (init segment, one moof and mdat for each row of packets)
+//! read       either kind of file -> where its samples lie, for who copies them
+//! ```
+//!
 //! Times: video timestamps are kept to the unit of the track's time scale, in presentation order, so that variable
 //! rates stay what they were. Sound is continuous from its first sample. Both start where they started in relation to
 //! each other; the earlier one at zero.
 
 mod atom;
+pub(crate) mod fragment;
 mod index;
+mod moof;
+mod moov;
+pub(crate) mod parse;
+pub(crate) mod read;
+pub(crate) mod samples;
 mod track;
 
 use std::fs::{File, OpenOptions};
@@ -18,7 +30,7 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use track::Track;
-pub use track::{AudioTrack, TrackKind, VideoTrack};
+pub use track::{AudioTrack, CopiedTrack, TrackKind, VideoTrack};
 
 /// One encoded access unit.
 #[derive(Debug, Clone, Copy)]
@@ -49,6 +61,8 @@ pub struct Writer {
     /// Title and other texts for players: four-character code and value.
     texts: Vec<Text>,
     created: u64,
+    /// The time that is the file's zero; `None` for that of the earliest track.
+    origin_ns: Option<i64>,
 }
 
 /// A text for players: four-character code and value.
@@ -77,6 +91,7 @@ impl Writer {
             tracks: Vec::new(),
             texts: Vec::new(),
             created: 0,
+            origin_ns: None,
         })
     }
 
@@ -102,6 +117,12 @@ impl Writer {
     /// Sets when the media was made, in seconds since 1904-01-01; 0, as without it, is unknown.
     pub fn created(&mut self, seconds: u64) {
         self.created = seconds;
+    }
+
+    /// Sets which time is the file's zero, in nanoseconds; else it is the start of the earliest track. Tracks that start
+    /// before it start there.
+    pub fn origin(&mut self, ns: i64) {
+        self.origin_ns = Some(ns);
     }
 
     /// Adds a packet, in decoding order.
@@ -145,7 +166,7 @@ impl Writer {
         }
         let start = len64(&index::file_type());
         let end = self.position;
-        let about = index::About { texts: &self.texts, created: self.created };
+        let about = index::About { texts: &self.texts, created: self.created, origin_ns: self.origin_ns };
         let mut index = index::build(&self.tracks, about, 0, end);
         let room = self.media_box - start;
         let need = len64(&index);

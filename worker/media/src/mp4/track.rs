@@ -19,6 +19,28 @@ pub enum TrackKind {
     Video(VideoTrack),
     /// AAC.
     Audio(AudioTrack),
+    /// Whatever another file held.
+    Copied(CopiedTrack),
+}
+
+/// A track whose packets come from another file as they are.
+#[derive(Debug, Clone)]
+pub struct CopiedTrack {
+    /// Whether it shows pictures; else it carries sound.
+    pub is_video: bool,
+    /// The sample entry: the whole box, of any codec.
+    pub entry: Vec<u8>,
+    /// Width and height as shown, in pixels as 16.16 fixed point; zeros for sound.
+    pub shown: (u32, u32),
+    /// ISO 639-2, five bits a letter.
+    pub language: u16,
+    /// Time units a second, at most a million.
+    pub timescale: u32,
+    /// Units at the begin that are decoded and not presented. The first packet's time is that much before the track's
+    /// start.
+    pub skip: u64,
+    /// Units presented after those; `None` for all.
+    pub presented: Option<u64>,
 }
 
 /// A video track's description.
@@ -126,6 +148,14 @@ impl Track {
         Ok(size)
     }
 
+    pub(super) fn is_video(&self) -> bool {
+        match &self.kind {
+            TrackKind::Video(_) => true,
+            TrackKind::Audio(_) => false,
+            TrackKind::Copied(copied) => copied.is_video,
+        }
+    }
+
     pub(super) fn presents(&mut self, samples: u64) {
         self.presented = Some(samples);
     }
@@ -135,6 +165,11 @@ impl Track {
         match self.kind {
             TrackKind::Video(_) => self.entries.iter().map(|entry| entry.pts_ns).min(),
             TrackKind::Audio(_) => self.entries.first().map(|entry| entry.pts_ns),
+            TrackKind::Copied(ref copied) => {
+                let first = self.entries.iter().map(|entry| entry.pts_ns).min()?;
+                let skip = u128::from(copied.skip) * 1_000_000_000 / u128::from(copied.timescale.max(1));
+                Some(first.saturating_add(i64::try_from(skip).unwrap_or(i64::MAX)))
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use super::facts::Index;
 use super::timing::Timing;
 use crate::edit_list::is_kept;
+use crate::mp4::parse::{be32, be64, child, children};
 
 /// A number of the file's index, and where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,33 +299,6 @@ fn runs(table: &[u8]) -> Option<Vec<u32>> {
         values.resize(values.len() + times, be32(table, 12 + n * 8)?);
     }
     Some(values)
-}
-
-fn child<'a>(parent: &'a [u8], wanted: &[u8; 4]) -> Option<&'a [u8]> {
-    children(parent).find(|(code, _)| code == wanted).map(|(_, body)| body)
-}
-
-fn children(parent: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
-    let mut rest = parent;
-    std::iter::from_fn(move || {
-        let (size, header) = match be32(rest, 0)? {
-            0 => (rest.len(), 8),
-            1 => (usize::try_from(be64(rest, 8)?).ok()?, 16),
-            size => (usize::try_from(size).ok()?, 8),
-        };
-        let code = rest.get(4..8)?.try_into().ok()?;
-        let body = rest.get(header..size)?;
-        rest = rest.get(size..)?;
-        Some((code, body))
-    })
-}
-
-fn be32(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..at.checked_add(4)?)?.try_into().ok().map(u32::from_be_bytes)
-}
-
-fn be64(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at.checked_add(8)?)?.try_into().ok().map(u64::from_be_bytes)
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Probe, encode and check seen from outside, read back by other programs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod chunk;
 mod compare;
 mod cuts;
 mod generated;
+mod package;
 mod real;
 mod sound;
 mod still;

@@ -1,0 +1,86 @@
+//! A chunk's file: one fragmented track, a fragment for each group of pictures.
+//!
+//! Fragments say in the track's own units when each frame is shown on the time line of the whole film, so that chunks
+//! that were made on different nodes lie beside each other to the unit. Any player plays one.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use rushes_shared::failure::{Failure, FailureCode};
+
+use crate::fault;
+use crate::mp4::fragment::{self, Description, Piece};
+use crate::mp4::{Packet, TrackKind};
+
+/// A file being written.
+#[derive(Debug)]
+pub(super) struct ChunkFile {
+    file: BufWriter<File>,
+    track: Option<Description>,
+    group: Vec<Piece>,
+    data: Vec<u8>,
+    sequence: u32,
+}
+
+impl ChunkFile {
+    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+        let file = File::create(path).map_err(|error| fault::writing(&error))?;
+        let file = BufWriter::with_capacity(1 << 20, file);
+        Ok(Self { file, track: None, group: Vec::new(), data: Vec::new(), sequence: 0 })
+    }
+
+    pub(super) fn is_described(&self) -> bool {
+        self.track.is_some()
+    }
+
+    /// Says what the packets are.
+    pub(super) fn describe(&mut self, kind: &TrackKind) -> Result<(), Failure> {
+        let track = self.track.insert(Description::of(kind));
+        self.file.write_all(&fragment::init(track)).map_err(|error| fault::writing(&error))
+    }
+
+    /// Adds a packet in decoding order; a key frame begins a group that needs nothing of those before.
+    pub(super) fn push(&mut self, packet: Packet<'_>) -> Result<(), Failure> {
+        let scale = i128::from(self.track.as_ref().map_or(1, |track| track.timescale));
+        let pts = (i128::from(packet.pts_ns) * scale + 500_000_000).div_euclid(1_000_000_000);
+        let pts = i64::try_from(pts).unwrap_or(i64::MAX);
+        if packet.key {
+            self.flush(pts)?;
+        }
+        let size = u32::try_from(packet.data.len()).map_err(|_| too_large())?;
+        self.group.push(Piece { size, pts, key: packet.key });
+        self.data.extend_from_slice(packet.data);
+        if self.data.len() as u64 > fragment::LARGEST {
+            return Err(too_large());
+        }
+        Ok(())
+    }
+
+    /// Writes the last group, whose last frame lasts `last_ns`.
+    pub(super) fn finish(mut self, last_ns: u64) -> Result<(), Failure> {
+        let scale = u64::from(self.track.as_ref().map_or(1, |track| track.timescale));
+        let lasts = i64::try_from(crate::pace::scaled(last_ns, scale, 1_000_000_000)).unwrap_or(i64::MAX);
+        let last = self.group.iter().map(|piece| piece.pts).max().unwrap_or(0);
+        self.flush(last.saturating_add(lasts.max(1)))?;
+        self.file.flush().map_err(|error| fault::writing(&error))
+    }
+
+    fn flush(&mut self, end: i64) -> Result<(), Failure> {
+        let (Some(track), false) = (&self.track, self.group.is_empty()) else { return Ok(()) };
+        self.sequence += 1;
+        let head = fragment::head(track, self.sequence, &self.group, end);
+        let wrote = self.file.write_all(&head).and_then(|()| self.file.write_all(&self.data));
+        self.group.clear();
+        self.data.clear();
+        wrote.map_err(|error| fault::writing(&error))
+    }
+}
+
+fn too_large() -> Failure {
+    Failure::new(
+        FailureCode::LimitReached,
+        "a group of pictures is larger than 4 GiB",
+        "set the key frames closer or a lower rate",
+    )
+}

@@ -1,0 +1,306 @@
+//! A part of a film, encoded on its own into one or several rungs, so that the parts together are the film.
+//!
+//! ```text
+//! split          facts -> ranges of frames
+//! encode_chunk   reader (from the key frame before the range) --frames in [start, end)--+--> rung --> chunk file
+//!                                                                                       +--> rung --> chunk file
+//! ```
+//! One decode feeds all rungs. A rung's file begins with an IDR frame and needs nothing of the one before; frames carry
+//! their times in the whole film. [`join`](crate::join()) puts them together.
+//!
+//! Frames are those of a decode from the film's start: the reader is trusted only where the first packet that it
+//! starts with is a key frame at or before the range's first frame, else it starts earlier. Interlaced pictures are made
+//! progressive before the range is cut out, with pictures from outside of it as context.
+
+mod file;
+mod passage;
+mod rung;
+mod split;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use rushes_shared::encode::EncodeSettings;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::ladder::{Grid, Rung};
+use rushes_shared::media::MediaFacts;
+use rushes_shared::task::{Phase, Progress};
+
+use crate::encode::plan::Plan;
+use crate::fault::{self, Side};
+use crate::note::{self, Interrupted, Notes, Opening, Running, Waiting};
+use crate::pace::Pace;
+use crate::reader::{self, Wanted};
+use crate::start::{self, element};
+use passage::{Passage, Passed, Shared};
+use rung::Branch;
+use split::Keys;
+pub use split::{ChunkRange, split};
+
+/// Containers whose index says where key frames are, so that a seek lands on one and every time after it is the same as
+/// without. Others are read from their start.
+const SEEKABLE: &[&str] = &["mp4", "mov", "matroska", "webm"];
+/// How far before the range decoding starts, tried in order, in nanoseconds; then at the film's start.
+const EARLIER_NS: &[u64] = &[0, 2_000_000_000, 10_000_000_000];
+/// Pictures before the range that a deinterlacer sees: it looks at its neighbours, and finds out about a film's fields
+/// from a few.
+const CONTEXT_NS: u64 = 1_000_000_000;
+
+/// What to encode.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkJob<'a> {
+    /// The source, a local file.
+    pub input: &'a Path,
+    /// What [`probe`](crate::probe()) found of it.
+    pub source: &'a MediaFacts,
+    /// Which part.
+    pub range: ChunkRange,
+    /// Where key frames are.
+    pub grid: &'a Grid,
+    /// The rungs, each with the file to write; overwritten where it exists. A bound on the rate is for this chunk; see
+    /// [`within_chunks`](rushes_shared::ladder::RateCap::within_chunks).
+    pub rungs: &'a [(Rung, PathBuf)],
+    /// Threads of the decoder and of each encoder; `None` lets them use every core.
+    pub threads: Option<u32>,
+}
+
+/// What became of a chunk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChunkEncoded {
+    /// Frames in every rung.
+    pub frames: u64,
+    /// When the first one is shown in the film, in nanoseconds.
+    pub start_ns: u64,
+    /// When the last one ends.
+    pub end_ns: u64,
+}
+
+/// Encodes a part of a film. Blocks; calls `progress` at least once a second, in times of the part.
+///
+/// # Errors
+/// Those of [`encode`](crate::encode()), and [`FailureCode::InputDamaged`] where the range has no frame. The outputs are
+/// incomplete then and must be deleted.
+pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<ChunkEncoded, Failure> {
+    start::init()?;
+    fault::inspect(job.input)?;
+    let (notes, waiting) = Notes::new();
+    let encoder = gst::Pipeline::new();
+    notes.listen(&encoder, Side::Output);
+    let keys = Keys::of(job.source, job.grid);
+    let mut branches = Vec::new();
+    for (rung, output) in job.rungs {
+        let plan = Plan::new(job.source, &settings_of(rung))?;
+        let parts = (plan, rung.clone());
+        let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
+        branches.push(Branch::new(encoder.clone(), parts, output, pace, notes.clone())?);
+    }
+    let first = branches.first().ok_or_else(no_rung)?;
+    let work =
+        Work { job, plan: first.plan.clone(), keys, rungs: Arc::new(Mutex::new(branches)), notes, waiting };
+    let mut encoder = Running::new(encoder);
+    encoder.play()?;
+    let done = work.run(progress);
+    if done.as_ref().is_err_and(|failure| failure.code == FailureCode::ProcessStalled) {
+        encoder.abandon();
+    }
+    drop(encoder);
+    done
+}
+
+/// A rung as settings of an encode, which decide what happens to the picture.
+fn settings_of(rung: &Rung) -> EncodeSettings {
+    let mut settings = EncodeSettings::default();
+    settings.video.max_width = Some(rung.max_size.0);
+    settings.video.max_height = Some(rung.max_size.1);
+    settings
+}
+
+struct Work<'a> {
+    job: &'a ChunkJob<'a>,
+    plan: Plan,
+    keys: Keys,
+    rungs: Arc<Mutex<Vec<Branch>>>,
+    notes: Notes,
+    waiting: Waiting,
+}
+
+impl Work<'_> {
+    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<ChunkEncoded, Failure> {
+        let job = self.job;
+        let video = &job.source.video[0];
+        let film_end = video.start_ns + video.duration_ns;
+        let end = job.range.end_ns.unwrap_or(film_end).max(job.range.start_ns);
+        let length = end - job.range.start_ns;
+        let frames = if video.duration_ns == 0 {
+            0
+        } else {
+            crate::pace::scaled(video.frames, length.min(video.duration_ns), video.duration_ns)
+        };
+        let pace = Pace::new(Phase::Running, length, frames);
+        for before_ns in self.places() {
+            if let Some(passed) = self.pass(before_ns, &pace, progress)? {
+                return self.finish(&passed, &pace, progress);
+            }
+        }
+        Err(no_frame())
+    }
+
+    /// How far before the range decoding may start, in nanoseconds, the latest place first; the last one, which is the
+    /// film's start, is always good.
+    fn places(&self) -> Vec<Option<u64>> {
+        let (start_ns, source) = (self.job.range.start_ns, self.job.source);
+        let can_seek = source.seekable && SEEKABLE.contains(&source.container.as_str());
+        let before = EARLIER_NS.iter().filter(|before| can_seek && start_ns > **before + CONTEXT_NS);
+        before.map(|before| Some(*before)).chain([None]).collect()
+    }
+
+    /// Reads from a place on; nothing where that place turned out to be of no use.
+    fn pass(
+        &self,
+        before_ns: Option<u64>,
+        pace: &Pace,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Option<Passed>, Failure> {
+        let passed = Shared::default();
+        lock(&passed).landed = before_ns.is_none();
+        let mut reader = self.open(&passed)?;
+        let start_ns = self.job.range.start_ns;
+        let mut opening = Opening::new(&reader, &self.notes);
+        let mut beat = || {
+            opening.look();
+            let now = lock(&passed);
+            progress(pace.at(now.last_ns.saturating_sub(start_ns), now.frames));
+        };
+        beat();
+        let mut read = || -> Result<(), Interrupted> {
+            reader.play().map_err(Interrupted::Failed).or_else(|failed| self.first_cause(failed))?;
+            if let Some(before) = before_ns {
+                self.waiting.until(None, &mut beat, |_| lock(&passed).begun)?;
+                let context = if lock(&passed).interlaced { CONTEXT_NS } else { 0 };
+                let at = start_ns - before - context;
+                let flags = gst::SeekFlags::FLUSH | gst::SeekFlags::KEY_UNIT | gst::SeekFlags::SNAP_BEFORE;
+                if reader.pipeline.seek_simple(flags, gst::ClockTime::from_nseconds(at)).is_err() {
+                    lock(&passed).missed = true;
+                    return Ok(());
+                }
+            }
+            self.waiting.until(None, &mut beat, |_| {
+                let now = lock(&passed);
+                now.done || now.missed
+            })
+        };
+        match read() {
+            Ok(()) => {}
+            Err(Interrupted::Failed(failure)) => return Err(failure),
+            Err(Interrupted::Stalled | Interrupted::Deadline) => {
+                reader.abandon();
+                return Err(note::stalled("the chunk's decode"));
+            }
+        }
+        // What would be decoded after the range takes time from the encoders.
+        drop(reader);
+        let passed = std::mem::take(&mut *lock(&passed));
+        Ok((!passed.missed).then_some(passed))
+    }
+
+    /// A pipeline that does not start has put its cause on the bus.
+    fn first_cause(&self, otherwise: Interrupted) -> Result<(), Interrupted> {
+        match self.waiting.until(Some(Instant::now() + Duration::from_secs(1)), || (), |_| false) {
+            Err(Interrupted::Failed(cause)) => Err(Interrupted::Failed(cause)),
+            _ => Err(otherwise),
+        }
+    }
+
+    fn open(&self, passed: &Shared) -> Result<Running, Failure> {
+        let passage = Passage {
+            range: self.job.range,
+            keys: self.keys,
+            frame_ns: self.plan.frame_ns,
+            rungs: Arc::clone(&self.rungs),
+            passed: Arc::clone(passed),
+            notes: self.notes.clone(),
+        };
+        let packets = Arc::clone(passed);
+        let wanted = Wanted {
+            video: Some(Box::new(passage)),
+            threads: self.job.threads,
+            video_chain: self.chain(passed)?,
+            video_packets: Some(Box::new(move |pad| passage::watch_packets(pad, &packets))),
+            ..Wanted::default()
+        };
+        reader::open(self.job.input, wanted, &self.notes)
+    }
+
+    /// What is done to the picture once for all rungs: one progressive frame of two fields, and the right way up.
+    fn chain(&self, passed: &Shared) -> Result<Vec<gst::Element>, Failure> {
+        let deinterlace = element("deinterlace")?;
+        deinterlace.set_property_from_str("mode", "auto");
+        deinterlace.set_property_from_str("fields", "top");
+        deinterlace.set_property_from_str("method", "yadif");
+        passage::watch_fields(&deinterlace, passed);
+        passage::keep_times(&deinterlace);
+        let mut chain = vec![deinterlace];
+        if !self.plan.orientation.is_upright() {
+            let flip = element("videoflip")?;
+            let way = crate::encode::video::direction(self.plan.orientation);
+            flip.set_property_from_str("video-direction", way);
+            chain.push(flip);
+        }
+        Ok(chain)
+    }
+
+    /// Waits for the encoders and closes the files.
+    fn finish(
+        &self,
+        passed: &Passed,
+        pace: &Pace,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<ChunkEncoded, Failure> {
+        let Some(start_ns) = passed.first_ns else { return Err(no_frame()) };
+        let mut beat =
+            || progress(pace.at(passed.last_ns.saturating_sub(self.job.range.start_ns), passed.frames));
+        let all_ended = || {
+            let rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
+            rungs.iter().all(Branch::has_ended)
+        };
+        // Words about the ends may have come while the range was still read.
+        let ended = if all_ended() { Ok(()) } else { self.waiting.until(None, &mut beat, |_| all_ended()) };
+        match ended {
+            Ok(()) => {}
+            Err(Interrupted::Failed(failure)) => return Err(failure),
+            Err(Interrupted::Stalled | Interrupted::Deadline) => {
+                return Err(note::stalled("a rung's encode"));
+            }
+        }
+        let video = &self.job.source.video[0];
+        let film_end = (video.start_ns + video.duration_ns).saturating_sub(passed.last_ns);
+        // What a packet says of its length is in decoding order; the film's own end is truer where it is near.
+        let is_last =
+            self.job.range.end_ns.is_none() && film_end > 0 && film_end < 10 * passed.last_duration_ns;
+        let last_ns = if is_last { film_end } else { passed.last_duration_ns };
+        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            rung.finish(last_ns)?;
+        }
+        beat();
+        Ok(ChunkEncoded { frames: passed.frames, start_ns, end_ns: passed.last_ns + last_ns })
+    }
+}
+
+fn lock(passed: &Shared) -> std::sync::MutexGuard<'_, Passed> {
+    passed.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn no_rung() -> Failure {
+    Failure::new(FailureCode::SettingsImpossible, "a chunk needs at least one rung", "name a rung")
+}
+
+fn no_frame() -> Failure {
+    Failure::new(
+        FailureCode::InputDamaged,
+        "a part of the input has no frame that could be decoded",
+        "check that the file plays to its end; get an undamaged copy",
+    )
+}

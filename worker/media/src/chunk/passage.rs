@@ -1,0 +1,206 @@
+//! The way of frames from the decoder into the rungs: which belong to the chunk, and whether none is missing.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use rushes_shared::failure::Failure;
+
+use super::rung::Branch;
+use super::split::{ChunkRange, Keys};
+use crate::note::{Branch as Kind, Note, Notes};
+use crate::reader::{Feed, shown_at, unusable};
+
+/// What has come by; shared between the feed, the probes and the thread that waits.
+#[derive(Debug, Default)]
+pub(super) struct Passed {
+    /// Frames count from here on: nothing was sought, or the seek is over.
+    pub(super) landed: bool,
+    /// A frame or the end has been seen, so that there is something to seek in.
+    pub(super) begun: bool,
+    /// Whether the decoder gives two fields a frame.
+    pub(super) interlaced: bool,
+    /// Whether the times are those after a seek.
+    sought: bool,
+    /// The first packet after the seek: whether decoding can start there, and its time in the film.
+    packet: Option<(bool, Option<u64>)>,
+    /// The place that was sought is of no use: its first packet is no key frame, or is late.
+    pub(super) missed: bool,
+    pub(super) done: bool,
+    pub(super) frames: u64,
+    pub(super) first_ns: Option<u64>,
+    pub(super) last_ns: u64,
+    pub(super) last_duration_ns: u64,
+}
+
+/// Handles to it.
+pub(super) type Shared = Arc<Mutex<Passed>>;
+
+/// Sends frames on.
+pub(super) struct Passage {
+    pub(super) range: ChunkRange,
+    pub(super) keys: Keys,
+    pub(super) frame_ns: u64,
+    pub(super) rungs: Arc<Mutex<Vec<Branch>>>,
+    pub(super) passed: Shared,
+    pub(super) notes: Notes,
+}
+
+impl Feed for Passage {
+    fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !passed.begun {
+            passed.begun = true;
+            self.notes.tell(Note::Begun);
+        }
+        if !passed.landed || passed.done || passed.missed {
+            return Ok(());
+        }
+        if self.is_missed(&passed) {
+            passed.missed = true;
+            self.notes.tell(Note::Ended(Kind::Video));
+            return Ok(());
+        }
+        let (Some(buffer), Some(caps)) = (sample.buffer_owned(), sample.caps()) else {
+            return Err(unusable("a frame without data or format"));
+        };
+        let Some(shown_ns) = place(sample, &buffer, passed.sought) else { return Ok(()) };
+        if self.range.end_ns.is_some_and(|end| shown_ns >= end) {
+            self.finish(&mut passed);
+        } else if self.range.holds(shown_ns) {
+            self.pass(&mut passed, caps, buffer, shown_ns)?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if !passed.begun {
+            passed.begun = true;
+            self.notes.tell(Note::Begun);
+        }
+        if passed.landed && !passed.done && !passed.missed {
+            self.finish(&mut passed);
+        }
+    }
+}
+
+impl Passage {
+    fn finish(&self, passed: &mut Passed) {
+        passed.done = true;
+        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            rung.end();
+        }
+        self.notes.tell(Note::Ended(Kind::Video));
+    }
+
+    /// Whether frames that belong to the chunk lie before the first packet, or could not be decoded whole.
+    fn is_missed(&self, passed: &Passed) -> bool {
+        // A border lies before its first frame, by half a frame of a constant rate.
+        let latest = self.range.start_ns.saturating_add(self.keys.slack_ns);
+        match passed.packet {
+            Some((key, at)) if self.range.start_ns > 0 => !key || at.is_none_or(|at| at > latest),
+            _ => false,
+        }
+    }
+
+    fn pass(
+        &self,
+        passed: &mut Passed,
+        caps: &gst::CapsRef,
+        mut buffer: gst::Buffer,
+        shown_ns: u64,
+    ) -> Result<(), Failure> {
+        // Two frames at one time, or one that goes back, cannot be encoded; both are kept, a millisecond apart.
+        let at = if passed.frames == 0 { shown_ns } else { shown_ns.max(passed.last_ns + 1_000_000) };
+        let duration_ns = buffer.duration().map(gst::ClockTime::nseconds).filter(|d| *d > 0);
+        let duration_ns = duration_ns.unwrap_or(self.frame_ns);
+        passed.first_ns.get_or_insert(at);
+        passed.frames += 1;
+        (passed.last_ns, passed.last_duration_ns) = (at, duration_ns);
+        let stamped = buffer.make_mut();
+        stamped.set_pts(gst::ClockTime::from_nseconds(at));
+        stamped.set_dts(gst::ClockTime::NONE);
+        stamped.set_duration(gst::ClockTime::from_nseconds(duration_ns));
+        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            rung.take(caps, buffer.clone())?;
+        }
+        Ok(())
+    }
+}
+
+/// When a frame is shown in the film. After a seek the time that runs starts anew, and the place in the film does not; but
+/// not every container has one without.
+fn place(sample: &gst::Sample, buffer: &gst::BufferRef, sought: bool) -> Option<u64> {
+    if !sought {
+        return shown_at(sample, buffer);
+    }
+    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
+    segment.to_stream_time(buffer.pts()?).map(gst::ClockTime::nseconds)
+}
+
+/// Watches packets on their way to the decoder: at the end of a flush everything before it is forgotten.
+pub(super) fn watch_packets(pad: &gst::Pad, passed: &Shared) {
+    let passed = Arc::clone(passed);
+    let mask = gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH;
+    pad.add_probe(mask, move |pad, info| {
+        let mut passed = passed.lock().unwrap_or_else(PoisonError::into_inner);
+        if info.event().is_some_and(|event| event.type_() == gst::EventType::FlushStop) {
+            passed.packet = None;
+            (passed.landed, passed.sought) = (true, true);
+        } else if let Some(packet) = info.buffer()
+            && passed.packet.is_none()
+        {
+            let segment = pad.sticky_event::<gst::event::Segment>(0);
+            let at = segment.and_then(|event| {
+                event.segment().downcast_ref::<gst::ClockTime>()?.to_stream_time(packet.pts()?)
+            });
+            let key = !packet.flags().contains(gst::BufferFlags::DELTA_UNIT);
+            passed.packet = Some((key, at.map(gst::ClockTime::nseconds)));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Says whether frames have two fields, before a deinterlacer puts them together.
+pub(super) fn watch_fields(deinterlacer: &gst::Element, passed: &Shared) {
+    let passed = Arc::clone(passed);
+    let pad = deinterlacer.static_pad("sink").expect("a filter has a sink pad");
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) {
+            let mode =
+                caps.caps().structure(0).and_then(|fields| fields.get::<String>("interlace-mode").ok());
+            if mode.is_some_and(|mode| mode != "progressive") {
+                passed.lock().unwrap_or_else(PoisonError::into_inner).interlaced = true;
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Gives every frame behind a deinterlacer the time that it had before: it makes one frame of each, in order, but loses
+/// count of some times.
+pub(super) fn keep_times(deinterlacer: &gst::Element) {
+    let times = Arc::new(Mutex::new(VecDeque::new()));
+    let waiting = Arc::clone(&times);
+    let pad = |name| deinterlacer.static_pad(name).expect("a filter has both pads");
+    pad("sink").add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH, move |_, info| {
+        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = info.buffer() {
+            times.push_back((frame.pts(), frame.duration()));
+        } else {
+            times.clear();
+        }
+        gst::PadProbeReturn::Ok
+    });
+    pad("src").add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        if let (Some((at, duration)), Some(frame)) = (next, info.buffer_mut()) {
+            let frame = frame.make_mut();
+            frame.set_pts(at);
+            frame.set_duration(duration);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}

@@ -1,0 +1,147 @@
+//! Where a film is divided, and how far its key frames are from each other.
+
+use rushes_shared::ladder::Grid;
+use rushes_shared::media::MediaFacts;
+use rushes_shared::units::Ratio;
+
+/// How much earlier than its first frame a chunk of a film with a variable rate begins: times of one and the same frame
+/// may differ by their rounding.
+const SLACK_NS: u64 = 500_000;
+
+/// A part of a film: the frames that begin in `[start_ns, end_ns)`, on the time line of the whole.
+///
+/// Borders lie between frames and not on them, so that no rounding moves a frame from one chunk into another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChunkRange {
+    /// Where it begins, in nanoseconds; 0 for the film's first frame.
+    pub start_ns: u64,
+    /// Where the next one begins; `None` for the film's end.
+    pub end_ns: Option<u64>,
+}
+
+impl ChunkRange {
+    /// The film as one chunk.
+    pub const WHOLE: Self = Self { start_ns: 0, end_ns: None };
+
+    /// Whether a frame at this time is in it.
+    pub(super) fn holds(&self, at: u64) -> bool {
+        at >= self.start_ns && self.end_ns.is_none_or(|end| at < end)
+    }
+}
+
+/// Divides a film by a fixed grid. A last part of less than a quarter of a chunk goes with the one before. Where the
+/// film's length is unknown, it is one chunk.
+#[must_use]
+pub fn split(source: &MediaFacts, grid: &Grid) -> Vec<ChunkRange> {
+    let Some(video) = source.video.first() else { return vec![ChunkRange::WHOLE] };
+    let keys = Keys::of(source, grid);
+    let step = u64::from(grid.keys_to_segment) * u64::from(grid.segments_to_chunk);
+    let (length, chunk) = (video.duration_ns, keys.time(step).max(1));
+    let whole = usize::try_from((length + chunk * 3 / 4) / chunk).unwrap_or(1).max(1);
+    let border = |n: usize| video.start_ns + keys.time(step * n as u64) - keys.slack_ns.min(chunk);
+    (0..whole)
+        .map(|n| ChunkRange {
+            start_ns: if n == 0 { 0 } else { border(n) },
+            end_ns: (n + 1 < whole).then(|| border(n + 1)),
+        })
+        .collect()
+}
+
+/// The distance of key frames.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keys {
+    /// In frames of the rate: whole ones, where it is constant.
+    frames: u64,
+    rate: Ratio,
+    /// How far before its first frame a chunk begins.
+    pub(super) slack_ns: u64,
+}
+
+/// A rate whose frame is a microsecond, for films without a constant one.
+const MICROSECONDS: Ratio = Ratio { num: 1_000_000, den: 1 };
+
+impl Keys {
+    pub(super) fn of(source: &MediaFacts, grid: &Grid) -> Self {
+        let video = source.video.first();
+        let constant = video.filter(|video| !video.vfr).and_then(|video| video.fps);
+        let constant = constant.filter(|rate| rate.num > 0 && rate.den > 0);
+        let rate = constant.unwrap_or(MICROSECONDS);
+        let (num, den) = (u128::from(rate.num), u128::from(rate.den));
+        let frames = (u128::from(grid.key_ns) * num + den * 500_000_000) / (den * 1_000_000_000);
+        let frames = u64::try_from(frames).unwrap_or(u64::MAX).max(1);
+        let half = crate::pace::scaled(500_000_000, u64::from(rate.den), u64::from(rate.num));
+        Self { frames, rate, slack_ns: if constant.is_some() { half } else { SLACK_NS } }
+    }
+
+    /// When the key frame of that number is shown, from the first one on.
+    fn time(&self, number: u64) -> u64 {
+        crate::pace::scaled(
+            1_000_000_000 * number,
+            self.frames * u64::from(self.rate.den),
+            u64::from(self.rate.num),
+        )
+    }
+
+    /// Frames from key frame to key frame; for a variable rate as many as there are in that time on average.
+    pub(super) fn frames_to_key(&self, source: &MediaFacts, grid: &Grid) -> u32 {
+        if self.rate != MICROSECONDS {
+            return u32::try_from(self.frames).unwrap_or(u32::MAX);
+        }
+        let mean =
+            source.video.first().and_then(|video| video.fps).filter(|rate| rate.num > 0 && rate.den > 0);
+        let mean = mean.unwrap_or(Ratio { num: 25, den: 1 });
+        let frames =
+            crate::pace::scaled(grid.key_ns, u64::from(mean.num), u64::from(mean.den) * 1_000_000_000);
+        u32::try_from(frames.max(1)).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::media::VideoFacts;
+
+    use super::*;
+
+    fn film(rate: (u32, u32), frames: u64, vfr: bool) -> MediaFacts {
+        let fps = Ratio::new(rate.0, rate.1);
+        let duration_ns = crate::pace::scaled(frames * 1_000_000_000, u64::from(rate.1), u64::from(rate.0));
+        let video = VideoFacts { fps, vfr, frames, duration_ns, ..VideoFacts::default() };
+        MediaFacts { video: vec![video], ..MediaFacts::default() }
+    }
+
+    /// Which chunk each frame of a constant rate falls into.
+    fn placed(rate: (u32, u32), frames: u64, grid: &Grid) -> Vec<usize> {
+        let chunks = split(&film(rate, frames, false), grid);
+        let place = |n: u64| {
+            let at = crate::pace::scaled(n * 1_000_000_000, u64::from(rate.1), u64::from(rate.0));
+            let mine: Vec<usize> = (0..chunks.len()).filter(|c| chunks[*c].holds(at)).collect();
+            assert_eq!(mine.len(), 1, "frame {n} belongs to one chunk");
+            mine[0]
+        };
+        (0..frames).map(place).collect()
+    }
+
+    #[test]
+    fn chunks_hold_whole_groups_of_pictures_at_any_rate() {
+        let grid = Grid { key_ns: 2_000_000_000, keys_to_segment: 2, segments_to_chunk: 1 };
+        for (rate, group) in
+            [((24_000, 1001), 48), ((30_000, 1001), 60), ((60_000, 1001), 120), ((25, 1), 50)]
+        {
+            let places = placed(rate, 1_000, &grid);
+            for (n, chunk) in places.iter().enumerate() {
+                assert_eq!(*chunk, (n / (2 * group)).min(places[999]), "frame {n} at {rate:?}");
+            }
+            let film = film(rate, 1_000, false);
+            assert_eq!(Keys::of(&film, &grid).frames_to_key(&film, &grid) as usize, group);
+        }
+    }
+
+    #[test]
+    fn a_short_rest_goes_with_the_chunk_before_and_an_unknown_length_is_one_chunk() {
+        let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 1, segments_to_chunk: 4 };
+        assert_eq!(split(&film((25, 1), 220, false), &grid).len(), 2, "0.8 s remain");
+        assert_eq!(split(&film((25, 1), 250, false), &grid).len(), 3, "2 s remain");
+        assert_eq!(split(&film((25, 1), 0, false), &grid), [ChunkRange::WHOLE]);
+        assert_eq!(split(&film((25, 1), 250, true), &grid)[1].start_ns, 4_000_000_000 - SLACK_NS);
+    }
+}

@@ -1,0 +1,152 @@
+//! The check of a package: what is on the disk is what the manifests say, and it can be decoded.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as app;
+use rushes_shared::failure::{Failure, FailureCode};
+
+use super::rendition::Made;
+use super::segment_name;
+use crate::note::{self, Branch, Interrupted, Note, Notes, Opening};
+use crate::reader::{self, Feed, Wanted};
+use crate::{damage, start};
+
+/// Segments that may wait before the demuxer, in bytes.
+const WAITING_BYTES: u64 = 8 << 20;
+
+/// Whether each file that a playlist names is there; `playlist` is relative to `directory`.
+pub(super) fn references(
+    directory: &Path,
+    playlist: &str,
+    seen: &mut BTreeSet<String>,
+) -> Result<(), Failure> {
+    let path = directory.join(playlist);
+    let text = fs::read_to_string(&path).map_err(|_| missing(playlist, playlist))?;
+    let folder = Path::new(playlist).parent().unwrap_or(Path::new(""));
+    let quoted =
+        text.lines().filter_map(|line| line.split_once("URI=\"")?.1.split_once('"').map(|(uri, _)| uri));
+    let plain = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    for uri in quoted.chain(plain) {
+        let name = folder.join(uri).to_string_lossy().into_owned();
+        if !directory.join(&name).is_file() {
+            return Err(missing(playlist, &name));
+        }
+        if name.ends_with(".m3u8") {
+            references(directory, &name, seen)?;
+        }
+        seen.insert(name);
+    }
+    Ok(())
+}
+
+fn missing(manifest: &str, name: &str) -> Failure {
+    failed(format!("references: {manifest} names {name}, which is not there"))
+}
+
+/// Decodes every segment of a rendition as a player would, one after the other, and counts its frames.
+pub(super) fn decodes(
+    directory: &Path,
+    made: &Made,
+    is_video: bool,
+    beat: &mut dyn FnMut(u64),
+) -> Result<(), Failure> {
+    start::init()?;
+    damage::take();
+    let (notes, waiting) = Notes::new();
+    let seen = Arc::new(Mutex::new(Seen::default()));
+    let counter = Box::new(Counter(Arc::clone(&seen)));
+    let wanted = if is_video {
+        Wanted { video: Some(counter), ..Wanted::default() }
+    } else {
+        Wanted { audio: Some(counter), ..Wanted::default() }
+    };
+    let source = app::AppSrc::builder()
+        .format(gst::Format::Bytes)
+        .stream_type(app::AppStreamType::Stream)
+        .block(true)
+        .max_bytes(WAITING_BYTES)
+        .build();
+    let mut running = reader::open_from(source.upcast_ref(), wanted, &notes)?;
+    let folder = directory.join(&made.about.name);
+    let names: Vec<String> =
+        std::iter::once("init.mp4".to_owned()).chain((1..=made.about.segments).map(segment_name)).collect();
+    running.play()?;
+    let pushing = std::thread::spawn(move || {
+        for name in names {
+            let Ok(bytes) = fs::read(folder.join(name)) else { break };
+            if source.push_buffer(gst::Buffer::from_mut_slice(bytes)).is_err() {
+                return;
+            }
+        }
+        let _ = source.end_of_stream();
+    });
+    let mut opening = Opening::new(&running, &notes);
+    let branch = if is_video { Branch::Video } else { Branch::Audio };
+    let mut look = || {
+        opening.look();
+        beat(seen.lock().unwrap_or_else(PoisonError::into_inner).count);
+    };
+    let ended = waiting.until(None, &mut look, |note| matches!(note, Note::Ended(ended) if *ended == branch));
+    match ended {
+        Ok(()) => {}
+        Err(Interrupted::Failed(failure)) => {
+            return Err(failed(format!("decode: {} must decode, got {}", made.about.name, failure.message)));
+        }
+        Err(Interrupted::Stalled | Interrupted::Deadline) => {
+            running.abandon();
+            return Err(note::stalled("the package's check"));
+        }
+    }
+    drop(running);
+    drop(pushing.join());
+    let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = &made.about.name;
+    if is_video && seen.count != made.about.packets {
+        let expected = made.about.packets;
+        return Err(failed(format!(
+            "frames: {name} must have {expected}, got {} until {}.{:03} s",
+            seen.count,
+            seen.last_ns / 1_000_000_000,
+            seen.last_ns / 1_000_000 % 1000
+        )));
+    }
+    let damage = damage::take();
+    if damage.count > 0 {
+        let first = damage.first.first().map_or("", String::as_str);
+        return Err(failed(format!(
+            "data: {name} may have 0 decoding errors, got {}: {first}",
+            damage.count
+        )));
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    count: u64,
+    last_ns: u64,
+}
+
+struct Counter(Arc<Mutex<Seen>>);
+
+impl Feed for Counter {
+    fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.count += 1;
+        let at = sample.buffer().and_then(|buffer| reader::shown_at(sample, buffer));
+        seen.last_ns = at.unwrap_or(seen.last_ns);
+        Ok(())
+    }
+
+    fn end(&mut self) {}
+}
+
+/// A limit that is not kept.
+pub(super) fn failed(message: String) -> Failure {
+    Failure::new(FailureCode::CheckFailed, message, "nothing was published; encode the rung again")
+}

@@ -1,0 +1,116 @@
+//! The DASH manifest (ISO/IEC 23009-1) over the same segments.
+
+use std::fmt::Write;
+
+use super::rendition::Made;
+use super::seconds;
+use super::timeline::Segment;
+
+/// The manifest. `duration_ns` is from the film's start to its end, `segment_ns` a segment's length.
+pub(super) fn manifest(video: &[Made], audio: &[Made], duration_ns: u64, segment_ns: u64) -> String {
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" \
+         profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" \
+         mediaPresentationDuration=\"PT{}S\" minBufferTime=\"PT{}S\">\n  <Period id=\"1\" start=\"PT0S\">\n",
+        seconds(duration_ns),
+        seconds(segment_ns),
+    );
+    if let Some(first) = video.first() {
+        let most = |of: fn(&Made) -> u32| video.iter().map(of).max().unwrap_or(0);
+        put(
+            &mut text,
+            format_args!(
+                "    <AdaptationSet id=\"1\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" \
+                 startWithSAP=\"1\" subsegmentAlignment=\"true\" maxWidth=\"{}\" maxHeight=\"{}\">\n",
+                most(|made| made.about.size.0),
+                most(|made| made.about.size.1)
+            ),
+        );
+        template(&mut text, first);
+        for rung in video {
+            put(
+                &mut text,
+                format_args!(
+                    "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" width=\"{}\" height=\"{}\" \
+                     frameRate=\"{}/{}\" sar=\"{}:{}\"/>\n",
+                    escaped(&rung.about.name),
+                    rung.about.peak_bps,
+                    rung.about.codecs,
+                    rung.about.size.0,
+                    rung.about.size.1,
+                    rung.frame_rate.num,
+                    rung.frame_rate.den,
+                    rung.sar.num,
+                    rung.sar.den,
+                ),
+            );
+        }
+        text.push_str("    </AdaptationSet>\n");
+    }
+    for (id, sound) in (2..).zip(audio) {
+        one_sound(&mut text, id, sound);
+    }
+    text.push_str("  </Period>\n</MPD>\n");
+    text
+}
+
+fn one_sound(text: &mut String, id: u32, sound: &Made) {
+    let language = sound.language.as_ref().map(|code| format!(" lang=\"{code}\"")).unwrap_or_default();
+    put(
+        text,
+        format_args!(
+            "    <AdaptationSet id=\"{id}\" contentType=\"audio\" mimeType=\"audio/mp4\" segmentAlignment=\"true\" \
+             startWithSAP=\"1\"{language}>\n"
+        ),
+    );
+    template(text, sound);
+    put(
+        text,
+        format_args!(
+            "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n        \
+             <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" \
+             value=\"{}\"/>\n      </Representation>\n    </AdaptationSet>\n",
+            escaped(&sound.about.name),
+            sound.about.peak_bps,
+            sound.about.codecs,
+            sound.sample_rate,
+            sound.channels
+        ),
+    );
+}
+
+/// Where segments are and when. Rungs have the same borders, so that one for all of them is enough.
+fn template(text: &mut String, made: &Made) {
+    put(
+        text,
+        format_args!(
+            "      <SegmentTemplate timescale=\"{}\" startNumber=\"1\" initialization=\"$RepresentationID$/init.mp4\" \
+             media=\"$RepresentationID$/$Number$.m4s\">\n        <SegmentTimeline>\n",
+            made.timescale
+        ),
+    );
+    // The timeline begins where the first segment is shown; priming before the film's start is not.
+    let start = |segment: &Segment| segment.start.max(0);
+    let mut rows: Vec<(i64, i64, u32)> = Vec::new();
+    for segment in &made.segments {
+        let (at, length) = (start(segment), segment.end - start(segment));
+        match rows.last_mut() {
+            Some(row) if row.1 == length && row.0 + (i64::from(row.2) + 1) * length == at => row.2 += 1,
+            _ => rows.push((at, length, 0)),
+        }
+    }
+    for (at, length, repeat) in rows {
+        let repeat = if repeat > 0 { format!(" r=\"{repeat}\"") } else { String::new() };
+        put(text, format_args!("          <S t=\"{at}\" d=\"{length}\"{repeat}/>\n"));
+    }
+    text.push_str("        </SegmentTimeline>\n      </SegmentTemplate>\n");
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+fn put(text: &mut String, what: std::fmt::Arguments<'_>) {
+    text.write_fmt(what).expect("a text grows");
+}

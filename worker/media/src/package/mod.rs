@@ -1,0 +1,276 @@
+//! Finished rungs and sound as a package for streaming: CMAF segments with HLS and DASH manifests over the same files.
+//!
+//! ```text
+//! rung.mp4, … --index--> borders (key frames that all rungs have) --> segments --+--> NAME/init.mp4, NAME/1.m4s, …
+//! sound.m4a   --index--------------------------------------------------> segments --+--> NAME/media.m3u8
+//!                                                                                     manifest.mpd, then master.m3u8
+//! ```
+//! Packets are copied and not looked at; what describes them is copied byte for byte, so that a package has whatever codecs
+//! its files have. Memory is that of the indexes, some 32 bytes a frame. The manifests come last, the top ones last of all,
+//! and only after the check, so that what can be found is whole.
+
+mod check;
+mod codecs;
+mod dash;
+mod hls;
+mod rate;
+mod rendition;
+mod timeline;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::ladder::{PackageReport, PackageSettings};
+use rushes_shared::task::{Phase, Progress};
+
+use crate::fault;
+use crate::mp4::read::{self, Kind, ReadTrack};
+use crate::pace::Pace;
+use check::failed;
+use rendition::Made;
+
+/// Names of the top manifests, in the order in which they are written.
+const MANIFESTS: [&str; 2] = ["manifest.mpd", "master.m3u8"];
+
+/// What to package.
+#[derive(Debug, Clone, Copy)]
+pub struct PackageJob<'a> {
+    /// The rungs: files with one picture each, the best first. Sound in the first of them is taken where `sound` is empty.
+    pub rungs: &'a [PathBuf],
+    /// Files with sound.
+    pub sound: &'a [PathBuf],
+    /// How.
+    pub settings: &'a PackageSettings,
+    /// Where files are made: a directory that is there and has none of them.
+    pub directory: &'a Path,
+}
+
+/// Makes a package. Blocks; calls `progress` at least once a second.
+///
+/// # Errors
+/// [`FailureCode::CheckFailed`] where a limit is not kept, with check, limit, value and time: key frames that rungs do
+/// not have in common, a segment that is too long, a bit rate that is too high, a segment that does not decode. Those of
+/// reading the rungs and of writing. What was made is incomplete then, has no top manifest, and must be deleted.
+pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<PackageReport, Failure> {
+    let work = Work::open(job)?;
+    let mut report = PackageReport { duration_ns: work.duration_ns(), ..PackageReport::default() };
+    work.keeps_limits(&mut report.checks)?;
+    let pace = Pace::new(Phase::Running, work.bytes(), 0);
+    let mut written = 0;
+    for item in work.items() {
+        let mut done = |bytes: u64| {
+            written += bytes;
+            progress(pace.at(written, 0));
+        };
+        report.files.extend(item.made.write(&item.track, &item.path, job.directory, &mut done)?);
+        let playlist = format!("{}/media.m3u8", item.made.about.name);
+        write(job.directory, &playlist, &hls::media(&item.made))?;
+        report.files.push(playlist);
+    }
+    if job.settings.decode {
+        let frames = work.items().map(|item| item.made.about.packets).sum();
+        let (pace, mut before) = (Pace::new(Phase::Checking, 0, frames), 0);
+        for item in work.items() {
+            let is_video = item.track.kind == Kind::Video;
+            check::decodes(job.directory, &item.made, is_video, &mut |count| {
+                progress(pace.at(0, before + count))
+            })?;
+            before += item.made.about.packets;
+        }
+        report.checks.push(format!("decode: every segment of {} renditions, no error", work.items().count()));
+    }
+    let (video, audio) = work.into_made();
+    let manifest = dash::manifest(&video, &audio, report.duration_ns, job.settings.segment_ns);
+    // Written under other names until what they name is known to be there.
+    let drafts = [manifest, hls::master(&video, &audio)];
+    for (name, text) in MANIFESTS.iter().zip(&drafts) {
+        write(job.directory, &format!("{name}.part"), text)?;
+    }
+    let mut seen = BTreeSet::new();
+    check::references(job.directory, "master.m3u8.part", &mut seen)?;
+    report.checks.push(format!("references: {} files, all there", seen.len()));
+    for name in MANIFESTS {
+        let draft = job.directory.join(format!("{name}.part"));
+        fs::rename(draft, job.directory.join(name)).map_err(|error| fault::writing(&error))?;
+        report.files.push(name.to_owned());
+    }
+    report.video = video.into_iter().map(|made| made.about).collect();
+    report.audio = audio.into_iter().map(|made| made.about).collect();
+    Ok(report)
+}
+
+/// A rendition and where it comes from.
+struct Item {
+    path: PathBuf,
+    track: ReadTrack,
+    made: Made,
+}
+
+struct Work<'a> {
+    settings: &'a PackageSettings,
+    video: Vec<Item>,
+    audio: Vec<Item>,
+}
+
+impl<'a> Work<'a> {
+    fn open(job: &PackageJob<'a>) -> Result<Self, Failure> {
+        let settings = job.settings;
+        let mut names = BTreeSet::new();
+        let (mut video, mut tracks) = (Vec::new(), Vec::new());
+        let mut borders = Vec::new();
+        for (number, path) in job.rungs.iter().enumerate() {
+            let name = name_of(settings.names.get(number), path, &mut names);
+            let mut read = read::read(path)?;
+            let at = read.iter().position(|track| track.kind == Kind::Video && !track.samples.is_empty());
+            let track = read.swap_remove(at.ok_or_else(|| nothing(path, "pictures"))?);
+            starts_whole(&name, &track)?;
+            if number == 0 {
+                borders = timeline::borders(&track, settings.segment_ns);
+                let sound = read.into_iter().filter(|track| track.kind == Kind::Audio);
+                tracks.extend(sound.filter(|_| job.sound.is_empty()).map(|track| (path.clone(), track)));
+            }
+            video.push(Self::item(&name, path, track, &borders, settings)?);
+        }
+        for path in job.sound {
+            let read = read::read(path)?.into_iter().filter(|track| track.kind == Kind::Audio);
+            let before = tracks.len();
+            tracks.extend(read.map(|track| (path.clone(), track)));
+            if tracks.len() == before {
+                return Err(nothing(path, "sound"));
+            }
+        }
+        if video.is_empty() {
+            let what = "a package needs at least one rung";
+            return Err(Failure::new(FailureCode::SettingsImpossible, what, "name a file with pictures"));
+        }
+        let mut audio = Vec::new();
+        for (path, track) in tracks.into_iter().filter(|(_, track)| !track.samples.is_empty()) {
+            let name = name_of(Some(&"sound".to_owned()), &path, &mut names);
+            audio.push(Self::item(&name, &path, track, &borders, settings)?);
+        }
+        Ok(Self { settings, video, audio })
+    }
+
+    fn item(
+        name: &str,
+        path: &Path,
+        track: ReadTrack,
+        borders: &[i64],
+        settings: &PackageSettings,
+    ) -> Result<Item, Failure> {
+        let segments = timeline::segments(name, &track, borders)?;
+        let made = Made::of(name, &track, segments, settings.segment_ns)?;
+        Ok(Item { path: path.to_owned(), track, made })
+    }
+
+    fn items(&self) -> impl Iterator<Item = &Item> {
+        self.video.iter().chain(&self.audio)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.items().flat_map(|item| &item.made.segments).map(|segment| segment.bytes).sum()
+    }
+
+    fn duration_ns(&self) -> u64 {
+        let end = |item: &Item| u64::try_from(item.track.ns(item.track.shown_end())).unwrap_or(0);
+        self.items().map(end).max().unwrap_or(0)
+    }
+
+    /// What can be known without reading the media.
+    fn keeps_limits(&self, checks: &mut Vec<String>) -> Result<(), Failure> {
+        let borders = self.video.first().map_or(0, |item| item.made.segments.len());
+        checks.push(format!("key frames: {} rungs have {borders} borders in common", self.video.len()));
+        let longest = self.settings.segment_ns / 1000 * u64::from(self.settings.longest_permille);
+        let mut worst = 0;
+        for item in &self.video {
+            for segment in &item.made.segments {
+                let (length, at) = (segment.length_ns(item.track.timescale), item.track.ns(segment.start));
+                worst = worst.max(length);
+                if length > longest {
+                    let at = seconds(u64::try_from(at).unwrap_or(0));
+                    let (limit, length) = (seconds(longest), seconds(length));
+                    let name = &item.made.about.name;
+                    let text = format!("segment length: {name} may have {limit} s, got {length} s at {at} s");
+                    return Err(failed(text));
+                }
+            }
+        }
+        checks.push(format!("segment length: at most {} s, got {} s", seconds(longest), seconds(worst)));
+        for (item, limit) in self.video.iter().zip(&self.settings.max_bps) {
+            let Some(limit) = limit else { continue };
+            let (found, at) = rate::window(&item.track, self.settings.window_ns);
+            let over = seconds(self.settings.window_ns);
+            let name = &item.made.about.name;
+            let text = format!(
+                "bit rate: {name} may have {limit} b/s over {over} s, got {found} at {} s",
+                seconds(at)
+            );
+            if found > *limit {
+                return Err(failed(text));
+            }
+            checks.push(text);
+        }
+        Ok(())
+    }
+
+    fn into_made(self) -> (Vec<Made>, Vec<Made>) {
+        let made = |items: Vec<Item>| items.into_iter().map(|item| item.made).collect();
+        (made(self.video), made(self.audio))
+    }
+}
+
+/// Pictures before the film's start cannot be left out without encoding again.
+fn starts_whole(name: &str, track: &ReadTrack) -> Result<(), Failure> {
+    let cut = track.samples.iter().any(|sample| sample.pts < 0);
+    if cut {
+        return Err(Failure::new(
+            FailureCode::Unsupported,
+            format!("{name} begins with pictures that its edit list cuts off"),
+            "encode it first",
+        ));
+    }
+    Ok(())
+}
+
+/// A name that no other rendition has: letters, digits, `-` and `_`, as it is part of paths and manifests.
+fn name_of(given: Option<&String>, path: &Path, taken: &mut BTreeSet<String>) -> String {
+    let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let text = given.unwrap_or(&stem);
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+    let mut name: String = text.chars().take(64).map(plain).collect();
+    if name.is_empty() {
+        "rung".clone_into(&mut name);
+    }
+    let base = name.clone();
+    let mut number = 2;
+    while !taken.insert(name.clone()) {
+        name = format!("{base}-{number}");
+        number += 1;
+    }
+    name
+}
+
+/// A segment's file, by its number from 1.
+fn segment_name(number: u32) -> String {
+    format!("{number}.m4s")
+}
+
+/// Seconds with six digits, without zeros at the end.
+fn seconds(ns: u64) -> String {
+    let text = format!("{}.{:06}", ns / 1_000_000_000, ns / 1000 % 1_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> Result<(), Failure> {
+    fs::write(directory.join(name), text).map_err(|error| fault::writing(&error))
+}
+
+fn nothing(path: &Path, what: &str) -> Failure {
+    Failure::new(
+        FailureCode::StreamMissing,
+        format!("{} has no {what}", path.display()),
+        "name files that have pictures as rungs, and files that have sound as sound",
+    )
+}

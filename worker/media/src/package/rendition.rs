@@ -1,0 +1,161 @@
+//! One rendition of a package: its init segment and its segments, as files, and what manifests say of it.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::ladder::Rendition;
+use rushes_shared::units::Ratio;
+
+use super::timeline::Segment;
+use super::{codecs, rate, segment_name};
+use crate::fault;
+use crate::mp4::fragment::{self, Description, Piece};
+use crate::mp4::parse::{be32, child};
+use crate::mp4::read::{Kind, ReadTrack};
+use crate::mp4::samples::SampleReader;
+
+/// What manifests say of a rendition, and where its segments lie.
+#[derive(Debug)]
+pub(super) struct Made {
+    pub(super) about: Rendition,
+    pub(super) timescale: u32,
+    pub(super) segments: Vec<Segment>,
+    pub(super) frame_rate: Ratio,
+    pub(super) sar: Ratio,
+    pub(super) sample_rate: u32,
+    pub(super) channels: u32,
+    /// ISO 639-2; nothing where it is undetermined.
+    pub(super) language: Option<String>,
+}
+
+impl Made {
+    pub(super) fn of(
+        name: &str,
+        track: &ReadTrack,
+        segments: Vec<Segment>,
+        segment_ns: u64,
+    ) -> Result<Self, Failure> {
+        let codecs = codecs::parameter(&track.entry).ok_or_else(|| {
+            let code = String::from_utf8_lossy(&track.code()).into_owned();
+            Failure::new(
+                FailureCode::Unsupported,
+                format!("{name} has a codec that manifests cannot name: {code}"),
+                "encode it to H.264, HEVC, VP9 or AV1, with AAC, Opus or AC-3",
+            )
+        })?;
+        let is_video = track.kind == Kind::Video;
+        let size = codecs::size(&track.entry).filter(|_| is_video).unwrap_or((0, 0));
+        let (channels, sample_rate) = codecs::sound(&track.entry).filter(|_| !is_video).unwrap_or((0, 0));
+        let about = Rendition {
+            name: name.to_owned(),
+            codecs,
+            size,
+            packets: track.samples.len() as u64,
+            segments: u32::try_from(segments.len()).unwrap_or(u32::MAX),
+            average_bps: rate::average(&segments, track.timescale),
+            peak_bps: rate::peak(&segments, track.timescale, segment_ns),
+        };
+        Ok(Self {
+            about,
+            timescale: track.timescale,
+            frame_rate: frame_rate(track),
+            sar: pixel_aspect(&track.entry),
+            segments,
+            // A rate above 65,535 Hz does not fit the entry; the time scale of sound is its rate then.
+            sample_rate: if sample_rate == 0 { track.timescale } else { sample_rate },
+            channels,
+            language: language(track.language),
+        })
+    }
+
+    /// Writes the init segment and the segments into a new directory; gives their names back. `done` is told how many
+    /// bytes of samples were written.
+    pub(super) fn write(
+        &self,
+        track: &ReadTrack,
+        from: &Path,
+        directory: &Path,
+        done: &mut dyn FnMut(u64),
+    ) -> Result<Vec<String>, Failure> {
+        let fails = |error: std::io::Error| fault::writing(&error);
+        let name = &self.about.name;
+        let place = directory.join(name);
+        fs::create_dir(&place).map_err(fails)?;
+        let description = Description {
+            is_video: track.kind == Kind::Video,
+            entry: track.entry.clone(),
+            shown: track.shown,
+            language: track.language,
+            timescale: track.timescale,
+            skip: track.skip,
+        };
+        fs::write(place.join("init.mp4"), fragment::init(&description)).map_err(fails)?;
+        let mut files = vec![format!("{name}/init.mp4")];
+        let mut source = SampleReader::open(from)?;
+        for (number, segment) in (1u32..).zip(&self.segments) {
+            let samples = &track.samples[segment.samples.clone()];
+            if segment.bytes > fragment::LARGEST {
+                return Err(too_large(name, number));
+            }
+            let pieces: Vec<Piece> = samples
+                .iter()
+                .map(|sample| Piece { size: sample.size, pts: sample.pts, key: sample.key })
+                .collect();
+            let file = segment_name(number);
+            let mut to = BufWriter::with_capacity(1 << 18, File::create(place.join(&file)).map_err(fails)?);
+            to.write_all(&fragment::segment_type()).map_err(fails)?;
+            to.write_all(&fragment::head(&description, number, &pieces, segment.end)).map_err(fails)?;
+            for sample in samples {
+                to.write_all(source.get(sample)?).map_err(fails)?;
+            }
+            to.flush().map_err(fails)?;
+            files.push(format!("{name}/{file}"));
+            done(segment.bytes);
+        }
+        Ok(files)
+    }
+}
+
+/// The frame rate that most frames have, else the mean one.
+fn frame_rate(track: &ReadTrack) -> Ratio {
+    let first = track.samples.first().map_or(1, |sample| sample.duration.max(1));
+    let equal = track.samples.iter().filter(|sample| sample.duration.abs_diff(first) <= 1).count();
+    if equal * 10 >= track.samples.len() * 9 {
+        return reduced(u64::from(track.timescale), u64::from(first));
+    }
+    let units = u64::try_from(track.media_end() - track.samples.first().map_or(0, |s| s.pts)).unwrap_or(1);
+    let thousandths =
+        crate::pace::scaled(track.samples.len() as u64 * 1000, u64::from(track.timescale), units);
+    reduced(thousandths, 1000)
+}
+
+fn reduced(num: u64, den: u64) -> Ratio {
+    let (mut a, mut b) = (num, den);
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    let part = |value: u64| u32::try_from(value / a.max(1)).unwrap_or(u32::MAX);
+    Ratio { num: part(num), den: part(den).max(1) }
+}
+
+/// From the `pasp` box of a sample entry.
+fn pixel_aspect(entry: &[u8]) -> Ratio {
+    let found = entry.get(86..).and_then(|boxes| child(boxes, b"pasp"));
+    found.and_then(|aspect| Ratio::new(be32(aspect, 0)?, be32(aspect, 4)?)).unwrap_or(Ratio::ONE)
+}
+
+fn language(packed: u16) -> Option<String> {
+    let letters = [10, 5, 0].map(|shift| u8::try_from(packed >> shift & 0x1f).unwrap_or(0) + 0x60);
+    let code = std::str::from_utf8(&letters).ok().filter(|_| letters.iter().all(u8::is_ascii_lowercase));
+    code.filter(|code| *code != "und").map(str::to_owned)
+}
+
+fn too_large(name: &str, number: u32) -> Failure {
+    Failure::new(
+        FailureCode::LimitReached,
+        format!("segment {number} of {name} is larger than 4 GiB"),
+        "make segments shorter",
+    )
+}

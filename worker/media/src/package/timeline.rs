@@ -1,0 +1,154 @@
+//! Segments of a track: which samples each has, and when it is shown.
+
+use rushes_shared::failure::{Failure, FailureCode};
+
+use crate::mp4::read::{Kind, ReadTrack};
+use crate::pace;
+
+/// One segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// Numbers of its samples in the track, in decoding order.
+    pub(super) samples: std::ops::Range<usize>,
+    /// When it begins, in units of the track from the film's start; below zero for sound's priming.
+    pub(super) start: i64,
+    /// When it ends.
+    pub(super) end: i64,
+    /// Its samples' bytes.
+    pub(super) bytes: u64,
+}
+
+impl Segment {
+    /// How long it is, in nanoseconds.
+    pub(super) fn length_ns(&self, timescale: u32) -> u64 {
+        let units = u64::try_from(self.end - self.start).unwrap_or(0);
+        pace::scaled(units, 1_000_000_000, u64::from(timescale))
+    }
+}
+
+/// When segments begin, in nanoseconds: at the first key frame of a track that is a segment's length after the one before.
+/// Half a frame too early is early enough.
+pub(super) fn borders(track: &ReadTrack, segment_ns: u64) -> Vec<i64> {
+    let keys = track.samples.iter().filter(|sample| sample.key);
+    let mut borders: Vec<i64> = Vec::new();
+    for sample in keys {
+        let at = track.ns(sample.pts);
+        let slack = track.ns(i64::from(sample.duration)) / 2;
+        let next = borders.last().map(|last| last + i64::try_from(segment_ns).unwrap_or(i64::MAX) - slack);
+        if next.is_none_or(|next| at >= next) {
+            borders.push(at);
+        }
+    }
+    borders
+}
+
+/// Divides a track at borders. Pictures have to have a key frame at each; sound goes with the packet that begins nearest
+/// after it.
+pub(super) fn segments(name: &str, track: &ReadTrack, borders: &[i64]) -> Result<Vec<Segment>, Failure> {
+    let starts = match track.kind {
+        Kind::Video => picture_starts(name, track, borders)?,
+        Kind::Audio => sound_starts(track, borders),
+    };
+    let ends = starts.iter().skip(1).copied().chain([track.samples.len()]);
+    let mut found: Vec<Segment> = starts
+        .iter()
+        .zip(ends)
+        .filter(|(start, end)| *start < end)
+        .map(|(start, end)| {
+            let samples = &track.samples[*start..end];
+            let first = samples.iter().map(|sample| sample.pts).min().unwrap_or(0);
+            let bytes = samples.iter().map(|sample| u64::from(sample.size)).sum();
+            Segment { samples: *start..end, start: first, end: first, bytes }
+        })
+        .collect();
+    let last = track.media_end();
+    let nexts: Vec<i64> = found.iter().skip(1).map(|segment| segment.start).chain([last]).collect();
+    for (segment, next) in found.iter_mut().zip(nexts) {
+        segment.end = next.max(segment.start + 1);
+    }
+    Ok(found)
+}
+
+/// How far a rung's key frame may be from the border, in nanoseconds: what rounding to milliseconds gives.
+const ROUNDING_NS: i64 = 1_000_000;
+
+fn picture_starts(name: &str, track: &ReadTrack, borders: &[i64]) -> Result<Vec<usize>, Failure> {
+    let mut keys = (0..track.samples.len()).filter(|n| track.samples[*n].key).peekable();
+    let mut starts = Vec::with_capacity(borders.len());
+    for border in borders {
+        let at = |n: usize| track.ns(track.samples[n].pts);
+        while keys.next_if(|n| at(*n) < border - ROUNDING_NS).is_some() {}
+        match keys.next_if(|n| at(*n) <= border + ROUNDING_NS) {
+            Some(n) => starts.push(n),
+            None => return Err(unaligned(name, *border)),
+        }
+    }
+    if starts.first().is_some_and(|first| *first > 0) {
+        return Err(unaligned(name, borders[0]));
+    }
+    Ok(starts)
+}
+
+fn sound_starts(track: &ReadTrack, borders: &[i64]) -> Vec<usize> {
+    let mut next = 0;
+    let mut starts = vec![0];
+    for border in borders.iter().skip(1) {
+        while track.samples.get(next).is_some_and(|sample| track.ns(sample.pts) < *border) {
+            next += 1;
+        }
+        starts.push(next);
+    }
+    starts
+}
+
+fn unaligned(name: &str, border: i64) -> Failure {
+    Failure::new(
+        FailureCode::CheckFailed,
+        format!(
+            "key frames: {name} must have one at {}.{:03} s, where the first rung has one",
+            border / 1_000_000_000,
+            border / 1_000_000 % 1000
+        ),
+        "encode all rungs with the same distance of key frames and without others, such as by rushes media ladder",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::mp4::read::Sample;
+
+    use super::*;
+
+    fn track(kind: Kind, timescale: u32, duration: u32, count: usize, group: usize) -> ReadTrack {
+        let sample = |n: usize| Sample {
+            offset: 0,
+            size: 10,
+            pts: i64::try_from(n).unwrap() * i64::from(duration),
+            duration,
+            key: n % group == 0,
+        };
+        ReadTrack::for_tests(kind, timescale, (0..count).map(sample).collect())
+    }
+
+    #[test]
+    fn segments_begin_at_key_frames_and_sound_follows_them() {
+        let film = track(Kind::Video, 24_000, 1001, 240, 24);
+        let borders = borders(&film, 4_000_000_000);
+        assert_eq!(borders, [0, 4_004_000_000, 8_008_000_000]);
+        let parts = segments("film", &film, &borders).unwrap();
+        let lengths: Vec<usize> = parts.iter().map(|part| part.samples.len()).collect();
+        assert_eq!((lengths, parts[2].end, parts[1].bytes), (vec![96, 96, 48], 240 * 1001, 960));
+        let sound = track(Kind::Audio, 48_000, 1024, 469, 1);
+        let parts = segments("sound", &sound, &borders).unwrap();
+        assert_eq!(parts[1].samples.start, 188, "4.010667 s is the first packet after 4.004 s");
+        assert_eq!(parts.iter().map(|part| part.samples.len()).sum::<usize>(), 469);
+    }
+
+    #[test]
+    fn a_rung_without_a_key_frame_at_a_border_is_named_with_the_time() {
+        let (film, other) = (track(Kind::Video, 25, 1, 100, 25), track(Kind::Video, 25, 1, 100, 30));
+        let borders = borders(&film, 1_000_000_000);
+        let failure = segments("720p", &other, &borders).unwrap_err();
+        assert!(failure.message.contains("720p must have one at 1.000 s"), "{failure}");
+    }
+}
