@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
+use crate::ladder::{LadderSettings, PackageReport, PackageSettings};
 use crate::measure::{Comparison, Loudness, WaveformSettings};
 use crate::media::MediaFacts;
 use crate::still::{PreviewSettings, SpriteSettings, ThumbnailSettings};
@@ -46,7 +47,21 @@ pub enum Work {
     Preview(PreviewSettings),
     /// How close another file, an absolute path, is to this one.
     Compare(PathBuf),
+    /// A package for streaming in the directory `out`, of this rung and others.
+    Package {
+        /// The other rungs; absolute paths.
+        rungs: Vec<PathBuf>,
+        /// Files with sound; without one, the first rung's own.
+        sound: Vec<PathBuf>,
+        /// How.
+        settings: PackageSettings,
+    },
+    /// A ladder of the film, packaged in the directory `out`.
+    Ladder(LadderSettings),
 }
+
+/// The directory that a package is made in, within the order's.
+pub const PACKAGE: &str = "out";
 
 /// Process to asker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +85,8 @@ pub enum Outcome {
     Loudness(Loudness),
     /// Of a comparison.
     Comparison(Comparison),
+    /// Of a package.
+    Package(PackageReport),
     /// Files in the order's directory, by name.
     Files(Vec<String>),
 }

@@ -114,6 +114,23 @@ pub fn ladder(shown: (u32, u32), crf: u8, preset: SpeedPreset) -> Vec<Rung> {
     LADDER[top..].iter().map(rung).collect()
 }
 
+/// A whole ladder of a film, from its source to its package.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LadderSettings {
+    /// Where key frames, segments and chunks lie.
+    pub grid: Grid,
+    /// Constant rate factor of every rung, 0 to 51, under the rung's own bound on the rate.
+    pub crf: u8,
+    /// How much time the encoder takes.
+    pub preset: SpeedPreset,
+    /// Short side in pixels of the largest rung; `None` for the source's.
+    pub max_height: Option<u32>,
+    /// Bit rate of the sound in bits a second; `None` leaves it out.
+    pub sound_bps: Option<u32>,
+    /// Whether every segment is decoded after it is written.
+    pub decode: bool,
+}
+
 /// What a package is checked for; a limit of `None` is not held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageSettings {

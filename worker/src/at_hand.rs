@@ -76,8 +76,10 @@ fn start(settings: &Settings) -> Result<(), rushes_shared::failure::Failure> {
 fn walls(settings: &Settings, order: &Order) -> Walls {
     let mut read = settings.sandbox.read.clone();
     read.push(order.input.clone());
-    if let Work::Compare(other) = &order.work {
-        read.push(other.clone());
+    match &order.work {
+        Work::Compare(other) => read.push(other.clone()),
+        Work::Package { rungs, sound, .. } => read.extend(rungs.iter().chain(sound).cloned()),
+        _ => {}
     }
     Walls {
         require_landlock: settings.sandbox.require,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use rushes_shared::encode::SpeedPreset;
 
 /// Looks at files and measures them on this machine, without a farm.
 #[derive(Debug, Args)]
@@ -122,6 +123,68 @@ pub(crate) enum MediaCommand {
         #[arg(long, default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "PIXELS")]
         max_width: u32,
     },
+    /// Encodes a film into a ladder and packages it: CMAF segments with HLS and DASH manifests over the same files.
+    ///
+    /// Rungs are 2160p at 15 Mb/s, 1080p at 5, 720p at 2.5, 480p at 1 and 360p at 0.6, never above the source: a constant
+    /// rate factor with that rate as its bound. All rungs have the same key frames.
+    #[command(
+        after_help = "Example:\n  rushes media ladder film.mov -o out/     (out/master.m3u8 and out/manifest.mpd play from any web server)"
+    )]
+    Ladder {
+        /// The film.
+        file: PathBuf,
+        /// The directory to make; it may be there if it is empty.
+        #[arg(long, short = 'o', value_name = "DIR")]
+        out: PathBuf,
+        /// Constant rate factor, 0 to 51.
+        #[arg(long, default_value_t = 23, value_parser = clap::value_parser!(u8).range(0..=51), value_name = "N")]
+        crf: u8,
+        /// x264's preset, from ultrafast to veryslow.
+        #[arg(long, default_value = "medium", value_parser = preset, value_name = "NAME")]
+        preset: SpeedPreset,
+        /// Short side of the largest rung in pixels.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(2..=16_384), value_name = "PIXELS")]
+        max_height: Option<u32>,
+        /// Length of a segment in seconds, rounded to whole key frames of 2 s or, for shorter ones, of that length.
+        #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=60), value_name = "SECONDS")]
+        segment: u32,
+        /// Length of a chunk in seconds, rounded to whole segments.
+        #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400), value_name = "SECONDS")]
+        chunk: u32,
+        /// Bit rate of the sound in bits a second; 0 leaves it out.
+        #[arg(long, default_value_t = 128_000, value_parser = clap::value_parser!(u32).range(0..=512_000), value_name = "BPS")]
+        sound: u32,
+        /// Leaves out the decode of every segment at the end.
+        #[arg(long)]
+        no_decode: bool,
+    },
+    /// Packages finished rungs: CMAF segments with HLS and DASH manifests over the same files; nothing is encoded.
+    ///
+    /// Rungs are MP4 files with closed groups of pictures and the same key frames, the best first. Nothing is left behind
+    /// where a check fails.
+    #[command(
+        after_help = "Example:\n  rushes media package 1080p.mp4 720p.mp4 360p.mp4 --audio sound.m4a -o out/"
+    )]
+    Package {
+        /// The rungs.
+        #[arg(required = true, value_name = "RUNG")]
+        rungs: Vec<PathBuf>,
+        /// A file with sound; may be given several times. Without it, the first rung's own.
+        #[arg(long, value_name = "FILE")]
+        audio: Vec<PathBuf>,
+        /// The directory to make; it may be there if it is empty.
+        #[arg(long, short = 'o', value_name = "DIR")]
+        out: PathBuf,
+        /// Length of a segment in seconds: each begins at the first key frame that is as late.
+        #[arg(long, default_value = "6", value_parser = seconds, value_name = "SECONDS")]
+        segment: u64,
+        /// Most bits a second of each rung over a segment's length, in the order of the rungs.
+        #[arg(long, value_delimiter = ',', value_name = "BPS")]
+        max_rate: Vec<u64>,
+        /// Leaves out the decode of every segment at the end.
+        #[arg(long)]
+        no_decode: bool,
+    },
     /// Compares a film with its reference, frame by frame: PSNR, SSIM, the worst moments.
     #[command(after_help = "Example:\n  rushes media compare film.mov out/film.mp4")]
     Compare {
@@ -162,6 +225,11 @@ fn seconds(text: &str) -> Result<u64, String> {
     let value: Option<f64> = text.parse().ok().filter(|s| (0.0..=1e6).contains(s));
     let value = value.ok_or_else(|| "write seconds such as 12.5, at most 1000000".to_owned())?;
     u64::try_from(std::time::Duration::from_secs_f64(value).as_nanos()).map_err(|e| e.to_string())
+}
+
+fn preset(text: &str) -> Result<SpeedPreset, String> {
+    let name = serde_json::Value::String(text.to_owned());
+    serde_json::from_value(name).map_err(|_| "use one from ultrafast to veryslow".to_owned())
 }
 
 fn bits(text: &str) -> Result<u8, String> {

@@ -2,6 +2,7 @@
 
 mod pictures;
 mod shown;
+mod streaming;
 
 use std::path::{Path, PathBuf};
 
@@ -60,6 +61,7 @@ pub(super) fn run(farm: &FarmArgs, args: &MediaArgs) -> Result<Ending, Fault> {
             session.make(file, Work::Waveform(settings), target, |_| vec![target.out.clone()])
         }
         MediaCommand::Compare { reference, other } => compare(&session, reference, other),
+        MediaCommand::Ladder { .. } | MediaCommand::Package { .. } => streaming::run(&session, &args.command),
         other => pictures::run(&session, other),
     }
 }

@@ -10,6 +10,7 @@
 //! chunk     a part of a film -> the rungs of a ladder, exact to the frame, from one decode
 //! join      a rung's chunks + sound -> MP4, nothing encoded again
 //! package   rungs + sound -> CMAF segments, HLS and DASH manifests over the same files
+//! ladder    the three in a row on one machine
 //! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! still     thumbnails, sprite sheets, moving previews
@@ -33,6 +34,7 @@ mod edit_list;
 mod encode;
 mod fault;
 mod join;
+mod ladder;
 pub mod mp4;
 mod note;
 mod once;
@@ -52,6 +54,7 @@ pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
 pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
+pub use ladder::{LadderJob, make_ladder};
 pub use note::set_stall;
 pub use package::{PackageJob, package};
 pub use probe::probe;

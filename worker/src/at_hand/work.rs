@@ -1,10 +1,10 @@
 //! The operations themselves: from an order to the media library and into files.
 
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rushes_media as media;
-use rushes_shared::at_hand::{Order, Outcome, Work};
+use rushes_shared::at_hand::{Order, Outcome, PACKAGE, Work};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::measure::WaveformSettings;
 use rushes_shared::task::Progress;
@@ -44,6 +44,18 @@ pub(super) fn perform(order: &Order, progress: &mut dyn FnMut(Progress)) -> Resu
             let found = media::compare((input, &source), (other, &facts), progress)?;
             Outcome::Comparison(found)
         }
+        Work::Package { rungs, sound, settings } => {
+            let directory = new_directory(PACKAGE)?;
+            let rungs: Vec<_> = std::iter::once(input).chain(rungs).cloned().collect();
+            let job = media::PackageJob { rungs: &rungs, sound, settings, directory: &directory };
+            Outcome::Package(media::package(&job, progress)?)
+        }
+        Work::Ladder(settings) => {
+            let (scratch, directory) = (new_directory("scratch")?, new_directory(PACKAGE)?);
+            let (scratch, directory) = (&scratch, &directory);
+            let job = media::LadderJob { input, source: &source, settings, scratch, directory };
+            Outcome::Package(media::make_ladder(&job, progress)?)
+        }
     })
 }
 
@@ -62,6 +74,11 @@ fn waveform_file(
             Ok("waveform.json".to_owned())
         }
     }
+}
+
+fn new_directory(name: &str) -> Result<PathBuf, Failure> {
+    std::fs::create_dir(name).map_err(|error| writing(&error))?;
+    Ok(PathBuf::from(name))
 }
 
 /// Writes a file and gives its name back.

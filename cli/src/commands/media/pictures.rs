@@ -46,6 +46,8 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
         MediaCommand::Probe { .. }
         | MediaCommand::Loudness { .. }
         | MediaCommand::Waveform { .. }
+        | MediaCommand::Ladder { .. }
+        | MediaCommand::Package { .. }
         | MediaCommand::Compare { .. } => unreachable!("these make no pictures of a film"),
     }
 }

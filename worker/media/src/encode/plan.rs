@@ -108,7 +108,7 @@ fn timescale(rate: Ratio) -> u32 {
     scale
 }
 
-fn no_video(source: &MediaFacts) -> Failure {
+pub(crate) fn no_video(source: &MediaFacts) -> Failure {
     let what = if source.audio.is_empty() { "neither video nor sound" } else { "sound only, no video" };
     Failure::new(
         FailureCode::StreamMissing,

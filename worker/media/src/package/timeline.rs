@@ -125,7 +125,7 @@ mod tests {
             size: 10,
             pts: i64::try_from(n).unwrap() * i64::from(duration),
             duration,
-            key: n % group == 0,
+            key: n.is_multiple_of(group),
         };
         ReadTrack::for_tests(kind, timescale, (0..count).map(sample).collect())
     }

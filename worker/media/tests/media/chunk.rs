@@ -89,8 +89,9 @@ pub(crate) fn keys(file: &Path) -> Vec<i64> {
         .expect("these tests need ffprobe");
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
     let keys = text.lines().filter_map(|line| line.split_once(",K"));
-    let times = keys.filter_map(|(time, _)| time.parse::<f64>().ok());
-    times.map(|seconds| (seconds * 1000.0).round() as i64).collect()
+    // Microseconds are printed; whole milliseconds are what these films have.
+    let times = keys.map(|(time, _)| time.replace('.', "").parse::<i64>().unwrap() / 1000);
+    times.collect()
 }
 
 const PICTURES: &str = "-f lavfi -i testsrc2=s=192x108:d=4.3:r=";

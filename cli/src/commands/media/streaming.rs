@@ -1,0 +1,101 @@
+//! Ladders and packages: directories that appear whole.
+
+use std::path::{Path, PathBuf};
+
+use rushes_shared::at_hand::{Outcome, PACKAGE, Work};
+use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, PackageSettings, Rendition};
+
+use super::{Session, unexpected};
+use crate::args::MediaCommand;
+use crate::at_hand::{self, Workbench};
+use crate::commands::print;
+use crate::fault::{Ending, Fault};
+use crate::table::{Cell, colours, table};
+use crate::words;
+
+/// Does one of the operations that make a package.
+pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Ending, Fault> {
+    match command {
+        MediaCommand::Ladder { file, out, crf, preset, max_height, segment, chunk, sound, no_decode } => {
+            let settings = LadderSettings {
+                grid: grid(*segment, *chunk),
+                crf: *crf,
+                preset: *preset,
+                max_height: *max_height,
+                sound_bps: (*sound > 0).then_some(*sound),
+                decode: !no_decode,
+            };
+            make(session, file, Work::Ladder(settings), out)
+        }
+        MediaCommand::Package { rungs, audio, out, segment, max_rate, no_decode } => {
+            if max_rate.len() > rungs.len() {
+                return Err(Fault::Usage("there are more values of --max-rate than rungs".to_owned()));
+            }
+            let settings = PackageSettings {
+                segment_ns: *segment,
+                window_ns: *segment,
+                max_bps: max_rate.iter().map(|bps| Some(*bps)).collect(),
+                decode: !no_decode,
+                ..PackageSettings::default()
+            };
+            let absolute = |files: &[PathBuf]| files.iter().map(|file| at_hand::absolute(file)).collect();
+            let others: Result<Vec<PathBuf>, Fault> = absolute(&rungs[1..]);
+            let sound: Result<Vec<PathBuf>, Fault> = absolute(audio);
+            make(session, &rungs[0], Work::Package { rungs: others?, sound: sound?, settings }, out)
+        }
+        _ => unreachable!("these make no package"),
+    }
+}
+
+/// Key frames every two seconds, or every segment where those are shorter or odd.
+fn grid(segment_s: u32, chunk_s: u32) -> Grid {
+    let key_s = if segment_s.is_multiple_of(2) { 2 } else { segment_s };
+    Grid {
+        key_ns: u64::from(key_s) * 1_000_000_000,
+        keys_to_segment: segment_s / key_s,
+        segments_to_chunk: (chunk_s / segment_s).max(1),
+    }
+}
+
+fn make(session: &Session<'_>, file: &Path, work: Work, out: &Path) -> Result<Ending, Fault> {
+    let taken = std::fs::read_dir(out).map(|mut inside| inside.next().is_some()).unwrap_or(out.exists());
+    if taken {
+        return Err(Fault::Usage(format!(
+            "{} is there already and not empty; name another directory",
+            out.display()
+        )));
+    }
+    let bench = Workbench::beside(out)?;
+    let Outcome::Package(report) = session.perform(file, work, &bench)? else { return Err(unexpected()) };
+    // An empty directory is replaced in one step; nothing else is.
+    let moved = std::fs::rename(bench.path().join(PACKAGE), out);
+    moved.map_err(|error| Fault::local(format!("cannot make {}", out.display()), error))?;
+    print(session.farm, &report, || shown(&report, out));
+    Ok(Ending::Ok)
+}
+
+/// A package: its renditions, its checks, its manifests.
+fn shown(report: &PackageReport, out: &Path) -> String {
+    let row = |made: &Rendition| {
+        let size = if made.size.0 == 0 { String::new() } else { format!("{}x{}", made.size.0, made.size.1) };
+        let cells = [
+            made.name.clone(),
+            made.codecs.clone(),
+            size,
+            words::bitrate(made.average_bps),
+            words::bitrate(made.peak_bps),
+            made.segments.to_string(),
+        ];
+        cells.into_iter().map(Into::into).collect::<Vec<Cell>>()
+    };
+    let rows: Vec<Vec<Cell>> = report.video.iter().chain(&report.audio).map(row).collect();
+    let head = ["RENDITION", "CODEC", "SIZE", "MEAN", "PEAK", "SEGMENTS"];
+    let mut text = table(&head, &rows, colours());
+    for check in &report.checks {
+        text.push_str(&format!("checked: {check}\n"));
+    }
+    for manifest in ["master.m3u8", "manifest.mpd"] {
+        text.push_str(&format!("{}\n", out.join(manifest).display()));
+    }
+    text
+}
