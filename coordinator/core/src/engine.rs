@@ -8,11 +8,13 @@
 //!         ├─ progress   advance(job): plan, publish, end
 //!         ├─ sizing     what encodes of a graph take, once it is known
 //!         ├─ promises   deadlines: risk, trades, lateness
+//!         ├─ beside     whether promises fit beside each other
 //!         ├─ conflicts  which promise yields where not all can be kept
 //!         ├─ ladder     which jobs give quality up for others
 //!         ├─ shedding   which promises are given up when nodes are lost
 //!         ├─ forecast   what is expected of a job
 //!         ├─ attempts   outcomes of attempts, retries
+//!         ├─ giving_up  what follows when a task is given up
 //!         ├─ anomalies  what is out of the ordinary
 //!         ├─ health     quarantine, stragglers, preemption
 //!         ├─ hardware   hardware encoders, and software where they fail
@@ -27,12 +29,14 @@
 
 mod anomalies;
 mod attempts;
+mod beside;
 mod capacity;
 mod conflicts;
 mod dispatch;
 mod explain;
 mod filing;
 mod forecast;
+mod giving_up;
 mod hardware;
 mod health;
 mod intake;

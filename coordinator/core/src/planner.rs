@@ -150,20 +150,13 @@ fn probe() -> Stage {
 }
 
 fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts, video: &VideoFacts) -> Stage {
-    let settings = &output.settings;
-    let (width, height) = fitted(video.shown_size(), settings.video.max_width, settings.video.max_height);
-    let pixels = u64::from(width) * u64::from(height);
-    let source_pixels = u64::from(video.width) * u64::from(video.height);
-    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
-    let memory = 200 * MIB + pixels * 3 / 2 * 90 + source_pixels * 3 * 24;
-    let cpu = useful_cpu(pixels);
     Stage {
         step: Step::Encode { output: index },
         slot: SlotKind::Encode,
         count: 1,
         after: Vec::new(),
-        demand: Demand { cpu, memory: Bytes(memory) },
-        prediction: encode_cost(settings, facts, video),
+        demand: encode_demand(&output.settings, video),
+        prediction: encode_cost(&output.settings, facts, video),
         optional: output.optional,
         dropped: false,
     }
@@ -176,8 +169,9 @@ pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts, video: &VideoF
     let pixels = u64::from(width) * u64::from(height);
     let source_pixels = u64::from(video.width) * u64::from(video.height);
     let frames = if video.frames > 0 { video.frames } else { facts.duration_ns / 33_000_000 };
-    let per_frame =
-        pixels.saturating_mul(ns_per_pixel(settings.video.preset)).saturating_add(source_pixels * 4);
+    let per_frame = pixels
+        .saturating_mul(ns_per_pixel(settings.video.preset))
+        .saturating_add(source_pixels.saturating_mul(4));
     let cpu_ms = frames.saturating_mul(per_frame) / 1_000_000;
     let cores = u64::from(useful_cpu(pixels).0);
     Prediction { cpu_ms, wall_ms: (cpu_ms.saturating_mul(1_000) / cores).max(1), model: 0 }
@@ -223,9 +217,33 @@ fn fitted((width, height): (u32, u32), max_width: Option<u32>, max_height: Optio
     (scale(w), scale(h))
 }
 
+/// What an encode with these settings needs of a node.
+#[must_use]
+pub fn encode_demand(settings: &EncodeSettings, video: &VideoFacts) -> Demand {
+    let (width, height) = fitted(video.shown_size(), settings.video.max_width, settings.video.max_height);
+    let pixels = u64::from(width) * u64::from(height);
+    let source_pixels = u64::from(video.width) * u64::from(video.height);
+    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
+    let memory = (200 * MIB)
+        .saturating_add(pixels.saturating_mul(135))
+        .saturating_add(source_pixels.saturating_mul(72));
+    Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What a probe of a hostile file says is no reason to fall over.
+    #[test]
+    fn the_largest_pictures_that_can_be_written_down_are_planned() {
+        let video =
+            VideoFacts { width: u32::MAX, height: u32::MAX, frames: u64::MAX, ..VideoFacts::default() };
+        let facts = MediaFacts { duration_ns: u64::MAX, video: vec![video.clone()], ..MediaFacts::default() };
+        let settings = EncodeSettings::default();
+        assert!(encode_cost(&settings, &facts, &video).cpu_ms > 1 << 40);
+        assert!(encode_demand(&settings, &video).memory.0 > 1 << 60);
+    }
 
     #[test]
     fn sizes_fit_both_limits_and_never_grow() {

@@ -100,6 +100,11 @@ pub enum Misfit {
         "record {0:?} speaks of {1}, which its job does not have; restore a backup, or report this with an export of the journal"
     )]
     NoTask(Seq, TaskId),
+    /// It speaks of a stage that its job does not have.
+    #[error(
+        "record {0:?} speaks of stage {2} of {1}, which that job does not have; restore a backup, or report this with an export of the journal"
+    )]
+    NoStage(Seq, JobId, u32),
     /// An epoch that does not rise.
     #[error(
         "record {0:?} begins {1:?}, but {2:?} was there before; two coordinators may have written one journal"
@@ -179,7 +184,11 @@ impl State {
                 }
             }
             Record::Traded { job, trade } => {
-                let job = self.job(seq, *job)?;
+                let id = *job;
+                let job = self.job(seq, id)?;
+                if trade.stage as usize >= job.stages.len() {
+                    return Err(Misfit::NoStage(seq, id, trade.stage));
+                }
                 trade.change(job.stages_mut());
                 job.trades.push(*trade);
             }

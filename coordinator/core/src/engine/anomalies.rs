@@ -45,7 +45,8 @@ impl Engine {
     pub(super) fn watch_due(&mut self, turn: &mut Turn) {
         self.anomalies.is_watched = false;
         let health = &self.policy.health;
-        self.anomalies.bursts.pass(turn.now.mono, health.burst_failures, health.burst_window_ms);
+        let most = health.burst_failures.min(MOST_FAILURES);
+        self.anomalies.bursts.pass(turn.now.mono, most, health.burst_window_ms);
         self.compare_nodes(turn);
         self.measure_queue(turn);
         if self.runs.is_empty() {

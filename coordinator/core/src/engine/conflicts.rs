@@ -21,6 +21,8 @@ use crate::record::Record;
 
 /// Promises that are looked at to settle one conflict.
 const MOST_LOOKS: usize = 64;
+/// The cheapest promises among which those are looked for.
+const MOST_SCANNED: usize = 4_096;
 /// Late jobs that are looked at in one turn.
 const MOST_LATE: usize = 8;
 /// Late jobs are not looked at more often than this, in milliseconds.
@@ -115,23 +117,47 @@ impl Engine {
     }
 
     /// Has others declared late that are worth less than this job, if it can be kept then.
-    pub(super) fn others_yield(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
+    /// `given` is what it would give up itself.
+    pub(super) fn others_yield(
+        &mut self,
+        turn: &mut Turn,
+        id: JobId,
+        deadline: WallMs,
+        given: &[Due],
+    ) -> bool {
         let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
         let worth = (job.spec.class, run.priority);
-        let fits = |without: &[Due]| self.fits_beside(turn.now, run, deadline, without);
-        let Some(yielding) = self.cheapest_to_yield(id, worth, run.booked().load, fits) else { return false };
+        let misses = |without: &[Due]| self.miss_beside(turn.now, run, deadline, &[without, given].concat());
+        let load = given.iter().fold(run.booked().load, |load, due| load.minus(due.load));
+        let Some(yielding) = self.cheapest_to_yield(id, worth, load, misses) else { return false };
         for (other, due) in yielding {
             self.give_up(turn, other, due.deadline, LateBy::Other(id));
         }
         true
     }
 
+    /// Gives up all that the job may itself, and has others declared late for the rest.
+    pub(super) fn both_yield(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
+        let steps = self.own_steps(turn.now, id);
+        let given: Vec<Due> = steps.iter().map(|step| step.frees).collect();
+        if given.is_empty() || !self.others_yield(turn, id, deadline, &given) {
+            return false;
+        }
+        self.take_steps(turn, id, steps);
+        true
+    }
+
     /// Whether others would yield to a new job, so that it can be taken. A promise that was given where others are
     /// refused is kept.
-    pub(super) fn could_yield(&self, job: &Job, load: Load, can_take: impl Fn(&[Due]) -> bool) -> bool {
+    pub(super) fn could_yield(
+        &self,
+        job: &Job,
+        load: Load,
+        misses: impl Fn(&[Due]) -> Option<WallMs>,
+    ) -> bool {
         let priority = self.policy.order.value.priority_of(&job.spec).value();
         self.policy.promise.admission == Admission::Advise
-            && self.cheapest_to_yield(job.id, (job.spec.class, priority), load, can_take).is_some()
+            && self.cheapest_to_yield(job.id, (job.spec.class, priority), load, misses).is_some()
     }
 
     /// The promises that have to yield so that a job fits, if their loss costs less than the job's own.
@@ -140,26 +166,37 @@ impl Engine {
         id: JobId,
         (class, priority): (Class, u8),
         load: Load,
-        fits: impl Fn(&[Due]) -> bool,
+        misses: impl Fn(&[Due]) -> Option<WallMs>,
     ) -> Option<Vec<(JobId, Due)>> {
         let own = Worth { is_late: false, class, price: price(priority, load) };
-        let cheaper = self.conflicts.by_worth.range(..=(own, JobId(u128::MAX)));
-        let cheaper = cheaper.filter(|(_, other)| *other != id).take(MOST_LOOKS);
+        let mut cheaper = self.conflicts.by_worth.range(..=(own, JobId(u128::MAX))).take(MOST_SCANNED);
         let mut yielding: Vec<(JobId, Due)> = Vec::new();
         let dues = |yielding: &[(JobId, Due)]| yielding.iter().map(|(_, due)| *due).collect::<Vec<_>>();
-        let mut enough = false;
-        for (_, other) in cheaper {
-            let Some(due) = self.due_of(*other) else { continue };
-            yielding.push((*other, due));
-            enough = fits(&dues(&yielding));
-            if enough {
-                break;
-            }
+        let mut end = misses(&[]);
+        // Those that are due later than what is missed, which does not come of them; they count once that is later.
+        let mut later: Vec<(JobId, Due)> = Vec::new();
+        while let Some(missed) = end.filter(|_| yielding.len() < MOST_LOOKS) {
+            let in_the_way = |due: &Due| due.deadline <= missed;
+            let next =
+                later.iter().position(|(_, due)| in_the_way(due)).map(|at| later.remove(at)).or_else(|| {
+                    cheaper.find_map(|(_, other)| {
+                        let due = self.due_of(*other).filter(|_| *other != id)?;
+                        if in_the_way(&due) {
+                            return Some((*other, due));
+                        }
+                        later.push((*other, due));
+                        None
+                    })
+                });
+            let Some(next) = next else { break };
+            yielding.push(next);
+            end = misses(&dues(&yielding));
         }
+        let enough = end.is_none();
         // Those whose loss does not help are kept, the dearest first.
         for at in (0..yielding.len()).rev() {
             let spared = yielding.remove(at);
-            if !fits(&dues(&yielding)) {
+            if misses(&dues(&yielding)).is_some() {
                 yielding.insert(at, spared);
             }
         }
@@ -224,7 +261,7 @@ impl Engine {
         let load = if is_first { Load::default() } else { run.booked().load };
         let has_time = self.knows_power() && spare(now, deadline, path.p90_ms) >= wanted;
         let class = run.booked().class;
-        (has_time && self.can_take(turn.now, class, Due { deadline, load }, &[])).then_some(false)
+        (has_time && self.miss_with(turn.now, class, Due { deadline, load }, &[]).is_none()).then_some(false)
     }
 
     fn give_again(&mut self, turn: &mut Turn, id: JobId) {

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, TaskId, WorkerId};
-use rushes_shared::task::{Delivery, Demand, Progress, TaskKind, TaskOrder, Usage};
+use rushes_shared::task::{Delivery, Demand, Progress, TaskOrder, Usage};
 use rushes_shared::units::{MonoMs, Now};
 
 use super::hardware::prefers_hardware;
-use super::{Engine, Timer, Turn};
+use super::{Engine, Turn};
 use crate::event::{Command, FarmNews};
 use crate::explain::Because;
 use crate::job::LiveTask;
@@ -18,9 +18,6 @@ use crate::order::{LOOK_PAST, Pick};
 
 /// Nodes among which a task that fits nowhere looks for the one where it fits soonest.
 const MOST_RESERVE_LOOKS: usize = 32;
-
-/// Tasks shorter than this are not worth a second attempt.
-const SHORTEST_STRAGGLER_MS: u64 = 500;
 
 /// Where a task can go now.
 enum Place {
@@ -187,7 +184,13 @@ impl Engine {
             let job = self.state.jobs.get(&task.job);
             job.and_then(|j| j.tasks.get(task.index as usize)).is_some_and(|t| t.is_bad_on(worker))
         };
-        let back = self.picky.keys().filter(|t| !avoids(t)).take(LOOK_PAST).copied();
+        let fits = |task: &TaskId| {
+            let (node, run) = (self.fleet.get(&worker)?, self.runs.get(&task.job)?);
+            let stage = run.stages.iter().find(|s| task.index < s.first + s.count)?;
+            let signature = self.order.sigs.get(stage.sig);
+            Some(node.can_do(signature) && node.takes(signature.slot, signature.demand()))
+        };
+        let back = self.picky.keys().filter(|t| !avoids(t) && fits(t) == Some(true)).take(LOOK_PAST).copied();
         for task in back.collect::<Vec<_>>() {
             self.put_back(task);
         }
@@ -238,9 +241,14 @@ impl Engine {
         true
     }
 
-    /// A node is not kept for a signature of which nothing waits any more.
+    /// A node is not kept for a signature of which nothing waits any more that may start, or that it cannot do any more.
     fn drop_idle_reservations(&mut self) {
-        let idle = |(sig, _): &(SigIx, WorkerId)| self.order.sigs.queued(*sig) == 0;
+        let idle = |(sig, worker): &(SigIx, WorkerId)| {
+            let why = self.order.sigs.why_closed(*sig);
+            let waits_for_room = matches!(why, None | Some(Closed::Full));
+            let suits = self.fleet.get(worker).is_some_and(|node| node.can_do(self.order.sigs.get(*sig)));
+            !waits_for_room || !suits || self.order.pick(|other| other == *sig).is_none()
+        };
         let idle: Vec<(SigIx, WorkerId)> = self.fleet.reservations().filter(idle).collect();
         for (sig, worker) in idle {
             self.fleet.unreserve(sig);
@@ -359,24 +367,6 @@ impl Engine {
         let kind = self.watch_for_straggler(turn.now.mono, task, (worker, attempt));
         let news = FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms };
         self.notify(turn, Some(task.job), news);
-    }
-
-    /// Looks at an attempt that begins now when nearly all should be done; the kind of its task.
-    pub(super) fn watch_for_straggler(
-        &mut self,
-        now: MonoMs,
-        task: TaskId,
-        (worker, attempt): (WorkerId, AttemptId),
-    ) -> TaskKind {
-        let plan = self.state.jobs[&task.job].stage_of(task.index).1;
-        let (kind, wall_ms) = (plan.step.kind(), plan.prediction.wall_ms);
-        if wall_ms >= SHORTEST_STRAGGLER_MS {
-            let node = self.fleet.get(&worker).expect("an attempt begins on a known worker");
-            let permille = u64::from(self.policy.health.straggler_permille);
-            let late = node.expected_ms(wall_ms).saturating_mul(permille) / 1_000;
-            self.wake_at(now.plus(late.max(1)), Timer::Straggler(task, attempt));
-        }
-        kind
     }
 
     /// Enters an attempt into its task's live set.

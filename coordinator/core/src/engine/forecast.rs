@@ -54,10 +54,10 @@ impl Engine {
         };
         let lowest = self.at_floor(spec, stages);
         let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
-        let can_take = |without: &[Due]| self.can_take(moment, spec.class, Due { deadline, load }, without);
+        let misses = |without: &[Due]| self.miss_with(moment, spec.class, Due { deadline, load }, without);
         let is_first = spec.class == Class::Emergency;
         let can_keep =
-            fits && (can_take(&[]) || (!is_first && self.could_find_room(job, moment, load, can_take)));
+            fits && (misses(&[]).is_none() || (!is_first && self.could_find_room(job, moment, load, misses)));
         let before = if is_first { self.ledger.emergencies() } else { self.ledger.due_by(deadline) };
         let ahead = self.promised_power().time_for(before.plus(load)).unwrap_or(u64::MAX / 2);
         let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
@@ -71,9 +71,9 @@ impl Engine {
         job: &Job,
         now: Now,
         load: Load,
-        can_take: impl Fn(&[Due]) -> bool + Copy,
+        misses: impl Fn(&[Due]) -> Option<WallMs> + Copy,
     ) -> bool {
-        self.cheapest_steps(now, job.id, can_take).is_some() || self.could_yield(job, load, can_take)
+        self.cheapest_steps(now, job.id, misses).is_some() || self.could_yield(job, load, misses)
     }
 
     /// What is expected of a live job whose promise has been judged: what was decided, and when its turn comes.

@@ -4,7 +4,8 @@
 use rushes_shared::failure::FailureClass;
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::Class;
-use rushes_shared::units::{Now, WallMs};
+use rushes_shared::task::TaskKind;
+use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, Decision};
@@ -18,6 +19,9 @@ use crate::state::Quarantine;
 const MOST_PREEMPT_LOOKS: usize = 32;
 /// Jobs in the emergency lane for which work is stopped at once.
 const MOST_EMERGENCIES: usize = 8;
+
+/// Tasks shorter than this are not worth a second attempt.
+const SHORTEST_STRAGGLER_MS: u64 = 500;
 
 /// Why a task is tried on another node as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,6 +131,24 @@ impl Engine {
         if probed == Some(true) {
             self.node_changed(worker);
         }
+    }
+
+    /// Looks at an attempt that begins now when nearly all should be done; the kind of its task.
+    pub(super) fn watch_for_straggler(
+        &mut self,
+        now: MonoMs,
+        task: TaskId,
+        (worker, attempt): (WorkerId, AttemptId),
+    ) -> TaskKind {
+        let plan = self.state.jobs[&task.job].stage_of(task.index).1;
+        let (kind, wall_ms) = (plan.step.kind(), plan.prediction.wall_ms);
+        if wall_ms >= SHORTEST_STRAGGLER_MS {
+            let node = self.fleet.get(&worker).expect("an attempt begins on a known worker");
+            let permille = u64::from(self.policy.health.straggler_permille);
+            let late = node.expected_ms(wall_ms).saturating_mul(permille) / 1_000;
+            self.wake_at(now.plus(late.max(1)), Timer::Straggler(task, attempt));
+        }
+        kind
     }
 
     /// Looks at an attempt that has taken longer than nearly all should: at its job's tail a second one is started

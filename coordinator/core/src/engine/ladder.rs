@@ -22,12 +22,14 @@ use crate::record::Record;
 
 /// Jobs whose trades are looked at for one promise.
 const MOST_GIVERS: usize = 16;
+/// The cheapest givers among which those are looked for.
+const MOST_SCANNED: usize = 1_024;
 
 /// A trade that would be taken.
 pub(super) struct Step {
     giver: JobId,
     trade: Trade,
-    frees: Due,
+    pub(super) frees: Due,
 }
 
 impl Engine {
@@ -38,8 +40,8 @@ impl Engine {
 
     /// Takes trades, of this job or of others, so that its promise fits beside theirs. Whether that was enough.
     pub(super) fn ease(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
-        let fits = |without: &[Due]| self.fits_beside(turn.now, &self.runs[&id], deadline, without);
-        let Some(steps) = self.cheapest_steps(turn.now, id, fits) else { return false };
+        let misses = |without: &[Due]| self.miss_beside(turn.now, &self.runs[&id], deadline, without);
+        let Some(steps) = self.cheapest_steps(turn.now, id, misses) else { return false };
         self.take_steps(turn, id, steps);
         true
     }
@@ -55,25 +57,52 @@ impl Engine {
         }
     }
 
-    /// The cheapest trades with which `fits` holds; `None` where all together do not help.
+    /// The cheapest trades with which nothing is missed, of all who may give something up, or else of the job alone; `None`
+    /// where all together do not help.
     pub(super) fn cheapest_steps(
         &self,
         now: Now,
         id: JobId,
-        fits: impl Fn(&[Due]) -> bool,
+        misses: impl Fn(&[Due]) -> Option<WallMs>,
+    ) -> Option<Vec<Step>> {
+        let missed = misses(&[])?;
+        let others = self.steps_of(now.wall, self.givers(id, missed), &misses);
+        others.or_else(|| {
+            let own = self.state.jobs.get(&id).filter(|job| Self::may_give(job))?;
+            self.steps_of(now.wall, [(id, (**own).clone())].into(), &misses)
+        })
+    }
+
+    /// All that a job may give up, the cheapest first.
+    pub(super) fn own_steps(&self, now: Now, id: JobId) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let Some(mut job) = self.state.jobs.get(&id).filter(|j| Self::may_give(j)).map(|j| (**j).clone())
+        else {
+            return steps;
+        };
+        while let Some((_, step)) = self.cheapest_step(now.wall, &job).filter(|_| steps.len() < MOST_TRADES) {
+            take(&mut job, &step.trade);
+            steps.push(step);
+        }
+        steps
+    }
+
+    /// The cheapest trades of these jobs with which nothing is missed.
+    fn steps_of(
+        &self,
+        now: WallMs,
+        mut givers: BTreeMap<JobId, Job>,
+        misses: &impl Fn(&[Due]) -> Option<WallMs>,
     ) -> Option<Vec<Step>> {
         let dues = |steps: &[Step]| steps.iter().map(|step| step.frees).collect::<Vec<_>>();
-        let mut givers: BTreeMap<JobId, Job> = self.givers(id);
         let mut steps: Vec<Step> = Vec::new();
         loop {
-            let next =
-                givers.values().filter_map(|job| self.cheapest_step(now.wall, job)).min_by_key(|s| s.0);
+            let next = givers.values().filter_map(|job| self.cheapest_step(now, job)).min_by_key(|s| s.0);
             let (_, step) = next.filter(|_| steps.len() < MOST_TRADES)?;
             let giver = givers.get_mut(&step.giver).expect("the step is one of theirs");
-            step.trade.change(giver.stages_mut());
-            giver.trades.push(step.trade);
+            take(giver, &step.trade);
             steps.push(step);
-            if fits(&dues(&steps)) {
+            if misses(&dues(&steps)).is_none() {
                 break;
             }
         }
@@ -82,16 +111,18 @@ impl Engine {
             let (spared, rest): (Vec<Step>, Vec<Step>) =
                 std::mem::take(&mut steps).into_iter().partition(|step| step.giver == *giver);
             steps = rest;
-            if !spared.is_empty() && !fits(&dues(&steps)) {
+            if !spared.is_empty() && misses(&dues(&steps)).is_some() {
                 steps.extend(spared);
             }
         }
         Some(steps)
     }
 
-    /// The jobs that are asked: this one, and the cheapest of those that have promises.
-    fn givers(&self, id: JobId) -> BTreeMap<JobId, Job> {
-        let others = self.conflicts.givers().filter(|other| *other != id).take(MOST_GIVERS);
+    /// The jobs that are asked: this one, and the cheapest of those whose promises are due by what is missed.
+    fn givers(&self, id: JobId, missed: WallMs) -> BTreeMap<JobId, Job> {
+        let in_the_way = |id: &JobId| self.due_of(*id).is_some_and(|due| due.deadline <= missed);
+        let others = self.conflicts.givers().take(MOST_SCANNED).filter(|other| *other != id);
+        let others = others.filter(in_the_way).take(MOST_GIVERS);
         let jobs = others.chain([id]).filter_map(|id| Some((id, &**self.state.jobs.get(&id)?)));
         jobs.filter(|(_, job)| Self::may_give(job)).map(|(id, job)| (id, job.clone())).collect()
     }
@@ -115,13 +146,23 @@ impl Engine {
         let Some(deadline) = job.spec.deadline else { return true };
         let freed = freed(job, trade);
         let more = Load { cores_ms: freed.cores_ms / 2 * 3, light_ms: freed.light_ms / 2 * 3 };
-        self.can_take(now, job.spec.class, Due { deadline, load: more }, &[])
+        self.miss_with(now, job.spec.class, Due { deadline, load: more }, &[]).is_none()
     }
 }
 
 /// The farm's time that a trade frees.
 fn freed(job: &Job, trade: &Trade) -> Load {
     let stage = &job.stages[trade.stage as usize];
-    let load = |prediction| path::load_with(stage, prediction).times(stage.count);
-    load(trade.before).minus(load(trade.after))
+    let (before, after) = trade::demands(job, trade);
+    let load = |demand, prediction| path::load_with(stage.slot, demand, prediction).times(stage.count);
+    load(before, trade.before).minus(load(after, trade.after))
+}
+
+/// Takes a trade of a job that is only tried.
+fn take(job: &mut Job, trade: &Trade) {
+    trade.change(job.stages_mut());
+    job.trades.push(*trade);
+    if let Some(demand) = trade::demand_of(job, trade.stage) {
+        job.stages_mut()[trade.stage as usize].demand = demand;
+    }
 }

@@ -53,6 +53,9 @@ impl Engine {
             self.order.refund(job.spec.class, run.tenant, run.priority, cost_ms);
         }
         self.make_ready(since, task);
+        if let Some(run) = self.runs.get_mut(&task.job).filter(|run| !run.touched) {
+            run.stage_of(task.index).begin_anew();
+        }
     }
 
     /// An attempt waits on its worker from now on.

@@ -10,7 +10,7 @@ use super::{Engine, Timer, Turn};
 use crate::event::{Decision, LateBy};
 use crate::job::{Job, LiveTask, Stage};
 use crate::planner;
-use crate::promise::ledger::{Booking, Due, Ledger, Load, Power};
+use crate::promise::ledger::{Booking, Ledger, Load, Power};
 use crate::promise::path::{self, Left, Path};
 use crate::promise::predict::Predictor;
 use crate::promise::trade;
@@ -106,26 +106,6 @@ impl Engine {
         path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())
     }
 
-    /// Whether it is known what the farm gets done: some workers are there, and those of the reign before are back or not
-    /// waited for any more.
-    pub(super) fn knows_power(&self) -> bool {
-        self.reattach.is_none() && self.fleet.counted_on() != Power::default()
-    }
-
-    /// What promises may take of the farm.
-    pub(super) fn promised_power(&self) -> Power {
-        self.fleet.counted_on().share(self.policy.promise.load_permille)
-    }
-
-    /// Whether work that is not booked among the promises could be done by a deadline beside them, except these.
-    pub(super) fn can_take(&self, now: Now, class: Class, more: Due, without: &[Due]) -> bool {
-        let (power, running) = (self.promised_power(), self.fleet.running_left(now.mono));
-        match class {
-            Class::Emergency => self.ledger.can_hurry(now.wall, more, running, power),
-            _ => self.ledger.can_take(now.wall, more, running, power, without),
-        }
-    }
-
     pub(super) fn predictor(&self) -> Predictor {
         Predictor { p90_permille: self.policy.promise.p90_permille }
     }
@@ -199,54 +179,6 @@ impl Engine {
         if run.rare().looks_at.is_some_and(|at| at <= turn.now.mono) {
             run.rare_mut().looks_at = None;
             self.look_at_promise(turn, id);
-        }
-    }
-
-    /// Whether the job fits beside the promises that were given before, except these, with what it has given up.
-    pub(super) fn fits_beside(&self, now: Now, run: &JobRun, deadline: WallMs, without: &[Due]) -> bool {
-        let booked = run.booked();
-        if booked.class == Class::Emergency {
-            return self.can_take(now, booked.class, Due { deadline, load: Load::default() }, without);
-        }
-        let own = Due { deadline, load: booked.load };
-        let running = self.fleet.running_left(now.mono);
-        self.ledger.can_keep(now.wall, own, running, self.promised_power(), without)
-    }
-
-    /// Judges once, as soon as the job's plan is known, whether the promise can be kept beside those that were given
-    /// before. Where it cannot, the one is declared late at once whose loss costs least, so that it does not drag others
-    /// down.
-    fn judge(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
-        let run = &self.runs[&id];
-        if run.is_judged {
-            return true;
-        }
-        // Whatever others give up, an emergency was before them.
-        let is_first = run.booked().class == Class::Emergency;
-        let fits = self.fits_beside(turn.now, run, deadline, &[])
-            || (!is_first && self.find_room(turn, id, deadline));
-        self.runs.get_mut(&id).expect("just seen").is_judged = true;
-        if fits {
-            self.rank(turn.now, id);
-        } else {
-            self.give_up(turn, id, deadline, LateBy::Itself);
-        }
-        fits
-    }
-
-    /// Makes room for a promise that does not fit beside the others: by trades, or by promises that are worth less. Whether
-    /// that was enough.
-    fn find_room(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
-        self.ease(turn, id, deadline) || self.others_yield(turn, id, deadline)
-    }
-
-    /// Where a promise at risk does not fit any more, because a node was lost or tasks take longer, quality is given up
-    /// by whoever loses least.
-    fn ease_if_crowded(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
-        let run = &self.runs[&id];
-        let is_first = run.booked().class == Class::Emergency;
-        if run.promise == Promise::AtRisk && !is_first && !self.fits_beside(turn.now, run, deadline, &[]) {
-            self.ease(turn, id, deadline);
         }
     }
 
@@ -412,6 +344,7 @@ impl Engine {
     /// Brings the queue and the books in line with a stage that was changed.
     pub(super) fn after_trade(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
         self.set_dropped(turn.now.mono, id, stage as usize);
+        self.size_traded(turn, id, stage);
         self.rebook(id);
     }
 

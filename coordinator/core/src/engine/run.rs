@@ -347,6 +347,15 @@ impl StageRun {
             && self.odd().returned.is_empty()
     }
 
+    /// Once all that was sent of it has come back untried, it is as if nothing had been sent.
+    pub(super) fn begin_anew(&mut self) {
+        if self.is_released && self.open == self.count && self.ready == self.count {
+            let returned = self.odd().returned.values().copied().min();
+            self.since = returned.map_or(self.since, |at| at.min(self.since));
+            (self.next, self.odd) = (self.first, None);
+        }
+    }
+
     /// Nothing of it is ready any more.
     pub(super) fn clear(&mut self) {
         self.ready = 0;
@@ -379,6 +388,39 @@ impl ReadyCounts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_came_back_untried_was_never_begun() {
+        let stage = Stage {
+            step: crate::job::Step::Trial,
+            slot: rushes_shared::task::SlotKind::Light,
+            count: 3,
+            after: Vec::new(),
+            demand: rushes_shared::task::Demand::default(),
+            prediction: crate::job::Prediction::default(),
+            optional: false,
+            dropped: false,
+        };
+        let tasks = vec![Task::default(); 5];
+        let mut run = StageRun::new(2, &stage, SigIx(0), 0, &tasks);
+        run.release(MonoMs(7), &tasks);
+        for _ in 0..2 {
+            let task = run.peek(&tasks).expect("it is ready");
+            run.take(task);
+        }
+        run.put_back(3, MonoMs(9));
+        run.begin_anew();
+        assert!(!run.is_untouched(), "one is still away");
+        run.put_back(2, MonoMs(8));
+        run.begin_anew();
+        assert!(run.is_untouched() && run.ready == 3 && run.since == MonoMs(7));
+        let mut order = Vec::new();
+        while let Some(task) = run.peek(&tasks) {
+            run.take(task);
+            order.push(task);
+        }
+        assert_eq!(order, [2, 3, 4]);
+    }
 
     /// There may be a million that only wait: what is added here is paid for by each.
     #[test]

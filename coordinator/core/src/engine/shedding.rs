@@ -60,9 +60,10 @@ impl Engine {
     fn shed_until(&mut self, turn: &mut Turn, end: WallMs) -> bool {
         let due = |id: JobId| self.due_of(id).filter(|due| due.deadline <= end).map(|due| (id, due));
         let candidates: Vec<(JobId, Due)> = self.conflicts.kept().filter_map(due).take(MOST_LOOKS).collect();
-        let fits = |without: &[Due]| self.first_overload(turn, without, end).is_none();
+        let misses = |without: &[Due]| self.first_overload(turn, without, end);
+        let fits = |without: &[Due]| misses(without).is_none();
         let Some((dearest, _)) = candidates.last().copied() else { return false };
-        if let Some(steps) = self.cheapest_steps(turn.now, dearest, fits) {
+        if let Some(steps) = self.cheapest_steps(turn.now, dearest, misses) {
             self.take_steps(turn, dearest, steps);
             return true;
         }

@@ -2,10 +2,13 @@
 //! the queue and the books follow.
 
 use rushes_shared::id::JobId;
+use rushes_shared::task::Demand;
 
 use super::progress::signature_of;
 use super::{Engine, Turn};
+use crate::job::Prediction;
 use crate::planner;
+use crate::promise::trade;
 use crate::record::Record;
 
 impl Engine {
@@ -17,20 +20,38 @@ impl Engine {
             return;
         }
         for (stage, demand, prediction) in sized {
-            self.emit(turn, Record::StageSized { job: id, stage, demand, prediction });
-            let (job, at) = (&self.state.jobs[&id], stage as usize);
-            let sig = self.order.sigs.take(signature_of(job, &job.stages[at]));
-            let entered = &mut self.runs.get_mut(&id).expect("a live job has a run").stages[at];
-            debug_assert_eq!(entered.ready, 0, "its input was not known until now");
-            let before = std::mem::replace(&mut entered.sig, sig);
-            let sized_ms = u32::try_from(prediction.wall_ms).unwrap_or(u32::MAX);
-            let wall_ms = std::mem::replace(&mut entered.wall_ms, sized_ms);
-            if entered.counts_wall {
-                self.ledger.count_stage(u64::from(wall_ms), false);
-                self.ledger.count_stage(u64::from(sized_ms), true);
-            }
-            self.order.sigs.give_back(before);
+            self.size_stage(turn, id, (stage, demand, prediction));
         }
         self.rebook(id);
+    }
+
+    /// A lower picture takes less of a node than a higher one.
+    pub(super) fn size_traded(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
+        let Some(job) = self.state.jobs.get(&id) else { return };
+        let (before, prediction) = (job.stages[stage as usize].demand, job.stages[stage as usize].prediction);
+        let Some(demand) = trade::demand_of(job, stage).filter(|demand| *demand != before) else { return };
+        self.size_stage(turn, id, (stage, demand, prediction));
+    }
+
+    fn size_stage(
+        &mut self,
+        turn: &mut Turn,
+        id: JobId,
+        (stage, demand, prediction): (u32, Demand, Prediction),
+    ) {
+        self.emit(turn, Record::StageSized { job: id, stage, demand, prediction });
+        let (job, at) = (&self.state.jobs[&id], stage as usize);
+        let sig = self.order.sigs.take(signature_of(job, &job.stages[at]));
+        let entered = &mut self.runs.get_mut(&id).expect("a live job has a run").stages[at];
+        let before = std::mem::replace(&mut entered.sig, sig);
+        let sized_ms = u32::try_from(prediction.wall_ms).unwrap_or(u32::MAX);
+        let wall_ms = std::mem::replace(&mut entered.wall_ms, sized_ms);
+        if entered.counts_wall {
+            self.ledger.count_stage(u64::from(wall_ms), false);
+            self.ledger.count_stage(u64::from(sized_ms), true);
+        }
+        self.file(id, before);
+        self.file(id, sig);
+        self.order.sigs.give_back(before);
     }
 }

@@ -8,7 +8,7 @@ use rushes_shared::units::{Bytes, Millicores};
 
 use crate::placement::index::ShapeIx;
 
-const CPU_STEP: u32 = 250;
+const CPU_STEP: u64 = 250;
 const MEMORY_STEP: u64 = 128 << 20;
 
 /// A signature's number in this reign.
@@ -22,9 +22,9 @@ pub struct Signature {
     pub slot: SlotKind,
     /// The video codec whose encoder must work there; empty for none.
     pub codec: &'static str,
-    /// CPU in millicores, rounded up to a quarter of a core; 0 for a light slot.
+    /// CPU in millicores, rounded up to a quarter of a core, above four cores in steps of about a tenth; 0 for a light slot.
     pub cpu: u32,
-    /// Memory in bytes, rounded up to 128 MiB; 0 for a light slot.
+    /// Memory in bytes, rounded up to 128 MiB, above 2 GiB in steps of about a tenth; 0 for a light slot.
     pub memory: u64,
     /// Tags, pool and named limits.
     pub needs: Needs,
@@ -38,8 +38,12 @@ impl Signature {
         Self {
             slot,
             codec,
-            cpu: if light { 0 } else { demand.cpu.0.div_ceil(CPU_STEP).saturating_mul(CPU_STEP) },
-            memory: if light { 0 } else { demand.memory.0.div_ceil(MEMORY_STEP).saturating_mul(MEMORY_STEP) },
+            cpu: if light {
+                0
+            } else {
+                u32::try_from(rounded(demand.cpu.0.into(), CPU_STEP)).unwrap_or(u32::MAX)
+            },
+            memory: if light { 0 } else { rounded(demand.memory.0, MEMORY_STEP) },
             needs,
         }
     }
@@ -49,6 +53,14 @@ impl Signature {
     pub fn demand(&self) -> Demand {
         Demand { cpu: Millicores(self.cpu), memory: Bytes(self.memory) }
     }
+}
+
+/// Rounded up to a multiple of the step that has at most four bits: few different values, however large they may be.
+fn rounded(amount: u64, step: u64) -> u64 {
+    let steps = amount.div_ceil(step);
+    let more = u64::BITS.saturating_sub(steps.leading_zeros() + 4);
+    let grain = 1_u64 << more;
+    steps.div_ceil(grain).saturating_mul(grain).saturating_mul(step)
 }
 
 /// Why no task of a signature can start now.
@@ -209,5 +221,26 @@ impl Signatures {
 
     fn in_use(&self) -> impl Iterator<Item = (SigIx, &Entry)> + '_ {
         self.known.values().map(|sig| (*sig, &self.entries[sig.0 as usize]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However finely demands are spread, they are of few kinds, and nothing is rounded down or up by more than an eighth
+    /// and a step.
+    #[test]
+    fn demands_of_every_size_are_of_few_kinds() {
+        let mut kinds = std::collections::BTreeSet::new();
+        for cpu in 0..=1_000_000_u64 {
+            let to = rounded(cpu, CPU_STEP);
+            assert!(to >= cpu && to <= cpu + cpu / 8 + CPU_STEP, "{cpu} became {to}");
+            kinds.insert(to);
+        }
+        assert!(kinds.len() < 100, "{} kinds", kinds.len());
+        let whole: Vec<u64> = [1_000, 2_000, 3_000, 4_000, 8_000, 16_000, 64_000].into();
+        assert!(whole.iter().all(|cpu| rounded(*cpu, CPU_STEP) == *cpu), "usual sizes stay what they are");
+        let _ = rounded(u64::MAX, MEMORY_STEP);
     }
 }

@@ -273,20 +273,34 @@ impl Ledger {
         self.windows.iter().map(window_end).take_while(|(end, _)| *end <= until.0).find_map(is_late)
     }
 
-    /// Whether, with `more` due at `deadline`, every promise that is due then or later can still be kept by a farm of
-    /// this power which does the earliest deadline first (the demand-bound test of Baruah, Rosier, Howell 1990; on
-    /// windows where there are many deadlines).
+    /// Which promise cannot be kept any more with `more`, of those that are due with it or later, by a farm of this power
+    /// which does the earliest deadline first (the demand-bound test of Baruah, Rosier, Howell 1990; on windows where there
+    /// are many deadlines): its deadline. `None`: all can.
     #[must_use]
-    pub fn can_take(&self, now: WallMs, more: Due, running: Running, power: Power, without: &[Due]) -> bool {
+    pub fn miss_with(
+        &self,
+        now: WallMs,
+        more: Due,
+        running: Running,
+        power: Power,
+        without: &[Due],
+    ) -> Option<WallMs> {
         let sum = self.due_by(more.deadline).plus(self.emergencies());
-        self.fit((now, running), more, sum, power, without)
+        self.first_miss((now, running), more, sum, power, without)
     }
 
     /// The same for a promise that is booked already.
     #[must_use]
-    pub fn can_keep(&self, now: WallMs, own: Due, running: Running, power: Power, without: &[Due]) -> bool {
+    pub fn miss_of(
+        &self,
+        now: WallMs,
+        own: Due,
+        running: Running,
+        power: Power,
+        without: &[Due],
+    ) -> Option<WallMs> {
         let sum = self.due_by(own.deadline).minus(own.load).plus(self.emergencies());
-        self.fit((now, running), own, sum, power, without)
+        self.first_miss((now, running), own, sum, power, without)
     }
 
     /// Whether all emergencies, and `more` of them, can be done by a deadline while `running` goes on: nothing that is
@@ -297,16 +311,16 @@ impl Ledger {
         power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= more.deadline.0)
     }
 
-    /// Whether `sum` and `own` can be done by the deadline, and what is due later after them, if all of `without` were
-    /// not promised.
-    fn fit(
+    /// The first deadline, from that of `own` on, by which it and what is due then cannot be done, if all of `without` were
+    /// not promised; where many are tested together, the end of their window.
+    fn first_miss(
         &self,
         (now, running): (WallMs, Running),
         own: Due,
         mut sum: Load,
         power: Power,
         without: &[Due],
-    ) -> bool {
+    ) -> Option<WallMs> {
         let fits = |sum: Load, end: u64| {
             let sum = sum.plus(running.by(now, end));
             power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= end)
@@ -319,32 +333,32 @@ impl Ledger {
         // What is gone may be part of the own work: it is counted before anything is taken off.
         let left = |sum: Load, end: u64| sum.plus(load).minus(gone(end));
         if !fits(left(sum, deadline.0), deadline.0) {
-            return false;
+            return Some(deadline);
         }
         // What would be late without this job is not its fault.
-        let bears = |sum: &mut Load, (end, more): (u64, Load)| {
+        let misses = |sum: &mut Load, (end, more): (u64, Load)| {
             *sum = sum.plus(more);
-            fits(left(*sum, end), end) || !fits(*sum, end)
+            (!fits(left(*sum, end), end) && fits(*sum, end)).then_some(WallMs(end))
         };
         let mut later = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
         if self.deadlines.len() <= FEW_DEADLINES {
-            return later.all(|(due, load)| bears(&mut sum, (due.0, *load)));
+            return later.find_map(|(due, load)| misses(&mut sum, (due.0, *load)));
         }
         let (window, span) = (deadline.0 / WINDOW_MS, deadline.0 / SPAN_MS);
         let rest = later.take_while(|(due, _)| due.0 / WINDOW_MS == window).map(|(_, load)| *load);
         let rest = (u64::MAX, rest.fold(Load::default(), Load::plus));
         let own_span = self.windows.range(window + 1..(span + 1) * SPAN).map(window_end);
-        if !std::iter::once(rest).chain(own_span).all(|item| bears(&mut sum, item)) {
-            return false;
+        if let Some(end) = std::iter::once(rest).chain(own_span).find_map(|item| misses(&mut sum, item)) {
+            return Some(end);
         }
-        self.spans.range(span + 1..).all(|(span, more)| {
+        self.spans.range(span + 1..).find_map(|(span, more)| {
             let (all, begin) = (sum.plus(*more), span * SPAN_MS);
             if fits(left(all, begin), begin) {
                 sum = all;
-                return true;
+                return None;
             }
             let mut windows = self.windows.range(span * SPAN..(span + 1) * SPAN).map(window_end);
-            windows.all(|item| bears(&mut sum, item))
+            windows.find_map(|item| misses(&mut sum, item))
         })
     }
 }
@@ -368,101 +382,4 @@ fn take<K: Ord + Copy>(sums: &mut BTreeMap<K, Load>, at: K, load: Load) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::splitmix::splitmix;
-
-    /// What a promise gives up is as good as work that it never had: a smaller promise fits exactly where the larger one
-    /// without its own trade does.
-    #[test]
-    fn a_trade_of_its_own_makes_a_promise_smaller() {
-        let power = Power { cores: 2_000, light: 1_000 };
-        let mut told = [0, 0];
-        for seed in 0..2_000_u64 {
-            let chance = |n: u64, below: u64| splitmix(seed << 8 | n) % below;
-            let few = chance(99, 2) == 0;
-            let due = |n: u64| Due {
-                deadline: WallMs(10_000 + chance(n, 200_000)),
-                load: Load { cores_ms: 1 + chance(n + 100, if few { 60_000 } else { 4_000 }), light_ms: 0 },
-            };
-            let others: Vec<Due> = (0..if few { 4 } else { 90 }).map(due).collect();
-            let whole =
-                Due { load: Load { cores_ms: 40_000 + chance(200, 60_000), light_ms: 0 }, ..due(201) };
-            let trade = Due { load: Load { cores_ms: 1 + chance(202, 40_000), light_ms: 0 }, ..whole };
-            let smaller = Due { load: whole.load.minus(trade.load), ..whole };
-            let keeps = |own: Due, without: &[Due]| {
-                let mut ledger = Ledger::default();
-                for due in others.iter().chain([&own]) {
-                    ledger.book(&Booking {
-                        class: Class::Standard,
-                        deadline: Some(due.deadline),
-                        load: due.load,
-                    });
-                }
-                ledger.can_keep(WallMs(0), own, Running::default(), power, without)
-            };
-            let is_kept = keeps(smaller, &[]);
-            assert_eq!(keeps(whole, &[trade]), is_kept, "seed {seed}");
-            told[usize::from(is_kept)] += 1;
-        }
-        assert!(told.iter().all(|n| *n > 100), "{told:?}");
-    }
-
-    /// Over many random books: what spans and windows say is what a look at every deadline says, rounded to windows.
-    #[test]
-    fn summed_up_it_says_what_every_deadline_says() {
-        let power = Power { cores: 4_000, light: 1_000 };
-        for seed in 0..40_u64 {
-            let chance = |n: u64, below: u64| splitmix(seed << 32 | n) % below;
-            let mut ledger = Ledger::default();
-            let mut dues: Vec<Due> = (0..300)
-                .map(|n| Due {
-                    deadline: WallMs(1_000 + chance(n, 20_000_000)),
-                    load: Load { cores_ms: chance(n + 1_000, 400_000), light_ms: 0 },
-                })
-                .collect();
-            let booking =
-                |due: &Due| Booking { class: Class::Standard, deadline: Some(due.deadline), load: due.load };
-            dues.iter().for_each(|due| ledger.book(&booking(due)));
-            dues.drain(..50).for_each(|due| ledger.unbook(&booking(&due)));
-            for n in 0..60 {
-                let own = Due {
-                    deadline: WallMs(1_000 + chance(n + 5_000, 20_000_000)),
-                    load: Load { cores_ms: chance(n + 6_000, 900_000), light_ms: 0 },
-                };
-                let by = |end: u64| {
-                    let due = dues.iter().filter(|d| d.deadline.0 <= end);
-                    due.fold(Load::default(), |sum, d| sum.plus(d.load))
-                };
-                assert_eq!(ledger.due_by(own.deadline), by(own.deadline.0));
-                let fits = |load: Load, end: u64| power.time_for(load).is_some_and(|ms| ms <= end);
-                let end_of = |d: &Due| (d.deadline.0 / WINDOW_MS + 1) * WINDOW_MS;
-                let later = dues
-                    .iter()
-                    .map(end_of)
-                    .filter(|end| *end > own.deadline.0 / WINDOW_MS * WINDOW_MS + WINDOW_MS);
-                let naive = fits(by(own.deadline.0).plus(own.load), own.deadline.0)
-                    && later.into_iter().all(|end| {
-                        let sum = by(end - 1);
-                        fits(sum.plus(own.load), end) || !fits(sum, end)
-                    });
-                assert_eq!(
-                    ledger.can_take(WallMs(0), own, Running::default(), power, &[]),
-                    naive,
-                    "seed {seed}"
-                );
-            }
-            let tight = ledger.tightness(WallMs(0), Running::default(), power, 0);
-            let until = dues.iter().map(|d| d.deadline.0 / WINDOW_MS).filter(|window| {
-                let due = dues.iter().filter(|d| d.deadline.0 / WINDOW_MS <= *window);
-                let sum = due.fold(Load::default(), |sum, d| sum.plus(d.load));
-                power.time_for(sum).is_none_or(|ms| ms > window * WINDOW_MS)
-            });
-            assert_eq!(
-                tight.until.0,
-                until.max().map_or(0, |window| (window + 1) * WINDOW_MS),
-                "seed {seed}"
-            );
-        }
-    }
-}
+mod tests;

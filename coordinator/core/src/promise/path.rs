@@ -1,6 +1,8 @@
 //! What a job should still take if it had the farm to itself: the longest way through its stages that are not complete.
 
 use super::ledger::{Load, Power};
+use rushes_shared::task::{Demand, SlotKind};
+
 use super::predict::Predictor;
 use crate::job::{Prediction, Stage};
 
@@ -73,23 +75,22 @@ fn at_once(stage: &Stage, power: Power, speed_permille: u32) -> u64 {
 /// What one task of a stage takes of the farm.
 #[must_use]
 pub fn load_of(stage: &Stage) -> Load {
-    load_with(stage, stage.prediction)
+    load_with(stage.slot, stage.demand, stage.prediction)
 }
 
-/// What one task of a stage would take of the farm by another prediction.
+/// What a task of this demand and prediction takes of the farm.
 #[must_use]
-pub fn load_with(stage: &Stage, prediction: Prediction) -> Load {
+pub fn load_with(slot: SlotKind, demand: Demand, prediction: Prediction) -> Load {
     let wall = prediction.wall_ms;
-    if stage.slot.is_light() {
+    if slot.is_light() {
         Load { cores_ms: 0, light_ms: wall }
     } else {
-        Load { cores_ms: wall.saturating_mul(u64::from(stage.demand.cpu.0)) / 1_000, light_ms: 0 }
+        Load { cores_ms: wall.saturating_mul(u64::from(demand.cpu.0)) / 1_000, light_ms: 0 }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rushes_shared::task::{Demand, SlotKind};
     use rushes_shared::units::{Bytes, Millicores};
 
     use super::*;

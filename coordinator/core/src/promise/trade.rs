@@ -7,11 +7,12 @@ use std::fmt;
 
 use rushes_shared::encode::{EncodeSettings, SpeedPreset};
 use rushes_shared::job::QualityFloor;
+use rushes_shared::task::Demand;
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Prediction, Stage};
-use crate::planner::encode_cost;
+use crate::planner::{encode_cost, encode_demand};
 
 /// Heights to which a picture is brought down, in pixels.
 const HEIGHTS: [u32; 9] = [2_160, 1_440, 1_080, 720, 540, 480, 360, 240, 144];
@@ -91,16 +92,16 @@ pub struct Trade {
 }
 
 impl Trade {
-    /// Brings a plan to what it is with this trade.
+    /// Brings a plan, which has the stage, to what it is with this trade.
     pub fn change(&self, stages: &mut [Stage]) {
-        let stage = &mut stages[self.stage as usize];
+        let Some(stage) = stages.get_mut(self.stage as usize) else { return };
         stage.prediction = self.after;
         stage.dropped |= self.what.leaves_out();
     }
 
     /// Brings a plan back to what it was before.
     pub fn change_back(&self, stages: &mut [Stage]) {
-        let stage = &mut stages[self.stage as usize];
+        let Some(stage) = stages.get_mut(self.stage as usize) else { return };
         stage.prediction = self.before;
         stage.dropped &= !self.what.leaves_out();
     }
@@ -192,6 +193,35 @@ fn cost(job: &Job, output: u32, settings: &EncodeSettings) -> Prediction {
     let (_, facts) = job.source_of(output).expect("an encode of unknown facts gives nothing up");
     let video = facts.video.first().expect("an encode is planned for a video");
     encode_cost(settings, facts, video)
+}
+
+/// What a stage needs of a node with everything that is given up now. `None` where that is no encode of a known input.
+#[must_use]
+pub fn demand_of(job: &Job, stage: u32) -> Option<Demand> {
+    let output = job.stages.get(stage as usize)?.step.output()?;
+    demand(job, output, &job.settings_of(output)?)
+}
+
+/// What the stage of a trade needs of a node without it and with it; a lower picture needs less.
+#[must_use]
+pub fn demands(job: &Job, trade: &Trade) -> (Demand, Demand) {
+    let stage = &job.stages[trade.stage as usize];
+    let both = |output| {
+        let What::Height { from, to } = trade.what else { return None };
+        let settings = job.settings_of(output)?;
+        let at = |height| {
+            let mut settings = settings.clone();
+            settings.video.max_height = height;
+            demand(job, output, &settings)
+        };
+        Some((at(from)?, at(Some(to))?))
+    };
+    stage.step.output().and_then(both).unwrap_or((stage.demand, stage.demand))
+}
+
+fn demand(job: &Job, output: u32, settings: &EncodeSettings) -> Option<Demand> {
+    let (_, facts) = job.source_of(output)?;
+    Some(encode_demand(settings, facts.video.first()?))
 }
 
 fn audience(job: &Job, stage: &Stage) -> u32 {

@@ -3,7 +3,7 @@
 use rushes_core::event::FarmNews;
 use rushes_core::policy::{Admission, Policy, PromisePolicy};
 use rushes_shared::id::JobId;
-use rushes_shared::job::{Class, JobSpec, Priority};
+use rushes_shared::job::{Class, JobSpec, Priority, QualityFloor};
 use rushes_shared::task::SlotKind;
 
 use crate::support::samples::{NOW, graph, in_class, stage, with_deadline};
@@ -184,4 +184,38 @@ fn where_hopeless_deadlines_are_refused_a_promise_that_was_given_is_kept() {
         &["refused CannotKeep"],
     );
     assert!(!is_late(&scene, 2));
+}
+
+#[test]
+fn promises_that_are_due_much_later_hide_none_that_is_in_the_way() {
+    let mut jobs: Vec<JobSpec> = (0..70).map(|_| in_class(due(600_000, one(1)), Class::Bulk)).collect();
+    jobs.push(due(60, worth(40, one(50))));
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(jobs),
+        |s| s.submit(due(61, worth(60, one(50)))),
+        &["accepted j73"],
+    );
+    assert_eq!((is_late(&scene, 72), is_late(&scene, 73)), (true, false));
+    assert!((2..72).all(|job| !is_late(&scene, job)), "they are not in the way");
+}
+
+/// It asks for 65 seconds of 60: without its own extra and the other job, which is worth less, there is time; with one of
+/// them there is not.
+#[test]
+fn a_job_gives_up_what_it_may_and_others_yield_for_the_rest() {
+    let mut stages = vec![
+        stage("main", SlotKind::Encode, 1, 45_000, &[]),
+        stage("extra", SlotKind::Encode, 1, 20_000, &[]),
+    ];
+    stages[1].optional = true;
+    let floor = QualityFloor { drop_optional: true, ..QualityFloor::default() };
+    let spec = JobSpec { floor, ..due(60, worth(90, graph(stages))) };
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(62, worth(10, one(20)))]),
+        |s| s.submit(spec),
+        &["accepted j3"],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (true, false));
 }

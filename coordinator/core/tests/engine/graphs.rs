@@ -6,8 +6,9 @@ use rushes_core::event::{Event, LinkId};
 use rushes_core::job::Job;
 use rushes_core::planner;
 use rushes_core::policy::Policy;
+use rushes_core::promise::trade::{Trade, What};
 use rushes_core::record::Record;
-use rushes_core::state::State;
+use rushes_core::state::{Misfit, State};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::id::{Epoch, JobId, TenantId};
 use rushes_shared::job::{QualityFloor, Work};
@@ -188,4 +189,27 @@ fn a_task_whose_input_is_unknown_fails_its_job() {
     });
     assert_eq!(why, Some(FailureCode::InputUnreadable), "{:#?}", effects.records);
     assert_eq!(engine.workers()[0].running, [], "and takes no room");
+}
+
+#[test]
+fn a_record_of_a_trade_of_a_stage_that_is_not_there_is_told_and_no_panic() {
+    let (job, tenant, at) = (JobId(1), TenantId::default_tenant(), WallMs(NOW));
+    let spec = std::sync::Arc::new(film_graph());
+    let mut state = State::default();
+    let accepted = Record::JobAccepted { job, tenant, submitter: "someone".into(), spec, key: None, at };
+    state.apply(&accepted).expect("it fits");
+    let (before, after) = (Default::default(), Default::default());
+    let trade = Trade {
+        stage: 7,
+        what: What::Drop,
+        missing_ms: 1,
+        saved_ms: 1,
+        loss: 1,
+        before,
+        after,
+        at,
+        undone: None,
+    };
+    let told = state.apply(&Record::Traded { job, trade }).expect_err("there is no such stage");
+    assert!(matches!(told, Misfit::NoStage(_, JobId(1), 7)), "{told}");
 }

@@ -138,3 +138,26 @@ fn a_node_that_is_lost_costs_quality_before_it_costs_a_deadline() {
     );
     assert!(gives_up(&scene, 3) || gives_up(&scene, 2));
 }
+
+/// Trades of jobs that are due later free nothing, however cheap they are.
+#[test]
+fn cheap_trades_of_later_deadlines_do_not_use_the_looks_up() {
+    let later = |_| {
+        let mut stages: Vec<_> = (0..6).map(|_| stage("extra", SlotKind::Encode, 1, 1_000, &[])).collect();
+        stages.iter_mut().skip(1).for_each(|stage| stage.optional = true);
+        let floor = QualityFloor { drop_optional: true, ..QualityFloor::default() };
+        JobSpec { floor, ..in_class(with_deadline(graph(stages), NOW + 900_000), Class::Bulk) }
+    };
+    let scene = check_with(
+        exact(),
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(one(1));
+            (0..20).map(later).for_each(|job| s.submit(job));
+        },
+        |s| s.submit(JobSpec { deadline: Some(rushes_shared::units::WallMs(NOW + 32_000)), ..generous(50) }),
+        &["accepted j22"],
+    );
+    assert!(gives_up(&scene, 22) && !is_late(&scene, 22));
+    assert!((2..22).all(|job| !gives_up(&scene, job)), "they are not in the way");
+}

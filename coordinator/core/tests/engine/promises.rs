@@ -344,3 +344,17 @@ fn what_a_job_itself_gives_up_is_taken_from_its_own_work() {
     let job = &scene.world.engine().state().jobs[&JobId(1)];
     assert!(job.late_since.is_none() && job.stages[1].dropped, "{:?}", job.trades);
 }
+
+#[test]
+fn a_smaller_picture_takes_less_of_a_node() {
+    let floor = QualityFloor { min_height: Some(720), ..QualityFloor::default() };
+    let scene = check(
+        |s| s.join("a"),
+        |s| {
+            s.submit(film(10_000, floor));
+            s.done('a', "1.0");
+        },
+        &["accepted j1", "start j1.0 #1-1 on a", "collect #1-1 on a", "start j1.1 #1-2 on a"],
+    );
+    assert_eq!(scene.world.engine().workers()[0].cpu_used.0, 2_000, "1080 lines would take four cores");
+}
