@@ -35,7 +35,7 @@ impl Engine {
     pub(super) fn prefers_hardware(&self, task: TaskId) -> bool {
         let Some(job) = self.state.jobs.get(&task.job) else { return false };
         let Step::Encode { output } = job.step(task.index) else { return false };
-        job.spec.work.output(output).is_some_and(|spec| spec.settings.video.codec.prefers_hardware())
+        job.spec.work.output(output).is_some_and(|spec| spec.settings.prefer_hardware())
     }
 
     /// The hardware encoder that a task gets on a node, if it wants one and one is free there.
@@ -43,7 +43,7 @@ impl Engine {
         let node = self.fleet.get(&worker).filter(|node| node.hardware.has_room())?;
         let job = self.state.jobs.get(&task.job).filter(|_| self.prefers_hardware(task))?;
         let output = job.step(task.index).output()?;
-        proven(&node.facts, job.spec.work.output(output)?.settings.video.codec.name())
+        proven(&node.facts, job.spec.work.output(output)?.settings.video_codec_name())
     }
 
     /// Whether the hardware encoder may be what made this attempt fail. Of an attempt of the reign before only its own

@@ -3,6 +3,7 @@
 
 mod compare;
 mod cuts;
+mod formats;
 mod generated;
 mod real;
 mod sound;
