@@ -1,5 +1,6 @@
 //! The command line.
 
+mod encode;
 mod farm;
 mod job;
 mod media;
@@ -9,13 +10,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use rushes_shared::encode::SpeedPreset;
-use rushes_shared::request::BitRate;
 
+pub(crate) use encode::{AudioArgs, EncodeArgs, VideoArgs};
 pub(crate) use farm::{LimitCommand, TenantArgs, TenantCommand, WorkerCommand};
 pub(crate) use job::{JobCommand, SetArgs};
 pub(crate) use media::{MediaArgs, MediaCommand, Target};
-use value::{bit_rate, pair, preset};
 
 /// Encodes media on a Rushes farm: submits jobs, follows them, fetches what they make.
 #[derive(Debug, Parser)]
@@ -73,7 +72,7 @@ pub(crate) enum Output {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Encodes files to MP4 (H.264, AAC) and puts the results into a directory.
+    /// Encodes files, to MP4 with H.264 and AAC unless told otherwise, and puts the results into a directory.
     #[command(after_help = ENCODE)]
     Encode(EncodeArgs),
     /// Brings files to the farm and prints the places to name as inputs of jobs.
@@ -144,45 +143,13 @@ $XDG_STATE_HOME/rushes/own (~/.local/state/rushes/own). Ctrl-C cancels the jobs 
 Examples:
   rushes encode film.mov -o out/
   rushes encode *.mov -o out/ --crf 20 --preset slow --max-height 720
-  rushes encode talk.mkv -o out/ --audio-bitrate 96k --output json";
+  rushes encode talk.mkv -o out/ --audio-bitrate 96k --output json
+  rushes encode film.mov -o out/ --container webm
+  rushes encode film.mov -o out/ --container mkv --codec hevc --crf 26 --bit-depth 10 --audio-codec opus
+  rushes encode film.mov -o out/ --codec h264 --crf 21 --max-bitrate 5M --keyframe-ms 2000
+  rushes encode talk.wav -o out/ --container mp3 --audio-quality 2 --loudness -16
 
-/// `rushes encode`.
-#[derive(Debug, Args)]
-pub(crate) struct EncodeArgs {
-    /// The files to encode.
-    #[arg(required = true, value_name = "INPUT")]
-    pub(crate) inputs: Vec<PathBuf>,
-    /// The directory for the results; made if it is missing. Each is named like its input, ending in .mp4.
-    #[arg(long, short = 'o', value_name = "DIR")]
-    pub(crate) out_dir: PathBuf,
-    /// Replaces results that are there already.
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Constant rate factor: 0 is lossless, 51 worst.
-    #[arg(long, default_value_t = 23, value_parser = clap::value_parser!(i64).range(0..=51), value_name = "N", help_heading = "Settings")]
-    pub(crate) crf: i64,
-    /// How much time the encoder takes: ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow.
-    #[arg(long, default_value = "medium", value_parser = preset, value_name = "PRESET", help_heading = "Settings")]
-    pub(crate) preset: SpeedPreset,
-    /// Scales the picture down to fit this width in pixels.
-    #[arg(long, value_parser = clap::value_parser!(i64).range(16..=16_384), value_name = "PIXELS", help_heading = "Settings")]
-    pub(crate) max_width: Option<i64>,
-    /// Scales the picture down to fit this height in pixels.
-    #[arg(long, value_parser = clap::value_parser!(i64).range(16..=16_384), value_name = "PIXELS", help_heading = "Settings")]
-    pub(crate) max_height: Option<i64>,
-    /// Bit rate of the audio, 16k to 512k.
-    #[arg(long, default_value = "128k", value_parser = bit_rate, value_name = "RATE", help_heading = "Settings")]
-    pub(crate) audio_bitrate: BitRate,
-    /// Leaves audio out.
-    #[arg(long, conflicts_with = "audio_bitrate", help_heading = "Settings")]
-    pub(crate) no_audio: bool,
-    /// 0 to 100; higher is sooner.
-    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(0..=100), value_name = "N", help_heading = "Settings")]
-    pub(crate) priority: i64,
-    /// A label for filters, KEY=VALUE; may be repeated.
-    #[arg(long = "label", value_parser = pair, value_name = "KEY=VALUE", help_heading = "Settings")]
-    pub(crate) labels: Vec<(String, String)>,
-}
+'rushes job schema' says which codecs go into which container; what does not go together is refused with what does.";
 
 const MEDIA: &str = "\
 Each operation runs in a process of its own, closed in like a farm's tasks: it can read its input and nothing else.

@@ -124,6 +124,8 @@ pub struct LinkActor {
     may_wait: bool,
     /// Whether the worker's version has trials.
     knows_trials: bool,
+    /// Whether it has encode settings beyond their first form.
+    knows_formats: bool,
     /// Opened when it is first needed.
     lane: Option<mpsc::Sender<LaneWord>>,
 }
@@ -195,10 +197,10 @@ impl LinkActor {
     }
 
     /// Answers for a worker that would not understand the order.
-    fn refuse(&self, ctx: &mut Context<Self>, task: TaskId, attempt: AttemptId) {
+    fn refuse(&self, ctx: &mut Context<Self>, task: TaskId, attempt: AttemptId, lacks: &str) {
         let failure = Failure::new(
             FailureCode::NodeUnfit,
-            "the worker's version has no trials",
+            format!("the worker's version has no {lacks}"),
             "update the worker to the coordinator's version; the task is tried on another one",
         );
         let (worker, engine) = (self.worker, self.engine.clone());
@@ -262,7 +264,10 @@ impl LinkActor {
                     });
                 }
                 if order.work == TaskWork::Trial && !self.knows_trials {
-                    return self.refuse(ctx, task, attempt);
+                    return self.refuse(ctx, task, attempt, "trials");
+                }
+                if !self.knows_formats && order.work.settings().is_some_and(|s| !s.have_first_form()) {
+                    return self.refuse(ctx, task, attempt, "format but MP4 with H.264 and AAC");
                 }
                 let first = self.start_word(*order);
                 self.open(ctx, task, attempt, first);

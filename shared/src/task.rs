@@ -217,6 +217,15 @@ impl TaskWork {
         }
     }
 
+    /// How it encodes, if it does.
+    #[must_use]
+    pub fn settings(&self) -> Option<&EncodeSettings> {
+        match self {
+            Self::Encode { settings, .. } | Self::EncodeWith { settings, .. } => Some(settings),
+            Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
+        }
+    }
+
     /// The same work with this encoder of the node. What encodes nothing stays as it is.
     #[must_use]
     pub fn with_encoder(self, element: String) -> Self {

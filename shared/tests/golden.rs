@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use golden::{check, every, variants};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::codec;
-use rushes_shared::encode::{AudioSettings, EncodeSettings, SpeedPreset, VideoSettings};
+use rushes_shared::encode::{AudioSettings, EncodeSettings, RateControl, SpeedPreset, VideoSettings};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::media::{
@@ -168,12 +168,17 @@ fn order(delivery: Delivery, work: TaskWork) -> TaskBound {
 }
 
 fn encode_work(preset: SpeedPreset) -> TaskWork {
-    let video = VideoSettings { crf: 21, preset, max_height: Some(720), ..VideoSettings::default() };
+    let video = VideoSettings {
+        rate: RateControl::Crf(21),
+        preset,
+        max_height: Some(720),
+        ..VideoSettings::default()
+    };
     let audio = Some(AudioSettings { bitrate_bps: 160_000, ..AudioSettings::default() });
     TaskWork::Encode {
         input: artifact(places()[0].clone()),
         source: MediaFacts { container: "webm".into(), ..MediaFacts::default() },
-        settings: EncodeSettings { video, audio, ..EncodeSettings::default() },
+        settings: EncodeSettings { video: Some(video), audio, ..EncodeSettings::default() },
         output: "720p.mp4".parse().expect("a file name"),
     }
 }

@@ -1,5 +1,7 @@
 //! Values on the command line that say what is right where they are wrong.
 
+use serde::de::DeserializeOwned;
+
 use rushes_shared::encode::SpeedPreset;
 use rushes_shared::job::{Class, JobState};
 use rushes_shared::request::BitRate;
@@ -20,9 +22,19 @@ pub(super) fn class(text: &str) -> Result<Class, String> {
     found.ok_or_else(|| "use bulk, standard, premium or emergency".to_owned())
 }
 
+/// A name as job files have it.
+pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| {
+        let error = error.to_string();
+        error
+            .split_once("expected ")
+            .map_or(error.clone(), |(_, known)| format!("use {}", known.replace('`', "")))
+    })
+}
+
 pub(super) fn bit_rate(text: &str) -> Result<BitRate, String> {
     let rate: BitRate = text.parse()?;
-    if (16_000..=512_000).contains(&rate.0) { Ok(rate) } else { Err("should be 16k to 512k".to_owned()) }
+    if rate.0 > 0 { Ok(rate) } else { Err("should be above 0, such as 128k or 5M".to_owned()) }
 }
 
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {

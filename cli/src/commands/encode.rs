@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
-use rushes_shared::request::{AudioChoice, AudioRequest, JobRequest, OutputRequest, VideoRequest};
+use rushes_shared::request::{
+    AudioChoice, AudioRequest, Choice, JobRequest, OutputRequest, VideoChoice, VideoRequest,
+};
 use rushes_shared::view::{JobView, OutputState};
 use serde::Serialize;
 
 use super::print;
-use crate::args::{EncodeArgs, FarmArgs, Output};
+use crate::args::{AudioArgs, EncodeArgs, FarmArgs, Output, VideoArgs};
 use crate::board::Board;
 use crate::client::Client;
 use crate::connection::Connection;
@@ -152,22 +154,12 @@ fn begin(
 
 fn request(args: &EncodeArgs, piece: &Piece, input: String, destination: Option<String>) -> JobRequest {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let audio = if args.no_audio {
-        AudioChoice::Off
-    } else {
-        AudioChoice::On(AudioRequest { bitrate: Some(args.audio_bitrate), ..AudioRequest::default() })
-    };
     let output = OutputRequest {
         name: Some(name(&piece.target)),
         destination,
-        video: VideoRequest {
-            crf: Some(args.crf),
-            preset: args.preset,
-            max_width: args.max_width,
-            max_height: args.max_height,
-            ..VideoRequest::default()
-        },
-        audio,
+        container: args.container,
+        video: video(&args.video),
+        audio: audio(&args.audio),
         ..OutputRequest::default()
     };
     JobRequest {
@@ -178,6 +170,58 @@ fn request(args: &EncodeArgs, piece: &Piece, input: String, destination: Option<
         outputs: vec![output],
         ..JobRequest::default()
     }
+}
+
+fn video(args: &VideoArgs) -> Option<VideoChoice> {
+    if args.no_video {
+        return Some(Choice::Off);
+    }
+    if args.is_silent() {
+        return None;
+    }
+    Some(Choice::On(VideoRequest {
+        codec: args.codec,
+        rate: args.rate(),
+        crf: args.crf,
+        bitrate: args.bitrate,
+        max_bitrate: args.max_bitrate,
+        preset: args.preset,
+        max_width: args.max_width,
+        max_height: args.max_height,
+        bit_depth: args.bit_depth,
+        chroma: args.chroma,
+        keyframe_ms: args.keyframe_ms,
+        profile: args.profile,
+    }))
+}
+
+fn audio(args: &AudioArgs) -> AudioChoice {
+    if args.no_audio {
+        return Choice::Off;
+    }
+    Choice::On(AudioRequest {
+        codec: args.audio_codec,
+        bitrate: args.audio_bitrate,
+        variant: args.audio_variant,
+        quality: args.audio_quality,
+        rate_hz: args.audio_rate,
+        channels: args.channels,
+        bits: args.audio_bits,
+        loudness: args.loudness,
+        true_peak: args.true_peak,
+    })
+}
+
+/// Settings that no farm would take are told before one is started.
+fn ending(args: &EncodeArgs) -> Result<&'static str, Fault> {
+    let request = OutputRequest {
+        container: args.container,
+        video: video(&args.video),
+        audio: audio(&args.audio),
+        ..OutputRequest::default()
+    };
+    let settings = request.settings().map_err(|bad| Fault::Usage(bad.to_string()))?;
+    Ok(settings.container.ending(settings.audio.map(|audio| audio.codec)))
 }
 
 fn cancel(client: &Client, jobs: &[JobId], board: &mut Board) {
@@ -196,6 +240,7 @@ fn cancel(client: &Client, jobs: &[JobId], board: &mut Board) {
 /// Inputs that are files, results that are free. Everything wrong here is told before any work.
 fn plan(args: &EncodeArgs) -> Result<Vec<Piece>, Fault> {
     let mut pieces: Vec<Piece> = Vec::with_capacity(args.inputs.len());
+    let ending = ending(args)?;
     let out = args.out_dir_path()?;
     for given in &args.inputs {
         let fails = |e| Fault::local(format!("cannot read {}", given.display()), e);
@@ -205,7 +250,7 @@ fn plan(args: &EncodeArgs) -> Result<Vec<Piece>, Fault> {
         }
         fs::File::open(&input).map_err(fails)?;
         let stem = given.file_stem().unwrap_or_default().to_string_lossy();
-        let target = out.join(format!("{}.mp4", stem.trim_start_matches('.')));
+        let target = out.join(format!("{}.{ending}", stem.trim_start_matches('.')));
         if target == input {
             return Err(Fault::Usage(format!(
                 "{} would be its own result; choose another directory",

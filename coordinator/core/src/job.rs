@@ -335,7 +335,9 @@ impl Job {
                 let (input, source) = self.source_of(output)?;
                 let mut settings = self.settings_of(output)?;
                 // Which encoder it is depends on the node; workers of every version know this name.
-                settings.video.codec = settings.video.codec.in_software();
+                if let Some(video) = &mut settings.video {
+                    video.codec = video.codec.in_software();
+                }
                 Some(TaskWork::Encode {
                     input: input.clone(),
                     source: source.clone(),

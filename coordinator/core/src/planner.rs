@@ -1,6 +1,6 @@
 //! Turns a job and what is known so far into the tasks that are now known. Incremental: called again after each result.
 
-use rushes_shared::encode::{EncodeSettings, SpeedPreset};
+use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::job::{GraphStage, OutputSpec, StageWork, Work};
 use rushes_shared::media::{MediaFacts, VideoFacts};
@@ -43,8 +43,11 @@ pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<St
         Work::Encode { outputs, .. } if job.stages.len() == 1 => match job.probed() {
             None => Ok(Vec::new()),
             Some((_, facts)) => {
-                let video = facts.video.first().ok_or_else(|| no_video(facts))?;
-                Ok(outputs.iter().zip(0..).map(|(output, i)| encode(i, output, facts, video)).collect())
+                let stages = outputs.iter().zip(0..).map(|(output, i)| {
+                    has_streams(output, facts)?;
+                    Ok(encode(i, output, facts))
+                });
+                stages.collect()
             }
         },
         Work::Noop { .. }
@@ -64,8 +67,7 @@ fn graph_stage(at: u32, stage: &GraphStage, assumed: &MediaFacts) -> Stage {
         }
         StageWork::Probe { .. } => (Step::Probe, probe().prediction),
         StageWork::Encode { output, .. } => {
-            let usual = VideoFacts::default();
-            let plan = encode(at, output, assumed, assumed.video.first().unwrap_or(&usual));
+            let plan = encode(at, output, assumed);
             let prediction = Prediction { model: ASSUMED, ..plan.prediction };
             return Stage { after: stage.after.clone(), optional: stage.optional, prediction, ..plan };
         }
@@ -85,7 +87,7 @@ fn graph_stage(at: u32, stage: &GraphStage, assumed: &MediaFacts) -> Stage {
 /// What encodes of a graph take whose input was assumed and is known by now: stage, demand, prediction.
 ///
 /// # Errors
-/// A permanent failure where the input has no video.
+/// A permanent failure where the input has not what the output is to hold.
 pub fn sized(job: &Job) -> Result<Vec<(u32, Demand, Prediction)>, Failure> {
     let mut all = Vec::new();
     for (at, stage) in
@@ -94,8 +96,8 @@ pub fn sized(job: &Job) -> Result<Vec<(u32, Demand, Prediction)>, Failure> {
         let Some(output) = stage.step.output() else { continue };
         let Some((_, facts)) = job.source_of(output) else { continue };
         let Some(spec) = job.spec.work.output(output) else { continue };
-        let video = facts.video.first().ok_or_else(|| no_video(facts))?;
-        let plan = encode(output, spec, facts, video);
+        has_streams(spec, facts)?;
+        let plan = encode(output, spec, facts);
         all.push((at, plan.demand, plan.prediction));
     }
     Ok(all)
@@ -119,12 +121,22 @@ pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
         let planned = (0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, facts));
         return if job.stages.is_empty() { planned.collect() } else { job.stages.to_vec() };
     }
-    let video = facts.video.first();
-    let outputs = video.into_iter().flat_map(|video| {
-        let outputs = job.spec.work.outputs();
-        outputs.map(move |(i, output)| Stage { after: vec![0], ..encode(i, output, facts, video) })
-    });
+    let outputs = job.spec.work.outputs();
+    let outputs = outputs.map(|(i, output)| Stage { after: vec![0], ..encode(i, output, facts) });
     std::iter::once(probe()).chain(outputs).collect()
+}
+
+/// Whether the input has what an output is to hold. Sound may be missing beside video.
+fn has_streams(output: &OutputSpec, facts: &MediaFacts) -> Result<(), Failure> {
+    match output.settings.video {
+        Some(_) if facts.video.is_empty() => Err(no_video(facts)),
+        None if facts.audio.is_empty() => Err(Failure::new(
+            FailureCode::StreamMissing,
+            format!("the input ({}) has no audio, but '{}' is of sound alone", facts.container, output.name),
+            "name a file with an audio stream",
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn no_video(facts: &MediaFacts) -> Failure {
@@ -149,36 +161,88 @@ fn probe() -> Stage {
     }
 }
 
-fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts, video: &VideoFacts) -> Stage {
+fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts) -> Stage {
     Stage {
         step: Step::Encode { output: index },
         slot: SlotKind::Encode,
         count: 1,
         after: Vec::new(),
-        demand: encode_demand(&output.settings, video),
-        prediction: encode_cost(&output.settings, facts, video),
+        demand: encode_demand(&output.settings, facts),
+        prediction: encode_cost(&output.settings, facts),
         optional: output.optional,
         dropped: false,
     }
 }
 
-/// The physical estimate of an encode, until a model is learned: frames x pixels x what the preset costs.
+/// What an encode with these settings needs of a node.
 #[must_use]
-pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts, video: &VideoFacts) -> Prediction {
-    let (width, height) = fitted(video.shown_size(), settings.video.max_width, settings.video.max_height);
+pub fn encode_demand(settings: &EncodeSettings, facts: &MediaFacts) -> Demand {
+    match settings.video.as_ref().zip(facts.video.first()) {
+        Some((settings, video)) => demand(settings, video),
+        None => Demand { cpu: Millicores(1_000), memory: Bytes(200 * MIB) },
+    }
+}
+
+fn demand(settings: &VideoSettings, video: &VideoFacts) -> Demand {
+    let (width, height) = fitted(video.shown_size(), settings.max_width, settings.max_height);
+    let pixels = u64::from(width) * u64::from(height);
+    let source_pixels = u64::from(video.width) * u64::from(video.height);
+    // Samples of more than eight bits take two bytes.
+    let depth =
+        settings.bit_depth.unwrap_or(if settings.codec == VideoCodec::H264 { 8 } else { video.bit_depth });
+    let bytes = 1 + u64::from(depth > 8);
+    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
+    let frames = match settings.codec {
+        VideoCodec::H264 | VideoCodec::H264Hardware => 90,
+        VideoCodec::Hevc | VideoCodec::Vp9 => 110,
+        VideoCodec::Av1 => 150,
+        VideoCodec::Ffv1 | VideoCodec::ProRes | VideoCodec::DnxHd => 40,
+    };
+    let of_encoder = (pixels.saturating_mul(3) / 2).saturating_mul(frames * bytes);
+    let memory = (200 * MIB).saturating_add(of_encoder).saturating_add(source_pixels.saturating_mul(72));
+    Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) }
+}
+
+/// The physical estimate of an encode, until a model is learned: frames x pixels x what codec and preset cost, and the
+/// sound's length.
+#[must_use]
+pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts) -> Prediction {
+    let Some((wanted, video)) = settings.video.as_ref().zip(facts.video.first()) else {
+        let cpu_ms = (facts.duration_ns / 1_000_000 / SOUND_SPEED).max(1);
+        return Prediction { cpu_ms, wall_ms: cpu_ms, model: 0 };
+    };
+    let (width, height) = fitted(video.shown_size(), wanted.max_width, wanted.max_height);
     let pixels = u64::from(width) * u64::from(height);
     let source_pixels = u64::from(video.width) * u64::from(video.height);
     let frames = if video.frames > 0 { video.frames } else { facts.duration_ns / 33_000_000 };
-    let per_frame = pixels
-        .saturating_mul(ns_per_pixel(settings.video.preset))
-        .saturating_add(source_pixels.saturating_mul(4));
-    let cpu_ms = frames.saturating_mul(per_frame) / 1_000_000;
+    let per_frame =
+        pixels.saturating_mul(ns_per_pixel(wanted)).saturating_add(source_pixels.saturating_mul(4));
+    let passes = 1 + u64::from(matches!(wanted.rate, RateControl::TwoPass { .. }));
+    let cpu_ms = frames.saturating_mul(per_frame).saturating_mul(passes) / 1_000_000;
     let cores = u64::from(useful_cpu(pixels).0);
     Prediction { cpu_ms, wall_ms: (cpu_ms.saturating_mul(1_000) / cores).max(1), model: 0 }
 }
 
+/// Media time that one common server core gets through of sound, per wall time.
+const SOUND_SPEED: u64 = 60;
+
+/// Nanoseconds by pixel of codecs that have no presets.
+const MEZZANINE_NS: u64 = 20;
+
+/// Nanoseconds of one common server core by pixel: a codec costs so many tenths of what x264 does at the same preset.
+fn ns_per_pixel(settings: &VideoSettings) -> u64 {
+    let tenths = match settings.codec {
+        VideoCodec::H264 | VideoCodec::H264Hardware => 10,
+        VideoCodec::Hevc => 30,
+        VideoCodec::Vp9 => 60,
+        VideoCodec::Av1 => 80,
+        VideoCodec::Ffv1 | VideoCodec::ProRes | VideoCodec::DnxHd => return MEZZANINE_NS,
+    };
+    (x264_ns_per_pixel(settings.preset) * tenths / 10).max(1)
+}
+
 /// Nanoseconds of one common server core per pixel, measured with x264.
-fn ns_per_pixel(preset: SpeedPreset) -> u64 {
+fn x264_ns_per_pixel(preset: SpeedPreset) -> u64 {
     match preset {
         SpeedPreset::Ultrafast => 4,
         SpeedPreset::Superfast => 6,
@@ -217,19 +281,6 @@ fn fitted((width, height): (u32, u32), max_width: Option<u32>, max_height: Optio
     (scale(w), scale(h))
 }
 
-/// What an encode with these settings needs of a node.
-#[must_use]
-pub fn encode_demand(settings: &EncodeSettings, video: &VideoFacts) -> Demand {
-    let (width, height) = fitted(video.shown_size(), settings.video.max_width, settings.video.max_height);
-    let pixels = u64::from(width) * u64::from(height);
-    let source_pixels = u64::from(video.width) * u64::from(video.height);
-    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
-    let memory = (200 * MIB)
-        .saturating_add(pixels.saturating_mul(135))
-        .saturating_add(source_pixels.saturating_mul(72));
-    Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -239,10 +290,10 @@ mod tests {
     fn the_largest_pictures_that_can_be_written_down_are_planned() {
         let video =
             VideoFacts { width: u32::MAX, height: u32::MAX, frames: u64::MAX, ..VideoFacts::default() };
-        let facts = MediaFacts { duration_ns: u64::MAX, video: vec![video.clone()], ..MediaFacts::default() };
+        let facts = MediaFacts { duration_ns: u64::MAX, video: vec![video], ..MediaFacts::default() };
         let settings = EncodeSettings::default();
-        assert!(encode_cost(&settings, &facts, &video).cpu_ms > 1 << 40);
-        assert!(encode_demand(&settings, &video).memory.0 > 1 << 60);
+        assert!(encode_cost(&settings, &facts).cpu_ms > 1 << 40);
+        assert!(encode_demand(&settings, &facts).memory.0 > 1 << 60);
     }
 
     #[test]

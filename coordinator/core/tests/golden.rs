@@ -257,7 +257,7 @@ fn encoding_graph() -> Work {
 fn in_hardware() -> Work {
     let Work::Encode { input, mut outputs } = encode() else { unreachable!("it is an encode") };
     for output in &mut outputs {
-        output.settings.video.codec = VideoCodec::H264Hardware;
+        output.settings.video.as_mut().expect("it has video").codec = VideoCodec::H264Hardware;
     }
     Work::Encode { input, outputs }
 }

@@ -11,7 +11,9 @@ use rushes_net::endpoint::{alpn, refuse};
 use rushes_net::{NetError, framed};
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, TRIAL_ALPN, WorkerBound, close, knows};
+use rushes_shared::wire::{
+    AHEAD_ALPN, FORMATS_ALPN, FarmBound, HeldAttempt, TRIAL_ALPN, WorkerBound, close, knows,
+};
 use tokio::sync::mpsc;
 
 use super::{FarmFacts, LinkActor, MAILBOX, OPEN_TIMEOUT};
@@ -46,6 +48,7 @@ pub async fn serve(
             tasks: BTreeMap::new(),
             may_wait: knows(version.as_deref(), AHEAD_ALPN),
             knows_trials: knows(version.as_deref(), TRIAL_ALPN),
+            knows_formats: knows(version.as_deref(), FORMATS_ALPN),
             lane: None,
         }
     });

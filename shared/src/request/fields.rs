@@ -1,6 +1,8 @@
 //! Fields that may be written in more than one way.
 
+use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Error, MapAccess, Visitor};
@@ -9,24 +11,51 @@ use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, SchemaType, T
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::AudioRequest;
+use super::{AudioRequest, VideoRequest};
 
-/// Audio settings, or `false`.
+/// Settings of a part, or `false` to leave the part out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AudioChoice {
-    /// Audio is left out.
+pub enum Choice<T> {
+    /// The part is left out.
     Off,
-    /// Audio as set.
-    On(AudioRequest),
+    /// The part as set.
+    On(T),
 }
 
-impl Default for AudioChoice {
+/// Video settings, or `false`.
+pub type VideoChoice = Choice<VideoRequest>;
+/// Audio settings, or `false`.
+pub type AudioChoice = Choice<AudioRequest>;
+
+/// A part of an output that may be left out.
+pub trait Part {
+    /// The name of the choice in the schema.
+    const NAME: &'static str;
+    /// What may be written, as part of a sentence.
+    const EXPECTED: &'static str;
+    /// The same for the schema.
+    const DESCRIPTION: &'static str;
+}
+
+impl Part for VideoRequest {
+    const NAME: &'static str = "VideoChoice";
+    const EXPECTED: &'static str = "video settings, or false to leave video out";
+    const DESCRIPTION: &'static str = "Video settings, or `false` to leave video out.";
+}
+
+impl Part for AudioRequest {
+    const NAME: &'static str = "AudioChoice";
+    const EXPECTED: &'static str = "audio settings, or false to leave audio out";
+    const DESCRIPTION: &'static str = "Audio settings, or `false` to leave audio out.";
+}
+
+impl<T: Default> Default for Choice<T> {
     fn default() -> Self {
-        Self::On(AudioRequest::default())
+        Self::On(T::default())
     }
 }
 
-impl Serialize for AudioChoice {
+impl<T: Serialize> Serialize for Choice<T> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Off => s.serialize_bool(false),
@@ -35,40 +64,44 @@ impl Serialize for AudioChoice {
     }
 }
 
-impl<'de> Deserialize<'de> for AudioChoice {
+impl<'de, T: Deserialize<'de> + Default + Part> Deserialize<'de> for Choice<T> {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Choice;
-        impl<'de> Visitor<'de> for Choice {
-            type Value = AudioChoice;
+        struct Reading<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de> + Default + Part> Visitor<'de> for Reading<T> {
+            type Value = Choice<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("audio settings, or false to leave audio out")
+                f.write_str(T::EXPECTED)
             }
 
-            fn visit_bool<E: Error>(self, on: bool) -> Result<AudioChoice, E> {
-                Ok(if on { AudioChoice::default() } else { AudioChoice::Off })
+            fn visit_bool<E: Error>(self, on: bool) -> Result<Choice<T>, E> {
+                Ok(if on { Choice::default() } else { Choice::Off })
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<AudioChoice, A::Error> {
-                AudioRequest::deserialize(MapAccessDeserializer::new(map)).map(AudioChoice::On)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Choice<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Choice::On)
             }
         }
-        d.deserialize_any(Choice)
+        d.deserialize_any(Reading(PhantomData))
     }
 }
 
-impl PartialSchema for AudioChoice {
+impl<T: ToSchema + Part> PartialSchema for Choice<T> {
     fn schema() -> RefOr<Schema> {
         let off = ObjectBuilder::new().schema_type(SchemaType::Type(Type::Boolean)).build();
-        let choices = OneOfBuilder::new().item(off).item(Ref::from_schema_name("AudioRequest"));
-        choices.description(Some("Audio settings, or `false` to leave audio out.")).into()
+        let choices = OneOfBuilder::new().item(off).item(Ref::from_schema_name(T::name()));
+        choices.description(Some(T::DESCRIPTION)).into()
     }
 }
 
-impl ToSchema for AudioChoice {
+impl<T: ToSchema + Part> ToSchema for Choice<T> {
+    fn name() -> Cow<'static, str> {
+        Cow::Borrowed(T::NAME)
+    }
+
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        schemas.push((AudioRequest::name().into_owned(), AudioRequest::schema()));
-        AudioRequest::schemas(schemas);
+        schemas.push((T::name().into_owned(), T::schema()));
+        T::schemas(schemas);
     }
 }
 
@@ -130,8 +163,7 @@ impl PartialSchema for BitRate {
     fn schema() -> RefOr<Schema> {
         let number = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::Integer))
-            .minimum(Some(16_000))
-            .maximum(Some(512_000))
+            .minimum(Some(1_000))
             .description(Some("Bits a second."));
         let text = ObjectBuilder::new()
             .schema_type(SchemaType::Type(Type::String))

@@ -10,8 +10,22 @@ const JOB: &[&str] = &[
     "paused", "input", "outputs", "tasks", "stages",
 ];
 const OUTPUT: &[&str] = &["name", "destination", "container", "video", "audio", "optional", "audience"];
-const VIDEO: &[&str] = &["codec", "crf", "preset", "max_width", "max_height"];
-const AUDIO: &[&str] = &["codec", "bitrate"];
+const VIDEO: &[&str] = &[
+    "codec",
+    "rate",
+    "crf",
+    "bitrate",
+    "max_bitrate",
+    "preset",
+    "max_width",
+    "max_height",
+    "bit_depth",
+    "chroma",
+    "keyframe_ms",
+    "profile",
+];
+const AUDIO: &[&str] =
+    &["codec", "bitrate", "variant", "quality", "rate_hz", "channels", "bits", "loudness", "true_peak"];
 const VALUE: &[&str] = &["creator_tier", "expected_views", "monetised", "trending"];
 const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height"];
 const STAGE: &[&str] = &[
@@ -145,10 +159,16 @@ fn check_output(path: &str, output: &Map<String, Json>) -> Result<(), BadRequest
 
 fn check_keys(path: &str, object: &Map<String, Json>, known: &[&str]) -> Result<(), BadRequest> {
     let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+    // Letters that changed places first, then how alike the words are as a whole.
+    let nearness = |word: &str| {
+        let swapped = strsim::damerau_levenshtein(key, word).min(3);
+        (3 - swapped, strsim::jaro_winkler(key, word))
+    };
     let nearest = known
         .iter()
         .max_by(|a, b| {
-            strsim::jaro_winkler(key.as_str(), a).total_cmp(&strsim::jaro_winkler(key.as_str(), b))
+            let (a, b) = (nearness(a), nearness(b));
+            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
         })
         .copied()
         .unwrap_or_default();
@@ -188,6 +208,7 @@ fn plain(message: &str) -> String {
         ("expected a map", "where a table belongs"),
         ("expected struct VideoRequest", "where a table belongs"),
         ("expected struct OutputRequest", "where a table belongs"),
+        (", expected one of ", "; use one of "),
         ("expected one of ", "use one of "),
         (", expected ", "; use "),
     ] {

@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Asking, AudioChoice, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS,
-    MAX_OUTPUTS, MAX_SIDE, OutputRequest, VideoRequest,
+    Asking, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS, MAX_OUTPUTS,
+    OutputRequest,
 };
-use super::{graph, standing};
+use super::{graph, making, standing};
 use crate::artifact::{FileName, Location};
-use crate::encode::{AudioSettings, Container, EncodeSettings, VideoSettings};
+use crate::encode::EncodeSettings;
 use crate::job::{Destination, JobSpec, OutputSpec, Work};
 use crate::units::WallMs;
 
@@ -141,42 +141,21 @@ pub(super) fn output(
     request: &OutputRequest,
     input: &Location,
 ) -> Result<OutputSpec, BadRequest> {
+    let settings = making::settings(path, request)?;
     let name = match &request.name {
         Some(name) => name.parse().map_err(|e| BadRequest::at(format!("{path}.name"), format!("{e}")))?,
-        None => default_name(input, request.container),
+        None => default_name(input, &settings),
     };
     let destination = match &request.destination {
         Some(text) => Destination::Place(place(&format!("{path}.destination"), text, &name)?),
         None => Destination::Depot,
     };
-    let audio = match &request.audio {
-        AudioChoice::Off => None,
-        AudioChoice::On(audio) => {
-            let rate = audio.bitrate.map_or(i64::from(AudioSettings::default().bitrate_bps), |r| r.0);
-            let bitrate_bps = ranged(&format!("{path}.audio.bitrate"), rate, 16_000, 512_000)?;
-            Some(AudioSettings { codec: audio.codec, bitrate_bps })
-        }
-    };
-    let video = video(&format!("{path}.video"), &request.video)?;
     Ok(OutputSpec {
         name,
         destination,
-        settings: EncodeSettings { container: request.container, video, audio },
+        settings,
         optional: request.optional,
         audience: ranged(&format!("{path}.audience"), request.audience.unwrap_or(0), 0, 100)?,
-    })
-}
-
-fn video(path: &str, request: &VideoRequest) -> Result<VideoSettings, BadRequest> {
-    let side = |field: &str, value: Option<i64>| {
-        value.map(|pixels| ranged(&format!("{path}.{field}"), pixels, 16, MAX_SIDE)).transpose()
-    };
-    Ok(VideoSettings {
-        codec: request.codec,
-        crf: ranged(&format!("{path}.crf"), request.crf.unwrap_or(23), 0, 51)?,
-        preset: request.preset,
-        max_width: side("max_width", request.max_width)?,
-        max_height: side("max_height", request.max_height)?,
     })
 }
 
@@ -196,10 +175,8 @@ fn place(path: &str, text: &str, name: &FileName) -> Result<Location, BadRequest
 }
 
 /// The input's name with another ending; an upload has only its hash, of which the first digits must do.
-fn default_name(input: &Location, container: Container) -> FileName {
-    let ending = match container {
-        Container::Mp4 => "mp4",
-    };
+fn default_name(input: &Location, settings: &EncodeSettings) -> FileName {
+    let ending = settings.container.ending(settings.audio.as_ref().map(|audio| audio.codec));
     let file = input.file_name();
     let stem = match input {
         Location::Upload(..) => &file[..12],

@@ -1,4 +1,5 @@
 use super::*;
+use crate::encode::{EncodeSettings, LoudnessTarget, RateControl};
 use crate::job::{Destination, StageWork, Work};
 use crate::task::SlotKind;
 
@@ -24,7 +25,10 @@ fn a_path_alone_is_a_whole_job() {
         ("my film.mov", "file:///srv/in/my%20film.mov")
     );
     assert_eq!((outputs.len(), outputs[0].name.as_str()), (1, "my film.mp4"));
-    assert_eq!((outputs[0].settings.video.crf, &outputs[0].destination), (23, &Destination::Depot));
+    assert_eq!(
+        (&outputs[0].settings, &outputs[0].destination),
+        (&EncodeSettings::default(), &Destination::Depot)
+    );
     assert_eq!(outputs[0].settings.audio.as_ref().map(|a| a.bitrate_bps), Some(128_000));
 }
 
@@ -90,8 +94,8 @@ fn a_wrong_value_names_what_may_stand_there() {
         "line 3: outputs[0].video.crf: should be 0 to 51, not 52",
     );
     refused(
-        "input = '/a/b'\n[[outputs]]\nvideo.codec = 'hevc'",
-        "outputs[0].video.codec: there is no `hevc`; use `h264`",
+        "input = '/a/b'\n[[outputs]]\nvideo.codec = 'h265'",
+        "outputs[0].video.codec: there is no `h265`; use one of `h264`",
     );
     refused("input = '/a/b'\n[[outputs]]\nvideo.preset = 'quick'", "use one of `ultrafast`");
     refused("input = '/a/b'\n[[outputs]]\naudio.bitrate = 'loud'", "'loud' is not a bit rate");
@@ -213,7 +217,8 @@ fn a_stage_of_a_graph_may_make_a_file_of_an_input_that_another_probes() {
     let outputs: Vec<_> = spec.work.outputs().collect();
     let (number, output) = outputs[0];
     assert_eq!((outputs.len(), number, output.name.as_str()), (1, 1, "a.mp4"));
-    assert_eq!((output.settings.video.crf, output.optional), (19, true));
+    let video = output.settings.video.as_ref().expect("it has video");
+    assert_eq!((video.rate, output.optional), (RateControl::Crf(19), true));
     let Work::Graph { stages } = &spec.work else { panic!("a graph") };
     assert_eq!((stages[1].slot, stages[1].count, &stages[1].after[..]), (SlotKind::Encode, 1, &[0][..]));
     assert_eq!(spec.work.inputs().count(), 2);
@@ -253,4 +258,77 @@ fn what_is_wrong_with_an_encode_in_a_graph_is_said_with_its_place() {
     let twice =
         format!("{}\n[[stages]]\nname = 'again'\n{sound}\noutput = {{ name = 'a.mp4' }}", stage(sound));
     refused(&twice, "stages[3].output.name: two outputs have the name 'a.mp4'");
+}
+
+#[test]
+fn an_output_takes_the_codecs_of_its_container() {
+    let settings = |toml: &str| {
+        let text = format!("input = '/a/film.mov'\n[[outputs]]\n{toml}");
+        let spec = parse(&text).unwrap_or_else(|e| panic!("{toml}: {e}"));
+        let Work::Encode { outputs, .. } = spec.work else { panic!("an encode") };
+        (outputs[0].name.to_string(), outputs[0].settings.clone())
+    };
+    let codecs = |toml: &str| {
+        let (name, settings) = settings(toml);
+        (name, settings.video.map(|v| v.codec), settings.audio.map(|a| a.codec))
+    };
+    for (toml, name, video, audio) in [
+        ("", "film.mp4", Some(VideoCodec::H264), Some(AudioCodec::Aac)),
+        ("container = 'webm'", "film.webm", Some(VideoCodec::Vp9), Some(AudioCodec::Opus)),
+        ("container = 'ogg'", "film.opus", None, Some(AudioCodec::Opus)),
+        ("container = 'ogg'\naudio.codec = 'vorbis'", "film.ogg", None, Some(AudioCodec::Vorbis)),
+        ("container = 'mpegts'\naudio = false", "film.ts", Some(VideoCodec::H264), None),
+        (
+            "container = 'mov'\nvideo.codec = 'prores'",
+            "film.mov",
+            Some(VideoCodec::ProRes),
+            Some(AudioCodec::Pcm),
+        ),
+        ("container = 'mkv'\nvideo = false", "film.mkv", None, Some(AudioCodec::Aac)),
+        (
+            "container = 'mkv'\nvideo.codec = 'ffv1'",
+            "film.mkv",
+            Some(VideoCodec::Ffv1),
+            Some(AudioCodec::Flac),
+        ),
+    ] {
+        assert_eq!(codecs(toml), (name.to_owned(), video, audio), "{toml}");
+    }
+    let rate = |toml: &str| settings(toml).1.video.expect("it has video").rate;
+    assert_eq!(rate("video.codec = 'hevc'"), RateControl::Crf(28));
+    let peak_bps = 3_000_000;
+    assert_eq!(
+        rate("video = { crf = 20, max_bitrate = '3M' }"),
+        RateControl::CappedCrf { crf: 20, peak_bps }
+    );
+    let mean = RateControl::TwoPass { bitrate_bps: 2_000_000, peak_bps: None };
+    assert_eq!(rate("video.bitrate = '2M'"), mean);
+    assert_eq!(rate("video = { bitrate = '2M', rate = 'cbr' }"), RateControl::Cbr { bitrate_bps: 2_000_000 });
+    let sound = |toml: &str| settings(toml).1.audio.expect("it has sound");
+    assert_eq!(sound("audio = { variant = 'high', codec = 'mp3' }").bitrate_bps, 320_000);
+    assert_eq!(sound("audio = { codec = 'mp3', quality = 2 }").quality, Some(2));
+    let target = LoudnessTarget { integrated: -230, true_peak: -10 };
+    assert_eq!(sound("audio.loudness = -23").loudness, Some(target));
+}
+
+#[test]
+fn what_does_not_go_together_says_what_does() {
+    let check = |toml: &str, words: &str| refused(&format!("input = '/a/b'\n[[outputs]]\n{toml}"), words);
+    check(
+        "container = 'webm'\nvideo.codec = 'h264'",
+        "outputs[0].video.codec: webm does not hold h264; it holds vp9 and av1, and h264 goes into mp4, fmp4, mov",
+    );
+    check("container = 'wav'\naudio.codec = 'aac'", "wav does not hold aac; it holds pcm");
+    check("container = 'mp3'\nvideo.crf = 20", "outputs[0].video: mp3 holds sound alone; leave video out");
+    check("video = false\naudio = false", "an output without video and without audio is empty");
+    check("video = { crf = 20, bitrate = '2M' }", "video.crf: a bit rate decides the bits");
+    check("video.rate = 'cbr'", "video.bitrate: is needed");
+    check("video = { bitrate = '2M', max_bitrate = '1M' }", "a peak below the mean rate cannot be kept");
+    check("video.profile = 'hq'", "video.profile: the codecs prores and dnxhd alone have one");
+    check("container = 'mov'\nvideo = { codec = 'prores', crf = 3 }", "video.crf: what this codec keeps");
+    check("audio = { bitrate = '128k', variant = 'low' }", "each decide the bits; give one of them");
+    check("audio = { codec = 'mp3', bitrate = '130k' }", "mp3 has 8k, 16k");
+    check("audio = { true_peak = -1 }", "set loudness as well");
+    check("audio = { loudness = 3 }", "audio.loudness: should be -70 to -5, not 3");
+    check("audio = { channels = 3 }", "aac has 1, 2 and 6 channels, not 3");
 }

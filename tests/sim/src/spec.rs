@@ -49,7 +49,7 @@ fn work(upload: &Upload, content: &Content) -> Work {
 fn settings(content: &Content) -> EncodeSettings {
     let mut settings = EncodeSettings::default();
     if content.hardware {
-        settings.video.codec = VideoCodec::H264Hardware;
+        settings.video = Some(VideoSettings::of(VideoCodec::H264Hardware));
     }
     settings
 }
@@ -166,7 +166,10 @@ pub(crate) fn pace(order: &TaskOrder) -> f64 {
     match &order.work {
         // A hardware encoder takes as long as the decoder feeds it.
         TaskWork::EncodeWith { .. } => ns(SpeedPreset::Ultrafast) / ns(VideoSettings::default().preset),
-        TaskWork::Encode { settings, .. } => ns(settings.video.preset) / ns(VideoSettings::default().preset),
+        TaskWork::Encode { settings, .. } => settings
+            .video
+            .as_ref()
+            .map_or(1.0, |video| ns(video.preset) / ns(VideoSettings::default().preset)),
         TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => 1.0,
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use rushes_media::{EncodeJob, check, discover_encoders, encode, init, preload, probe};
-use rushes_shared::encode::EncodeSettings;
+use rushes_shared::encode::{EncodeSettings, RateControl};
 use rushes_shared::failure::Failure;
 
 fn main() {
@@ -56,10 +56,11 @@ fn probe_all(files: &[&str]) -> Result<(), Failure> {
 
 fn encode_one(input: &str, output: &str, rest: &[&str]) -> Result<(), Failure> {
     let mut settings = EncodeSettings::default();
+    let video = settings.video.get_or_insert_default();
     if let Some(crf) = rest.first().and_then(|text| text.parse().ok()) {
-        settings.video.crf = crf;
+        video.rate = RateControl::Crf(crf);
     }
-    settings.video.max_height = rest.get(1).and_then(|text| text.parse().ok());
+    video.max_height = rest.get(1).and_then(|text| text.parse().ok());
     let began = Instant::now();
     let source = probe(Path::new(input))?;
     eprintln!("probe {} ms", began.elapsed().as_millis());

@@ -9,13 +9,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
-use rushes_shared::encode::EncodeSettings;
+use rushes_shared::encode::{AudioCodec, Container, EncodeSettings};
 use rushes_shared::failure::Failure;
-use rushes_shared::media::{CheckReport, MediaFacts};
+use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts};
 use rushes_shared::task::{Phase, Progress};
 
 use crate::encode::Encoded;
 use crate::encode::plan::Plan;
+use crate::encode::sound;
 use crate::encode::tally::Tally;
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
@@ -43,17 +44,18 @@ pub fn check(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<CheckReport, Failure> {
     start::init()?;
-    let plan = Plan::new(source, settings)?;
-    let expected = Expected::new(source, settings, encoded, &plan);
+    let plan = settings.video.as_ref().map(|_| Plan::new(source, settings)).transpose()?;
+    let expected = Expected::new(source, settings, encoded, plan.as_ref());
     if let Err(failure) = fault::inspect(output) {
         return Ok(expected.refused(&failure));
     }
     damage::take();
-    let pace = Pace::new(Phase::Checking, expected.video_ns, expected.frames);
+    let length = if plan.is_some() { expected.video_ns } else { expected.audio_ns.unwrap_or(0) };
+    let pace = Pace::new(Phase::Checking, length, expected.frames);
     let mut altered = false;
     let mut seen = None;
     if let Some(witnessed) = encoded.and_then(|encoded| encoded.witnessed) {
-        match read_back(output, true, &pace, progress)? {
+        match read_back(output, settings, true, &pace, progress)? {
             Ok(found) if found.packets == Some(witnessed.packets) => seen = Some(found.with(&witnessed)),
             Ok(_) => altered = true,
             Err(failure) => return Ok(expected.refused(&failure)),
@@ -61,7 +63,7 @@ pub fn check(
     }
     let mut found = match seen {
         Some(found) => found,
-        None => match read_back(output, false, &pace, progress)? {
+        None => match read_back(output, settings, false, &pace, progress)? {
             Ok(found) => found,
             Err(failure) => return Ok(expected.refused(&failure)),
         },
@@ -69,8 +71,8 @@ pub fn check(
     if let (Some(start), Some(length)) = (found.tally.video_start, probe::indexed_video_length(output)) {
         found.tally.ends_at(start + length);
     }
-    progress(pace.at(found.tally.video_end, found.tally.frames));
-    let mut report = expected.compare(&found, &plan);
+    progress(pace.at(found.tally.video_end.max(found.tally.audio_end), found.tally.frames));
+    let mut report = expected.compare(&found, plan.as_ref());
     if altered {
         report.problems.push("data: must be what was encoded, got other pictures".to_owned());
     }
@@ -123,7 +125,7 @@ impl Feed for Counter {
             }
             found.tally.frame(at, duration);
         } else {
-            found.tally.sound(at, duration);
+            found.tally.sound(at, reader::heard_for(sample, buffer));
         }
         Ok(())
     }
@@ -156,6 +158,7 @@ impl Feed for PacketCounter {
 /// Reads the file whole and decodes it, but for its video where that is to stay `coded`. The inner failure is the file's.
 fn read_back(
     output: &Path,
+    settings: &EncodeSettings,
     coded: bool,
     pace: &Pace,
     progress: &mut dyn FnMut(Progress),
@@ -163,28 +166,26 @@ fn read_back(
     let (notes, waiting) = Notes::new();
     let found = Arc::new(Mutex::new(Found::default()));
     let counter = |is_video| Box::new(Counter { found: Arc::clone(&found), is_video });
-    let video: Box<dyn Feed> = if coded {
-        Box::new(PacketCounter { found: Arc::clone(&found), digest: PacketDigest::default() })
-    } else {
-        counter(true)
-    };
-    let wanted = Wanted {
-        video: Some(video),
-        audio: Some(counter(false)),
-        threads: None,
-        coded_video: coded,
-        ..Wanted::default()
-    };
+    let video = settings.video.as_ref().map(|_| -> Box<dyn Feed> {
+        if coded {
+            Box::new(PacketCounter { found: Arc::clone(&found), digest: PacketDigest::default() })
+        } else {
+            counter(true)
+        }
+    });
+    let wanted =
+        Wanted { video, audio: Some(counter(false)), threads: None, coded_video: coded, ..Wanted::default() };
     let mut reader = reader::open(output, wanted, &notes)?;
     reader.play()?;
     let mut opening = Opening::new(&reader, &notes);
     let mut beat = || {
         opening.look();
         let tally = found.lock().unwrap_or_else(PoisonError::into_inner).tally;
-        progress(pace.at(tally.video_end, tally.frames));
+        let reached = if settings.video.is_some() { tally.video_end } else { tally.audio_end };
+        progress(pace.at(reached, tally.frames));
     };
     beat();
-    match wait(&waiting, &mut beat) {
+    match wait(&waiting, settings.video.is_some(), &mut beat) {
         Ok(()) => {}
         Err(Interrupted::Failed(failure)) => return Ok(Err(failure)),
         Err(Interrupted::Stalled | Interrupted::Deadline) => {
@@ -197,11 +198,12 @@ fn read_back(
     Ok(Ok(found))
 }
 
-fn wait(waiting: &Waiting, beat: &mut dyn FnMut()) -> Result<(), Interrupted> {
+fn wait(waiting: &Waiting, wants_video: bool, beat: &mut dyn FnMut()) -> Result<(), Interrupted> {
     let (mut open, mut all_known) = (0, false);
     waiting.until(None, beat, |note| {
         match note {
-            Note::Found(Branch::Video | Branch::Audio) => open += 1,
+            Note::Found(Branch::Video) => open += i32::from(wants_video),
+            Note::Found(Branch::Audio) => open += 1,
             Note::Ended(_) => open -= 1,
             Note::StreamsKnown => all_known = true,
             Note::Found(Branch::Other) | Note::Begun | Note::Failed(_) => {}
@@ -218,37 +220,44 @@ struct Expected {
     audio_ns: Option<u64>,
     av_offset_ns: i64,
     frame_ns: u64,
-    packet_ns: u64,
+    /// How much longer or shorter sound may be: what its codec and container round it to.
+    slack_ns: u64,
+    /// How much earlier sound may begin, where a container cannot skip an encoder's priming.
+    priming_ns: u64,
     warnings: Vec<String>,
 }
 
+/// A frame where there is none to measure by: sound alone.
+const NO_FRAME_NS: u64 = 1_000_000;
+
 impl Expected {
-    fn new(source: &MediaFacts, settings: &EncodeSettings, encoded: Option<&Encoded>, plan: &Plan) -> Self {
-        let video = &source.video[0];
+    fn new(
+        source: &MediaFacts,
+        settings: &EncodeSettings,
+        encoded: Option<&Encoded>,
+        plan: Option<&Plan>,
+    ) -> Self {
+        let video = source.video.first().filter(|_| plan.is_some());
         let audio = source.audio.first().filter(|_| settings.audio.is_some());
-        // The demuxer that the check reads with may keep back the last AAC packet of a track with priming.
-        let rate = audio.map_or(48_000, |audio| audio.rate_hz.clamp(8000, 48_000));
-        let packet_ns = pace::scaled(1025, 1_000_000_000, u64::from(rate));
-        match encoded {
-            Some(encoded) => Self {
-                frames: encoded.frames,
-                video_ns: encoded.video_duration_ns,
-                audio_ns: encoded.has_audio.then_some(encoded.audio_duration_ns).or(audio.map(|_| 0)),
-                av_offset_ns: encoded.av_start_offset_ns,
-                frame_ns: plan.frame_ns,
-                packet_ns,
-                warnings: encoded.warnings.clone(),
-            },
-            None => Self {
-                frames: video.frames,
-                video_ns: video.duration_ns,
-                audio_ns: audio.map(|audio| audio.duration_ns),
-                av_offset_ns: audio.map_or(0, |audio| signed(audio.start_ns) - signed(video.start_ns)),
-                frame_ns: plan.frame_ns,
-                packet_ns,
-                warnings: Vec::new(),
-            },
+        let (slack_ns, priming_ns) = sound_slack(settings, audio);
+        let mut expected = Self {
+            frames: video.map_or(0, |video| video.frames),
+            video_ns: video.map_or(0, |video| video.duration_ns),
+            audio_ns: audio.map(|audio| audio.duration_ns),
+            av_offset_ns: audio.zip(video).map_or(0, |(a, v)| signed(a.start_ns) - signed(v.start_ns)),
+            frame_ns: plan.map_or(NO_FRAME_NS, |plan| plan.frame_ns),
+            slack_ns,
+            priming_ns,
+            warnings: Vec::new(),
+        };
+        if let Some(encoded) = encoded {
+            expected.frames = encoded.frames;
+            expected.video_ns = encoded.video_duration_ns;
+            expected.audio_ns = encoded.has_audio.then_some(encoded.audio_duration_ns).or(audio.map(|_| 0));
+            expected.av_offset_ns = encoded.av_start_offset_ns;
+            expected.warnings.clone_from(&encoded.warnings);
         }
+        expected
     }
 
     fn refused(&self, failure: &Failure) -> CheckReport {
@@ -260,7 +269,7 @@ impl Expected {
         }
     }
 
-    fn compare(&self, found: &Found, plan: &Plan) -> CheckReport {
+    fn compare(&self, found: &Found, plan: Option<&Plan>) -> CheckReport {
         let tally = &found.tally;
         let mut report = CheckReport {
             frames_decoded: tally.frames,
@@ -275,7 +284,9 @@ impl Expected {
         if self.frames > 0 && tally.frames != self.frames {
             problem(format!("frames: must be {}, got {}", self.frames, tally.frames));
         }
-        if found.size != (wide(plan.width), wide(plan.height)) {
+        if let Some(plan) = plan
+            && found.size != (wide(plan.width), wide(plan.height))
+        {
             problem(format!(
                 "size: must be {}x{}, got {}x{}",
                 plan.width, plan.height, found.size.0, found.size.1
@@ -290,7 +301,7 @@ impl Expected {
             Some(_) if tally.audio_start.is_none() => problem("sound: must be there, got none".into()),
             Some(length) => {
                 let off = tally.audio_length().abs_diff(length);
-                let limit = self.frame_ns.max(self.packet_ns);
+                let limit = self.frame_ns.max(self.slack_ns) + self.priming_ns;
                 if off > limit {
                     problem(over("sound length off by", limit, off));
                 }
@@ -299,13 +310,40 @@ impl Expected {
             None => {}
         }
         let both = tally.audio_start.is_some() && self.audio_ns.is_some_and(|length| length > 0);
-        let off = report.av_start_offset_ns.unsigned_abs();
-        if both && off > self.frame_ns {
+        // Earlier by what decoders throw away is where it belongs.
+        let early = u64::try_from(-report.av_start_offset_ns).unwrap_or(0);
+        let off =
+            if early > 0 && early <= self.priming_ns { 0 } else { report.av_start_offset_ns.unsigned_abs() };
+        if plan.is_some() && both && off > self.frame_ns {
             report.problems.push(over("sound against picture off by", self.frame_ns, off));
         }
         report
     }
 }
+
+/// How much sound may be longer or shorter, and earlier, in an output.
+fn sound_slack(settings: &EncodeSettings, source: Option<&AudioFacts>) -> (u64, u64) {
+    let (Some(audio), Some(source)) = (&settings.audio, source) else { return (0, 0) };
+    let rate =
+        sound::samples(audio, settings.container, (source.rate_hz, u32::from(source.channels), 16)).rate;
+    let counting = sound::counting(audio.codec, rate);
+    let ns = |samples: u32| pace::scaled(u64::from(samples), 1_000_000_000, u64::from(counting.rate));
+    let has_edit_list = settings.container.has_edit_lists();
+    // The demuxer that the check reads with may keep back the last packet of a track with priming. Without an edit list
+    // the last packet is as full as the encoder made it, and a decoder of layer III holds one back.
+    let packets = match audio.codec {
+        AudioCodec::Mp3 => 3,
+        // A fragment's last packet is as full as the encoder made it, too.
+        _ if has_edit_list && settings.container != Container::FragmentedMp4 => 1,
+        _ => 2,
+    };
+    let slack = ns(counting.packet * packets + 1);
+    let skips = has_edit_list || audio.codec == AudioCodec::Opus;
+    (slack, if skips { 0 } else { ns(counting.priming) + MATROSKA_ROUNDING_NS })
+}
+
+/// Times of Matroska and of MPEG-TS are rounded by less than this.
+const MATROSKA_ROUNDING_NS: u64 = 1_000_000;
 
 fn over(what: &str, limit_ns: u64, value_ns: u64) -> String {
     let ms = |ns: u64| format!("{}.{} ms", ns / 1_000_000, ns / 100_000 % 10);

@@ -100,6 +100,20 @@ pub(crate) fn to_x264(colour: &Colour) -> String {
     )
 }
 
+/// The same as x265's options; what is not known is left out.
+pub(crate) fn to_x265(colour: &Colour) -> String {
+    let mut options = vec![format!("range={}", if colour.range == "pc" { "full" } else { "limited" })];
+    let parts = [
+        ("colorprim", value(PRIMARIES, &colour.primaries).is_some(), &colour.primaries),
+        ("transfer", value(TRANSFERS, &colour.transfer).is_some(), &colour.transfer),
+        ("colormatrix", value(MATRICES, &colour.matrix).is_some(), &colour.matrix),
+    ];
+    options.extend(
+        parts.iter().filter(|(_, known, _)| *known).map(|(option, _, name)| format!("{option}={name}")),
+    );
+    options.join(":")
+}
+
 /// The code points of primaries, transfer and matrix, and the full-range flag, as an `nclx` box holds them.
 pub(crate) fn code_points(colour: &Colour) -> ([u16; 3], bool) {
     let points = [

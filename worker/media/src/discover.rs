@@ -23,7 +23,11 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("av1enc", "av1", false),
     ("svtav1enc", "av1", false),
     ("rav1enc", "av1", false),
+    ("avenc_ffv1", "ffv1", false),
+    ("avenc_prores_ks", "prores", false),
+    ("avenc_dnxhd", "dnxhd", false),
     ("avenc_aac", "aac", false),
+    ("avenc_ac3", "ac3", false),
     ("fdkaacenc", "aac", false),
     ("opusenc", "opus", false),
     ("lamemp3enc", "mp3", false),
@@ -78,7 +82,13 @@ fn try_encoder(element: &str) -> Result<(), String> {
     } else {
         "videotestsrc num-buffers=4 ! video/x-raw,width=320,height=240,framerate=25/1 ! videoconvert"
     };
-    let text = format!("{source} ! {element} ! fakesink name=end sync=false async=false");
+    // It takes pictures of two sizes.
+    let (source, settings) = if element == "avenc_dnxhd" {
+        (source.replace("320,height=240", "1280,height=720"), " profile=dnxhr_sq")
+    } else {
+        (source.to_owned(), "")
+    };
+    let text = format!("{source} ! {element}{settings} ! fakesink name=end sync=false async=false");
     let pipeline = gst::parse::launch(&text).map_err(|error| error.to_string())?;
     let result = run(&pipeline);
     // A driver that hangs would hang here as well; it is left alone, and the rest of the node goes on.

@@ -3,15 +3,15 @@
 //! ```text
 //! start     init, preload: GStreamer up in a single-threaded process, plugins in memory before a sandbox closes
 //! probe     file -> MediaFacts            parse only, never a whole decode
-//! encode    file + facts + settings -> MP4
-//!             reader --decoded frames--> encode::video --H.264--+
-//!             reader --decoded sound---> encode::audio --AAC----+--> mp4::Writer (index first)
+//! encode    file + facts + settings -> a file of any container
+//!             reader --decoded frames--> encode::video --packets-+
+//!             reader --decoded sound---> encode::audio --packets-+--> mp4::Writer (index first), or GStreamer muxers
 //!                                        H.264 --> witness      decodes what is made while it is made
 //! chunk     a part of a film -> the rungs of a ladder, exact to the frame, from one decode
 //! join      a rung's chunks + sound -> MP4, nothing encoded again
 //! package   rungs + sound -> CMAF segments, HLS and DASH manifests over the same files
 //! ladder    the three in a row on one machine
-//! check     finished MP4 + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
+//! check     finished file + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! still     thumbnails, sprite sheets, moving previews
 //! compare   PSNR and SSIM of a film against its reference

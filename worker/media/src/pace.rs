@@ -15,11 +15,18 @@ pub(crate) struct Pace {
     started: Instant,
     media_total_ns: u64,
     frames_total: u64,
+    /// Which part of how many the phase is of its span.
+    part: (u64, u64),
 }
 
 impl Pace {
     pub(crate) fn new(phase: Phase, media_total_ns: u64, frames_total: u64) -> Self {
-        Self { phase, started: Instant::now(), media_total_ns, frames_total }
+        Self { phase, started: Instant::now(), media_total_ns, frames_total, part: (0, 1) }
+    }
+
+    /// The same for one of several passes, from 0.
+    pub(crate) fn part(self, number: u64, of: u64) -> Self {
+        Self { part: (number, of.max(1)), ..self }
     }
 
     /// Wall time since the phase began.
@@ -53,7 +60,10 @@ impl Pace {
     fn span(&self) -> (u64, u64) {
         match self.phase {
             Phase::Checking => (ENCODED, 1000),
-            Phase::Fetching | Phase::Running | Phase::Storing => (0, ENCODED),
+            Phase::Fetching | Phase::Running | Phase::Storing => {
+                let (number, of) = self.part;
+                (ENCODED * number / of, ENCODED * (number + 1) / of)
+            }
         }
     }
 

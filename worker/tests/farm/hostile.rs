@@ -95,7 +95,8 @@ impl Attempts {
             return false;
         };
         let mut settings = EncodeSettings::default();
-        (settings.video.preset, settings.video.max_height) = (SpeedPreset::Ultrafast, Some(120));
+        let video = settings.video.as_mut().expect("it has video");
+        (video.preset, video.max_height) = (SpeedPreset::Ultrafast, Some(120));
         self.outcome(encode(&input, &facts, settings), what).await.is_ok()
     }
 

@@ -41,7 +41,7 @@ impl Engine {
         let job = self.state.jobs.get(&task.job).filter(|job| prefers_hardware(job, task.index))?;
         let node = self.fleet.get(&worker).filter(|node| node.hardware.has_room())?;
         let output = job.step(task.index).output()?;
-        proven(&node.facts, job.spec.work.output(output)?.settings.video.codec.name())
+        proven(&node.facts, job.spec.work.output(output)?.settings.video_codec_name())
     }
 
     /// Whether the hardware encoder may be what made this attempt fail. Of an attempt of the reign before only its own
@@ -142,5 +142,5 @@ impl Engine {
 /// Whether a task of a job is to be encoded in hardware where that can be had.
 pub(super) fn prefers_hardware(job: &Job, task: u32) -> bool {
     let Step::Encode { output } = job.step(task) else { return false };
-    job.spec.work.output(output).is_some_and(|spec| spec.settings.video.codec.prefers_hardware())
+    job.spec.work.output(output).is_some_and(|spec| spec.settings.prefer_hardware())
 }

@@ -257,7 +257,7 @@ impl Engine {
 /// What tasks of a stage need of a node.
 pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
     let output = stage.step.output().and_then(|output| job.spec.work.output(output));
-    let codec = output.map_or("", |spec| spec.settings.video.codec.name());
+    let codec = output.map_or("", |spec| spec.settings.video_codec_name());
     let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
     Signature::new(stage.slot, codec, stage.demand, needs)
 }

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use rushes_shared::encode::{EncodeSettings, SpeedPreset};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoSettings};
 use rushes_shared::job::QualityFloor;
 use rushes_shared::task::Demand;
 use rushes_shared::units::WallMs;
@@ -148,26 +148,25 @@ pub fn options(job: &Job, untouched: impl Fn(usize) -> bool, missing_ms: u64, at
         let Some(output) = stage.step.output() else { continue };
         let is_known = job.source_of(output).is_some_and(|(_, facts)| !facts.video.is_empty());
         let Some(settings) = job.settings_of(output).filter(|_| is_known) else { continue };
-        let from = settings.video.preset;
+        let Some(video) = &settings.video else { continue };
+        let with = |change: &dyn Fn(&mut VideoSettings)| {
+            let mut cheaper = settings.clone();
+            cheaper.video.as_mut().map(change);
+            cost(job, output, &cheaper)
+        };
+        let from = video.preset;
         if let (Some(fastest), Some(to)) = (floor.fastest_preset, from.faster())
             && to >= fastest
         {
-            let mut cheaper = settings.clone();
-            cheaper.video.preset = to;
-            offer(What::Preset { from, to }, cost(job, output, &cheaper), PRESET_LOSS);
+            offer(What::Preset { from, to }, with(&|video| video.preset = to), PRESET_LOSS);
         }
         let height = shown_height(job, output, &settings);
         if let (Some(lowest), true) = (floor.min_height, height == top)
             && let Some(to) = HEIGHTS.into_iter().find(|h| *h < height)
             && to >= lowest
         {
-            let mut cheaper = settings.clone();
-            cheaper.video.max_height = Some(to);
-            offer(
-                What::Height { from: settings.video.max_height, to },
-                cost(job, output, &cheaper),
-                HEIGHT_LOSS,
-            );
+            let lower = with(&|video| video.max_height = Some(to));
+            offer(What::Height { from: video.max_height, to }, lower, HEIGHT_LOSS);
         }
     }
     found
@@ -182,17 +181,17 @@ pub fn cheapest(options: &[Trade]) -> Option<Trade> {
 
 /// Brings a stage's settings to what a trade says.
 pub fn apply(settings: &mut EncodeSettings, what: What) {
+    let Some(video) = &mut settings.video else { return };
     match what {
-        What::Preset { to, .. } => settings.video.preset = to,
-        What::Height { to, .. } => settings.video.max_height = Some(to),
+        What::Preset { to, .. } => video.preset = to,
+        What::Height { to, .. } => video.max_height = Some(to),
         What::Drop | What::Analysis => {}
     }
 }
 
 fn cost(job: &Job, output: u32, settings: &EncodeSettings) -> Prediction {
     let (_, facts) = job.source_of(output).expect("an encode of unknown facts gives nothing up");
-    let video = facts.video.first().expect("an encode is planned for a video");
-    encode_cost(settings, facts, video)
+    encode_cost(settings, facts)
 }
 
 /// What a stage needs of a node with everything that is given up now. `None` where that is no encode of a known input.
@@ -211,7 +210,7 @@ pub fn demands(job: &Job, trade: &Trade) -> (Demand, Demand) {
         let settings = job.settings_of(output)?;
         let at = |height| {
             let mut settings = settings.clone();
-            settings.video.max_height = height;
+            settings.video.as_mut()?.max_height = height;
             demand(job, output, &settings)
         };
         Some((at(from)?, at(Some(to))?))
@@ -221,7 +220,7 @@ pub fn demands(job: &Job, trade: &Trade) -> (Demand, Demand) {
 
 fn demand(job: &Job, output: u32, settings: &EncodeSettings) -> Option<Demand> {
     let (_, facts) = job.source_of(output)?;
-    Some(encode_demand(settings, facts.video.first()?))
+    Some(encode_demand(settings, facts))
 }
 
 fn audience(job: &Job, stage: &Stage) -> u32 {
@@ -233,7 +232,7 @@ fn audience(job: &Job, stage: &Stage) -> u32 {
 fn shown_height(job: &Job, output: u32, settings: &EncodeSettings) -> u32 {
     let source =
         job.source_of(output).and_then(|(_, facts)| facts.video.first()).map_or(0, |v| v.shown_size().1);
-    settings.video.max_height.map_or(source, |limit| limit.min(source))
+    settings.video.as_ref().map_or(0, |video| video.max_height.map_or(source, |limit| limit.min(source)))
 }
 
 fn top_height(job: &Job) -> u32 {

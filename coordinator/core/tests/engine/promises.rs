@@ -104,7 +104,7 @@ fn film(deadline_ms: u64, floor: QualityFloor) -> JobSpec {
 fn preset_of(scene: &Scene, job: u128) -> SpeedPreset {
     let job = &scene.world.engine().state().jobs[&JobId(job)];
     match job.work_of(1) {
-        Some(TaskWork::Encode { settings, .. }) => settings.video.preset,
+        Some(TaskWork::Encode { settings, .. }) => settings.video.expect("it has video").preset,
         other => panic!("{other:?} is no encode"),
     }
 }
@@ -148,7 +148,7 @@ fn the_largest_picture_becomes_smaller_for_a_deadline_but_not_below_the_floor() 
             &["accepted j1", "start j1.0 #1-1 on a", "collect #1-1 on a", "start j1.1 #1-2 on a"],
         );
         match scene.world.engine().state().jobs[&JobId(1)].work_of(1) {
-            Some(TaskWork::Encode { settings, .. }) => settings.video.max_height,
+            Some(TaskWork::Encode { settings, .. }) => settings.video.expect("it has video").max_height,
             other => panic!("{other:?} is no encode"),
         }
     };

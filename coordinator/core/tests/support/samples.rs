@@ -2,7 +2,7 @@
 
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
@@ -53,10 +53,14 @@ pub(crate) fn with_deadline(mut spec: JobSpec, at: u64) -> JobSpec {
     spec
 }
 
+fn videos(outputs: &mut [OutputSpec]) -> impl Iterator<Item = &mut VideoSettings> {
+    outputs.iter_mut().filter_map(|output| output.settings.video.as_mut())
+}
+
 /// The same with another preset for every output.
 pub(crate) fn with_preset(mut spec: JobSpec, preset: SpeedPreset) -> JobSpec {
     if let Work::Encode { outputs, .. } = &mut spec.work {
-        outputs.iter_mut().for_each(|o| o.settings.video.preset = preset);
+        videos(outputs).for_each(|video| video.preset = preset);
     }
     spec
 }
@@ -64,12 +68,13 @@ pub(crate) fn with_preset(mut spec: JobSpec, preset: SpeedPreset) -> JobSpec {
 /// The same by hardware encoders, where there are any.
 pub(crate) fn in_hardware(mut spec: JobSpec) -> JobSpec {
     if let Work::Encode { outputs, .. } = &mut spec.work {
-        outputs.iter_mut().for_each(|o| o.settings.video.codec = VideoCodec::H264Hardware);
+        videos(outputs).for_each(|video| video.codec = VideoCodec::H264Hardware);
     }
     if let Work::Graph { stages } = &mut spec.work {
         for stage in stages {
             if let StageWork::Encode { output, .. } = &mut stage.work {
-                output.settings.video.codec = VideoCodec::H264Hardware;
+                videos(std::slice::from_mut(&mut **output))
+                    .for_each(|video| video.codec = VideoCodec::H264Hardware);
             }
         }
     }

@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use rushes_shared::encode::EncodeSettings;
+use rushes_shared::encode::{EncodeSettings, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{Grid, Rung};
 use rushes_shared::media::MediaFacts;
@@ -112,10 +112,9 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
 
 /// A rung as settings of an encode, which decide what happens to the picture.
 fn settings_of(rung: &Rung) -> EncodeSettings {
-    let mut settings = EncodeSettings::default();
-    settings.video.max_width = Some(rung.max_size.0);
-    settings.video.max_height = Some(rung.max_size.1);
-    settings
+    let (max_width, max_height) = (Some(rung.max_size.0), Some(rung.max_size.1));
+    let video = VideoSettings { max_width, max_height, ..VideoSettings::default() };
+    EncodeSettings { video: Some(video), ..EncodeSettings::default() }
 }
 
 struct Work<'a> {

@@ -1,10 +1,10 @@
-//! Decoded sound in, AAC into the file.
+//! Decoded sound in, packets of a codec into the file.
 //!
 //! ```text
-//! Feed::take -> appsrc ! audioconvert ! audioresample ! audiorate ! avenc_aac ! appsink -> mp4::Writer
+//! Feed::take -> appsrc ! audioconvert ! audioresample ! audiorate [! audioamplify ! audioconvert] ! encoder ! appsink -> Output
 //! ```
-//! Gaps in the source are filled with silence, so that sound stays with the picture. The encoder puts 1024 samples of
-//! priming before the first real one; the file's edit list skips them.
+//! Gaps in the source are filled with silence, so that sound stays with the picture. Encoders put priming before the first
+//! real sample: an edit list skips it where the container has one; elsewhere packets begin that much earlier.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,28 +13,29 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 use gstreamer_audio as audio;
-use rushes_shared::encode::AudioSettings;
+use rushes_shared::encode::{AudioCodec, AudioSettings, Container};
 use rushes_shared::failure::{Failure, FailureCode};
 
-use super::output::Output;
+use super::entry::{self, Shape};
+use super::mixing;
+use super::output::{Clip, Output, Sound, StreamId};
+use super::sound::{self, Counting, Samples};
 use super::tally::Tally;
-use crate::mp4::{AudioTrack, Packet, TrackId, TrackKind};
+use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
-use crate::reader::{Feed, shown_at, unusable};
+use crate::reader::{Feed, heard_for, shown_at, unusable};
 use crate::start::element;
 
-/// Samples in an AAC packet, and before the first real one.
-const PACKET_SAMPLES: u32 = 1024;
-/// Rates that AAC knows and players expect; a higher one is brought down to 48 kHz.
-const RATES: &[u32] = &[8000, 11_025, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000];
 /// Sound that may wait between decoder and encoder.
 const WAITING: gst::ClockTime = gst::ClockTime::from_seconds(1);
-const BYTES_A_SAMPLE: u64 = 4;
 
 /// Sends sound to the encoder.
 pub(crate) struct AudioFeed {
     pub(crate) pipeline: gst::Pipeline,
     pub(crate) settings: AudioSettings,
+    pub(crate) container: Container,
+    /// What samples are multiplied with, for the loudness that was asked for.
+    pub(crate) gain: Option<f32>,
     pub(crate) language: String,
     pub(crate) tally: Arc<Mutex<Tally>>,
     pub(crate) output: Arc<Output>,
@@ -56,8 +57,8 @@ impl Feed for AudioFeed {
             source.set_caps(Some(&caps));
             *known = caps;
         }
-        let duration = buffer.duration().unwrap_or(gst::ClockTime::ZERO);
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).sound(at, duration.nseconds());
+        let lasts = heard_for(sample, &buffer);
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner).sound(at, lasts);
         let stamped = buffer.make_mut();
         stamped.set_pts(gst::ClockTime::from_nseconds(at));
         stamped.set_dts(gst::ClockTime::NONE);
@@ -86,24 +87,31 @@ impl AudioFeed {
             .max_bytes(0)
             .max_time(Some(WAITING))
             .build();
-        let (rate, channels) = (rate(info.rate()), channels(info.channels()));
-        let filter = element("capsfilter")?;
-        filter.set_property("caps", encoded_caps(rate, channels));
+        // Decoders of lossy codecs give floats, whose width says nothing of the sound's.
+        let bits = if info.format_info().is_integer() { info.depth() } else { 16 };
+        let samples = sound::samples(&self.settings, self.container, (info.rate(), info.channels(), bits));
+        let encoder = sound::encoder(&self.settings)?;
+        let heard = Arc::new(AtomicU64::new(0));
+        count_samples(&encoder, &heard, samples.moment_bytes());
+        let mut chain: Vec<gst::Element> = vec![source.clone().upcast(), convert(&info, samples)?];
+        chain.extend([
+            element("audioresample")?,
+            filter(&samples, self.gain.map_or(samples.format, |_| "F32LE"))?,
+        ]);
         let regular = element("audiorate")?;
         regular.set_property("skip-to-first", true);
-        let encoder = element("avenc_aac")?;
-        encoder.set_property("bitrate", i32::try_from(self.settings.bitrate_bps).unwrap_or(i32::MAX));
-        let samples = Arc::new(AtomicU64::new(0));
-        count_samples(&encoder, &samples, u64::from(channels));
-        let chain = [
-            source.clone().upcast(),
-            element("audioconvert")?,
-            element("audioresample")?,
-            filter,
-            regular,
-            encoder,
-            self.exit(rate, channels, samples).upcast(),
-        ];
+        chain.push(regular);
+        if let Some(gain) = self.gain {
+            let amplify = element("audioamplify")?;
+            amplify.set_property("amplification", gain);
+            amplify.set_property_from_str("clipping-method", "none");
+            chain.extend([amplify, element("audioconvert")?, filter(&samples, samples.format)?]);
+        }
+        chain.push(encoder);
+        if let Some(parser) = sound::parser(self.settings.codec) {
+            chain.push(element(parser)?);
+        }
+        chain.push(self.exit(samples, heard).upcast());
         self.pipeline.add_many(&chain).expect("new elements can be added");
         gst::Element::link_many(&chain).map_err(|_| encoder_stopped())?;
         for element in chain.iter().rev() {
@@ -112,42 +120,42 @@ impl AudioFeed {
         Ok(source)
     }
 
-    fn exit(&self, rate: u32, channels: u16, samples: Arc<AtomicU64>) -> app::AppSink {
+    fn exit(&self, samples: Samples, heard: Arc<AtomicU64>) -> app::AppSink {
         let sink = app::AppSink::builder().sync(false).async_(false).enable_last_sample(false).build();
-        let (output, notes) = (Arc::clone(&self.output), self.notes.clone());
-        let (end_output, end_notes) = (Arc::clone(&self.output), self.notes.clone());
-        let track = Arc::new(Mutex::new(None::<TrackId>));
-        let end_track = Arc::clone(&track);
-        let (bitrate_bps, language) = (self.settings.bitrate_bps, self.language.clone());
+        let (notes, end_output, end_notes) =
+            (self.notes.clone(), Arc::clone(&self.output), self.notes.clone());
+        let counting = sound::counting(self.settings.codec, samples.rate);
+        let packets = Arc::new(Mutex::new(Packets {
+            output: Arc::clone(&self.output),
+            codec: self.settings.codec,
+            shape: Shape {
+                rate: counting.rate,
+                channels: samples.channels,
+                bits: samples.bits,
+                bitrate_bps: self.settings.bitrate_bps,
+            },
+            counting,
+            language: self.language.clone(),
+            has_edit_list: self.container.has_edit_lists(),
+            stream: None,
+        }));
+        let ended = Arc::clone(&packets);
+        let scale = u64::from(counting.rate);
         sink.set_callbacks(
             app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
                     notes.moved();
-                    let mut track = track.lock().unwrap_or_else(PoisonError::into_inner);
-                    let wrote = (|| {
-                        let id = match *track {
-                            Some(id) => id,
-                            None => *track.insert(output.add(TrackKind::Audio(AudioTrack {
-                                rate,
-                                channels,
-                                packet_samples: PACKET_SAMPLES,
-                                priming: PACKET_SAMPLES,
-                                config: configuration(&sample)?,
-                                bitrate_bps,
-                                language: language.clone(),
-                            }))),
-                        };
-                        write_packet(&output, id, &sample)
-                    })();
-                    wrote.map(|()| gst::FlowSuccess::Ok).map_err(|failure| {
+                    let took = packets.lock().unwrap_or_else(PoisonError::into_inner).take(&sample);
+                    took.map(|()| gst::FlowSuccess::Ok).map_err(|failure| {
                         notes.tell(Note::Failed(failure));
                         gst::FlowError::Error
                     })
                 })
                 .eos(move |_| {
-                    if let Some(id) = *end_track.lock().unwrap_or_else(PoisonError::into_inner) {
-                        end_output.presents(id, samples.load(Ordering::Relaxed));
+                    if let Some(id) = ended.lock().unwrap_or_else(PoisonError::into_inner).stream {
+                        let heard = heard.load(Ordering::Relaxed);
+                        end_output.presents(id, crate::pace::scaled(heard, scale, u64::from(samples.rate)));
                     }
                     end_output.audio_ended();
                     end_notes.tell(Note::Ended(Branch::Audio));
@@ -158,73 +166,94 @@ impl AudioFeed {
     }
 }
 
-fn count_samples(encoder: &gst::Element, samples: &Arc<AtomicU64>, channels: u64) {
-    let samples = Arc::clone(samples);
+/// The encoder's packets on their way into the file.
+struct Packets {
+    output: Arc<Output>,
+    codec: AudioCodec,
+    shape: Shape,
+    counting: Counting,
+    language: String,
+    has_edit_list: bool,
+    stream: Option<StreamId>,
+}
+
+impl Packets {
+    fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
+        let buffer = sample.buffer().ok_or_else(encoder_stopped)?;
+        if buffer.flags().contains(gst::BufferFlags::HEADER) || buffer.size() == 0 {
+            // Caps hold the same.
+            return Ok(());
+        }
+        let id = match self.stream {
+            Some(id) => id,
+            None => {
+                if self.codec == AudioCodec::Opus {
+                    self.counting.priming = entry::opus_preskip(sample).unwrap_or(self.counting.priming);
+                }
+                let sound = Sound {
+                    codec: self.codec,
+                    shape: self.shape,
+                    packet_samples: self.counting.packet,
+                    priming: self.counting.priming,
+                    language: &self.language,
+                };
+                *self.stream.insert(self.output.add_audio(sample, &sound)?)
+            }
+        };
+        let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
+        let at = segment.and_then(|s| s.to_running_time(buffer.pts()?)).unwrap_or_default();
+        let mut pts_ns = i64::try_from(at.nseconds()).unwrap_or(i64::MAX);
+        // Opus says in its header what is to be skipped.
+        if !self.has_edit_list && self.codec != AudioCodec::Opus {
+            let early = crate::pace::scaled(
+                u64::from(self.counting.priming),
+                1_000_000_000,
+                u64::from(self.counting.rate),
+            );
+            pts_ns -= i64::try_from(early).unwrap_or(0);
+        }
+        let clip = buffer
+            .meta::<audio::AudioClippingMeta>()
+            .map(|meta| Clip { start: number(meta.start()), end: number(meta.end()) });
+        let duration_ns = buffer.duration().map_or(0, gst::ClockTime::nseconds);
+        let data = buffer.map_readable().map_err(|_| encoder_stopped())?;
+        self.output.push_clipped(id, Packet { pts_ns, duration_ns, key: true, data: &data }, clip)
+    }
+}
+
+/// Samples of a clipping, which is always counted so.
+fn number(value: gst::GenericFormattedValue) -> u64 {
+    u64::try_from(value.value()).unwrap_or(0)
+}
+
+fn count_samples(encoder: &gst::Element, heard: &Arc<AtomicU64>, moment_bytes: u64) {
+    let heard = Arc::clone(heard);
     let pad = encoder.static_pad("sink").expect("an encoder has a sink pad");
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(buffer) = info.buffer() {
             let bytes = u64::try_from(buffer.size()).unwrap_or(0);
-            samples.fetch_add(bytes / (BYTES_A_SAMPLE * channels.max(1)), Ordering::Relaxed);
+            heard.fetch_add(bytes / moment_bytes.max(1), Ordering::Relaxed);
         }
         gst::PadProbeReturn::Ok
     });
 }
 
-fn encoded_caps(rate: u32, channels: u16) -> gst::Caps {
-    let mut caps = gst::Caps::builder("audio/x-raw")
-        .field("format", "F32LE")
-        .field("layout", "interleaved")
-        .field("rate", i32::try_from(rate).unwrap_or(48_000))
-        .field("channels", i32::from(channels));
-    if channels > 2 {
-        // Front left, right, centre, low frequency, back left, right.
-        caps = caps.field("channel-mask", gst::Bitmask::new(0x3f));
+/// Brings the decoder's samples into another number of channels.
+fn convert(info: &audio::AudioInfo, samples: Samples) -> Result<gst::Element, Failure> {
+    let convert = element("audioconvert")?;
+    let positions = info.positions().unwrap_or_default();
+    if let Some(rows) = mixing::matrix(positions, u32::from(samples.channels)) {
+        convert.set_property("mix-matrix", mixing::property(&rows));
     }
-    caps.build()
+    Ok(convert)
 }
 
-/// The source's rate where AAC has it, else 48 kHz, or the next one above for low rates.
-fn rate(source: u32) -> u32 {
-    RATES.iter().copied().find(|rate| *rate >= source).unwrap_or(48_000)
-}
-
-/// Layouts that play everywhere: mono, stereo, 5.1. Others are mixed into the nearest of them.
-fn channels(source: u32) -> u16 {
-    match source {
-        0 | 1 => 1,
-        2..=4 => 2,
-        _ => 6,
-    }
-}
-
-fn configuration(sample: &gst::Sample) -> Result<Vec<u8>, Failure> {
-    let config = sample
-        .caps()
-        .and_then(|caps| caps.structure(0)?.get::<gst::Buffer>("codec_data").ok())
-        .ok_or_else(encoder_stopped)?;
-    config.map_readable().map(|bytes| bytes.to_vec()).map_err(|_| encoder_stopped())
-}
-
-fn write_packet(output: &Output, id: TrackId, sample: &gst::Sample) -> Result<(), Failure> {
-    let buffer = sample.buffer().ok_or_else(encoder_stopped)?;
-    let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
-    let at = segment.and_then(|s| s.to_running_time(buffer.pts()?)).unwrap_or_default();
-    let data = buffer.map_readable().map_err(|_| encoder_stopped())?;
-    let pts_ns = i64::try_from(at.nseconds()).unwrap_or(i64::MAX);
-    output.push(id, Packet { pts_ns, duration_ns: 0, key: true, data: &data })
+fn filter(samples: &Samples, format: &str) -> Result<gst::Element, Failure> {
+    let filter = element("capsfilter")?;
+    filter.set_property("caps", samples.caps(format));
+    Ok(filter)
 }
 
 fn encoder_stopped() -> Failure {
     Failure::new(FailureCode::PipelineFailed, "the audio encoder stopped", "try again")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_and_layouts_are_those_that_play_everywhere() {
-        assert_eq!([8000, 22_050, 44_100, 47_999, 96_000].map(rate), [8000, 22_050, 44_100, 48_000, 48_000]);
-        assert_eq!([1, 2, 3, 4, 5, 6, 8].map(channels), [1, 2, 2, 2, 6, 6, 6]);
-    }
 }

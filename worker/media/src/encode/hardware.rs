@@ -8,12 +8,15 @@ use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
 use gstreamer_video as video;
-use rushes_shared::encode::VideoSettings;
+use rushes_shared::encode::{RateControl, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 
-use super::video::KEY_FRAME_DISTANCE;
 use crate::start::element;
 
+/// x264's own default, which its GStreamer element replaces by ten seconds.
+pub(super) const KEY_FRAME_DISTANCE: u32 = 250;
+/// Where key frames are asked for one by one: a distance that no group of pictures reaches, and every element takes.
+const NO_KEY_FRAMES: u32 = 10_000;
 /// Names under which elements take a constant quantizer for all frames, or for those of one kind.
 const QUANTIZERS: &[&str] = &["qp-const", "qpi", "qpp", "qpb", "qp-i", "qp-p", "qp-b"];
 /// Names for the bounds of the quantizer, of which both are set to it where none of the above is there.
@@ -32,11 +35,16 @@ pub(super) fn encoder(name: &str, settings: &VideoSettings) -> Result<gst::Eleme
     if let Some((property, mode)) = MODES.iter().find(|(property, mode)| has_mode(&encoder, property, mode)) {
         encoder.set_property_from_str(property, mode);
     }
-    let quantizer = settings.crf.to_string();
+    let (RateControl::Crf(crf) | RateControl::CappedCrf { crf, .. }) = settings.rate else {
+        let message = "hardware encoders take a constant quantizer only";
+        return Err(Failure::new(FailureCode::SettingsImpossible, message, "set crf instead of a bit rate"));
+    };
+    let quantizer = crf.to_string();
     if set_all(&encoder, QUANTIZERS, &quantizer) == 0 {
         set_all(&encoder, QUANTIZER_BOUNDS, &quantizer);
     }
-    set_all(&encoder, KEY_DISTANCES, &KEY_FRAME_DISTANCE.to_string());
+    let distance = if settings.keyframe_ms.is_some() { NO_KEY_FRAMES } else { KEY_FRAME_DISTANCE };
+    set_all(&encoder, KEY_DISTANCES, &distance.to_string());
     Ok(encoder)
 }
 
@@ -80,7 +88,7 @@ mod tests {
     #[test]
     fn an_encoder_is_set_to_a_constant_quantizer_by_the_names_that_it_has() {
         crate::start::init().unwrap();
-        let settings = VideoSettings { crf: 29, ..VideoSettings::default() };
+        let settings = VideoSettings { rate: RateControl::Crf(29), ..VideoSettings::default() };
         let openh264 = encoder("openh264enc", &settings).unwrap();
         assert_eq!(openh264.property::<u32>("qp-min"), 29);
         assert_eq!(openh264.property::<u32>("qp-max"), 29);

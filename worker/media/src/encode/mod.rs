@@ -1,21 +1,38 @@
-//! One encode: a source file in, one MP4 with H.264 and AAC out.
+//! One encode: a source file in, one file with picture, sound or both out.
 //!
+//! ```text
+//! plan       what happens to the picture            level    what gain brings sound to its loudness
+//! video      frames -> encoder -> packets           audio    samples -> encoder -> packets
+//! encoder    settings -> element, by family         sound    the same for sound; mixing, channels
+//! output     packets -> mp4::Writer, described by entry, or -> spool -> mux, GStreamer's muxers
+//! ```
 //! Two pipelines: the reader decodes, the encoder encodes, and feeds carry the buffers across. The border is where
 //! frames are counted and their times are set, and it lets the encoder be built when the frames' format is known.
 
 pub(crate) mod audio;
+mod bitstream;
+mod encoder;
+mod entry;
 mod hardware;
+mod level;
+mod mastering;
+mod mixing;
+mod mux;
 pub(crate) mod output;
 pub(crate) mod plan;
+pub(crate) mod sound;
+mod spool;
 mod tags;
 pub(crate) mod tally;
 pub(crate) mod video;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use gstreamer as gst;
-use rushes_shared::encode::EncodeSettings;
+use rushes_shared::encode::{Container, EncodeSettings, RateControl, VideoCodec};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
@@ -26,6 +43,7 @@ use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
 use crate::{damage, start};
 use audio::AudioFeed;
+use encoder::Pass;
 use output::Output;
 use plan::Plan;
 use tally::Tally;
@@ -76,11 +94,12 @@ pub struct Encoded {
 
 /// Encodes a file. Blocks; calls `progress` at least once a second.
 ///
-/// The first video and the first audio stream are taken. A source without audio gives an output without; a source
-/// without video is refused.
+/// The first video and the first audio stream are taken. A source without audio gives an output without, unless that is of
+/// sound alone; a source without video is refused where the output is to have one.
 ///
 /// # Errors
-/// [`FailureCode::StreamMissing`] without video; [`FailureCode::SettingsImpossible`] for HDR;
+/// [`FailureCode::StreamMissing`] without what the output needs; [`FailureCode::SettingsImpossible`] for settings that do
+/// not go together, and for HDR where it cannot be kept;
 /// [`FailureCode::InputDamaged`] where the source ends early or frames cannot be decoded; the codes of
 /// [`probe`](crate::probe()) for files that cannot be read; [`FailureCode::NodeUnfit`] and
 /// [`FailureCode::ProcessStalled`] for trouble of the node. The output is incomplete then and must be deleted.
@@ -105,17 +124,91 @@ fn encode_by(
     hardware: Option<&str>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Encoded, Failure> {
+    let since = Instant::now();
     start::init()?;
     fault::inspect(job.input)?;
-    let plan = Plan::new(job.source, job.settings)?;
-    let pace = Pace::new(Phase::Running, job.source.video[0].duration_ns, job.source.video[0].frames);
+    let settings = job.settings;
+    settings.possible().map_err(|bad| {
+        let message = format!("{}: {}", bad.field, bad.message);
+        Failure::new(FailureCode::SettingsImpossible, message, "change the output's settings")
+    })?;
+    let plan = settings.video.as_ref().map(|_| Plan::new(job.source, settings)).transpose()?;
+    if plan.is_none() && job.source.audio.is_empty() {
+        return Err(no_sound());
+    }
+    let mut way =
+        Way { hardware, plan, gain: None, pass: Pass::Single, passes: 1, since, warnings: Vec::new() };
+    if let (Some(audio), false) = (&settings.audio, job.source.audio.is_empty())
+        && let Some(target) = audio.loudness
+    {
+        let found = level::gain((job.input, job.source), audio, settings.container, target, &mut |_| ())?;
+        way.gain = found.factor;
+        way.warnings.extend(found.warning);
+    }
+    if !matches!(settings.video.as_ref().map(|video| video.rate), Some(RateControl::TwoPass { .. })) {
+        return one_pass(job, &way, progress);
+    }
+    way.passes = 2;
+    let statistics = Statistics::beside(job.output);
+    way.pass = Pass::First(statistics.0.clone());
+    one_pass(job, &way, progress)?;
+    way.pass = Pass::Second(statistics.0.clone());
+    one_pass(job, &way, progress)
+}
+
+/// What was decided before the file is read.
+struct Way<'a> {
+    hardware: Option<&'a str>,
+    plan: Option<Plan>,
+    gain: Option<f32>,
+    pass: Pass,
+    passes: u64,
+    since: Instant,
+    warnings: Vec<String>,
+}
+
+/// What the first of two passes leaves; gone when the encode is.
+struct Statistics(PathBuf);
+
+impl Statistics {
+    fn beside(output: &Path) -> Self {
+        Self(output.with_file_name("rushes-pass"))
+    }
+}
+
+impl Drop for Statistics {
+    fn drop(&mut self) {
+        let Some((dir, name)) = self.0.parent().zip(self.0.file_name()) else { return };
+        // Encoders put endings of their own behind the name.
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            if entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes()) {
+                drop(std::fs::remove_file(entry.path()));
+            }
+        }
+    }
+}
+
+fn one_pass(
+    job: &EncodeJob<'_>,
+    way: &Way<'_>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Encoded, Failure> {
+    let pace = match job.source.video.first().filter(|_| way.plan.is_some()) {
+        Some(video) => Pace::new(Phase::Running, video.duration_ns, video.frames),
+        None => Pace::new(Phase::Running, job.source.audio.first().map_or(0, |audio| audio.duration_ns), 0),
+    };
+    let pace = pace.part(u64::from(matches!(way.pass, Pass::Second(_))), way.passes);
     damage::take();
     let (notes, waiting) = Notes::new();
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let output = Arc::new(Output::create(job.output, job.source)?);
+    let output = Arc::new(if way.pass.is_first() {
+        Output::nowhere(job.settings)
+    } else {
+        Output::create(job.output, job.source, job.settings)?
+    });
     // Stopped in reverse order, the last one first: no one waits for room in the next one when it is stopped.
     let Pipelines { mut reader, mut encoder, mut decoder, witness } =
-        pipelines(job, hardware, &plan, &notes, &tally, &output)?;
+        pipelines(job, way, &notes, &tally, &output)?;
     decoder.play()?;
     encoder.play()?;
     reader.play().or_else(|failure| first_cause(&waiting, failure))?;
@@ -126,8 +219,7 @@ fn encode_by(
         progress(pace.at(at, frames));
     };
     beat();
-    let wants_audio = job.settings.audio.is_some();
-    let ended = wait(&waiting, &output, wants_audio, &mut beat);
+    let ended = wait(&waiting, &output, (way.plan.is_some(), sound_of(job, way)), &mut beat);
     match ended {
         Ok(()) => {}
         Err(Interrupted::Failed(failure)) => return Err(failure),
@@ -142,15 +234,25 @@ fn encode_by(
     drop(encoder);
     drop(reader);
     let mut tally = *tally.lock().unwrap_or_else(PoisonError::into_inner);
-    complete(job.source, &plan, &tally)?;
-    let promised = &job.source.video[0];
-    if promised.frames == tally.frames && tally.frames > 0 {
-        tally.ends_at(promised.start_ns + promised.duration_ns);
+    if let Some(plan) = &way.plan {
+        complete(job.source, plan, &tally)?;
+        let promised = &job.source.video[0];
+        if promised.frames == tally.frames && tally.frames > 0 {
+            tally.ends_at(promised.start_ns + promised.duration_ns);
+        }
+    } else {
+        heard_whole(job.source, &tally)?;
     }
-    output.finish(tally.video_end - tally.video_last)?;
-    beat();
-    let witnessed = witness.lock().unwrap_or_else(PoisonError::into_inner).witnessed();
-    Ok(result(job, hardware.unwrap_or("x264enc"), &tally, witnessed, &pace))
+    let mut quiet = || progress(pace.at(output.reached().1, output.reached().0));
+    output.finish(tally.video_end - tally.video_last, &mut quiet)?;
+    quiet();
+    let witnessed = witness.map(|witness| witness.lock().unwrap_or_else(PoisonError::into_inner).witnessed());
+    Ok(result(job, way, &tally, witnessed))
+}
+
+/// Whether sound is encoded: not in the first of two passes, which looks at pictures only.
+fn sound_of(job: &EncodeJob<'_>, way: &Way<'_>) -> bool {
+    job.settings.audio.is_some() && !way.pass.is_first()
 }
 
 /// Data goes from the first to the last.
@@ -158,13 +260,12 @@ struct Pipelines {
     reader: Running,
     encoder: Running,
     decoder: Running,
-    witness: Arc<Mutex<Witness>>,
+    witness: Option<Arc<Mutex<Witness>>>,
 }
 
 fn pipelines(
     job: &EncodeJob<'_>,
-    hardware: Option<&str>,
-    plan: &Plan,
+    way: &Way<'_>,
     notes: &Notes,
     tally: &Arc<Mutex<Tally>>,
     output: &Arc<Output>,
@@ -172,23 +273,29 @@ fn pipelines(
     let (encoder, decoder) = (gst::Pipeline::new(), gst::Pipeline::new());
     notes.listen(&encoder, Side::Output);
     notes.listen(&decoder, Side::Output);
-    let witness = Witness::new(decoder.clone(), job.threads, notes, output);
-    let witness = Arc::new(Mutex::new(witness));
-    let video = VideoFeed {
+    let settings = job.settings;
+    let witness = is_witnessed(settings, &way.pass)
+        .then(|| Arc::new(Mutex::new(Witness::new(decoder.clone(), job.threads, notes, output))));
+    let video = way.plan.as_ref().zip(settings.video.as_ref()).map(|(plan, settings)| VideoFeed {
         pipeline: encoder.clone(),
         plan: plan.clone(),
-        settings: job.settings.video.clone(),
-        hardware: hardware.map(ToOwned::to_owned),
+        settings: settings.clone(),
+        hardware: way.hardware.map(ToOwned::to_owned),
+        pass: way.pass.clone(),
         threads: job.threads,
         tally: Arc::clone(tally),
         output: Arc::clone(output),
-        witness: Arc::clone(&witness),
+        witness: witness.clone(),
         notes: notes.clone(),
         entrance: None,
-    };
-    let audio = job.settings.audio.as_ref().map(|settings| AudioFeed {
+        largest: Arc::default(),
+        end_ns: Arc::new(AtomicU64::new(u64::MAX)),
+    });
+    let audio = settings.audio.as_ref().filter(|_| sound_of(job, way)).map(|audio| AudioFeed {
         pipeline: encoder.clone(),
-        settings: settings.clone(),
+        settings: audio.clone(),
+        container: settings.container,
+        gain: way.gain,
         language: job.source.audio.first().map(|audio| audio.language.clone()).unwrap_or_default(),
         tally: Arc::clone(tally),
         output: Arc::clone(output),
@@ -196,13 +303,20 @@ fn pipelines(
         entrance: None,
     });
     let wanted = Wanted {
-        video: Some(Box::new(video)),
+        video: video.map(|feed| Box::new(feed) as Box<dyn reader::Feed>),
         audio: audio.map(|feed| Box::new(feed) as Box<dyn reader::Feed>),
         threads: job.threads,
         ..Wanted::default()
     };
     let reader = reader::open(job.input, wanted, notes)?;
     Ok(Pipelines { reader, encoder: Running::new(encoder), decoder: Running::new(decoder), witness })
+}
+
+/// Whether what is made can be decoded while it is made, and recognised in the file: of other codecs and containers the
+/// check decodes the finished file.
+fn is_witnessed(settings: &EncodeSettings, pass: &Pass) -> bool {
+    let is_h264 = settings.video.as_ref().is_some_and(|video| video.codec.in_software() == VideoCodec::H264);
+    is_h264 && matches!(settings.container, Container::Mp4 | Container::Mov) && !pass.is_first()
 }
 
 /// A pipeline that does not start has put its cause on the bus.
@@ -217,7 +331,7 @@ fn first_cause(waiting: &Waiting, otherwise: Failure) -> Result<(), Failure> {
 fn wait(
     waiting: &Waiting,
     output: &Output,
-    wants_audio: bool,
+    (wants_video, wants_audio): (bool, bool),
     beat: &mut dyn FnMut(),
 ) -> Result<(), Interrupted> {
     let (mut has_video, mut has_audio, mut all_known) = (false, false, false);
@@ -230,9 +344,13 @@ fn wait(
         }
         let (video_done, audio_done) = output.ended();
         let sound_done = audio_done || !wants_audio || !has_audio;
-        all_known && (!has_video || (video_done && sound_done))
+        let picture_done = video_done || !wants_video;
+        all_known && ((wants_video && !has_video) || (picture_done && sound_done))
     })?;
-    if !has_video {
+    if !wants_video && !has_audio {
+        return Err(Interrupted::Failed(no_sound()));
+    }
+    if wants_video && !has_video {
         return Err(Interrupted::Failed(Failure::new(
             FailureCode::StreamMissing,
             "the input has no video stream",
@@ -277,18 +395,51 @@ fn complete(source: &MediaFacts, plan: &Plan, tally: &Tally) -> Result<(), Failu
     ))
 }
 
+/// Sound that a source may lack against its index before it counts as damaged, in nanoseconds.
+const LOST_SOUND_NS: u64 = 1_500_000_000;
+
+/// The same of sound alone.
+fn heard_whole(source: &MediaFacts, tally: &Tally) -> Result<(), Failure> {
+    let promised = source.audio.first().map_or(0, |audio| audio.duration_ns);
+    let heard = tally.audio_length();
+    if tally.audio_start.is_some() && heard + LOST_SOUND_NS >= promised {
+        return Ok(());
+    }
+    Err(Failure::new(
+        FailureCode::InputDamaged,
+        format!(
+            "the input is damaged: {} of {} of its sound could be decoded",
+            seconds(heard),
+            seconds(promised)
+        ),
+        "get a complete copy",
+    ))
+}
+
+fn no_sound() -> Failure {
+    Failure::new(
+        FailureCode::StreamMissing,
+        "the input has no sound",
+        "give a file with an audio stream; this output is of sound alone",
+    )
+}
+
 fn seconds(ns: u64) -> String {
     format!("{}.{} s", ns / 1_000_000_000, ns / 100_000_000 % 10)
 }
 
-fn result(job: &EncodeJob<'_>, element: &str, tally: &Tally, witnessed: Witnessed, pace: &Pace) -> Encoded {
-    let elapsed = pace.elapsed();
+fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<Witnessed>) -> Encoded {
+    let elapsed = way.since.elapsed();
     let has_audio = tally.audio_start.is_some();
-    let mut encoder = versioned(element);
-    if has_audio {
-        encoder = format!("{encoder} + {}", versioned("avenc_aac"));
-    }
-    let mut warnings: Vec<String> = left_out(job.source).into_iter().collect();
+    let video = job.settings.video.as_ref();
+    let video = video.map(|video| versioned(way.hardware.unwrap_or(encoder::element_name(video.codec))));
+    let audio = job.settings.audio.as_ref().filter(|_| has_audio);
+    let audio = audio.map(|audio| versioned(sound::element_name(audio.codec)));
+    let encoder: Vec<String> = video.into_iter().chain(audio).collect();
+    let encoder = encoder.join(" + ");
+    let length = if way.plan.is_some() { tally.video_length() } else { tally.audio_length() };
+    let mut warnings: Vec<String> = left_out(job.source, job.settings).into_iter().collect();
+    warnings.extend(way.warnings.iter().cloned());
     let seen = damage::take();
     if seen.count > 0 {
         warnings
@@ -302,21 +453,22 @@ fn result(job: &EncodeJob<'_>, element: &str, tally: &Tally, witnessed: Witnesse
         av_start_offset_ns: tally.av_offset(),
         has_audio,
         encode_ms: pace::millis(elapsed),
-        speed_permille: pace::speed_permille(tally.video_length(), elapsed),
+        speed_permille: pace::speed_permille(length, elapsed),
         encoder,
         warnings,
         // Which of two decoders complained cannot be told, so that a check has to see for itself.
-        witnessed: (seen.count == 0).then_some(witnessed),
+        witnessed: witnessed.filter(|_| seen.count == 0),
     }
 }
 
-/// Names the streams that an output with one picture and one sound has no place for.
-fn left_out(source: &MediaFacts) -> Option<String> {
-    let beyond_first = |streams: usize| streams.saturating_sub(1);
+/// Names the streams that the output has no place for.
+fn left_out(source: &MediaFacts, settings: &EncodeSettings) -> Option<String> {
+    let beyond = |streams: usize, kept: bool| streams.saturating_sub(usize::from(kept));
+    // Sound alone, or pictures alone, is what was asked for.
     let counts = [
-        (beyond_first(source.video.len()), "video"),
-        (beyond_first(source.audio.len()), "audio"),
-        (source.subtitles.len(), "subtitle"),
+        (beyond(source.video.len(), true), "video"),
+        (beyond(source.audio.len(), true), "audio"),
+        (if settings.video.is_some() { source.subtitles.len() } else { 0 }, "subtitle"),
     ];
     let named = counts.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
     let named: Vec<String> = named.collect();

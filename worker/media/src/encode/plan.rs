@@ -4,17 +4,22 @@
 //! - Rotation is applied to the pixels: not every player, browser or later stage reads a matrix.
 //! - The pixel aspect is kept and written into stream and file: every player reads it, and squaring the pixels would
 //!   scale, and blur, what need not be scaled.
-//! - The output is 8-bit 4:2:0, the only form of H.264 that plays everywhere. Odd sizes lose their last column or row.
+//! - Unless asked otherwise, the output is 4:2:0, and of 8 bits in H.264, the only form of it that plays everywhere. Other
+//!   codecs keep 10 bits of a source that has more than 8. Odd sizes lose their last column or row.
 //! - Frames of a variable rate stay where they are; none is added or dropped. Interlaced frames become one progressive
 //!   frame each.
 //! - Colour is carried as the source describes it. Where it describes nothing and the picture shrinks from HD to SD
 //!   size, BT.709 is written, because players guess by size and would guess differently for the output.
-//! - HDR is refused: 8-bit H.264 without tone mapping would look washed out.
+//! - HDR stays HDR: with 10 bits in codecs that are played so, or kept in mezzanines. Anything else is refused, as without
+//!   tone mapping it would look washed out.
 
-use rushes_shared::encode::EncodeSettings;
+use gstreamer_video::VideoFormat;
+use rushes_shared::encode::{Chroma, EncodeSettings, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::{Colour, Hdr, MediaFacts, Orientation, VideoFacts};
 use rushes_shared::units::Ratio;
+
+use super::encoder::av1_is_eight_bit_only;
 
 /// The picture's way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) scaled: bool,
     /// Pixel aspect of the output.
     pub(crate) sar: Ratio,
+    /// Depth and chroma of the output, as frames have it.
+    pub(crate) format: VideoFormat,
     /// Colour description of the output.
     pub(crate) colour: Colour,
     /// Frame rate, where it is constant.
@@ -44,6 +51,10 @@ const STILL: &[&str] = &["png", "mjpeg-still", "jpeg", "webp", "gif-still", "bmp
 impl Plan {
     /// The plan for the source's first video stream.
     pub(crate) fn new(source: &MediaFacts, settings: &EncodeSettings) -> Result<Self, Failure> {
+        let wanted = settings.video.as_ref().ok_or_else(|| {
+            let message = "the output is to have no video";
+            Failure::new(FailureCode::SettingsImpossible, message, "set what its video is to be")
+        })?;
         let video = source.video.first().ok_or_else(|| no_video(source))?;
         if STILL.contains(&video.codec.as_str()) && video.frames <= 1 {
             return Err(Failure::new(
@@ -52,18 +63,16 @@ impl Plan {
                 "give a video file",
             ));
         }
-        if video.hdr != Hdr::Sdr {
-            return Err(hdr_refused(video));
-        }
+        let format = format(wanted, video)?;
         let (width, height) = video.shown_size();
         if width < 2 || height < 2 {
             return Err(Failure::new(
                 FailureCode::SettingsImpossible,
-                format!("a picture of {width}x{height} pixels cannot be encoded to H.264"),
+                format!("a picture of {width}x{height} pixels cannot be encoded"),
                 "give a video of at least 2x2 pixels",
             ));
         }
-        let (out_width, out_height) = settings.video.fitted((width, height)).ok_or_else(|| {
+        let (out_width, out_height) = wanted.fitted((width, height)).ok_or_else(|| {
             Failure::new(
                 FailureCode::SettingsImpossible,
                 "a maximum width or height below 2 pixels leaves no picture",
@@ -73,7 +82,7 @@ impl Plan {
         if out_width > u32::from(u16::MAX) || out_height > u32::from(u16::MAX) {
             return Err(Failure::new(
                 FailureCode::SettingsImpossible,
-                format!("a picture of {width}x{height} pixels is too large for H.264"),
+                format!("a picture of {width}x{height} pixels is too large"),
                 "set a maximum width or height",
             ));
         }
@@ -85,6 +94,7 @@ impl Plan {
             height: out_height,
             scaled: (out_width, out_height) != (width & !1, height & !1),
             sar: shown_sar(video),
+            format,
             colour: described(video, (width, height), (out_width, out_height)),
             fps: constant,
             timescale: constant.map_or(VARIABLE_TIMESCALE, timescale),
@@ -117,12 +127,67 @@ pub(crate) fn no_video(source: &MediaFacts) -> Failure {
     )
 }
 
-fn hdr_refused(video: &VideoFacts) -> Failure {
+/// Depth and chroma of the output.
+fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<VideoFormat, Failure> {
+    let codec = wanted.codec;
+    let eight_bit_only = codec == VideoCodec::Av1 && av1_is_eight_bit_only();
+    let kept = if video.bit_depth > 8 && !eight_bit_only { 10 } else { 8 };
+    let depth = wanted.bit_depth.unwrap_or(match codec {
+        VideoCodec::H264 | VideoCodec::H264Hardware => 8,
+        VideoCodec::ProRes => 10,
+        _ => kept,
+    });
+    if depth > 8 && eight_bit_only {
+        return Err(Failure::new(
+            FailureCode::SettingsImpossible,
+            "this node's AV1 encoder takes 8 bits only",
+            "use hevc or vp9 for 10 bits, or install the GStreamer element svtav1enc on the workers",
+        ));
+    }
+    let is_h264 = matches!(codec, VideoCodec::H264 | VideoCodec::H264Hardware);
+    if video.hdr != Hdr::Sdr && (depth < 10 || is_h264) {
+        return Err(hdr_refused(video, codec));
+    }
+    let chroma = wanted.chroma.unwrap_or(match codec {
+        VideoCodec::ProRes | VideoCodec::DnxHd => Chroma::C422,
+        VideoCodec::Ffv1 => chroma_of(video),
+        _ => Chroma::C420,
+    });
+    if !codec.chromas(depth).contains(&chroma) {
+        return Err(Failure::new(
+            FailureCode::SettingsImpossible,
+            format!("{} has no {} with {depth} bits", codec.word(), chroma.name()),
+            "set another chroma or bit_depth",
+        ));
+    }
+    Ok(match (depth, chroma) {
+        (8, Chroma::C420) => VideoFormat::I420,
+        (8, Chroma::C422) => VideoFormat::Y42b,
+        (8, Chroma::C444) => VideoFormat::Y444,
+        (_, Chroma::C420) => VideoFormat::I42010le,
+        (_, Chroma::C422) => VideoFormat::I42210le,
+        (_, Chroma::C444) => VideoFormat::Y44410le,
+    })
+}
+
+/// The source's chroma; RGB has all of it.
+fn chroma_of(video: &VideoFacts) -> Chroma {
+    let format = &video.pixel_format;
+    if format.contains("444") || format.contains("rgb") || format.contains("gbr") {
+        Chroma::C444
+    } else if format.contains("422") || format.contains("yuy2") {
+        Chroma::C422
+    } else {
+        Chroma::C420
+    }
+}
+
+fn hdr_refused(video: &VideoFacts, codec: VideoCodec) -> Failure {
     let kind = if video.hdr == Hdr::Pq { "PQ (HDR10)" } else { "HLG" };
     Failure::new(
         FailureCode::SettingsImpossible,
-        format!("the input is HDR, {kind}; 8-bit H.264 cannot show it as it was meant"),
-        "convert it to SDR with tone mapping first",
+        format!("the input is HDR, {kind}; {} as set cannot show it as it was meant", codec.word()),
+        "use the codec hevc, vp9 or av1 with 10 bits, which keep it, or convert it to SDR with tone mapping first",
     )
 }
 
@@ -186,10 +251,21 @@ mod tests {
     }
 
     #[test]
-    fn hdr_and_sound_alone_are_refused_for_good() {
+    fn hdr_where_it_cannot_be_kept_and_sound_alone_are_refused_for_good() {
+        crate::start::init().unwrap();
         let hdr = VideoFacts { width: 64, height: 64, hdr: Hdr::Pq, ..VideoFacts::default() };
         let refused = Plan::new(&facts(hdr), &EncodeSettings::default()).unwrap_err();
         assert_eq!(refused.code, FailureCode::SettingsImpossible);
+        let hdr = VideoFacts { width: 64, height: 64, hdr: Hdr::Hlg, bit_depth: 10, ..VideoFacts::default() };
+        let with = |codec, depth| {
+            let video = VideoSettings { bit_depth: depth, ..VideoSettings::of(codec) };
+            let settings = EncodeSettings { video: Some(video), ..EncodeSettings::default() };
+            Plan::new(&facts(hdr.clone()), &settings).map(|plan| plan.format).map_err(|failure| failure.code)
+        };
+        assert_eq!(with(VideoCodec::Hevc, None), Ok(VideoFormat::I42010le), "HDR stays what it is");
+        assert_eq!(with(VideoCodec::ProRes, None), Ok(VideoFormat::I42210le));
+        assert_eq!(with(VideoCodec::Vp9, Some(8)), Err(FailureCode::SettingsImpossible));
+        assert_eq!(with(VideoCodec::H264, Some(10)), Err(FailureCode::SettingsImpossible));
         let missing = Plan::new(&MediaFacts::default(), &EncodeSettings::default()).unwrap_err();
         assert_eq!(missing.code, FailureCode::StreamMissing);
     }
@@ -199,7 +275,7 @@ mod tests {
         let video = VideoFacts { width: 1920, height: 1080, ..VideoFacts::default() };
         let mut settings = EncodeSettings::default();
         assert_eq!(Plan::new(&facts(video.clone()), &settings).unwrap().colour, Colour::default());
-        settings.video.max_height = Some(480);
+        settings.video.as_mut().unwrap().max_height = Some(480);
         assert_eq!(Plan::new(&facts(video), &settings).unwrap().colour.matrix, "bt709");
     }
 }

@@ -19,7 +19,7 @@ const KEPT: &[(&str, [u8; 4])] = &[
 ];
 
 /// The tag with the moment when the media was made.
-const DATE: &str = "datetime";
+pub(super) const DATE: &str = "datetime";
 
 /// From 1904-01-01, from which MP4 counts, to 1970-01-01, in seconds.
 const EPOCH: i64 = 2_082_844_800;
@@ -27,6 +27,11 @@ const EPOCH: i64 = 2_082_844_800;
 /// Texts for the file's own tags: code and value.
 pub(super) fn texts(tags: &BTreeMap<String, String>) -> Vec<([u8; 4], String)> {
     KEPT.iter().filter_map(|(name, code)| Some((*code, tags.get(*name)?.clone()))).collect()
+}
+
+/// The same by GStreamer's names.
+pub(super) fn kept(tags: &BTreeMap<String, String>) -> Vec<(&'static str, String)> {
+    KEPT.iter().filter_map(|(name, _)| Some((*name, tags.get(*name)?.clone()))).collect()
 }
 
 /// When the media was made, in seconds since 1904 as MP4 counts; 0, which stands for unknown there, where the source

@@ -1,28 +1,31 @@
-//! Decoded frames in, H.264 into the file.
+//! Decoded frames in, packets of a codec into the file.
 //!
 //! ```text
-//! Feed::take -> appsrc ! deinterlace ! videoflip ! videocrop ! videoconvertscale ! x264enc ! appsink -> mp4::Writer, Witness
+//! Feed::take -> appsrc ! deinterlace ! videoflip ! videocrop ! videoconvertscale ! encoder ! appsink -> Output, Witness
 //! ```
-//! Built at the first frame, when format and size are known; what the frames do not need is left out. x264 gets
-//! exactly what `ffmpeg -c:v libx264 -preset P -crf N` gives it, so that speed, size and quality can be compared.
+//! Built at the first frame, when format and size are known; what the frames do not need is left out.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 use gstreamer_video as video;
-use rushes_shared::encode::VideoSettings;
+use rushes_shared::encode::{VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::media::Orientation;
+use rushes_shared::media::{Colour, Orientation};
 
+use super::bitstream;
+use super::encoder::{self, Encoder, Order, Pass, vp9};
 use super::hardware;
-use super::output::Output;
+use super::mastering::Mastering;
+use super::output::{Output, StreamId};
 use super::plan::Plan;
 use super::tally::Tally;
 use crate::colour;
-use crate::mp4::{Packet, TrackKind, VideoTrack};
+use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
 use crate::start::element;
@@ -30,27 +33,25 @@ use crate::witness::Witness;
 
 /// Frames that may wait between decoder and encoder.
 const WAITING_FRAMES: u64 = 6;
-/// x264's own default, which its GStreamer element replaces by ten seconds.
-pub(super) const KEY_FRAME_DISTANCE: u32 = 250;
-/// The element's quantizer ends one short of x264's scale.
-const QUANTIZER_MAX: u8 = 50;
-/// The step that is missing then: x264's quantizer doubles every six steps, and a zone's bit rate factor divides it, so
-/// a zone over the whole stream with a factor of 2^(-1/6) is a rate factor of one more.
-const ONE_STEP_COARSER: &str = ":zones=0,2147483647,b=0.890898718";
-
 /// Sends frames to the encoder.
 pub(crate) struct VideoFeed {
     pub(crate) pipeline: gst::Pipeline,
     pub(crate) plan: Plan,
     pub(crate) settings: VideoSettings,
-    /// The hardware encoder's element; `None` for x264.
+    /// The hardware encoder's element; `None` for software.
     pub(crate) hardware: Option<String>,
+    pub(crate) pass: Pass,
     pub(crate) threads: Option<u32>,
     pub(crate) tally: Arc<Mutex<Tally>>,
     pub(crate) output: Arc<Output>,
-    pub(crate) witness: Arc<Mutex<Witness>>,
+    /// Decodes what is made; `None` where the check does that for itself.
+    pub(crate) witness: Option<Arc<Mutex<Witness>>>,
     pub(crate) notes: Notes,
     pub(crate) entrance: Option<Entrance>,
+    /// The largest packet so far, in bytes.
+    pub(crate) largest: Arc<AtomicU64>,
+    /// The last frame's time, once it is known that more are encoded behind it.
+    pub(crate) end_ns: Arc<AtomicU64>,
 }
 
 /// The encoder branch's beginning, once built.
@@ -58,6 +59,8 @@ pub(crate) struct Entrance {
     source: app::AppSrc,
     caps: gst::Caps,
     last_ns: Option<u64>,
+    /// The last frame and how long it lasts, for encoders that have to be pushed.
+    last: Option<(gst::Buffer, u64)>,
     /// Times of the frames inside a deinterlacer, which gives its own; empty otherwise.
     times: Option<Times>,
 }
@@ -75,7 +78,7 @@ impl Feed for VideoFeed {
         }
         let entrance = self.entrance.as_mut().expect("it was built just now");
         if caps != entrance.caps {
-            entrance.source.set_caps(Some(&described(&caps, &self.plan)?));
+            entrance.source.set_caps(Some(&described(&caps, &self.plan, self.settings.codec)?));
             entrance.caps = caps;
         }
         // Two frames at one time, or one that goes back, cannot be encoded; both are kept, a millisecond apart.
@@ -91,20 +94,50 @@ impl Feed for VideoFeed {
         stamped.set_pts(gst::ClockTime::from_nseconds(at));
         stamped.set_dts(gst::ClockTime::NONE);
         stamped.set_duration(gst::ClockTime::from_nseconds(duration_ns));
+        if self.settings.codec == VideoCodec::Vp9 {
+            entrance.last = Some((buffer.clone(), duration_ns));
+        }
         entrance.source.push_buffer(buffer).map(drop).map_err(|_| encoder_stopped())
     }
 
     fn end(&mut self) {
         match &self.entrance {
-            Some(entrance) => drop(entrance.source.end_of_stream()),
+            Some(entrance) => {
+                self.push_out(entrance);
+                drop(entrance.source.end_of_stream());
+            }
             None => self.notes.tell(Note::Failed(no_frame())),
         }
     }
 }
 
 impl VideoFeed {
+    /// Pushes the last frames out of an encoder that may lose them: libvpx, asked for what it still holds, gives no more at
+    /// once than a frame takes uncompressed, and its element asks once. Frames that follow move them out; their packets
+    /// are not kept.
+    fn push_out(&self, entrance: &Entrance) {
+        let (Some((frame, duration_ns)), Some(last_ns)) = (&entrance.last, entrance.last_ns) else { return };
+        let raw = u64::from(self.plan.width) * u64::from(self.plan.height);
+        let largest = self.largest.load(Ordering::Relaxed);
+        if largest > 0 && largest * u64::from(vp9::HELD_FRAMES) < raw {
+            return;
+        }
+        self.end_ns.store(last_ns, Ordering::Release);
+        for number in 1..=u64::from(vp9::HELD_FRAMES) + 1 {
+            let mut frame = frame.clone();
+            let at = last_ns + number * duration_ns;
+            frame.make_mut().set_pts(gst::ClockTime::from_nseconds(at));
+            if let Some(times) = &entrance.times {
+                times.lock().unwrap_or_else(PoisonError::into_inner).push_back((at, *duration_ns));
+            }
+            if entrance.source.push_buffer(frame).is_err() {
+                return;
+            }
+        }
+    }
+
     fn build(&self, caps: &gst::Caps) -> Result<Entrance, Failure> {
-        let described = described(caps, &self.plan)?;
+        let described = described(caps, &self.plan, self.settings.codec)?;
         let source = app::AppSrc::builder()
             .caps(&described)
             .format(gst::Format::Time)
@@ -113,25 +146,34 @@ impl VideoFeed {
             .max_bytes(0)
             .build();
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
-        let encoder = self.encoder()?;
+        let mastering = Mastering::of(&described);
+        let order = Order {
+            settings: &self.settings,
+            plan: &self.plan,
+            threads: self.threads,
+            pass: &self.pass,
+            hardware: self.hardware.as_deref(),
+            mastering: mastering.as_ref(),
+        };
+        let Encoder { element: encoder, parsers, leaves } = encoder::encoder(&order)?;
         chain.extend(self.picture(&described, &encoder)?);
         let times = frame_info(&described)?
             .interlace_mode()
             .ne(&video::VideoInterlaceMode::Progressive)
             .then(|| keep_times(&encoder));
-        chain.push(encoder);
-        if self.hardware.is_some() {
-            // They give byte streams; a file has the parameter sets apart.
-            chain.push(element("h264parse")?);
+        if let Some(ms) = self.settings.keyframe_ms {
+            encoder::force_keys(&encoder, u64::from(ms) * 1_000_000);
         }
-        chain.push(self.exit().upcast());
+        chain.push(encoder);
+        chain.extend(parsers);
+        chain.push(self.exit(&leaves).upcast());
         self.pipeline.add_many(&chain).expect("new elements can be added");
         gst::Element::link_many(&chain)
             .map_err(|_| encoder_unfit("the picture's format does not fit the encoder"))?;
         for element in chain.iter().rev() {
             element.sync_state_with_parent().map_err(|_| encoder_unfit("the encoder does not start"))?;
         }
-        Ok(Entrance { source, caps: caps.clone(), last_ns: None, times })
+        Ok(Entrance { source, caps: caps.clone(), last_ns: None, last: None, times })
     }
 
     /// Elements between the decoder's frames and the encoder's.
@@ -179,8 +221,13 @@ impl VideoFeed {
     fn encoded_caps(&self, info: &video::VideoInfo, encoder: &gst::Element) -> gst::Caps {
         let format = match info.format() {
             decoded if self.hardware.is_some() => hardware::format(encoder, decoded),
-            video::VideoFormat::Nv12 => "NV12",
-            _ => "I420",
+            video::VideoFormat::Nv12
+                if self.plan.format == video::VideoFormat::I420
+                    && self.settings.codec == VideoCodec::H264 =>
+            {
+                "NV12"
+            }
+            _ => self.plan.format.to_str().as_str(),
         };
         let sar = gst::Fraction::new(signed(self.plan.sar.num), signed(self.plan.sar.den));
         let mut wanted = gst::Caps::builder("video/x-raw")
@@ -194,53 +241,39 @@ impl VideoFeed {
         wanted.build()
     }
 
-    fn encoder(&self) -> Result<gst::Element, Failure> {
-        if let Some(name) = &self.hardware {
-            return hardware::encoder(name, &self.settings);
-        }
-        let encoder = element("x264enc")?;
-        // `pass=qual` is CRF, but its VBV would cap the rate at 2 Mbit/s; a buffer of no length turns the VBV off.
-        encoder.set_property_from_str("pass", "qual");
-        encoder.set_property("quantizer", u32::from(self.settings.crf.min(QUANTIZER_MAX)));
-        encoder.set_property("vbv-buf-capacity", 0u32);
-        encoder.set_property("key-int-max", KEY_FRAME_DISTANCE);
-        encoder.set_property_from_str("speed-preset", self.settings.preset.as_str());
-        encoder.set_property("aud", false);
-        // The element would write its own guess where the source says nothing; the options say exactly what is known.
-        encoder.set_property("insert-vui", false);
-        let mut options = colour::to_x264(&self.plan.colour);
-        if self.settings.crf > QUANTIZER_MAX {
-            options.push_str(ONE_STEP_COARSER);
-        }
-        encoder.set_property("option-string", options);
-        encoder.set_property("threads", self.threads.unwrap_or(0));
-        Ok(encoder)
-    }
-
     /// The branch's end: packets into the file, and to the witness.
-    fn exit(&self) -> app::AppSink {
-        let wanted =
-            gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au").build();
+    fn exit(&self, leaves: &gst::Caps) -> app::AppSink {
         let sink =
-            app::AppSink::builder().caps(&wanted).sync(false).async_(false).enable_last_sample(false).build();
+            app::AppSink::builder().caps(leaves).sync(false).async_(false).enable_last_sample(false).build();
         let (output, notes, plan) = (Arc::clone(&self.output), self.notes.clone(), self.plan.clone());
-        let (witness, end_witness) = (Arc::clone(&self.witness), Arc::clone(&self.witness));
+        let (witness, end_witness, end_output) =
+            (self.witness.clone(), self.witness.clone(), Arc::clone(&self.output));
         let end_notes = self.notes.clone();
+        let codec = self.settings.codec;
+        describe_colour(&sink, codec, &self.plan.colour);
+        let (largest, end_ns) = (Arc::clone(&self.largest), Arc::clone(&self.end_ns));
         let mut track = None;
         sink.set_callbacks(
             app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
                     notes.moved();
+                    largest.fetch_max(size(&sample), Ordering::Relaxed);
+                    if shown_at_all(&sample).is_some_and(|at| at > end_ns.load(Ordering::Acquire)) {
+                        return Ok(gst::FlowSuccess::Ok);
+                    }
                     let took = (|| {
                         let id = match track {
                             Some(id) => id,
-                            None => {
-                                *track.insert(output.add(TrackKind::Video(described_track(&sample, &plan)?)))
-                            }
+                            None => *track.insert(output.add_video(&sample, codec, &plan)?),
                         };
                         write_frame(&output, id, &sample)?;
-                        witness.lock().unwrap_or_else(PoisonError::into_inner).take(&sample)
+                        match &witness {
+                            Some(witness) => {
+                                witness.lock().unwrap_or_else(PoisonError::into_inner).take(&sample)
+                            }
+                            None => Ok(()),
+                        }
                     })();
                     took.map(|()| gst::FlowSuccess::Ok).map_err(|failure| {
                         notes.tell(Note::Failed(failure));
@@ -248,7 +281,10 @@ impl VideoFeed {
                     })
                 })
                 .eos(move |_| {
-                    end_witness.lock().unwrap_or_else(PoisonError::into_inner).end();
+                    match &end_witness {
+                        Some(witness) => witness.lock().unwrap_or_else(PoisonError::into_inner).end(),
+                        None => end_output.video_ended(),
+                    }
                     end_notes.tell(Note::Ended(Branch::Video));
                 })
                 .build(),
@@ -275,7 +311,44 @@ fn keep_times(encoder: &gst::Element) -> Times {
     times
 }
 
-fn write_frame(output: &Output, id: crate::mp4::TrackId, sample: &gst::Sample) -> Result<(), Failure> {
+/// Writes the colour into packets of codecs whose encoders leave it out, before anything is made of them.
+fn describe_colour(sink: &app::AppSink, codec: VideoCodec, described: &Colour) {
+    let described = described.clone();
+    let pad = sink.static_pad("sink").expect("a sink has a pad");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(packet) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
+        if packet.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+            return gst::PadProbeReturn::Ok;
+        }
+        let changed = packet.map_readable().ok().and_then(|bytes| {
+            match bitstream::coloured(codec, &described, &bytes) {
+                std::borrow::Cow::Owned(changed) => Some(changed),
+                std::borrow::Cow::Borrowed(_) => None,
+            }
+        });
+        if let Some(bytes) = changed {
+            let mut fresh = gst::Buffer::from_mut_slice(bytes);
+            let into = fresh.get_mut().expect("a new buffer has one owner");
+            if packet
+                .copy_into(into, gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::FLAGS, ..)
+                .is_ok()
+            {
+                *packet = fresh;
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+fn size(sample: &gst::Sample) -> u64 {
+    sample.buffer().map_or(0, |packet| u64::try_from(packet.size()).unwrap_or(u64::MAX))
+}
+
+fn shown_at_all(sample: &gst::Sample) -> Option<u64> {
+    shown_at(sample, sample.buffer()?)
+}
+
+fn write_frame(output: &Output, id: StreamId, sample: &gst::Sample) -> Result<(), Failure> {
     let buffer = sample.buffer().ok_or_else(encoder_stopped)?;
     let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
     let at = segment.and_then(|s| s.to_running_time(buffer.pts()?)).ok_or_else(encoder_stopped)?;
@@ -291,30 +364,21 @@ fn write_frame(output: &Output, id: crate::mp4::TrackId, sample: &gst::Sample) -
     )
 }
 
-fn described_track(sample: &gst::Sample, plan: &Plan) -> Result<VideoTrack, Failure> {
-    let config = sample
-        .caps()
-        .and_then(|caps| caps.structure(0)?.get::<gst::Buffer>("codec_data").ok())
-        .ok_or_else(encoder_stopped)?;
-    let config = config.map_readable().map_err(|_| encoder_stopped())?.to_vec();
-    let side = |value: u32| u16::try_from(value).unwrap_or(u16::MAX);
-    Ok(VideoTrack {
-        width: side(plan.width),
-        height: side(plan.height),
-        sar: plan.sar,
-        colour: plan.colour.clone(),
-        config,
-        timescale: plan.timescale,
-    })
-}
-
 /// The decoder's caps with what the source's facts know better: the rate and the colour.
-fn described(caps: &gst::Caps, plan: &Plan) -> Result<gst::Caps, Failure> {
+fn described(caps: &gst::Caps, plan: &Plan, codec: VideoCodec) -> Result<gst::Caps, Failure> {
     let info = frame_info(caps)?;
     let mut caps = caps.clone();
     let fields = caps.make_mut().structure_mut(0).expect("fixed caps have one structure");
-    let rate =
-        plan.fps.map_or(gst::Fraction::new(0, 1), |fps| gst::Fraction::new(signed(fps.num), signed(fps.den)));
+    // x265 does not begin without a rate; frames keep their own times all the same.
+    let mean = || {
+        let millihertz = crate::pace::scaled(1_000_000_000, 1_000, plan.frame_ns.max(1));
+        gst::Fraction::new(i32::try_from(millihertz).unwrap_or(i32::MAX).max(1), 1_000)
+    };
+    let rate = match plan.fps {
+        Some(fps) => gst::Fraction::new(signed(fps.num), signed(fps.den)),
+        None if codec == VideoCodec::Hevc => mean(),
+        None => gst::Fraction::new(0, 1),
+    };
     fields.set("framerate", rate);
     // Without a description the decoder's guess stays, on both sides of the converter, and is not written anywhere.
     if info.format_info().is_yuv()

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
-use rushes_shared::encode::AudioSettings;
+use rushes_shared::encode::{AudioSettings, Container, EncodeSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
@@ -45,13 +45,17 @@ pub fn sound(
     let pace = Pace::new(Phase::Running, audio.duration_ns, 0);
     let (notes, waiting) = Notes::new();
     let tally = Arc::new(Mutex::new(Tally::default()));
-    let out = Arc::new(Output::create(output, source)?);
+    let container = Container::Mp4;
+    let whole = EncodeSettings { container, video: None, audio: Some(settings.clone()) };
+    let out = Arc::new(Output::create(output, source, &whole)?);
     out.begins_with_the_film();
     let pipeline = gst::Pipeline::new();
     notes.listen(&pipeline, Side::Output);
     let feed = AudioFeed {
         pipeline: pipeline.clone(),
         settings: settings.clone(),
+        container,
+        gain: None,
         language: audio.language.clone(),
         tally: Arc::clone(&tally),
         output: Arc::clone(&out),
@@ -88,7 +92,7 @@ pub fn sound(
     }
     drop(encoder);
     drop(reader);
-    out.finish(0)?;
+    out.finish(0, &mut beat)?;
     let tally = *tally.lock().unwrap_or_else(PoisonError::into_inner);
     beat();
     Ok(SoundEncoded { start_ns: tally.audio_start.unwrap_or(0), duration_ns: tally.audio_length() })

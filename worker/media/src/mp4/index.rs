@@ -2,9 +2,9 @@
 
 use rushes_shared::units::Ratio;
 
-use super::Text;
 use super::atom::{Atom, count};
 use super::track::{AudioTrack, CopiedTrack, Entry, Track, TrackKind, VideoTrack};
+use super::{Brand, Text};
 use crate::colour;
 
 /// Time units a second of the file as a whole: divides by all common frame times and sample rates well enough that
@@ -14,8 +14,15 @@ pub(super) const MOVIE_TIMESCALE: u32 = 90_000;
 /// The identity matrix of `mvhd` and `tkhd`, 16.16 and 2.30 fixed point.
 pub(super) const UPRIGHT: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
 
-pub(super) fn file_type() -> Vec<u8> {
-    Atom::new(b"ftyp").bytes(b"isom").u32(0x200).bytes(b"isomiso2avc1mp41").done()
+pub(super) fn file_type(brand: Brand) -> Vec<u8> {
+    let atom = Atom::new(b"ftyp");
+    match brand {
+        Brand::Fragmented => atom.bytes(b"iso6").u32(0x200).bytes(b"iso6isommp41"),
+        Brand::Mp4 => atom.bytes(b"isom").u32(0x200).bytes(b"isomiso2avc1mp41"),
+        Brand::M4a => atom.bytes(b"M4A ").u32(0x200).bytes(b"M4A isomiso2mp42"),
+        Brand::QuickTime => atom.bytes(b"qt  ").u32(0x200).bytes(b"qt  "),
+    }
+    .done()
 }
 
 /// A `ftyp` box with these brands.
@@ -55,11 +62,43 @@ pub(super) fn build(tracks: &[Track], about: About<'_>, shift: u64, end: u64) ->
     moov.done()
 }
 
+/// Decoding distances.
+enum Deltas {
+    Each(Vec<u32>),
+    /// So many of one unit.
+    Moments(u32),
+}
+
+impl Deltas {
+    fn runs(&self) -> Vec<(u32, u32)> {
+        match self {
+            Self::Each(deltas) => runs(deltas),
+            Self::Moments(number) => vec![(*number, 1)],
+        }
+    }
+}
+
+/// The index of a file whose packets are in fragments: descriptions only.
+pub(super) fn build_fragmented(tracks: &[(Track, u64)], about: About<'_>) -> Vec<u8> {
+    let mut moov = Atom::new(b"moov").with(movie_header(0, tracks.len(), about.created));
+    let mut extends = Atom::new(b"mvex");
+    for (number, (track, skip)) in tracks.iter().enumerate() {
+        let id = count(number) + 1;
+        moov = moov.with(track_box(track, &Times::of_fragments(track, *skip), id, 0, false));
+        extends = extends.with(Atom::full(b"trex", 0, 0).u32(id).u32(1).u32(0).u32(0).u32(0));
+    }
+    moov = moov.with(extends);
+    if !about.texts.is_empty() {
+        moov = moov.with(user_data(about.texts));
+    }
+    moov.done()
+}
+
 /// A track's times in its own units and the movie's.
 struct Times {
     timescale: u32,
     /// Decoding distance from each packet to the next.
-    deltas: Vec<u32>,
+    deltas: Deltas,
     /// Presentation minus decoding time of each packet; empty where all are zero.
     offsets: Vec<u32>,
     /// Where presentation begins in the media.
@@ -114,7 +153,7 @@ impl Times {
         };
         Self {
             timescale,
-            deltas,
+            deltas: Deltas::Each(deltas),
             offsets,
             skip: i64::try_from(skip).unwrap_or(i64::MAX),
             media: end,
@@ -133,6 +172,9 @@ impl Times {
     }
 
     fn of_audio(track: &Track, audio: &AudioTrack, delay: u64) -> Self {
+        if let Some(bytes) = track.moment_bytes {
+            return Self::of_moments(track, audio, u64::from(bytes.max(1)), delay);
+        }
         let packets = u64::from(count(track.entries.len()));
         let coded = packets * u64::from(audio.packet_samples);
         let priming = u64::from(audio.priming);
@@ -145,12 +187,40 @@ impl Times {
         }
         Self {
             timescale: audio.rate,
-            deltas,
+            deltas: Deltas::Each(deltas),
             offsets: Vec::new(),
             skip: i64::from(audio.priming),
             media,
             delay,
             shown: rescale_up(shown, audio.rate, MOVIE_TIMESCALE),
+        }
+    }
+}
+
+impl Times {
+    /// All that is known before the packets: what is to be skipped.
+    fn of_fragments(track: &Track, skip: u64) -> Self {
+        let timescale = match &track.kind {
+            TrackKind::Video(video) => video.timescale,
+            TrackKind::Audio(audio) => audio.rate,
+            TrackKind::Copied(copied) => copied.timescale,
+        };
+        let skip = i64::try_from(skip).unwrap_or(i64::MAX);
+        let (deltas, offsets) = (Deltas::Each(Vec::new()), Vec::new());
+        Self { timescale, deltas, offsets, skip, media: 0, delay: 0, shown: 0 }
+    }
+
+    /// Uncompressed sound: each moment is a sample of the table.
+    fn of_moments(track: &Track, audio: &AudioTrack, bytes: u64, delay: u64) -> Self {
+        let media = track.entries.iter().map(|entry| u64::from(entry.size)).sum::<u64>() / bytes;
+        Self {
+            timescale: audio.rate,
+            deltas: Deltas::Moments(narrow(media)),
+            offsets: Vec::new(),
+            skip: 0,
+            media,
+            delay,
+            shown: rescale_up(media, audio.rate, MOVIE_TIMESCALE),
         }
     }
 }
@@ -255,9 +325,13 @@ fn packed_language(language: &str) -> u16 {
 }
 
 fn sample_table(track: &Track, times: &Times, shift: u64, wide: bool) -> Atom {
+    let entry = match &track.entry {
+        Some(entry) => entry.clone(),
+        None => sample_entry(&track.kind),
+    };
     let mut table = Atom::new(b"stbl")
-        .with(Atom::full(b"stsd", 0, 0).u32(1).bytes(&sample_entry(&track.kind)))
-        .with(Atom::full(b"stts", 0, 0).table(&runs(&times.deltas), |a, &(n, delta)| a.u32(n).u32(delta)));
+        .with(Atom::full(b"stsd", 0, 0).u32(1).bytes(&entry))
+        .with(Atom::full(b"stts", 0, 0).table(&times.deltas.runs(), |a, &(n, delta)| a.u32(n).u32(delta)));
     if !times.offsets.is_empty() {
         table = table.with(
             Atom::full(b"ctts", 0, 0).table(&runs(&times.offsets), |a, &(n, offset)| a.u32(n).u32(offset)),
@@ -267,7 +341,10 @@ fn sample_table(track: &Track, times: &Times, shift: u64, wide: bool) -> Atom {
         let keys: Vec<u32> = (1u32..).zip(&track.entries).filter(|(_, e)| e.key).map(|(n, _)| n).collect();
         table = table.with(Atom::full(b"stss", 0, 0).table(&keys, |a, &n| a.u32(n)));
     }
-    table = table.with(chunk_map(track)).with(sizes(&track.entries));
+    table = table.with(chunk_map(track)).with(match track.moment_bytes {
+        Some(bytes) => Atom::full(b"stsz", 0, 0).u32(bytes).u32(track.chunks.iter().map(|c| c.packets).sum()),
+        None => sizes(&track.entries),
+    });
     let code = if wide { b"co64" } else { b"stco" };
     table.with(Atom::full(code, 0, 0).table(&track.chunks, |a, chunk| {
         let offset = chunk.offset + shift;
@@ -362,7 +439,7 @@ fn stream_descriptor(audio: &AudioTrack) -> Atom {
 }
 
 /// Tag, length in four groups of seven bits, body.
-fn descriptor(tag: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn descriptor(tag: u8, body: &[u8]) -> Vec<u8> {
     let size = count(body.len());
     let group = |shift: u32| u8::try_from(size >> shift & 0x7f).expect("seven bits fit a byte");
     let mut bytes = vec![tag, group(21) | 0x80, group(14) | 0x80, group(7) | 0x80, group(0)];

@@ -15,8 +15,9 @@
 //! rates stay what they were. Sound is continuous from its first sample. Both start where they started in relation to
 //! each other; the earlier one at zero.
 
-mod atom;
+pub(crate) mod atom;
 pub(crate) mod fragment;
+mod fragmented;
 mod index;
 mod moof;
 mod moov;
@@ -29,6 +30,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
+pub(crate) use fragmented::{FragmentTrack, FragmentedPacket, write_fragmented};
+pub(crate) use index::descriptor;
 use track::Track;
 pub use track::{AudioTrack, CopiedTrack, TrackKind, VideoTrack};
 
@@ -63,6 +66,20 @@ pub struct Writer {
     created: u64,
     /// The time that is the file's zero; `None` for that of the earliest track.
     origin_ns: Option<i64>,
+    brand: Brand,
+}
+
+/// Whose files these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brand {
+    /// MP4.
+    Mp4,
+    /// MP4 with sound alone.
+    M4a,
+    /// QuickTime.
+    QuickTime,
+    /// MP4 in fragments.
+    Fragmented,
 }
 
 /// A text for players: four-character code and value.
@@ -77,9 +94,17 @@ impl Writer {
     /// # Errors
     /// Those of the file system. An existing file is overwritten.
     pub fn create(path: &Path, reserve: u64) -> io::Result<Self> {
+        Self::create_as(Brand::Mp4, path, reserve)
+    }
+
+    /// The same with the brand of a relative of the format.
+    ///
+    /// # Errors
+    /// Those of the file system. An existing file is overwritten.
+    pub fn create_as(brand: Brand, path: &Path, reserve: u64) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
         let mut file = BufWriter::with_capacity(1 << 20, file);
-        let start = index::file_type();
+        let start = index::file_type(brand);
         file.write_all(&start)?;
         let media_box = len64(&start) + reserve.max(8);
         file.seek(SeekFrom::Start(media_box))?;
@@ -92,6 +117,7 @@ impl Writer {
             texts: Vec::new(),
             created: 0,
             origin_ns: None,
+            brand,
         })
     }
 
@@ -107,6 +133,22 @@ impl Writer {
     pub fn add(&mut self, kind: TrackKind) -> TrackId {
         self.tracks.push(Track::new(kind));
         TrackId(self.tracks.len() - 1)
+    }
+
+    /// Describes a track's packets by a sample entry of another codec than H.264 or AAC: the whole box.
+    ///
+    /// # Panics
+    /// Where the id is another file's.
+    pub fn describe(&mut self, id: TrackId, entry: Vec<u8>) {
+        self.tracks.get_mut(id.0).expect("the id is of this file").entry = Some(entry);
+    }
+
+    /// Says that a track's packets are uncompressed sound of so many bytes a moment (one sample of each channel).
+    ///
+    /// # Panics
+    /// Where the id is another file's.
+    pub fn uncompressed(&mut self, id: TrackId, moment_bytes: u32) {
+        self.tracks.get_mut(id.0).expect("the id is of this file").moment_bytes = Some(moment_bytes);
     }
 
     /// Adds a text such as `©too`, the tool that wrote the file.
@@ -164,7 +206,7 @@ impl Writer {
         for track in &mut self.tracks {
             self.position += track.flush(self.position, &mut self.file)?;
         }
-        let start = len64(&index::file_type());
+        let start = len64(&index::file_type(self.brand));
         let end = self.position;
         let about = index::About { texts: &self.texts, created: self.created, origin_ns: self.origin_ns };
         let mut index = index::build(&self.tracks, about, 0, end);

@@ -102,6 +102,10 @@ pub(super) struct Track {
     pub(super) chunks: Vec<Chunk>,
     pub(super) last_duration_ns: u64,
     pub(super) presented: Option<u64>,
+    /// What describes the packets where it is not H.264 or AAC: the whole box.
+    pub(super) entry: Option<Vec<u8>>,
+    /// Bytes of a moment of uncompressed sound: the packets are rows of moments then.
+    pub(super) moment_bytes: Option<u32>,
     pending: Vec<u8>,
     pending_packets: u32,
 }
@@ -114,6 +118,8 @@ impl Track {
             chunks: Vec::new(),
             last_duration_ns: 0,
             presented: None,
+            entry: None,
+            moment_bytes: None,
             pending: Vec::new(),
             pending_packets: 0,
         }
@@ -141,8 +147,12 @@ impl Track {
             return Ok(0);
         }
         file.write_all(&self.pending)?;
-        self.chunks.push(Chunk { offset, packets: self.pending_packets });
         let size = super::len64(&self.pending);
+        let packets = match self.moment_bytes {
+            Some(bytes) => u32::try_from(size / u64::from(bytes.max(1))).unwrap_or(u32::MAX),
+            None => self.pending_packets,
+        };
+        self.chunks.push(Chunk { offset, packets });
         self.pending.clear();
         self.pending_packets = 0;
         Ok(size)

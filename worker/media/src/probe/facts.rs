@@ -134,6 +134,13 @@ pub(super) fn described(fields: &gst::StructureRef) -> Colour {
     let text = fields.get::<String>("colorimetry").unwrap_or_default();
     let mut colour = colour::from_caps(&text);
     let silent = colour.matrix.is_empty() && colour.transfer.is_empty() && colour.primaries.is_empty();
+    if colour.transfer.is_empty() && fields.has_field("mastering-display-info") {
+        // A container that tells of the range alone hides what the stream says. Light is described so in HDR10 only.
+        let named = |name: &str, otherwise: &str| if name.is_empty() { otherwise } else { name }.to_owned();
+        colour.matrix = named(&colour.matrix, "bt2020nc");
+        colour.primaries = named(&colour.primaries, "bt2020");
+        "smpte2084".clone_into(&mut colour.transfer);
+    }
     if colour.range.is_empty() && !silent {
         "tv".clone_into(&mut colour.range);
     }

@@ -17,7 +17,7 @@ use rushes_shared::measure::Loudness;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
-use super::{Ear, Gaps, listen};
+use super::{Ear, Gaps, Mixing, listen, listen_to};
 use crate::pace;
 
 /// Steps a second at which momentary and short-term loudness are looked at: EBU Tech 3341 asks for ten at least.
@@ -43,6 +43,16 @@ pub fn loudness(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Loudness, Failure> {
     listen(input, source, Gaps::Closed, Meter::default(), progress)?.read()
+}
+
+/// The same of the sound after it was mixed.
+pub(crate) fn loudness_mixed(
+    input: &Path,
+    source: &MediaFacts,
+    mixing: Mixing,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Loudness, Failure> {
+    listen_to(input, source, (Gaps::Closed, Some(mixing)), Meter::default(), progress)?.read()
 }
 
 #[derive(Default)]

@@ -20,6 +20,7 @@ use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
 pub use loudness::loudness;
+pub(crate) use loudness::loudness_mixed;
 pub use waveform::waveform;
 pub use waveform_picture::waveform_picture;
 
@@ -47,6 +48,10 @@ enum Gaps {
     Silent,
 }
 
+/// What sound is brought into before it is heard, by what a decoder gives: caps of floats, and how channels are mixed
+/// where GStreamer's own way is not meant.
+pub(crate) type Mixing = Box<dyn Fn(&audio::AudioInfo) -> (gst::Caps, Option<gst::Array>) + Send + Sync>;
+
 /// Has `ear` hear the first sound stream of a file to its end, and gives it back.
 fn listen<E: Ear + 'static>(
     input: &Path,
@@ -55,11 +60,25 @@ fn listen<E: Ear + 'static>(
     ear: E,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<E, Failure> {
+    listen_to(input, source, (gaps, None), ear, progress)
+}
+
+/// The same to sound that is mixed before.
+fn listen_to<E: Ear + 'static>(
+    input: &Path,
+    source: &MediaFacts,
+    (gaps, mixing): (Gaps, Option<Mixing>),
+    ear: E,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<E, Failure> {
     let Some(stream) = source.audio.first() else { return Err(no_sound()) };
     let filter = element("capsfilter")?;
     let caps = gst::Caps::builder("audio/x-raw").field("format", "F32LE").field("layout", "interleaved");
     filter.set_property("caps", caps.build());
     let mut chain = vec![element("audioconvert")?, element("audioresample")?, filter.clone()];
+    if let Some(mixing) = mixing {
+        mix(&chain[0], &filter, mixing);
+    }
     if gaps == Gaps::Silent {
         chain.push(element("audiorate")?);
     }
@@ -80,6 +99,27 @@ fn listen<E: Ear + 'static>(
         return Err(no_sample());
     }
     Ok(heard.ear.take().expect("nothing else takes the ear"))
+}
+
+/// Sets converter and filter as soon as it is known what comes.
+fn mix(convert: &gst::Element, filter: &gst::Element, mixing: Mixing) {
+    let (into, filter) = (convert.downgrade(), filter.downgrade());
+    let pad = convert.static_pad("sink").expect("a converter has a sink pad");
+    pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+        let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view()) else {
+            return gst::PadProbeReturn::Ok;
+        };
+        if let (Ok(shape), Some(convert), Some(filter)) =
+            (audio::AudioInfo::from_caps(&caps.caps_owned()), into.upgrade(), filter.upgrade())
+        {
+            let (caps, matrix) = mixing(&shape);
+            filter.set_property("caps", caps);
+            if let Some(matrix) = matrix {
+                convert.set_property("mix-matrix", matrix);
+            }
+        }
+        gst::PadProbeReturn::Remove
+    });
 }
 
 struct Heard<E> {

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::studio::{CLIP, SOUND, encoded, make, quick, real_media};
+use rushes_shared::encode::RateControl;
+
+use crate::studio::{CLIP, SOUND, encoded, make, quick, real_media, video};
 use rushes_media::{compare, probe};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::measure::Comparison;
@@ -57,9 +59,10 @@ fn psnr_and_ssim_are_those_of_ffmpeg() {
     for film in films {
         // Small, as every sample of every frame is looked at.
         let mut settings = quick();
-        (settings.video.crf, settings.video.max_height, settings.audio) = (12, Some(180), None);
+        (video(&mut settings).rate, video(&mut settings).max_height) = (RateControl::Crf(12), Some(180));
+        settings.audio = None;
         encoded(&film, &small, &settings).unwrap();
-        settings.video.crf = 35;
+        video(&mut settings).rate = RateControl::Crf(35);
         encoded(&small, &out, &settings).unwrap();
         agrees(&small, &out);
     }
@@ -85,7 +88,8 @@ fn the_worst_moment_is_where_the_picture_breaks() {
     let bunny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/media/bigbuckbunny.mp4");
     let (film, out) = (dir.path().join("film.mp4"), dir.path().join("out.mp4"));
     let mut settings = quick();
-    (settings.video.crf, settings.video.max_height, settings.audio) = (12, Some(180), None);
+    (video(&mut settings).rate, video(&mut settings).max_height) = (RateControl::Crf(12), Some(180));
+    settings.audio = None;
     encoded(&bunny, &film, &settings).unwrap();
     let run = Command::new("ffmpeg")
         .args(["-v", "error", "-i"])

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::studio::{CLIP, SOUND, WEBM, encoded, ffprobe, make, quick, sound};
+use crate::studio::{CLIP, SOUND, WEBM, encoded, ffprobe, make, quick, sound, video};
 use rushes_media::{EncodeJob, check, encode, probe};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset};
+use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::task::Phase;
 use rushes_shared::units::Ratio;
@@ -103,7 +103,7 @@ fn a_picture_shrinks_into_its_limits_and_the_check_holds_it_to_that() {
     let (clip, out) = (dir.path().join("clip.webm"), dir.path().join("out.mp4"));
     make(WEBM, &clip);
     let mut settings = quick();
-    settings.video.max_height = Some(72);
+    video(&mut settings).max_height = Some(72);
     let (source, encoded) = encoded(&clip, &out, &settings).unwrap();
     let facts = probe(&out).unwrap();
     assert_eq!((facts.video[0].width, facts.video[0].height), (88, 72));
@@ -195,8 +195,10 @@ fn the_worst_quality_is_worse_than_the_second_worst() {
     let out = dir.path().join("out.mp4");
     let size = |crf| {
         let mut settings = EncodeSettings::default();
-        (settings.video.crf, settings.audio) = (crf, None);
-        (settings.video.preset, settings.video.max_height) = (SpeedPreset::Veryfast, Some(360));
+        settings.audio = None;
+        let video = video(&mut settings);
+        video.rate = RateControl::Crf(crf);
+        (video.preset, video.max_height) = (SpeedPreset::Veryfast, Some(360));
         encoded(&clip, &out, &settings).unwrap();
         std::fs::metadata(&out).unwrap().len()
     };

@@ -4,6 +4,7 @@
 mod chunk;
 mod compare;
 mod cuts;
+mod formats;
 mod generated;
 mod package;
 mod real;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::studio::{encoded, ffprobe, quick, real_media};
+use crate::studio::{encoded, ffprobe, quick, real_media, video};
 use rushes_media::{check, probe};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::media::MediaFacts;
@@ -73,7 +73,7 @@ fn real_videos_come_out_whole() {
 fn comes_out_whole(input: &Path, output: &Path) {
     let name = input.display();
     let mut settings = quick();
-    settings.video.max_height = Some(180);
+    video(&mut settings).max_height = Some(180);
     let (source, encoded) =
         encoded(input, output, &settings).unwrap_or_else(|failure| panic!("{name}: {failure}"));
     let report = check(output, &source, &settings, Some(&encoded), &mut |_| ()).unwrap();

@@ -6,7 +6,7 @@ use std::process::Command;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_media::{EncodeJob, Encoded, encode, init, probe};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoSettings};
 use rushes_shared::failure::Failure;
 use rushes_shared::media::MediaFacts;
 
@@ -38,8 +38,13 @@ pub(crate) fn make(pipeline: &str, file: &Path) {
 /// Quick settings for tests that look at other things than compression.
 pub(crate) fn quick() -> EncodeSettings {
     let mut settings = EncodeSettings::default();
-    settings.video.preset = SpeedPreset::Ultrafast;
+    video(&mut settings).preset = SpeedPreset::Ultrafast;
     settings
+}
+
+/// The picture's settings, to change them.
+pub(crate) fn video(settings: &mut EncodeSettings) -> &mut VideoSettings {
+    settings.video.as_mut().unwrap()
 }
 
 /// Probes and encodes.

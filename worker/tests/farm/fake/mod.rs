@@ -341,7 +341,7 @@ pub(crate) fn probe(path: &str) -> TaskWork {
 /// An encode of a probed input, as slow as x264 gets.
 pub(crate) fn slow_encode(input: &Artifact, source: &MediaFacts) -> TaskWork {
     let mut settings = EncodeSettings::default();
-    settings.video.preset = SpeedPreset::Veryslow;
+    settings.video.as_mut().expect("it has video").preset = SpeedPreset::Veryslow;
     encode(input, source, settings)
 }
 

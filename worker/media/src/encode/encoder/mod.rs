@@ -1,0 +1,219 @@
+//! Video encoders: from settings to an element and its properties, one file for each family.
+//!
+//! Every family gives the same: an element that is set up, parsers behind it, and the form in which packets leave. What
+//! families have in common is decided here: how a peak rate is meant, and that key frames on a grid are asked for frame
+//! by frame, so that the encoder's own idea of a distance cannot move them.
+
+mod av1;
+mod mezzanine;
+pub(super) mod vp9;
+mod x264;
+mod x265;
+
+use std::path::{Path, PathBuf};
+
+use gstreamer as gst;
+use gstreamer::glib;
+use gstreamer::prelude::*;
+use rushes_shared::encode::{VideoCodec, VideoSettings};
+use rushes_shared::failure::{Failure, FailureCode};
+
+use super::hardware;
+use super::mastering::Mastering;
+use super::plan::Plan;
+use crate::start::element;
+
+pub(super) use av1::is_eight_bit_only as av1_is_eight_bit_only;
+
+/// Frames from key frame to key frame at most where no distance is asked for: libvpx's and libaom's usual ten seconds at
+/// 24 frames; x264 and x265 have 250 of their own.
+const KEY_FRAME_DISTANCE: u32 = 240;
+/// A distance that no film reaches.
+const NEVER: u32 = 1 << 30;
+/// Length of the buffer over which a peak rate holds, and a constant one, in milliseconds.
+const PEAK_BUFFER_MS: u32 = 2_000;
+const CONSTANT_BUFFER_MS: u32 = 1_000;
+
+/// Which time the source is encoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// The only one.
+    Single,
+    /// The first of two; it leaves its statistics here.
+    First(PathBuf),
+    /// The second of two, which reads them.
+    Second(PathBuf),
+}
+
+impl Pass {
+    /// The statistics of one of two passes.
+    fn statistics(&self) -> Option<&Path> {
+        match self {
+            Self::Single => None,
+            Self::First(path) | Self::Second(path) => Some(path),
+        }
+    }
+
+    /// Whether nothing of what is encoded is kept.
+    pub(crate) fn is_first(&self) -> bool {
+        matches!(self, Self::First(_))
+    }
+}
+
+/// What an encoder is set up from.
+#[derive(Debug)]
+pub(super) struct Order<'a> {
+    pub(super) settings: &'a VideoSettings,
+    pub(super) plan: &'a Plan,
+    pub(super) threads: Option<u32>,
+    pub(super) pass: &'a Pass,
+    /// The hardware encoder's element; `None` for software.
+    pub(super) hardware: Option<&'a str>,
+    /// What the source says of its mastering display.
+    pub(super) mastering: Option<&'a Mastering>,
+}
+
+/// An encoder, set up.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    pub(super) element: gst::Element,
+    /// What its packets pass before they leave.
+    pub(super) parsers: Vec<gst::Element>,
+    /// The form in which they leave.
+    pub(super) leaves: gst::Caps,
+}
+
+/// The encoder for an order.
+pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
+    if let Some(name) = order.hardware {
+        let made = hardware::encoder(name, order.settings)?;
+        // They give byte streams; a file has the parameter sets apart.
+        return Ok(Encoder { element: made, parsers: vec![element("h264parse")?], leaves: x264::leaves() });
+    }
+    match order.settings.codec {
+        VideoCodec::H264 | VideoCodec::H264Hardware => x264::encoder(order),
+        VideoCodec::Hevc => x265::encoder(order),
+        VideoCodec::Vp9 => vp9::encoder(order),
+        VideoCodec::Av1 => av1::encoder(order),
+        VideoCodec::Ffv1 => mezzanine::ffv1(order),
+        VideoCodec::ProRes => mezzanine::prores(order),
+        VideoCodec::DnxHd => mezzanine::dnxhr(order),
+    }
+}
+
+/// The name of the element that makes a codec on this node.
+pub(super) fn element_name(codec: VideoCodec) -> &'static str {
+    match codec {
+        VideoCodec::H264 | VideoCodec::H264Hardware => "x264enc",
+        VideoCodec::Hevc => "x265enc",
+        VideoCodec::Vp9 => "vp9enc",
+        VideoCodec::Av1 => av1::element_name(),
+        VideoCodec::Ffv1 => "avenc_ffv1",
+        VideoCodec::ProRes => "avenc_prores_ks",
+        VideoCodec::DnxHd => "avenc_dnxhd",
+    }
+}
+
+fn kbps(bps: u32) -> u32 {
+    (bps / 1000).max(1)
+}
+
+fn signed(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
+
+/// Sets an enumeration by the nick of its value or, where elements have changed it, by its number.
+fn set_choice(element: &gst::Element, property: &str, number: i32) {
+    let class = element.find_property(property).and_then(|p| glib::EnumClass::with_type(p.value_type()));
+    if let Some(value) = class.and_then(|class| class.to_value(number)) {
+        element.set_property_from_value(property, &value);
+    }
+}
+
+/// Sets a number whatever kind of number the property is, within its bounds; one that the element lacks is passed over.
+fn set_number(element: &gst::Element, property: &str, value: u32) {
+    if element.has_property(property) {
+        element.set_property_from_str(property, &value.to_string());
+    }
+}
+
+fn impossible(message: &str, advice: &str) -> Failure {
+    Failure::new(FailureCode::SettingsImpossible, message, advice)
+}
+
+/// Has the encoder make a key frame of the first frame at or after each multiple of `every_ns`, counted from the first
+/// one. `encoder` takes frames whose times are final.
+pub(super) fn force_keys(encoder: &gst::Element, every_ns: u64) {
+    let pad = encoder.static_pad("sink").expect("an encoder has a sink pad");
+    let source = encoder.static_pad("src").expect("an encoder has a source pad");
+    let mut grid = Grid { every_ns, first_ns: None, next: 0 };
+    let mut begins = true;
+    let wish =
+        std::sync::Mutex::new(move |at: u64| grid.is_due(at) && !std::mem::replace(&mut begins, false));
+    pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
+        let shown = info.buffer().and_then(|buffer| {
+            let event = pad.sticky_event::<gst::event::Segment>(0)?;
+            let segment = event.segment().downcast_ref::<gst::ClockTime>()?.clone();
+            segment.to_running_time(buffer.pts()?)
+        });
+        let mut is_wished = wish.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // The first frame is one without being asked for; asked, an encoder that begins its times late would take every
+        // later wish for an old one.
+        if let Some(at) = shown
+            && is_wished(at.nseconds())
+        {
+            let event = gstreamer_video::UpstreamForceKeyUnitEvent::builder()
+                .running_time(at)
+                .all_headers(true)
+                .build();
+            source.send_event(event);
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+/// Where key frames are due.
+#[derive(Debug)]
+struct Grid {
+    every_ns: u64,
+    first_ns: Option<u64>,
+    /// The next multiple.
+    next: u64,
+}
+
+impl Grid {
+    fn is_due(&mut self, at: u64) -> bool {
+        let since = at.saturating_sub(*self.first_ns.get_or_insert(at));
+        // Half a microsecond before a line is on it: times of frames are rounded.
+        let line = (since + 500) / self.every_ns.max(1);
+        let due = line >= self.next;
+        if due {
+            self.next = line + 1;
+        }
+        due
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn key_frames_stand_on_a_grid_that_does_not_drift() {
+        let mut grid = Grid { every_ns: 2_000_000_000, first_ns: None, next: 0 };
+        // 30000/1001 frames a second, from 5 s on.
+        let due: Vec<u64> =
+            (0..600u64).filter(|n| grid.is_due(5_000_000_000 + n * 1001 * 1_000_000_000 / 30_000)).collect();
+        assert_eq!(due, [0, 60, 120, 180, 240, 300, 360, 420, 480, 540]);
+        let mut grid = Grid { every_ns: 2_000_000_000, first_ns: None, next: 0 };
+        let due: Vec<u64> = [0, 1_990, 3_999, 4_000, 9_500, 9_900, 10_000]
+            .into_iter()
+            .filter(|ms| grid.is_due(ms * 1_000_000))
+            .collect();
+        assert_eq!(
+            due,
+            [0, 3_999, 4_000, 9_500, 10_000],
+            "a gap in a variable rate skips lines, not key frames"
+        );
+    }
+}

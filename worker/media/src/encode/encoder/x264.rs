@@ -1,0 +1,80 @@
+//! H.264 by x264. With a rate factor it gets exactly what `ffmpeg -c:v libx264 -preset P -crf N` gives it, so that speed,
+//! size and quality can be compared.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use rushes_shared::encode::RateControl;
+use rushes_shared::failure::Failure;
+
+use super::{CONSTANT_BUFFER_MS, Encoder, NEVER, Order, PEAK_BUFFER_MS, Pass, kbps};
+use crate::colour;
+use crate::encode::hardware::KEY_FRAME_DISTANCE;
+use crate::start::element;
+
+/// The element's quantizer ends one short of x264's scale.
+const QUANTIZER_MAX: u8 = 50;
+/// The step that is missing then: x264's quantizer doubles every six steps, and a zone's bit rate factor divides it, so
+/// a zone over the whole stream with a factor of 2^(-1/6) is a rate factor of one more.
+const ONE_STEP_COARSER: &str = ":zones=0,2147483647,b=0.890898718";
+
+pub(super) fn leaves() -> gst::Caps {
+    gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au").build()
+}
+
+pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
+    let settings = order.settings;
+    let encoder = element("x264enc")?;
+    // The element would write its own guess where the source says nothing; the options say exactly what is known.
+    encoder.set_property("insert-vui", false);
+    let mut options = colour::to_x264(&order.plan.colour);
+    options.push_str(&rate(&encoder, order));
+    if settings.keyframe_ms.is_some() {
+        encoder.set_property("key-int-max", NEVER);
+        options.push_str(":scenecut=0:open-gop=0");
+    } else {
+        encoder.set_property("key-int-max", KEY_FRAME_DISTANCE);
+    }
+    encoder.set_property_from_str("speed-preset", settings.preset.as_str());
+    encoder.set_property("aud", false);
+    encoder.set_property("option-string", options);
+    encoder.set_property("threads", order.threads.unwrap_or(0));
+    Ok(Encoder { element: encoder, parsers: Vec::new(), leaves: leaves() })
+}
+
+/// Sets what decides the bits; gives the options that it takes besides.
+fn rate(encoder: &gst::Element, order: &Order<'_>) -> String {
+    match order.settings.rate {
+        RateControl::Crf(crf) => constant_quality(encoder, crf, None),
+        RateControl::CappedCrf { crf, peak_bps } => constant_quality(encoder, crf, Some(peak_bps)),
+        RateControl::Cbr { bitrate_bps } => {
+            encoder.set_property_from_str("pass", "cbr");
+            encoder.set_property("bitrate", kbps(bitrate_bps));
+            encoder.set_property("vbv-buf-capacity", CONSTANT_BUFFER_MS);
+            ":nal-hrd=cbr".to_owned()
+        }
+        RateControl::TwoPass { bitrate_bps, peak_bps } => {
+            let pass = if *order.pass == Pass::Single || order.pass.is_first() { "pass1" } else { "pass2" };
+            encoder.set_property_from_str("pass", pass);
+            if let Some(path) = order.pass.statistics() {
+                encoder.set_property("multipass-cache-file", path.to_string_lossy().as_ref());
+            }
+            encoder.set_property("bitrate", kbps(bitrate_bps));
+            encoder.set_property("vbv-buf-capacity", 0u32);
+            peak_bps.map_or_else(String::new, |peak| {
+                let buffer = u64::from(kbps(peak)) * u64::from(PEAK_BUFFER_MS) / 1000;
+                format!(":vbv-maxrate={}:vbv-bufsize={buffer}", kbps(peak))
+            })
+        }
+    }
+}
+
+/// `pass=qual` is CRF, but its VBV would cap the rate at 2 Mbit/s; a buffer of no length turns the VBV off.
+fn constant_quality(encoder: &gst::Element, crf: u8, peak_bps: Option<u32>) -> String {
+    encoder.set_property_from_str("pass", "qual");
+    encoder.set_property("quantizer", u32::from(crf.min(QUANTIZER_MAX)));
+    encoder.set_property("vbv-buf-capacity", peak_bps.map_or(0, |_| PEAK_BUFFER_MS));
+    if let Some(peak) = peak_bps {
+        encoder.set_property("bitrate", kbps(peak));
+    }
+    if crf > QUANTIZER_MAX { ONE_STEP_COARSER.to_owned() } else { String::new() }
+}

@@ -1,0 +1,66 @@
+//! HEVC by x265. The element knows no rate factor; x265's own options do, and win over what the element sets before.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use rushes_shared::encode::RateControl;
+use rushes_shared::failure::Failure;
+
+use super::{CONSTANT_BUFFER_MS, Encoder, Order, PEAK_BUFFER_MS, Pass, kbps, set_choice};
+use crate::colour;
+use crate::start::element;
+
+/// The number of "no tuning"; the element would tune for SSIM.
+const NO_TUNING: i32 = 0;
+
+pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
+    let settings = order.settings;
+    let encoder = element("x265enc")?;
+    encoder.set_property_from_str("speed-preset", settings.preset.as_str());
+    set_choice(&encoder, "tune", NO_TUNING);
+    let mut options = vec![colour::to_x265(&order.plan.colour), rate(order)];
+    // Closed groups, so that every key frame is a place to begin at.
+    options.push("open-gop=0".to_owned());
+    if settings.keyframe_ms.is_some() {
+        options.push("keyint=-1:min-keyint=1:scenecut=0".to_owned());
+    }
+    if let Some(threads) = order.threads {
+        options.push(format!("pools={threads}"));
+    }
+    options.extend(order.mastering.map(|mastering| format!("hdr10=1:{}", mastering.to_x265())));
+    if let Some(bitrate) = mean_rate(settings.rate) {
+        encoder.set_property("bitrate", kbps(bitrate));
+    }
+    let options: Vec<String> = options.into_iter().filter(|option| !option.is_empty()).collect();
+    encoder.set_property("option-string", options.join(":"));
+    let leaves =
+        gst::Caps::builder("video/x-h265").field("stream-format", "hvc1").field("alignment", "au").build();
+    Ok(Encoder { element: encoder, parsers: vec![element("h265parse")?], leaves })
+}
+
+fn mean_rate(rate: RateControl) -> Option<u32> {
+    match rate {
+        RateControl::Crf(_) | RateControl::CappedCrf { .. } => None,
+        RateControl::Cbr { bitrate_bps } | RateControl::TwoPass { bitrate_bps, .. } => Some(bitrate_bps),
+    }
+}
+
+fn rate(order: &Order<'_>) -> String {
+    let vbv = |bps: u32, buffer_ms: u32| {
+        let buffer = u64::from(kbps(bps)) * u64::from(buffer_ms) / 1000;
+        format!("vbv-maxrate={}:vbv-bufsize={buffer}", kbps(bps))
+    };
+    match order.settings.rate {
+        RateControl::Crf(crf) => format!("crf={crf}"),
+        RateControl::CappedCrf { crf, peak_bps } => format!("crf={crf}:{}", vbv(peak_bps, PEAK_BUFFER_MS)),
+        RateControl::Cbr { bitrate_bps } => vbv(bitrate_bps, CONSTANT_BUFFER_MS),
+        RateControl::TwoPass { peak_bps, .. } => {
+            let mut options: Vec<String> =
+                peak_bps.map(|peak| vbv(peak, PEAK_BUFFER_MS)).into_iter().collect();
+            if let Some(path) = order.pass.statistics() {
+                let number = if *order.pass == Pass::Single || order.pass.is_first() { 1 } else { 2 };
+                options.push(format!("pass={number}:stats={}", path.display()));
+            }
+            options.join(":")
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a source says of the display that it was mastered on, and of its light (SMPTE ST 2086, CTA-861.3): carried from
+//! the decoder's caps into the encoder and the container.
+
+use gstreamer as gst;
+
+/// The caps' fields, in GStreamer's form: ten numbers, and two.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mastering {
+    display: Option<[u32; 10]>,
+    light: Option<[u16; 2]>,
+}
+
+impl Mastering {
+    /// What caps say; `None` where they say nothing.
+    pub(crate) fn of(caps: &gst::CapsRef) -> Option<Self> {
+        let fields = caps.structure(0)?;
+        let display = numbers(fields, "mastering-display-info").and_then(|n| n.try_into().ok());
+        let light = numbers(fields, "content-light-level").and_then(|numbers| {
+            let narrow: Vec<u16> = numbers.iter().filter_map(|n| u16::try_from(*n).ok()).collect();
+            narrow.try_into().ok()
+        });
+        (display.is_some() || light.is_some()).then_some(Self { display, light })
+    }
+
+    /// As x265's options: chromaticities in 1/50000, luminances in 1/10000 cd/m2.
+    pub(crate) fn to_x265(&self) -> String {
+        let mut options = Vec::new();
+        if let Some([rx, ry, gx, gy, bx, by, wx, wy, most, least]) = self.display {
+            options.push(format!(
+                "master-display=G({gx},{gy})B({bx},{by})R({rx},{ry})WP({wx},{wy})L({most},{least})"
+            ));
+        }
+        options.extend(self.light.map(|[most, mean]| format!("max-cll={most},{mean}")));
+        options.join(":")
+    }
+}
+
+fn numbers(fields: &gst::StructureRef, name: &str) -> Option<Vec<u32>> {
+    fields.get::<&str>(name).ok()?.split(':').map(|number| number.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_caps_say_of_the_display_becomes_an_option() {
+        gst::init().unwrap();
+        let caps = gst::Caps::builder("video/x-raw")
+            .field("mastering-display-info", "35400:14600:8500:39850:6550:2300:15635:16450:10000000:50")
+            .field("content-light-level", "1000:400")
+            .build();
+        let mastering = Mastering::of(&caps).unwrap();
+        assert_eq!(
+            mastering.to_x265(),
+            "master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50):max-cll=1000,400"
+        );
+        let silent = gst::Caps::builder("video/x-raw").field("content-light-level", "loud").build();
+        assert_eq!(Mastering::of(&silent), None);
+    }
+}

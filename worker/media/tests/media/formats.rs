@@ -1,0 +1,439 @@
+//! Every codec in every container that holds it, read back by FFmpeg.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rushes_media::{EncodeJob, check, encode, loudness, probe};
+use rushes_shared::encode::{
+    AudioCodec, AudioSettings, Chroma, Container, EncodeSettings, LoudnessTarget, RateControl, SpeedPreset,
+    VideoCodec, VideoSettings,
+};
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::media::CheckReport;
+
+use crate::studio::ffprobe;
+
+/// Makes a clip with FFmpeg; nothing, said aloud, where it is not installed.
+fn made(arguments: &[&str], file: &Path) -> Option<()> {
+    let run = Command::new("ffmpeg").args(["-v", "error", "-y"]).args(arguments).arg(file).status();
+    match run {
+        Ok(status) => {
+            assert!(status.success(), "{arguments:?}");
+            Some(())
+        }
+        Err(_) => {
+            eprintln!("skipped: ffmpeg is not installed");
+            None
+        }
+    }
+}
+
+/// Twelve frames of moving colours with stereo sound.
+fn clip(dir: &Path) -> Option<PathBuf> {
+    let file = dir.join("clip.mkv");
+    let picture = "testsrc2=size=160x96:rate=24000/1001:duration=0.5";
+    let tone = "sine=frequency=440:duration=0.5:sample_rate=48000,pan=stereo|c0=c0|c1=c0";
+    let tags =
+        ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709", "-color_range", "tv"];
+    let mut arguments = vec!["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone];
+    arguments.extend(["-pix_fmt", "yuv420p", "-c:v", "libx264", "-qp", "0", "-c:a", "pcm_s16le"]);
+    arguments.extend(tags);
+    made(&arguments, &file).map(|()| file)
+}
+
+fn settings(container: Container, video: Option<VideoCodec>, audio: Option<AudioCodec>) -> EncodeSettings {
+    let video =
+        video.map(|codec| VideoSettings { preset: SpeedPreset::Ultrafast, ..VideoSettings::of(codec) });
+    EncodeSettings { container, video, audio: audio.map(AudioSettings::of) }
+}
+
+/// Encodes and checks.
+fn done(input: &Path, output: &Path, settings: &EncodeSettings) -> Result<CheckReport, Failure> {
+    let source = probe(input)?;
+    let job = EncodeJob { input, source: &source, settings, output, threads: Some(2) };
+    let encoded = encode(&job, &mut |_| ())?;
+    check(output, &source, settings, Some(&encoded), &mut |_| ())
+}
+
+/// Encodes; the check must have nothing to say, and FFmpeg neither.
+fn good(input: &Path, output: &Path, settings: &EncodeSettings) -> CheckReport {
+    let report = done(input, output, settings).unwrap_or_else(|failure| panic!("{settings:?}: {failure:?}"));
+    assert_eq!(report.problems, Vec::<String>::new(), "{settings:?}");
+    let run =
+        Command::new("ffmpeg").args(["-v", "warning", "-i"]).arg(output).args(["-f", "null", "-"]).output();
+    let said = String::from_utf8_lossy(&run.unwrap().stderr).into_owned();
+    // Files of plain samples name no layout where it is the usual one.
+    let said: String = said.lines().filter(|line| !line.starts_with("Guessed Channel Layout")).collect();
+    assert_eq!(said, "", "{settings:?}");
+    report
+}
+
+/// What FFmpeg says of a stream: values in the order of the entries.
+fn told(file: &Path, stream: &str, entries: &str) -> Vec<String> {
+    let wanted = format!("stream={entries}");
+    let run = Command::new("ffprobe")
+        .args(["-v", "error", "-count_frames", "-select_streams", stream, "-show_entries", &wanted])
+        .args(["-of", "default=noprint_wrappers=1"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&run.stdout).into_owned();
+    entries
+        .split(',')
+        .map(|entry| {
+            let found = text.lines().find_map(|line| line.strip_prefix(&format!("{entry}=")));
+            found.unwrap_or("missing").to_owned()
+        })
+        .collect()
+}
+
+#[test]
+fn every_video_codec_in_every_container_is_what_it_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(clip) = clip(dir.path()) else { return };
+    let names = |codec| match codec {
+        VideoCodec::H264 | VideoCodec::H264Hardware => "h264",
+        other => other.name(),
+    };
+    for container in Container::ALL {
+        for codec in container.video_codecs().iter().copied() {
+            if matches!(codec, VideoCodec::H264Hardware | VideoCodec::DnxHd) {
+                continue;
+            }
+            let settings = settings(container, Some(codec), Some(container.usual_audio(Some(codec))));
+            let output = dir.path().join(format!("{}.{}", codec.name(), container.ending(None)));
+            let report = good(&clip, &output, &settings);
+            assert_eq!(report.frames_decoded, 12, "{settings:?}");
+            let entries = "codec_name,width,height,nb_read_frames,color_space,color_transfer,color_primaries";
+            let found = told(&output, "v:0", entries);
+            let colour = ["bt709"; 3].map(str::to_owned).to_vec();
+            let expected = [names(codec), "160", "96", "12"].map(str::to_owned).to_vec();
+            assert_eq!(found, [expected, colour].concat(), "{settings:?}");
+            let start = |stream| told(&output, stream, "start_time")[0].parse::<f64>().unwrap();
+            let apart = (start("v:0") - start("a:0")).abs();
+            assert!(apart < 0.06, "{settings:?}: picture and sound begin {apart} s apart");
+        }
+    }
+}
+
+#[test]
+fn every_audio_codec_in_every_container_is_as_long_as_its_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(clip) = clip(dir.path()) else { return };
+    for container in Container::ALL {
+        for codec in container.audio_codecs().iter().copied() {
+            let settings = settings(container, None, Some(codec));
+            let output = dir.path().join(format!("{}.{}", codec.name(), container.ending(Some(codec))));
+            let report = good(&clip, &output, &settings);
+            assert_eq!(report.frames_decoded, 0, "there is no picture");
+            let found = told(&output, "a:0", "codec_name,channels,sample_rate");
+            let name = if codec == AudioCodec::Pcm { "pcm_s16le" } else { codec.name() };
+            assert_eq!(found, [name, "2", "48000"], "{settings:?}");
+            let run = Command::new("ffmpeg")
+                .args(["-v", "error", "-i"])
+                .arg(&output)
+                .args(["-ac", "1", "-f", "f32le", "-"])
+                .output();
+            let samples = run.unwrap().stdout.len() / 4;
+            let off = i64::try_from(samples).unwrap() - 24_000;
+            let most = if codec.is_lossless() { 0 } else { 3 * 1152 };
+            assert!((0..=most).contains(&off), "{settings:?}: {off} samples more than the source has");
+        }
+    }
+}
+
+#[test]
+fn ten_bits_chroma_and_hdr_are_kept_where_they_can_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let hdr = dir.path().join("hdr.mkv");
+    let hdr_tags = "colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc:hdr10=1:master-display=G(8500,39850)B(6550,2300)R(35400,14600)WP(15635,16450)L(10000000,50):max-cll=1000,400:log-level=none";
+    let picture = "testsrc2=size=128x96:rate=25:duration=0.24";
+    let arguments = [
+        "-f",
+        "lavfi",
+        "-i",
+        picture,
+        "-pix_fmt",
+        "yuv420p10le",
+        "-c:v",
+        "libx265",
+        "-x265-params",
+        hdr_tags,
+    ];
+    let Some(()) = made(&arguments, &hdr) else { return };
+    let refused =
+        done(&hdr, &dir.path().join("no.mp4"), &settings(Container::Mp4, Some(VideoCodec::H264), None));
+    assert_eq!(refused.unwrap_err().code, FailureCode::SettingsImpossible);
+    for (container, codec, format) in [
+        (Container::Mp4, VideoCodec::Hevc, "yuv420p10le"),
+        (Container::Mkv, VideoCodec::Hevc, "yuv420p10le"),
+        (Container::MpegTs, VideoCodec::Hevc, "yuv420p10le"),
+        (Container::Webm, VideoCodec::Vp9, "yuv420p10le"),
+        (Container::Mp4, VideoCodec::Vp9, "yuv420p10le"),
+        (Container::Mov, VideoCodec::ProRes, "yuv422p10le"),
+        (Container::Mkv, VideoCodec::Ffv1, "yuv420p10le"),
+    ] {
+        let output = dir.path().join(format!("hdr-{}.{}", codec.name(), container.ending(None)));
+        let settings = settings(container, Some(codec), None);
+        good(&hdr, &output, &settings);
+        let found = told(&output, "v:0", "pix_fmt,color_transfer,color_primaries,color_space");
+        assert_eq!(found, [format, "smpte2084", "bt2020", "bt2020nc"], "{settings:?}");
+    }
+    let hevc = dir.path().join("hdr-hevc.mp4");
+    let run = Command::new("ffprobe")
+        .args(["-v", "error", "-show_frames", "-read_intervals", "%+#1"])
+        .arg(hevc)
+        .output();
+    let frame = String::from_utf8_lossy(&run.unwrap().stdout).into_owned();
+    assert!(frame.contains("max_content=1000") && frame.contains("max_luminance=10000000/10000"), "{frame}");
+
+    let Some(clip) = clip(dir.path()) else { return };
+    for (codec, depth, chroma, format) in [
+        (VideoCodec::H264, 10, Chroma::C420, "yuv420p10le"),
+        (VideoCodec::H264, 8, Chroma::C422, "yuv422p"),
+        (VideoCodec::Hevc, 10, Chroma::C422, "yuv422p10le"),
+        (VideoCodec::Vp9, 8, Chroma::C444, "yuv444p"),
+        (VideoCodec::Av1, 8, Chroma::C444, "yuv444p"),
+        (VideoCodec::ProRes, 10, Chroma::C444, "yuv444p10le"),
+    ] {
+        let output = dir.path().join(format!("{}-{depth}.mkv", codec.name()));
+        let mut settings = settings(Container::Mkv, Some(codec), None);
+        let video = settings.video.as_mut().unwrap();
+        (video.bit_depth, video.chroma) = (Some(depth), Some(chroma));
+        good(&clip, &output, &settings);
+        assert!(
+            told(&output, "v:0", "pix_fmt")[0].starts_with(&format[..format.len().min(7)]),
+            "{settings:?}"
+        );
+        if codec != VideoCodec::ProRes {
+            assert_eq!(told(&output, "v:0", "pix_fmt"), [format], "{settings:?}");
+        }
+    }
+}
+
+#[test]
+fn key_frames_stand_every_half_second_and_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let cuts = dir.path().join("cuts.mkv");
+    // A cut every 14 frames, where an encoder of its own would set key frames.
+    let picture = "testsrc2=size=96x64:rate=30000/1001:duration=3,hue=h='if(mod(floor(n/14),2),180,0)',negate=enable='mod(floor(n/14),2)'";
+    let arguments = ["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-qp", "0"];
+    let Some(()) = made(&arguments, &cuts) else { return };
+    for (container, codec) in [
+        (Container::Mp4, VideoCodec::H264),
+        (Container::Mp4, VideoCodec::Hevc),
+        (Container::Webm, VideoCodec::Vp9),
+    ] {
+        let output = dir.path().join(format!("keys-{}.{}", codec.name(), container.ending(None)));
+        let mut settings = settings(container, Some(codec), None);
+        settings.video.as_mut().unwrap().keyframe_ms = Some(500);
+        good(&cuts, &output, &settings);
+        let run = Command::new("ffprobe")
+            .args([
+                "-v",
+                "error",
+                "-select_streams",
+                "v:0",
+                "-show_entries",
+                "packet=pts_time,flags",
+                "-of",
+                "csv=p=0",
+            ])
+            .arg(&output)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&run.stdout).into_owned();
+        let keys: Vec<i64> = text
+            .lines()
+            .filter(|line| line.contains(",K"))
+            .map(|line| {
+                (line.split(',').next().unwrap().parse::<f64>().unwrap() * 30_000.0 / 1001.0).round() as i64
+            })
+            .collect();
+        assert_eq!(keys, [0, 15, 30, 45, 60, 75], "{settings:?}");
+    }
+}
+
+#[test]
+fn bit_rates_are_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let noise = dir.path().join("noise.mkv");
+    let picture = "testsrc2=size=192x108:rate=25:duration=3,noise=alls=40:allf=t";
+    let arguments = [
+        "-f",
+        "lavfi",
+        "-i",
+        picture,
+        "-pix_fmt",
+        "yuv420p",
+        "-c:v",
+        "libx264",
+        "-qp",
+        "5",
+        "-preset",
+        "ultrafast",
+    ];
+    let Some(()) = made(&arguments, &noise) else { return };
+    let rate_of = |codec, rate| {
+        let output = dir.path().join("rate.mkv");
+        let mut settings = settings(Container::Mkv, Some(codec), None);
+        let video = settings.video.as_mut().unwrap();
+        (video.rate, video.preset) = (rate, SpeedPreset::Superfast);
+        good(&noise, &output, &settings);
+        std::fs::metadata(&output).unwrap().len() * 8 / 3
+    };
+    let target = 200_000;
+    for codec in [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Vp9] {
+        let free = rate_of(codec, RateControl::Crf(20));
+        assert!(free > 2 * u64::from(target), "{codec:?}: {free} bit/s at a rate factor alone");
+        for rate in [
+            RateControl::CappedCrf { crf: 20, peak_bps: target },
+            RateControl::Cbr { bitrate_bps: target },
+            RateControl::TwoPass { bitrate_bps: target, peak_bps: None },
+        ] {
+            let held = rate_of(codec, rate);
+            // Three seconds, of which the buffer's two may be spent at once.
+            assert!(held < u64::from(target) * 17 / 10, "{codec:?} {rate:?}: {held} bit/s");
+            assert!(held > u64::from(target) * 5 / 10, "{codec:?} {rate:?}: {held} bit/s");
+        }
+    }
+    let free = rate_of(VideoCodec::Av1, RateControl::Crf(20));
+    let held = rate_of(VideoCodec::Av1, RateControl::CappedCrf { crf: 20, peak_bps: target });
+    assert!(free > 2 * held && held < u64::from(target) * 17 / 10, "AV1: {free} and {held} bit/s");
+    let mut settings = settings(Container::Mkv, Some(VideoCodec::Av1), None);
+    settings.video.as_mut().unwrap().rate = RateControl::TwoPass { bitrate_bps: target, peak_bps: None };
+    let refused = done(&noise, &dir.path().join("no.mkv"), &settings).unwrap_err();
+    assert_eq!(refused.code, FailureCode::SettingsImpossible, "{refused:?}");
+}
+
+#[test]
+fn odd_sizes_variable_rates_rotation_fields_and_surround_pass_through_other_codecs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (upright, odd) = (dir.path().join("upright.mov"), dir.path().join("odd.mov"));
+    let picture = "testsrc2=size=163x97:rate=25:duration=0.6,select='not(eq(mod(n,5),3))'";
+    let sound = "anoisesrc=d=0.6:r=48000:a=0.1,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=c0|c5=c0";
+    let mut arguments = vec!["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound];
+    arguments.extend(["-vsync", "vfr", "-pix_fmt", "yuv444p", "-c:v", "libx264", "-c:a", "aac"]);
+    let Some(()) = made(&arguments, &upright) else { return };
+    let turned = ["-i", upright.to_str().unwrap(), "-c", "copy", "-metadata:s:v:0", "rotate=90"];
+    let Some(()) = made(&turned, &odd) else { return };
+    assert!(probe(&odd).unwrap().video[0].orientation.swaps_sides());
+    let frames = probe(&odd).unwrap().video[0].frames;
+    for (container, video, audio, channels) in [
+        (Container::Webm, VideoCodec::Vp9, AudioCodec::Opus, "6"),
+        (Container::Mkv, VideoCodec::Av1, AudioCodec::Vorbis, "6"),
+        (Container::MpegTs, VideoCodec::H264, AudioCodec::Ac3, "6"),
+        (Container::Mov, VideoCodec::ProRes, AudioCodec::Pcm, "6"),
+        (Container::Mkv, VideoCodec::Ffv1, AudioCodec::Flac, "6"),
+        (Container::FragmentedMp4, VideoCodec::H264, AudioCodec::Mp3, "2"),
+    ] {
+        let output = dir.path().join(format!("odd-{}.{}", video.name(), container.ending(None)));
+        let settings = settings(container, Some(video), Some(audio));
+        let report = good(&odd, &output, &settings);
+        assert_eq!(report.frames_decoded, frames);
+        let found = told(&output, "v:0", "width,height,nb_read_frames");
+        assert_eq!(found, ["96", "162", &frames.to_string()], "{settings:?}");
+        assert_eq!(told(&output, "a:0", "channels"), [channels], "{settings:?}");
+    }
+    let fields = dir.path().join("fields.ts");
+    let picture = "testsrc2=size=160x96:rate=50:duration=0.8,interlace";
+    let arguments = [
+        "-f",
+        "lavfi",
+        "-i",
+        picture,
+        "-pix_fmt",
+        "yuv420p",
+        "-c:v",
+        "mpeg2video",
+        "-flags",
+        "+ilme+ildct",
+        "-qscale",
+        "2",
+    ];
+    let Some(()) = made(&arguments, &fields) else { return };
+    for codec in [VideoCodec::H264, VideoCodec::Vp9] {
+        let output = dir.path().join(format!("fields-{}.mkv", codec.name()));
+        let report = good(&fields, &output, &settings(Container::Mkv, Some(codec), None));
+        assert_eq!(report.frames_decoded, 20);
+        assert_eq!(told(&output, "v:0", "field_order"), ["progressive"]);
+    }
+}
+
+#[test]
+fn dnxhr_takes_the_sizes_of_television_and_names_them_for_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mkv");
+    let picture = "testsrc2=size=1280x720:rate=25:duration=0.12";
+    let arguments =
+        ["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-preset", "ultrafast"];
+    let Some(()) = made(&arguments, &film) else { return };
+    let output = dir.path().join("film.mov");
+    let mut settings = settings(Container::Mov, Some(VideoCodec::DnxHd), None);
+    good(&film, &output, &settings);
+    assert_eq!(
+        told(&output, "v:0", "codec_name,profile,pix_fmt,nb_read_frames"),
+        ["dnxhd", "DNXHR HQ", "yuv422p", "3"]
+    );
+    settings.video.as_mut().unwrap().max_height = Some(480);
+    let refused = done(&film, &output, &settings).unwrap_err();
+    assert!(refused.message.contains("1920x1080 or 1280x720"), "{refused:?}");
+}
+
+#[test]
+fn sound_is_brought_to_its_loudness_and_its_peak_stays_under_the_ceiling() {
+    let dir = tempfile::tempdir().unwrap();
+    let quiet = dir.path().join("quiet.wav");
+    // Surround, so that what is measured must be the mix.
+    let tone = "sine=frequency=1000:duration=4:sample_rate=48000,volume=-20dB,pan=5.1|c0=c0|c1=c0|c2=c0|c3=c0|c4=0.5*c0|c5=0.5*c0";
+    let Some(()) = made(&["-f", "lavfi", "-i", tone, "-c:a", "pcm_s24le"], &quiet) else { return };
+    let measured = |file: &Path| loudness(file, &probe(file).unwrap(), &mut |_| ()).unwrap();
+    let mut settings = settings(Container::Wav, None, Some(AudioCodec::Pcm));
+    let audio = settings.audio.as_mut().unwrap();
+    (audio.channels, audio.loudness) = (Some(2), Some(LoudnessTarget { integrated: -230, true_peak: -10 }));
+    let output = dir.path().join("loud.wav");
+    let report = good(&quiet, &output, &settings);
+    assert_eq!(report.warnings, Vec::<String>::new());
+    let found = measured(&output);
+    assert!((found.integrated_lufs.unwrap() + 23.0).abs() < 0.1, "{found:?}");
+    settings.audio.as_mut().unwrap().loudness = Some(LoudnessTarget { integrated: -60, true_peak: -90 });
+    let report = good(&quiet, &output, &settings);
+    assert!(report.warnings[0].starts_with("loudness:"), "{:?}", report.warnings);
+    let found = measured(&output);
+    assert!((found.true_peak_dbtp.unwrap() + 9.0).abs() < 0.1, "{found:?}");
+}
+
+#[test]
+fn lossless_sound_is_the_very_same() {
+    let dir = tempfile::tempdir().unwrap();
+    for (bits, depth) in [("pcm_s16le", "s16le"), ("pcm_s24le", "s24le")] {
+        let noise = dir.path().join(format!("{depth}.wav"));
+        let arguments =
+            ["-f", "lavfi", "-i", "anoisesrc=d=0.7:r=44100:a=0.5,pan=stereo|c0=c0|c1=-0.5*c0", "-c:a", bits];
+        let Some(()) = made(&arguments, &noise) else { return };
+        let samples = |file: &Path| {
+            Command::new("ffmpeg")
+                .args(["-v", "error", "-i"])
+                .arg(file)
+                .args(["-f", depth, "-"])
+                .output()
+                .unwrap()
+                .stdout
+        };
+        let before = samples(&noise);
+        for (container, codec) in [
+            (Container::Flac, AudioCodec::Flac),
+            (Container::Ogg, AudioCodec::Flac),
+            (Container::Mp4, AudioCodec::Flac),
+            (Container::Mkv, AudioCodec::Flac),
+            (Container::Mkv, AudioCodec::Pcm),
+            (Container::Mov, AudioCodec::Pcm),
+            (Container::Wav, AudioCodec::Pcm),
+        ] {
+            let output = dir.path().join(format!("same.{}", container.ending(Some(codec))));
+            good(&noise, &output, &settings(container, None, Some(codec)));
+            assert!(samples(&output) == before, "{container:?} {codec:?} {depth}");
+        }
+    }
+    assert!(ffprobe(Path::new("/dev/null"), "format=size").is_some());
+}
