@@ -130,12 +130,9 @@ mod tests {
         assert_eq!(video(b"hvc1", b"hvcC", &main10).unwrap(), "hvc1.2.4.L93.B0");
         assert_eq!(video(b"av01", b"av1C", &[0x81, 0x08, 0x40, 0]).unwrap(), "av01.0.08M.10");
         assert_eq!(video(b"vp09", b"vpcC", &[1, 0, 0, 0, 0, 31, 0x82]).unwrap(), "vp09.00.31.08");
-        let esds = [
-            0, 0, 0, 0, 3, 0x19, 0, 0, 0, 4, 0x11, 0x40, 0x15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5, 2,
-            0x12, 0x10,
-        ];
-        let mut esds = esds.to_vec();
-        esds[5] = 24;
+        // Version and flags; ES descriptor; decoder configuration: type, stream, three numbers; AAC-LC.
+        let head = [0, 0, 0, 0, 3, 22, 0, 1, 0, 4, 17, 0x40, 0x15];
+        let esds = [&head[..], &[0; 11], &[5, 2, 0x12, 0x10]].concat();
         assert_eq!(parameter(&entry(b"mp4a", AUDIO_HEAD, b"esds", &esds)).unwrap(), "mp4a.40.2");
         assert_eq!(parameter(&entry(b"Opus", AUDIO_HEAD, b"dOps", &[])).unwrap(), "opus");
         for end in 0..esds.len() {
