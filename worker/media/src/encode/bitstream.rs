@@ -102,8 +102,11 @@ fn av1(packet: &[u8], points: [u16; 3]) -> Option<Vec<u8>> {
     Some(changed)
 }
 
+/// What is before a sequence header, its header, its payload, the rest.
+type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8], &'a [u8]);
+
 /// A packet's parts around its sequence header: what is before, the OBU's header without its size, its payload, the rest.
-pub(super) fn sequence_header(packet: &[u8]) -> Option<(&[u8], &[u8], &[u8], &[u8])> {
+pub(super) fn sequence_header(packet: &[u8]) -> Option<Parts<'_>> {
     const SEQUENCE_HEADER: u8 = 1;
     let mut at = 0;
     while let Some(first) = packet.get(at) {

@@ -53,7 +53,7 @@ pub(super) fn mux(
     for stream in timed {
         feed(&pipeline, &end, stream, origin, &packets, &notes, container)?;
     }
-    let ended = notes.clone();
+    let ended = notes;
     let bus = pipeline.bus().expect("a pipeline has a bus");
     bus.set_sync_handler(move |_, message| {
         match message.view() {

@@ -104,7 +104,8 @@ impl Feed for VideoFeed {
         match &self.entrance {
             Some(entrance) => {
                 self.push_out(entrance);
-                drop(entrance.source.end_of_stream());
+                // Where it is stopping already, whoever stops it says why.
+                let _ended = entrance.source.end_of_stream();
             }
             None => self.notes.tell(Note::Failed(no_frame())),
         }

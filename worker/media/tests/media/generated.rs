@@ -194,8 +194,7 @@ fn the_worst_quality_is_worse_than_the_second_worst() {
     let clip = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/media/bigbuckbunny.mp4");
     let out = dir.path().join("out.mp4");
     let size = |crf| {
-        let mut settings = EncodeSettings::default();
-        settings.audio = None;
+        let mut settings = EncodeSettings { audio: None, ..EncodeSettings::default() };
         let video = video(&mut settings);
         video.rate = RateControl::Crf(crf);
         (video.preset, video.max_height) = (SpeedPreset::Veryfast, Some(360));
