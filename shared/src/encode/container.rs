@@ -90,7 +90,7 @@ impl Container {
             Self::Mov => &[H264, H264Hardware, Hevc, ProRes, DnxHd],
             Self::Mkv => &[H264, H264Hardware, Hevc, Vp9, Av1, Ffv1, ProRes],
             Self::Webm => &[Vp9, Av1],
-            Self::MpegTs => &[H264, H264Hardware, Hevc],
+            Self::MpegTs => &[H264, H264Hardware],
             Self::M4a | Self::Mp3 | Self::Ogg | Self::Flac | Self::Wav => &[],
         }
     }

@@ -113,7 +113,7 @@ fn build(pipeline: &gst::Pipeline, container: Container, place: &Path) -> Result
         Container::MpegTs => chain.push(element("mpegtsmux")?),
         Container::Ogg => chain.push(element("oggmux")?),
         Container::Wav => chain.push(element("wavenc")?),
-        Container::Mp3 => chain.extend([element("xingmux")?, element("id3v2mux")?]),
+        Container::Mp3 => chain.extend([element("mpegaudioparse")?, element("id3v2mux")?]),
         Container::Flac => chain.extend([element("flacparse")?, element("flactag")?]),
         Container::Mp4 | Container::FragmentedMp4 | Container::Mov | Container::M4a => {
             return Err(stopped("has a writer of its own"));
@@ -236,7 +236,7 @@ fn feed(
     // A muxer with places of either kind would give whichever comes first, as nothing of the packets is known to it yet.
     let place = if is_video { "video_%u" } else { "audio_%u" };
     let linked = match container {
-        Container::Mkv | Container::Webm => last.link_pads(None, muxer, Some(place)),
+        Container::Mkv | Container::Webm | Container::Ogg => last.link_pads(None, muxer, Some(place)),
         _ => last.link(muxer),
     };
     linked.map_err(|_| stopped("does not take the packets"))

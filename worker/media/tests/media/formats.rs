@@ -167,7 +167,6 @@ fn ten_bits_chroma_and_hdr_are_kept_where_they_can_be() {
     for (container, codec, format) in [
         (Container::Mp4, VideoCodec::Hevc, "yuv420p10le"),
         (Container::Mkv, VideoCodec::Hevc, "yuv420p10le"),
-        (Container::MpegTs, VideoCodec::Hevc, "yuv420p10le"),
         (Container::Webm, VideoCodec::Vp9, "yuv420p10le"),
         (Container::Mp4, VideoCodec::Vp9, "yuv420p10le"),
         (Container::Mov, VideoCodec::ProRes, "yuv422p10le"),
