@@ -113,7 +113,9 @@ fn build(pipeline: &gst::Pipeline, container: Container, place: &Path) -> Result
         Container::MpegTs => chain.push(element("mpegtsmux")?),
         Container::Ogg => chain.push(element("oggmux")?),
         Container::Wav => chain.push(element("wavenc")?),
-        Container::Mp3 => chain.extend([element("mpegaudioparse")?, element("id3v2mux")?]),
+        Container::Mp3 => {
+            chain.extend([element("mpegaudioparse")?, element("xingmux")?, element("id3v2mux")?]);
+        }
         Container::Flac => chain.extend([element("flacparse")?, element("flactag")?]),
         Container::Mp4 | Container::FragmentedMp4 | Container::Mov | Container::M4a => {
             return Err(stopped("has a writer of its own"));

@@ -1,7 +1,9 @@
 //! VP9 by libvpx.
 //!
-//! The element has no constant quality of its own, but constrained quality, which is the same where the rate that
-//! constrains it is out of reach. Its other defaults are those of a video call; here are those of `ffmpeg -c:v libvpx-vp9`.
+//! The element does not offer libvpx's constant quality, and constrained quality spends what its rate allows: libvpx lowers
+//! the level while it stays under 45 % of the target. So a rate factor is one quantizer for all frames, and under a cap the
+//! best that a frame may have. The element's other defaults are those of a video call; here are those of
+//! `ffmpeg -c:v libvpx-vp9`.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -57,11 +59,14 @@ fn rate(encoder: &gst::Element, order: &Order<'_>) {
         RateControl::Crf(crf) => {
             encoder.set_property_from_str("end-usage", "cq");
             encoder.set_property("cq-level", i32::from(crf));
+            encoder.set_property("min-quantizer", i32::from(crf));
+            encoder.set_property("max-quantizer", i32::from(crf));
             encoder.set_property("target-bitrate", signed(UNLIMITED_BPS));
         }
         RateControl::CappedCrf { crf, peak_bps } => {
             encoder.set_property_from_str("end-usage", "cq");
             encoder.set_property("cq-level", i32::from(crf));
+            encoder.set_property("min-quantizer", i32::from(crf));
             target(peak_bps, PEAK_BUFFER_MS);
         }
         RateControl::Cbr { bitrate_bps } => {
