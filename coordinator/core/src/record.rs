@@ -274,6 +274,11 @@ pub enum Record {
         /// What each should cost.
         prediction: Prediction,
     },
+    /// A worker has been away for so long that it is not known any more.
+    WorkerForgotten {
+        /// Which.
+        worker: WorkerId,
+    },
 }
 
 impl Message for Record {
