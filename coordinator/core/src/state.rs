@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::id_map::JobMap;
 use crate::job::{Ended, Failed, Job, Published, Success, Task, Trouble};
 use crate::order::fair::USUAL_WEIGHT;
+use crate::promise::late::{Late, LateBy};
 use crate::record::{IdempotencyKey, Record, Verdict};
 use common::Common;
 pub use keys::Keys;
@@ -182,7 +183,7 @@ impl State {
                 let job = self.job(seq, *job)?;
                 amend(Arc::make_mut(&mut job.spec), change);
                 if change.deadline.is_some() {
-                    job.late_since = None;
+                    job.late = None;
                 }
             }
             Record::Traded { job, trade } => {
@@ -207,8 +208,15 @@ impl State {
                     stage.dropped = true;
                 }
             }
-            Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(Box::new(*at)),
-            Record::PromiseRestored { job, .. } => self.job(seq, *job)?.late_since = None,
+            Record::PromiseLate { job, at, .. } => {
+                let late = Late { since: *at, because: LateBy::Itself };
+                self.job(seq, *job)?.late = Some(Box::new(late));
+            }
+            Record::PromiseGivenUp { job, because, at, .. } => {
+                let late = Late { since: *at, because: *because };
+                self.job(seq, *job)?.late = Some(Box::new(late));
+            }
+            Record::PromiseRestored { job, .. } => self.job(seq, *job)?.late = None,
             Record::TenantSet { tenant, limits } => {
                 self.tenants.insert(tenant.clone(), *limits);
             }

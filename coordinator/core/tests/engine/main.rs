@@ -28,6 +28,7 @@ mod room;
 mod second_attempts;
 mod shares;
 mod standing;
+mod trades;
 mod versions;
 mod words;
 mod workers;
