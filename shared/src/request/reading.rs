@@ -30,7 +30,7 @@ const VIDEO: &[&str] = &[
 const AUDIO: &[&str] =
     &["codec", "bitrate", "variant", "quality", "rate_hz", "channels", "bits", "loudness", "true_peak"];
 const VALUE: &[&str] = &["creator_tier", "expected_views", "monetised", "trending"];
-const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height"];
+const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height", "one_pass"];
 const STAGE: &[&str] = &[
     "name",
     "slot",

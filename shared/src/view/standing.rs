@@ -43,7 +43,15 @@ pub struct TradeView {
     pub stage: u32,
     /// When.
     pub at: String,
-    /// Why: how much was missing to the deadline, in milliseconds.
+    /// Whose deadline it is for: `own_deadline`, `another_deadline`, or `lost_nodes` for what was promised on nodes that were
+    /// lost.
+    #[serde(default)]
+    pub reason: String,
+    /// The other job whose deadline it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub for_job: Option<JobId>,
+    /// How much was missing to that deadline, in milliseconds.
     pub missing_ms: u64,
     /// What it saves, in milliseconds of the stage's time.
     pub saved_ms: u64,
@@ -63,8 +71,8 @@ pub struct WaitView {
     pub slot: SlotKind,
     /// How many tasks wait.
     pub tasks: u32,
-    /// For what, for scripts: `stages`, `reattachment`, `room`, `reserved`, `no_node`, `limit`, `tenant_cap`,
-    /// `another_node`, `backoff`, `pause` or `turn`.
+    /// For what, for scripts: `stages`, `reattachment`, `room`, `reserved`, `no_node`, `old_nodes`,
+    /// `shut_nodes`, `limit`, `tenant_cap`, `another_node`, `backoff`, `pause` or `turn`.
     pub reason: String,
     /// For what, in words.
     pub detail: String,
@@ -112,6 +120,9 @@ pub struct ExplainView {
     /// Since when its deadline is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_since: Option<String>,
+    /// Why: `itself`, `another_job` or `lost_nodes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_reason: Option<String>,
     /// The job for whose deadline it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

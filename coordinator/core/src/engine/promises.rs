@@ -7,9 +7,10 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
-use crate::event::{Decision, LateBy};
+use crate::event::Decision;
 use crate::job::{Job, LiveTask, Stage};
 use crate::planner;
+use crate::promise::late::LateBy;
 use crate::promise::ledger::{Booking, Ledger, Load, Power};
 use crate::promise::path::{self, Left, Path};
 use crate::promise::predict::Predictor;
@@ -34,7 +35,7 @@ impl Engine {
         }
         let class = job.spec.class;
         // Emergencies go before all that is promised, whatever their deadline.
-        let is_promise = job.late_since.is_none() && class != Class::Emergency;
+        let is_promise = job.late.is_none() && class != Class::Emergency;
         let deadline = job.spec.deadline.filter(|_| is_promise);
         let booking = Booking { class, deadline, load };
         let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
@@ -113,7 +114,7 @@ impl Engine {
     /// Looks at a job's promise, moves it to where it belongs, and says when to look again.
     pub(super) fn look_at_promise(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
+        let deadline = job.spec.deadline.filter(|_| job.late.is_none());
         let Some(deadline) = deadline else {
             // There is nothing any more to give quality up for.
             self.undo_all_trades(turn, id);
@@ -128,6 +129,11 @@ impl Engine {
         if !planner::awaits_probe(job) && self.knows_power() {
             self.take_back(turn, id, deadline);
             self.trade(turn, id, deadline);
+            // Before anybody gives anything up for it: what cannot be kept even at its floor drags nobody down.
+            let path = self.path_of(&self.state.jobs[&id].stages, &self.runs[&id], now);
+            if let Some(in_ms) = self.is_hopeless(now, deadline, path) {
+                return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
+            }
             if !self.judge(turn, id, deadline) {
                 return;
             }
@@ -139,8 +145,8 @@ impl Engine {
         let spare = spare(now, deadline, path.p90_ms);
         // What was only assumed of an input makes nobody late.
         let is_known = !planner::awaits_probe(job) && self.knows_power();
-        if is_known && now.0.saturating_add(path.p50_ms) > deadline.0 {
-            return self.declare_late(turn, id, deadline, path.p50_ms, LateBy::Itself);
+        if let Some(in_ms) = self.is_hopeless(now, deadline, path).filter(|_| is_known) {
+            return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
         }
         let margin = self.margin(path);
         let was_at_risk = run.promise == Promise::AtRisk;
@@ -252,37 +258,29 @@ impl Engine {
         let expected = WallMs(at.0.saturating_add(in_ms));
         // What was given up does not help any more.
         self.undo_all_trades(turn, id);
-        self.emit(turn, Record::PromiseLate { job: id, expected, at });
+        self.emit(
+            turn,
+            match because {
+                LateBy::Itself => Record::PromiseLate { job: id, expected, at },
+                LateBy::Other(_) | LateBy::LostNodes => {
+                    Record::PromiseGivenUp { job: id, expected, because, at }
+                }
+            },
+        );
         self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected, because });
-        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().yields_to = because.other();
         self.rebook(id);
         self.stand(id, Promise::None);
         self.rank(turn.now, id);
     }
 
-    /// Takes trades, the cheapest first, until the job can be done in time or nothing is left to give up. Going ahead of
-    /// others comes first: nothing is given up while that is enough.
-    fn trade(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
-        for _ in 0..MOST_TRADES {
-            let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
-            let now = turn.now.wall;
-            let path = self.path_of(&job.stages, run, now);
-            let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
-            let missing = wanted.saturating_sub(spare(now, deadline, path.p90_ms));
-            if missing <= 0 {
-                return;
-            }
-            let missing_ms = missing.max(0).unsigned_abs();
-            let mut options = trade::options(job, |at| run.stages[at].is_untouched(), missing_ms, now);
-            options.retain(|option| {
-                let mut tried = job.stages.to_vec();
-                option.change(&mut tried);
-                self.path_of(&tried, run, now).p90_ms < path.p90_ms
-            });
-            let Some(trade) = trade::cheapest(&options) else { return };
-            self.emit(turn, Record::Traded { job: id, trade });
-            self.decided(turn, Some(id), Decision::Traded { trade: Box::new(trade), sake_of: None });
-            self.after_trade(turn, id, trade.stage);
+    /// Takes trades, the cheapest first, until the job can be done in time or nothing is left to give up.
+    pub(super) fn trade(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
+        let now = turn.now.wall;
+        let (Some(asked), run) = (self.asked(id), &self.runs[&id]) else { return };
+        let path_of = |stages: &[Stage]| self.path_of(stages, run, now);
+        let trades = self.trades_in_time(&asked.giver, path_of, now, deadline);
+        for trade in trades {
+            self.take_trade(turn, id, trade);
         }
     }
 
@@ -374,12 +372,12 @@ fn knows_its_pace(live: &LiveTask, wall_ms: u64, now: WallMs) -> bool {
 /// Enters what a task takes into the books under its job, or takes it off.
 fn book_one(ledger: &mut Ledger, run: &mut JobRun, one: Load, more: bool) {
     if more {
-        ledger.book(&Booking { load: one, ..run.booked() });
+        ledger.shift(&Booking { load: one, ..run.booked() }, true);
         run.load = run.load.plus(one);
         return;
     }
     let load =
         Load { cores_ms: one.cores_ms.min(run.load.cores_ms), light_ms: one.light_ms.min(run.load.light_ms) };
-    ledger.unbook(&Booking { load, ..run.booked() });
+    ledger.shift(&Booking { load, ..run.booked() }, false);
     run.load = run.load.minus(load);
 }

@@ -1,6 +1,6 @@
 //! Promises that cannot all be kept: whose loss costs least is late, is told why, and is kept again when there is room.
 
-use rushes_core::event::FarmNews;
+use rushes_core::event::{FarmNews, LateBy};
 use rushes_core::policy::{Admission, Policy, PromisePolicy};
 use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, JobSpec, Priority, QualityFloor};
@@ -39,7 +39,7 @@ fn beside(jobs: Vec<JobSpec>) -> impl FnOnce(&mut Scene) {
 }
 
 fn is_late(scene: &Scene, job: u128) -> bool {
-    scene.world.engine().state().jobs[&JobId(job)].late_since.is_some()
+    scene.world.engine().state().jobs[&JobId(job)].late.is_some()
 }
 
 fn told(scene: &Scene, job: u128) -> Vec<String> {
@@ -63,7 +63,7 @@ fn of_equal_jobs_the_one_is_late_that_frees_the_most_time_whoever_came_first() {
     assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (true, false));
     let now = scene.world.now;
     let why = scene.world.engine().explain(now, JobId(2)).expect("it is live");
-    assert_eq!(why.yields_to, Some(JobId(3)));
+    assert_eq!(why.late.map(|late| late.because), Some(LateBy::Other(JobId(3))));
     assert!(
         told(&scene, 2).iter().any(|text| text.contains("given up for that of")),
         "{:?}",
@@ -151,7 +151,7 @@ fn a_late_job_is_kept_again_when_there_is_room() {
     assert!(!is_late(&scene, 2));
     assert!(told(&scene, 2).iter().any(|text| text.contains("kept after all")), "{:?}", told(&scene, 2));
     let why = scene.world.engine().explain(scene.world.now, JobId(2)).expect("it is live");
-    assert_eq!((why.yields_to, why.forecast.can_keep), (None, Some(true)));
+    assert_eq!((why.late, why.forecast.can_keep), (None, Some(true)));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn two_nodes(jobs: Vec<JobSpec>) -> impl FnOnce(&mut Scene) {
 }
 
 fn is_late(scene: &Scene, job: u128) -> bool {
-    scene.world.engine().state().jobs[&JobId(job)].late_since.is_some()
+    scene.world.engine().state().jobs[&JobId(job)].late.is_some()
 }
 
 /// Why promises were given up, and which were given again.
@@ -67,7 +67,7 @@ fn the_promise_that_is_worth_least_is_given_up_at_once_and_given_again_when_the_
             s.wait(s.world.policy.lease_ms + 1_000);
             assert_eq!((is_late(s, 3), is_late(s, 4)), (false, true));
             let why = s.world.engine().explain(s.world.now, JobId(4)).expect("a live job");
-            assert!(why.late_since.is_some() && why.forecast.can_keep == Some(false));
+            assert!(why.late.is_some() && why.forecast.can_keep == Some(false));
             s.world.revive(crate::support::tell::worker('b'));
             s.connect('b');
             s.wait(1_000);

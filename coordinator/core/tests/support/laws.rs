@@ -117,12 +117,13 @@ fn trades_are_justified(world: &World) {
             let is_allowed = match trade.what {
                 What::Drop => floor.drop_optional && job.stages[trade.stage as usize].optional,
                 What::Analysis => floor.drop_optional && job.stages[trade.stage as usize].is_advice(),
+                What::Pass => floor.one_pass,
                 What::Preset { to, .. } => floor.fastest_preset.is_some_and(|fastest| to >= fastest),
                 What::Height { to, .. } => floor.min_height.is_some_and(|lowest| to >= lowest),
             };
             assert!(is_allowed, "{} gave up more than it may: {trade:?}", job.id);
             assert!(
-                job.late_since.is_none() || trade.undone.is_some() || cannot_be_undone(job, trade),
+                job.late.is_none() || trade.undone.is_some() || cannot_be_undone(job, trade),
                 "{trade:?}"
             );
             let is_last = job.trades.iter().rfind(|t| t.stage == trade.stage) == Some(trade);
