@@ -23,6 +23,7 @@ pub(crate) fn hold(world: &World) {
     if let Some(engine) = &world.engine {
         assert_eq!(engine.state(), &world.replayed, "replay of the records is the live state");
         compact_rebuilds(engine.state());
+        engine.recount().unwrap_or_else(|what| panic!("the books have drifted: {what}"));
         for doc in engine.workers() {
             if let Some(facts) = doc.facts {
                 let what = format!("{} at {:?}", doc.name, world.now.mono);
