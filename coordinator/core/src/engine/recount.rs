@@ -26,6 +26,12 @@ impl Engine {
         self.recount_holdings()
     }
 
+    /// How often it was looked for what could be given up for promises that did not fit any more.
+    #[must_use]
+    pub fn looks_for_trades(&self) -> u64 {
+        self.conflicts.eased
+    }
+
     fn recount_books(&self) -> Result<(), String> {
         for (id, run) in self.runs.iter() {
             let (booked, due) = (run.booked(), self.booking_of(*id));

@@ -10,6 +10,7 @@ mod attempts;
 mod conflicts;
 mod crashes;
 mod deadlines;
+mod dry_runs;
 mod explain;
 mod graphs;
 mod hardware;
