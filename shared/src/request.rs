@@ -9,6 +9,7 @@
 //! ```
 
 mod amend;
+mod audio_variant;
 mod fields;
 mod graph;
 mod making;
@@ -16,6 +17,7 @@ mod reading;
 mod schema;
 mod settling;
 mod standing;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -30,9 +32,11 @@ use crate::job::{Class, ContentValue, JobSpec, QualityFloor};
 use crate::units::WallMs;
 
 pub use amend::AmendRequest;
+pub use audio_variant::AudioVariant;
 pub use fields::{AudioChoice, BitRate, Choice, Part, VideoChoice};
 pub use graph::StageRequest;
 pub use schema::job_schema;
+pub use stream::StreamRequest;
 
 /// Largest number of outputs of one job.
 pub const MAX_OUTPUTS: usize = 32;
@@ -67,6 +71,8 @@ pub enum JobKind {
     /// Does nothing in a contained process of its own, once per task: shows that a node's task processes and their sandbox
     /// work, and measures what they cost.
     Trial,
+    /// Makes a streaming set of a film: a ladder of renditions as CMAF segments with HLS and DASH manifests.
+    Stream,
 }
 
 impl JobKind {
@@ -79,6 +85,7 @@ impl JobKind {
             Self::Noop => "noop",
             Self::Graph => "graph",
             Self::Trial => "trial",
+            Self::Stream => "stream",
         }
     }
 }
@@ -129,7 +136,7 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The source: an absolute path or `file://` URL on the depot's host within its allowed roots, or a file of the
-    /// farm such as `farm://uploads/TENANT/HASH`. Needed by `encode` and `probe`.
+    /// farm such as `farm://uploads/TENANT/HASH`. Needed by `encode`, `probe` and `stream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "file:///srv/in/film.mov")]
     pub input: Option<String>,
@@ -145,6 +152,9 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 256)]
     pub stages: Vec<StageRequest>,
+    /// How a `stream` job makes its set. Default: each of its fields' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamRequest>,
 }
 
 /// One file to make.
@@ -242,33 +252,6 @@ pub struct VideoRequest {
     /// How much ProRes and DNxHD keep. Default: `hq`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub profile: Option<MezzanineProfile>,
-}
-
-/// A bit rate by what it is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum AudioVariant {
-    /// 320 kbit/s.
-    High,
-    /// 192 kbit/s.
-    Medium,
-    /// 128 kbit/s.
-    Low,
-    /// 96 kbit/s.
-    Mobile,
-}
-
-impl AudioVariant {
-    /// Bits a second.
-    #[must_use]
-    pub fn bitrate_bps(self) -> u32 {
-        match self {
-            Self::High => 320_000,
-            Self::Medium => 192_000,
-            Self::Low => 128_000,
-            Self::Mobile => 96_000,
-        }
-    }
 }
 
 /// Audio settings of an output.

@@ -7,7 +7,7 @@ use super::{BadRequest, Format, JobRequest};
 
 const JOB: &[&str] = &[
     "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
-    "paused", "input", "outputs", "tasks", "stages",
+    "paused", "input", "outputs", "tasks", "stages", "stream",
 ];
 const OUTPUT: &[&str] = &["name", "destination", "container", "video", "audio", "optional", "audience"];
 const VIDEO: &[&str] = &[
@@ -42,6 +42,19 @@ const STAGE: &[&str] = &[
     "optional",
 ];
 
+const STREAM: &[&str] = &[
+    "destination",
+    "segment_s",
+    "chunk_s",
+    "crf",
+    "preset",
+    "max_height",
+    "sound",
+    "sound_bitrate",
+    "decode",
+    "stills",
+];
+
 /// The keys of each type by its schema's name; a test holds them against the schema.
 #[cfg(test)]
 pub(super) const KEYS: &[(&str, &[&str])] = &[
@@ -52,6 +65,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("ContentValue", VALUE),
     ("QualityFloor", FLOOR),
     ("StageRequest", STAGE),
+    ("StreamRequest", STREAM),
 ];
 
 pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
@@ -123,7 +137,7 @@ fn check_document(document: &Json) -> Result<(), BadRequest> {
         return Err(BadRequest::at("", format!("a job is an object with fields, not {}", named(document))));
     };
     check_keys("", job, JOB)?;
-    for (part, known) in [("value", VALUE), ("floor", FLOOR)] {
+    for (part, known) in [("value", VALUE), ("floor", FLOOR), ("stream", STREAM)] {
         if let Some(Json::Object(fields)) = job.get(part) {
             check_keys(part, fields, known)?;
         }

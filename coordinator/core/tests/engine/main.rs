@@ -26,5 +26,6 @@ mod random;
 mod second_attempts;
 mod shares;
 mod standing;
+mod streams;
 mod words;
 mod workers;
