@@ -11,11 +11,10 @@ use crate::id::{AttemptId, TaskId};
 use crate::media::{CheckReport, MediaFacts};
 use crate::units::{Bytes, Millicores};
 
-pub use work::TaskWork;
-
 pub use stream::{
     PackageWork, PartMade, REPORT, STILLS, SetFile, SetMade, SetReport, StreamStep, StreamWork, Took,
 };
+pub use work::TaskWork;
 
 /// Which stage of a job a task is; metrics are labelled with it.
 #[derive(

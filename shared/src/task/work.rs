@@ -6,6 +6,7 @@ use super::{StreamWork, TaskKind};
 use crate::artifact::{Artifact, FileName};
 use crate::encode::EncodeSettings;
 use crate::media::MediaFacts;
+use crate::wire::WireVersion;
 
 /// The work itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -97,6 +98,12 @@ impl TaskWork {
                 Some(output)
             }
         }
+    }
+
+    /// The first version of the worker protocol in which a worker understands it.
+    #[must_use]
+    pub fn since(&self) -> WireVersion {
+        WireVersion::needed_for(self.kind(), self.settings())
     }
 
     /// The hardware encoder that it is to be done with.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rushes_shared::job::Needs;
 use rushes_shared::task::{Demand, SlotKind};
 use rushes_shared::units::{Bytes, Millicores};
+use rushes_shared::wire::WireVersion;
 
 use crate::placement::index::ShapeIx;
 
@@ -28,12 +29,20 @@ pub struct Signature {
     pub memory: u64,
     /// Tags, pool and named limits.
     pub needs: Needs,
+    /// The first version of the worker protocol that has orders for it.
+    pub since: WireVersion,
 }
 
 impl Signature {
     /// The signature of such tasks.
     #[must_use]
-    pub fn new(slot: SlotKind, codec: &'static str, demand: Demand, needs: Needs) -> Self {
+    pub fn new(
+        slot: SlotKind,
+        codec: &'static str,
+        demand: Demand,
+        needs: Needs,
+        since: WireVersion,
+    ) -> Self {
         let light = slot.is_light();
         Self {
             slot,
@@ -45,6 +54,7 @@ impl Signature {
             },
             memory: if light { 0 } else { rounded(demand.memory.0, MEMORY_STEP) },
             needs,
+            since,
         }
     }
 

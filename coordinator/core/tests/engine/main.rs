@@ -27,5 +27,6 @@ mod second_attempts;
 mod shares;
 mod standing;
 mod streams;
+mod versions;
 mod words;
 mod workers;
