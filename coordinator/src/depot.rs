@@ -29,6 +29,7 @@ mod place;
 mod publish;
 mod refusal;
 mod roots;
+mod set;
 mod shelf;
 mod sweep;
 

@@ -212,8 +212,12 @@ impl LinkActor {
         let wall = self.farm.clock.now().wall.0;
         let expires = WallMs(wall.saturating_add(order.limits.wall_ms).saturating_add(TICKET_GRACE_MS));
         let sign = |grant: Grant| self.farm.key.sign(&Ticket { grant, expires });
-        let read_ticket =
-            order.work.input().map(|input| sign(Grant::Read(input.location.clone()))).unwrap_or_default();
+        let parts: Vec<AttemptId> = order.work.parts().filter_map(|part| part.attempt).collect();
+        let read_ticket = match order.work.input() {
+            Some(input) => sign(Grant::Read(input.location.clone())),
+            None if parts.is_empty() => Vec::new(),
+            None => sign(Grant::ReadStaged(parts)),
+        };
         let write_ticket = order
             .work
             .output()

@@ -3,12 +3,16 @@
 //! Schemes known so far: `file:///path` (a path on the depot's host, inside its allowed roots), and `farm://area/…`
 //! (the depot's own areas: `uploads`, `staging`, `outputs`).
 
+mod path;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::id::{AttemptId, JobId, TenantId};
 use crate::units::Bytes;
+
+pub use path::FilePath;
 
 /// A BLAKE3 hash of a whole content.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -131,8 +135,10 @@ pub enum Location {
     Upload(TenantId, ContentHash),
     /// An attempt's finished output that is not published yet.
     Staged(AttemptId, FileName),
-    /// A published output that the depot keeps.
-    Output(TenantId, JobId, FileName),
+    /// A published output that the depot keeps, or a file of a set of them.
+    Output(TenantId, JobId, FilePath),
+    /// The directory of all published outputs of a job that the depot keeps.
+    Set(TenantId, JobId),
 }
 
 impl Location {
@@ -142,7 +148,19 @@ impl Location {
         match self {
             Self::File(path) => path.rsplit('/').next().unwrap_or_default().to_owned(),
             Self::Upload(_, hash) => hash.to_string(),
-            Self::Staged(_, name) | Self::Output(_, _, name) => name.to_string(),
+            Self::Staged(_, name) => name.to_string(),
+            Self::Output(_, _, path) => path.parts().1.to_owned(),
+            Self::Set(_, job) => job.to_string(),
+        }
+    }
+
+    /// Whether it is a directory, in which a set of files appears at once.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        match self {
+            Self::File(path) => path.ends_with('/'),
+            Self::Set(..) => true,
+            Self::Upload(..) | Self::Staged(..) | Self::Output(..) => false,
         }
     }
 }
@@ -174,7 +192,8 @@ impl fmt::Display for Location {
             }
             Self::Upload(tenant, hash) => write!(f, "farm://uploads/{tenant}/{hash}"),
             Self::Staged(attempt, name) => write!(f, "farm://staging/{attempt}/{name}"),
-            Self::Output(tenant, job, name) => write!(f, "farm://outputs/{tenant}/{job}/{name}"),
+            Self::Output(tenant, job, path) => write!(f, "farm://outputs/{tenant}/{job}/{path}"),
+            Self::Set(tenant, job) => write!(f, "farm://outputs/{tenant}/{job}/"),
         }
     }
 }
@@ -219,8 +238,9 @@ fn farm_location(rest: &str) -> Option<Location> {
                 AttemptId { epoch: crate::id::Epoch(epoch.parse().ok()?), counter: counter.parse().ok()? };
             Some(Location::Staged(attempt, name.parse().ok()?))
         }
-        ["outputs", tenant, job, name] => {
-            Some(Location::Output(tenant.parse().ok()?, job.parse().ok()?, name.parse().ok()?))
+        ["outputs", tenant, job, ""] => Some(Location::Set(tenant.parse().ok()?, job.parse().ok()?)),
+        ["outputs", tenant, job, path @ ..] => {
+            Some(Location::Output(tenant.parse().ok()?, job.parse().ok()?, path.join("/").parse().ok()?))
         }
         _ => None,
     }
@@ -321,6 +341,8 @@ mod tests {
             Location::Upload(TenantId::default_tenant(), ContentHash([0xab; 32])),
             Location::Staged(attempt, "film.mp4".parse().expect("a valid name")),
             Location::Output(TenantId::default_tenant(), JobId(5), "ü x.mp4".parse().expect("a valid name")),
+            Location::Output(TenantId::default_tenant(), JobId(5), "a/1.m4s".parse().expect("a valid path")),
+            Location::Set(TenantId::default_tenant(), JobId(5)),
         ] {
             assert_eq!(location.to_string().parse::<Location>(), Ok(location));
         }

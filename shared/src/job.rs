@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{FileName, Location};
 use crate::encode::{EncodeSettings, SpeedPreset};
+use crate::ladder::StreamSettings;
 use crate::units::WallMs;
 
 pub use graph::{GraphStage, StageWork};
@@ -179,6 +180,15 @@ pub enum Work {
         /// Number of tasks, 1 to 10,000.
         tasks: u32,
     },
+    /// Makes a set of files for streaming from one film.
+    Stream {
+        /// The film.
+        input: Location,
+        /// How.
+        settings: StreamSettings,
+        /// The directory that the files go to.
+        destination: Destination,
+    },
 }
 
 impl Work {
@@ -186,18 +196,28 @@ impl Work {
     pub fn inputs(&self) -> impl Iterator<Item = &Location> + '_ {
         let (one, stages) = match self {
             Self::Noop { .. } | Self::Trial { .. } => (None, &[][..]),
-            Self::Probe { input } | Self::Encode { input, .. } => (Some(input), &[][..]),
+            Self::Probe { input } | Self::Encode { input, .. } | Self::Stream { input, .. } => {
+                (Some(input), &[][..])
+            }
             Self::Graph { stages } => (None, stages.as_slice()),
         };
         one.into_iter().chain(stages.iter().filter_map(|stage| stage.work.input()))
     }
 
-    /// The files that it makes, each with its number: its place in the list of outputs, or its stage in a graph.
+    /// The numbers of what it publishes: its outputs, or the one set of files.
+    pub fn output_numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        let set = matches!(self, Self::Stream { .. }).then_some(0);
+        set.into_iter().chain(self.outputs().map(|(number, _)| number))
+    }
+
+    /// The files that it makes one by one, each with its number: its place in the list of outputs, or its stage in a graph.
     pub fn outputs(&self) -> impl Iterator<Item = (u32, &OutputSpec)> + '_ {
         let (outputs, stages) = match self {
             Self::Encode { outputs, .. } => (outputs.as_slice(), &[][..]),
             Self::Graph { stages } => (&[][..], stages.as_slice()),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } => (&[][..], &[][..]),
+            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } | Self::Stream { .. } => {
+                (&[][..], &[][..])
+            }
         };
         let of_stages = (0..).zip(stages).filter_map(|(number, stage)| Some((number, stage.work.output()?)));
         (0..).zip(outputs).chain(of_stages)
@@ -209,7 +229,7 @@ impl Work {
         match self {
             Self::Encode { outputs, .. } => outputs.get(number as usize),
             Self::Graph { stages } => stages.get(number as usize)?.work.output(),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } => None,
+            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } | Self::Stream { .. } => None,
         }
     }
 }

@@ -2,29 +2,47 @@
 //!
 //! Key frames of all rungs stand at the same frames, so that a player changes the rung at any of them.
 
+mod split;
+
 use serde::{Deserialize, Serialize};
 
 use crate::encode::SpeedPreset;
+use crate::media::MediaFacts;
+
+pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
 
 /// Where key frames, segments and chunks lie, in nanoseconds of the film; a constant frame rate rounds the distance of
-/// key frames to whole frames, and the others to whole distances of key frames.
+/// key frames to whole frames, and the others to whole distances of key frames. A chunk need not hold whole segments: these
+/// are cut once the chunks are joined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grid {
     /// From key frame to key frame. Default: 2 s, as Apple's HLS authoring specification asks for (1.13).
     pub key_ns: u64,
     /// Key frames to a segment. Default: 3, segments of 6 s (the same, 7.5).
     pub keys_to_segment: u32,
-    /// Segments to a chunk, which is encoded on its own. Default: 10, chunks of a minute.
-    pub segments_to_chunk: u32,
+    /// Key frames to a chunk, which is encoded on its own. Default: 30, chunks of a minute.
+    pub keys_to_chunk: u32,
 }
 
 impl Default for Grid {
     fn default() -> Self {
-        Self { key_ns: 2_000_000_000, keys_to_segment: 3, segments_to_chunk: 10 }
+        Self { key_ns: 2_000_000_000, keys_to_segment: 3, keys_to_chunk: 30 }
     }
 }
 
 impl Grid {
+    /// Key frames every two seconds, or every segment where those are shorter or odd; chunks of whole distances of key
+    /// frames.
+    #[must_use]
+    pub fn of(segment_s: u32, chunk_s: u32) -> Self {
+        let key_s = if segment_s.is_multiple_of(2) { 2 } else { segment_s.max(1) };
+        Self {
+            key_ns: u64::from(key_s) * 1_000_000_000,
+            keys_to_segment: segment_s / key_s,
+            keys_to_chunk: (chunk_s / key_s).max(1),
+        }
+    }
+
     /// Length of a segment in nanoseconds.
     #[must_use]
     pub fn segment_ns(&self) -> u64 {
@@ -34,7 +52,7 @@ impl Grid {
     /// Length of a chunk in nanoseconds.
     #[must_use]
     pub fn chunk_ns(&self) -> u64 {
-        self.segment_ns().saturating_mul(u64::from(self.segments_to_chunk))
+        self.key_ns.saturating_mul(u64::from(self.keys_to_chunk))
     }
 }
 
@@ -129,6 +147,55 @@ pub struct LadderSettings {
     pub sound_bps: Option<u32>,
     /// Whether every segment is decoded after it is written.
     pub decode: bool,
+}
+
+impl LadderSettings {
+    /// The rungs that this source gets; none where it has no picture.
+    #[must_use]
+    pub fn rungs(&self, source: &MediaFacts) -> Vec<Rung> {
+        let Some(video) = source.video.first() else { return Vec::new() };
+        let mut rungs = ladder(video.shown_size(), self.crf, self.preset);
+        if let Some(most) = self.max_height {
+            let small = |rung: &Rung| rung.max_size.0.min(rung.max_size.1) <= most;
+            let from = rungs.iter().position(small).unwrap_or(rungs.len() - 1);
+            rungs.drain(..from);
+        }
+        rungs
+    }
+
+    /// The same with the bounds that each of so many chunks has to keep.
+    #[must_use]
+    pub fn rungs_of_chunks(&self, source: &MediaFacts, chunks: usize) -> Vec<Rung> {
+        let mut rungs = self.rungs(source);
+        if chunks > 1 {
+            let within = |cap: RateCap| cap.within_chunks(self.grid.chunk_ns());
+            rungs.iter_mut().for_each(|rung| rung.cap = rung.cap.map(within));
+        }
+        rungs
+    }
+
+    /// What the package of these rungs is checked for.
+    #[must_use]
+    pub fn package(&self, rungs: &[Rung]) -> PackageSettings {
+        let segment_ns = self.grid.segment_ns();
+        PackageSettings {
+            segment_ns,
+            names: rungs.iter().map(|rung| rung.name.clone()).collect(),
+            max_bps: rungs.iter().map(|rung| rung.cap.map(|cap| cap.peak_bps(segment_ns))).collect(),
+            window_ns: segment_ns,
+            decode: self.decode,
+            ..PackageSettings::default()
+        }
+    }
+}
+
+/// A whole streaming set: a ladder and what goes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamSettings {
+    /// The ladder.
+    pub ladder: LadderSettings,
+    /// Whether a poster and a sprite sheet are made as well.
+    pub stills: bool,
 }
 
 /// What a package is checked for; a limit of `None` is not held.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! id, units, principal           who, how much, when
-//! artifact, failure              where bytes are; why something failed
+//! artifact, bundle, failure      where bytes are; several files as one; why something failed
 //! media, encode, measure, still  facts of a file; settings of an output; measurements; pictures from a film
 //! request -> job -> task         what a user wrote -> what the farm keeps -> what a worker runs
 //! node                           what a worker tells of its machine
@@ -15,6 +15,7 @@
 pub mod artifact;
 pub mod at_hand;
 pub mod build;
+pub mod bundle;
 pub mod codec;
 pub mod encode;
 pub mod failure;

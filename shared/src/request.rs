@@ -18,6 +18,7 @@ mod reading;
 mod schema;
 mod settling;
 mod standing;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub use graph::StageRequest;
 pub use output::{AudioRequest, AudioVariant, OutputRequest, RateMode, VideoRequest};
 pub use preset::{Preset, Presets};
 pub use schema::job_schema;
+pub use stream::StreamRequest;
 
 /// Largest number of outputs of one job.
 pub const MAX_OUTPUTS: usize = 32;
@@ -68,6 +70,8 @@ pub enum JobKind {
     /// Does nothing in a contained process of its own, once per task: shows that a node's task processes and their sandbox
     /// work, and measures what they cost.
     Trial,
+    /// Makes a streaming set of a film: a ladder of renditions as CMAF segments with HLS and DASH manifests.
+    Stream,
 }
 
 impl JobKind {
@@ -80,6 +84,7 @@ impl JobKind {
             Self::Noop => "noop",
             Self::Graph => "graph",
             Self::Trial => "trial",
+            Self::Stream => "stream",
         }
     }
 }
@@ -130,7 +135,7 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The source: an absolute path or `file://` URL on the depot's host within its allowed roots, or a file of the
-    /// farm such as `farm://uploads/TENANT/HASH`. Needed by `encode` and `probe`.
+    /// farm such as `farm://uploads/TENANT/HASH`. Needed by `encode`, `probe` and `stream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "file:///srv/in/film.mov")]
     pub input: Option<String>,
@@ -150,6 +155,9 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 256)]
     pub stages: Vec<StageRequest>,
+    /// How a `stream` job makes its set. Default: each of its fields' own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<StreamRequest>,
 }
 
 /// The document's language.

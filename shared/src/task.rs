@@ -1,14 +1,20 @@
 //! A task as it travels to a worker, and what comes back.
 
+mod stream;
+mod work;
+
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Artifact, FileName};
-use crate::encode::EncodeSettings;
+use crate::artifact::Artifact;
 use crate::failure::Failure;
 use crate::id::{AttemptId, TaskId};
 use crate::media::{CheckReport, MediaFacts};
 use crate::units::{Bytes, Millicores};
-use crate::wire::WireVersion;
+
+pub use stream::{
+    PackageWork, PartMade, REPORT, STILLS, SetFile, SetMade, SetReport, StreamStep, StreamWork, Took,
+};
+pub use work::TaskWork;
 
 /// Which stage of a job a task is; metrics are labelled with it.
 #[derive(
@@ -24,11 +30,28 @@ pub enum TaskKind {
     Encode,
     /// Does nothing in a task process: shows that the node's sandbox works and measures what a process costs.
     Trial,
+    /// Encodes the sound of a streaming set.
+    Sound,
+    /// Takes the stills of a streaming set.
+    Stills,
+    /// Encodes a part of a film into all rungs of a streaming set.
+    Chunk,
+    /// Joins, packages and checks a streaming set.
+    Package,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 4] = [Self::Noop, Self::Probe, Self::Encode, Self::Trial];
+    pub const ALL: [Self; 8] = [
+        Self::Noop,
+        Self::Probe,
+        Self::Encode,
+        Self::Trial,
+        Self::Sound,
+        Self::Stills,
+        Self::Chunk,
+        Self::Package,
+    ];
 
     /// The name in metrics, JSON and logs.
     #[must_use]
@@ -38,6 +61,19 @@ impl TaskKind {
             Self::Probe => "probe",
             Self::Encode => "encode",
             Self::Trial => "trial",
+            Self::Sound => "sound",
+            Self::Stills => "stills",
+            Self::Chunk => "chunk",
+            Self::Package => "package",
+        }
+    }
+
+    /// Whether its attempts leave a file in staging.
+    #[must_use]
+    pub fn leaves_file(self) -> bool {
+        match self {
+            Self::Noop | Self::Probe | Self::Trial => false,
+            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package => true,
         }
     }
 
@@ -132,117 +168,6 @@ pub struct TaskLimits {
     pub file_size: Bytes,
     /// Longest time without progress, in milliseconds.
     pub stall_ms: u64,
-}
-
-/// The work itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub enum TaskWork {
-    /// Nothing but hold its slot for a while; answered by the worker itself.
-    Noop {
-        /// How long, in milliseconds.
-        hold_ms: u32,
-        /// CPU time that it is said to have used, in milliseconds.
-        cpu_ms: u32,
-    },
-    /// Read the input's facts.
-    Probe {
-        /// What to read.
-        input: Artifact,
-    },
-    /// Encode the input to one file and check it.
-    Encode {
-        /// What to read.
-        input: Artifact,
-        /// What the probe found.
-        source: MediaFacts,
-        /// How to encode.
-        settings: EncodeSettings,
-        /// The output's name; it is staged under the attempt.
-        output: FileName,
-    },
-    /// The same with a hardware encoder of the node. Only to workers that have said that they take such orders.
-    EncodeWith {
-        /// What to read.
-        input: Artifact,
-        /// What the probe found.
-        source: MediaFacts,
-        /// How to encode.
-        settings: EncodeSettings,
-        /// The output's name; it is staged under the attempt.
-        output: FileName,
-        /// The encoder's element, one of those that the node has proven.
-        element: String,
-    },
-    /// Put up the walls of a task process and do nothing within them.
-    Trial,
-}
-
-impl TaskWork {
-    /// Its kind.
-    #[must_use]
-    pub fn kind(&self) -> TaskKind {
-        match self {
-            Self::Noop { .. } => TaskKind::Noop,
-            Self::Probe { .. } => TaskKind::Probe,
-            Self::Encode { .. } | Self::EncodeWith { .. } => TaskKind::Encode,
-            Self::Trial => TaskKind::Trial,
-        }
-    }
-
-    /// What it reads.
-    #[must_use]
-    pub fn input(&self) -> Option<&Artifact> {
-        match self {
-            Self::Noop { .. } | Self::Trial => None,
-            Self::Probe { input } | Self::Encode { input, .. } | Self::EncodeWith { input, .. } => {
-                Some(input)
-            }
-        }
-    }
-
-    /// The file that it leaves in staging.
-    #[must_use]
-    pub fn output(&self) -> Option<&FileName> {
-        match self {
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
-            Self::Encode { output, .. } | Self::EncodeWith { output, .. } => Some(output),
-        }
-    }
-
-    /// The first version of the worker protocol in which a worker understands it.
-    #[must_use]
-    pub fn since(&self) -> WireVersion {
-        WireVersion::needed_for(self.kind(), self.settings())
-    }
-
-    /// The hardware encoder that it is to be done with.
-    #[must_use]
-    pub fn hardware(&self) -> Option<&str> {
-        match self {
-            Self::EncodeWith { element, .. } => Some(element),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Encode { .. } | Self::Trial => None,
-        }
-    }
-
-    /// How it encodes, if it does.
-    #[must_use]
-    pub fn settings(&self) -> Option<&EncodeSettings> {
-        match self {
-            Self::Encode { settings, .. } | Self::EncodeWith { settings, .. } => Some(settings),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
-        }
-    }
-
-    /// The same work with this encoder of the node. What encodes nothing stays as it is.
-    #[must_use]
-    pub fn with_encoder(self, element: String) -> Self {
-        match self {
-            Self::Encode { input, source, settings, output } => {
-                Self::EncodeWith { input, source, settings, output, element }
-            }
-            other => other,
-        }
-    }
 }
 
 /// A dispatch: everything a worker needs to run one attempt.
@@ -350,6 +275,10 @@ pub enum TaskValue {
     },
     /// Of an encode.
     Encoded(EncodedOutput),
+    /// Of a step of a streaming set but the package.
+    Part(PartMade),
+    /// Of the package of a streaming set.
+    Set(Box<SetMade>),
 }
 
 /// How an attempt ended.

@@ -16,7 +16,7 @@ pub enum Grant {
     Read(Location),
     /// Write one file.
     Write(Location),
-    /// Publish one staged file to one place.
+    /// Publish one staged file, or the set of files in it, to one place.
     Publish {
         /// The staged file.
         from: Location,
@@ -25,6 +25,8 @@ pub enum Grant {
     },
     /// Drop what these attempts staged.
     Drop(Vec<AttemptId>),
+    /// Read what these attempts staged.
+    ReadStaged(Vec<AttemptId>),
 }
 
 /// A grant and when it ends. The MAC over its encoding travels in front of it.

@@ -8,6 +8,7 @@ mod farm;
 mod job;
 mod join;
 mod logs;
+mod set;
 mod standing;
 
 pub use event::EventView;
@@ -22,6 +23,7 @@ pub use job::{
 };
 pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};
 pub use logs::{AttemptLogView, LogsView};
+pub use set::{RenditionView, SetView, StageView};
 pub use standing::{
     AnomalyView, AssumedView, BottleneckView, ExplainView, ForecastView, HeldLimitView, LimitList,
     NamedLimitView, PlacedView, TenantLimitsView, TenantList, TenantView, TradeView, WaitView,

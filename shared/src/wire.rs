@@ -1,7 +1,7 @@
 //! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
 //!
 //! ```text
-//! ALPN rushes/4 to /1  worker -> coordinator   one control stream (opened by the worker):
+//! ALPN rushes/5 to /1  worker -> coordinator   one control stream (opened by the worker):
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
@@ -26,7 +26,9 @@ use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome, Usage};
 use crate::units::Bytes;
 
 /// ALPN names of the worker protocol, best first.
-pub const WORKER_ALPNS: &[&[u8]] = &[FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+pub const WORKER_ALPNS: &[&[u8]] = &[STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+/// The first version in which a worker knows [`crate::task::TaskWork::Stream`].
+pub const STREAM_ALPN: &[u8] = b"rushes/5";
 /// The first version in which a worker knows settings beyond their first form, see
 /// [`EncodeSettings::have_first_form`](crate::encode::EncodeSettings::have_first_form).
 pub const FORMATS_ALPN: &[u8] = b"rushes/4";

@@ -12,13 +12,14 @@ use rushes_shared::codec;
 use rushes_shared::encode::{AudioSettings, EncodeSettings, RateControl, SpeedPreset, VideoSettings};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
+use rushes_shared::ladder::{ChunkRange, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung};
 use rushes_shared::media::{
     AudioFacts, CheckReport, Colour, Hdr, MediaFacts, Orientation, SubtitleFacts, VideoFacts,
 };
 use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::task::{
-    Delivery, Demand, EncodedOutput, Phase, Progress, SlotKind, TaskLimits, TaskOrder, TaskOutcome,
-    TaskValue, TaskWork, Usage,
+    Delivery, Demand, EncodedOutput, PackageWork, PartMade, Phase, Progress, SetFile, SetMade, SlotKind,
+    StreamWork, TaskLimits, TaskOrder, TaskOutcome, TaskValue, TaskWork, Took, Usage,
 };
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
@@ -58,7 +59,16 @@ fn places() -> [Location; 4] {
         "/media/a b/100%.mov".parse().expect("a path"),
         Location::Upload(tenant(), HASH),
         Location::Staged(ATTEMPT, name()),
-        Location::Output(tenant(), JOB, name()),
+        Location::Output(tenant(), JOB, name().into()),
+    ]
+}
+
+/// The same of sets of files.
+fn places_of_sets() -> [Location; 3] {
+    [
+        "/out/film/".parse().expect("a path"),
+        Location::Output(tenant(), JOB, "1080p/1.m4s".parse().expect("a path")),
+        Location::Set(tenant(), JOB),
     ]
 }
 
@@ -184,6 +194,91 @@ fn encode_work(preset: SpeedPreset) -> TaskWork {
     }
 }
 
+/// Every step of a streaming set.
+fn stream_works() -> [TaskWork; 4] {
+    let input = artifact(places()[0].clone());
+    let source = MediaFacts { container: "webm".into(), ..MediaFacts::default() };
+    let settings = LadderSettings {
+        grid: Grid { key_ns: 2_000_000_000, keys_to_segment: 3, keys_to_chunk: 5 },
+        crf: 23,
+        preset: SpeedPreset::Medium,
+        max_height: Some(1080),
+        sound_bps: Some(128_000),
+        decode: true,
+    };
+    let rung = Rung {
+        name: "720p".into(),
+        max_size: (1280, 720),
+        crf: 23,
+        preset: SpeedPreset::Medium,
+        cap: Some(RateCap { max_bps: 2_500_000, buffer_ms: 1000 }),
+    };
+    let range = ChunkRange { start_ns: 9_980_000_000, end_ns: Some(19_980_000_000) };
+    let (audio, rungs, staged) = (AudioSettings::default(), vec![rung], artifact(places()[2].clone()));
+    let works = [
+        StreamWork::Sound { input: input.clone(), source: source.clone(), settings: audio },
+        StreamWork::Stills { input: input.clone(), source: source.clone() },
+        StreamWork::Chunk {
+            input,
+            source: source.clone(),
+            range,
+            settings: settings.clone(),
+            rungs: rungs.clone(),
+        },
+        StreamWork::Package(PackageWork {
+            source,
+            settings,
+            rungs,
+            frames: 14_385,
+            sound: Some(staged.clone()),
+            stills: None,
+            chunks: vec![staged.clone(), staged],
+            took: took(),
+        }),
+    ];
+    works.map(|work| {
+        let output = work.step().output();
+        TaskWork::Stream { work: Box::new(work), output }
+    })
+}
+
+fn took() -> Took {
+    Took { sound_ms: 800, stills_ms: 900, chunks_ms: 60_000, chunks_cpu_ms: 230_000, package_ms: 1_200 }
+}
+
+fn part() -> PartMade {
+    PartMade { artifact: artifact(places()[2].clone()), frames: 300, duration_ns: 10_000_000_000 }
+}
+
+fn set() -> SetMade {
+    let rendition = Rendition {
+        name: "720p".into(),
+        codecs: "avc1.64001f".into(),
+        size: (1280, 720),
+        packets: 14_385,
+        segments: 40,
+        average_bps: 2_000_000,
+        peak_bps: 2_400_000,
+    };
+    let report = PackageReport {
+        duration_ns: 240_000_000_000,
+        video: vec![rendition.clone()],
+        audio: vec![Rendition { name: "sound".into(), size: (0, 0), ..rendition }],
+        files: vec!["master.m3u8".into()],
+        checks: vec!["references: 84 files, all there".into()],
+    };
+    let file = SetFile { path: "report.json".parse().expect("a path"), size_bytes: 9_000, hash: HASH };
+    SetMade {
+        artifact: artifact(places()[2].clone()),
+        report,
+        top: vec![file],
+        files: 88,
+        size_bytes: 90_000_000,
+        took: took(),
+        encoder: "x264enc 164".into(),
+    }
+}
+
 fn usage() -> Usage {
     Usage {
         wall_ms: 61_000,
@@ -273,6 +368,13 @@ fn golden_orders() {
             ("encode-with", vec![order(Delivery::Durable, hardware)]),
             ("encode", presets.map(|p| order(Delivery::Durable, encode_work(p))).to_vec()),
             ("trial", vec![order(Delivery::Durable, TaskWork::Trial)]),
+            (
+                "probe-set",
+                places_of_sets()
+                    .map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }))
+                    .to_vec(),
+            ),
+            ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
             ("", vec![TaskBound::Collected]),
@@ -306,6 +408,8 @@ fn golden_reports() {
             ("nothing", vec![succeeded(TaskValue::Nothing)]),
             ("probed", vec![succeeded(probed)]),
             ("encoded", vec![succeeded(encoded())]),
+            ("part", vec![succeeded(TaskValue::Part(part()))]),
+            ("set", vec![succeeded(TaskValue::Set(Box::new(set())))]),
             ("failed", vec![TaskReply::Outcome(failed)]),
             ("cancelled", vec![TaskReply::Outcome(TaskOutcome::Cancelled)]),
             ("", vec![TaskReply::Refused(failures()[15].clone())]),
@@ -387,15 +491,22 @@ fn golden_bulk() {
 #[test]
 fn golden_tickets() {
     let [_, upload, staged, place] = places();
+    let [_, _, set] = places_of_sets();
     let grants = [
         ("read", Grant::Read(upload)),
         ("write", Grant::Write(staged.clone())),
-        ("publish", Grant::Publish { from: staged, to: place }),
+        ("publish", Grant::Publish { from: staged.clone(), to: place }),
+        ("publish-set", Grant::Publish { from: staged, to: set }),
+        ("read-staged", Grant::ReadStaged(vec![ATTEMPT])),
         ("drop", Grant::Drop(vec![ATTEMPT])),
     ];
     for (name, grant) in grants {
         match &grant {
-            Grant::Read(_) | Grant::Write(_) | Grant::Publish { .. } | Grant::Drop(_) => {}
+            Grant::Read(_)
+            | Grant::Write(_)
+            | Grant::Publish { .. }
+            | Grant::Drop(_)
+            | Grant::ReadStaged(_) => {}
         }
         let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
         let path = dir().join(format!("ticket.{name}.bin"));

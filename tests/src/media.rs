@@ -38,6 +38,12 @@ pub fn long() -> PathBuf {
     made("long8.mp4", &source("480x270", 8, "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"))
 }
 
+/// Thirteen seconds with sound, large enough for two rungs of a ladder.
+#[must_use]
+pub fn film() -> PathBuf {
+    made("film13.mp4", &source("854x480", 13, "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"))
+}
+
 /// Sound alone.
 #[must_use]
 pub fn sound() -> PathBuf {

@@ -5,6 +5,7 @@
 //! before and will have after it.
 
 mod scratch;
+mod stream;
 mod transfer;
 
 use std::path::{Path, PathBuf};
@@ -37,7 +38,7 @@ use crate::settings::Settings;
 use crate::slots::{Place, Share};
 use scratch::Scratch;
 pub use scratch::SpareRooms;
-use transfer::{local_name, open_output};
+use transfer::open_output;
 
 /// What attempts work with.
 #[derive(Debug)]
@@ -93,7 +94,8 @@ impl From<Failure> for Stop {
 async fn run(shop: &Workshop, dispatch: &Dispatch, held: &Held, room: &mut Option<Room>) -> TaskOutcome {
     let order = &dispatch.order;
     let mut started = Instant::now();
-    let dir = order.work.input().map(|_| Scratch::of(&shop.scratch, order.attempt));
+    let has_inputs = order.work.input().is_some() || order.work.parts().next().is_some();
+    let dir = has_inputs.then(|| Scratch::of(&shop.scratch, order.attempt));
     let mut usage = Usage::default();
     let deadline = started + Duration::from_millis(order.limits.wall_ms);
     let meter = Meter::new(order.work.kind());
@@ -131,7 +133,7 @@ impl Attempt<'_> {
         started: &mut Instant,
     ) -> Result<TaskValue, Stop> {
         let work = &self.dispatch.order.work;
-        let Some((input, dir)) = work.input().zip(dir) else {
+        let Some(dir) = dir else {
             let since = self.admitted(room).await?;
             self.begins(since, started);
             let room = self.shop.rooms.take()?;
@@ -141,13 +143,14 @@ impl Attempt<'_> {
             };
         };
         let (in_dir, work_dir) = scratch::rooms(dir)?;
-        let local = in_dir.join(local_name(&input.location));
         // One that waits for room fetches its input meanwhile.
-        let (fetched, since) = tokio::try_join!(self.fetch(input, &local, usage), self.admitted(room))?;
+        let (fetched, since) = tokio::try_join!(self.fetch_all(&in_dir, usage), self.admitted(room))?;
         self.begins(since, started);
-        debug!(bytes = fetched.size.map(|s| s.0), "the input is there");
+        debug!(files = fetched.len(), "the input is there");
 
         let output = work_dir.join("output.mp4");
+        let local = fetched.first().map(|(local, _)| local.clone()).unwrap_or_default();
+        let threads = threads(self.dispatch.order.demand.cpu, facts::cores());
         let local_work = match work {
             TaskWork::Encode { source, settings, .. } | TaskWork::EncodeWith { source, settings, .. } => {
                 LocalWork::Encode {
@@ -155,16 +158,23 @@ impl Attempt<'_> {
                     source: source.clone(),
                     settings: settings.clone(),
                     output: output.clone(),
-                    threads: threads(self.dispatch.order.demand.cpu, facts::cores()),
+                    threads,
                     hardware: work.hardware().map(ToOwned::to_owned),
                 }
+            }
+            TaskWork::Stream { work, .. } => {
+                let files = fetched.iter().map(|(local, _)| local.clone()).collect();
+                LocalWork::Stream { work: stream::local(work, files, threads), output: output.clone() }
             }
             TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => {
                 LocalWork::Probe { input: local }
             }
         };
         match self.process(local_work, Some(in_dir), work_dir, usage).await? {
-            LocalResult::Probed(facts) => Ok(TaskValue::Probed { input: fetched, facts }),
+            LocalResult::Probed(facts) => {
+                let (_, input) = fetched.into_iter().next().ok_or_else(|| not_done(LocalResult::Nothing))?;
+                Ok(TaskValue::Probed { input, facts })
+            }
             LocalResult::Encoded(done) => {
                 let artifact = self.store(&open_output(&output)?, usage).await?;
                 Ok(TaskValue::Encoded(EncodedOutput {
@@ -175,6 +185,14 @@ impl Attempt<'_> {
                     speed_permille: done.speed_permille,
                     encoder: done.encoder,
                 }))
+            }
+            LocalResult::Part(done) => {
+                let artifact = self.store(&open_output(&output)?, usage).await?;
+                Ok(stream::part(done, artifact))
+            }
+            LocalResult::Set(done) => {
+                let artifact = self.store(&open_output(&output)?, usage).await?;
+                Ok(stream::set(*done, artifact))
             }
             other => Err(not_done(other).into()),
         }

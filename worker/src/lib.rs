@@ -12,6 +12,7 @@
 //!   slots            what may run at once
 //!   attempt          fetch -> task process -> store -> outcome
 //!     depot, inputs    transfer; inputs kept for the next task
+//!     bundle           several files as one
 //!     progress         how far a whole attempt is
 //!     process          starting, following and ending task processes, and their inside
 //!       sandbox          the walls around media
@@ -24,6 +25,7 @@
 
 mod at_hand;
 pub mod attempt;
+pub mod bundle;
 pub mod cli;
 pub mod depot;
 pub mod facts;

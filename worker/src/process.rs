@@ -5,6 +5,7 @@
 //! nursery     `rushes-worker nursery`: has the media library loaded, makes task processes of itself
 //! child       the inside of a task process
 //! pool        where attempts get them; keeps some ready
+//! stream      the steps of a streaming set
 //! running     the outside of one: its job, progress, log, end
 //! ending      what a process's end means
 //! ledger      process ids on disk, so that a successor can end what is left over
@@ -18,4 +19,5 @@ pub mod nursery;
 pub mod pool;
 pub mod protocol;
 pub mod running;
+pub mod stream;
 pub mod usage;

@@ -39,7 +39,9 @@ impl Meter {
     /// Where the work begins and ends, in thousandths of the attempt.
     fn work_span(&self) -> (u16, u16) {
         match self.kind {
-            TaskKind::Encode => (30, 970),
+            TaskKind::Encode | TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk => (30, 970),
+            // Its files are fetched and stored whole; in between they are copied.
+            TaskKind::Package => (200, 900),
             // Reading a file's facts takes less than fetching it, and nothing is stored.
             TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => (700, 1000),
         }

@@ -1,6 +1,7 @@
 //! A job, its stages and its tasks as the state keeps them.
 
 mod doc;
+mod stream;
 mod task;
 
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use rushes_shared::failure::Failure;
 use rushes_shared::id::{JobId, TaskId, TenantId};
 use rushes_shared::job::{Destination, JobSpec, JobState, StageWork, Work};
 use rushes_shared::media::MediaFacts;
-use rushes_shared::task::{Demand, SlotKind, TaskKind, TaskValue, TaskWork};
+use rushes_shared::task::{Demand, SlotKind, StreamStep, TaskKind, TaskValue, TaskWork};
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,8 @@ pub enum Step {
     },
     /// Nothing, in a task process.
     Trial,
+    /// A step of the job's streaming set.
+    Stream(StreamStep),
 }
 
 impl Step {
@@ -57,15 +60,17 @@ impl Step {
             Self::Probe => TaskKind::Probe,
             Self::Encode { .. } | Self::EncodeInSoftware { .. } => TaskKind::Encode,
             Self::Trial => TaskKind::Trial,
+            Self::Stream(step) => step.kind(),
         }
     }
 
-    /// The output that it makes.
+    /// The output that it makes; the set of a streaming job is its output 0.
     #[must_use]
     pub fn output(self) -> Option<u32> {
         match self {
+            Self::Stream(StreamStep::Package) => Some(0),
             Self::Encode { output } | Self::EncodeInSoftware { output } => Some(output),
-            Self::Noop { .. } | Self::Probe | Self::Trial => None,
+            Self::Noop { .. } | Self::Probe | Self::Trial | Self::Stream(_) => None,
         }
     }
 
@@ -267,7 +272,7 @@ impl Job {
         // The probe is planned first.
         match &**self.tasks.first()?.success.as_ref()?.value.as_ref()? {
             TaskValue::Probed { input, facts } => Some((input, facts)),
-            TaskValue::Nothing | TaskValue::Encoded(_) => None,
+            _ => None,
         }
     }
 
@@ -282,7 +287,7 @@ impl Job {
         let first: u32 = self.stages.get(..*probe as usize)?.iter().map(|s| s.count).sum();
         match &**self.tasks.get(first as usize)?.success.as_ref()?.value.as_ref()? {
             TaskValue::Probed { input, facts } => Some((input, facts)),
-            TaskValue::Nothing | TaskValue::Encoded(_) => None,
+            _ => None,
         }
     }
 
@@ -291,7 +296,7 @@ impl Job {
     pub fn input(&self) -> Option<Artifact> {
         match &self.spec.work {
             Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. } => None,
-            Work::Probe { input } | Work::Encode { input, .. } => Some(
+            Work::Probe { input } | Work::Encode { input, .. } | Work::Stream { input, .. } => Some(
                 self.probed()
                     .map_or_else(|| Artifact::unseen(input.clone()), |(artifact, _)| artifact.clone()),
             ),
@@ -304,11 +309,17 @@ impl Job {
     /// When the job has no such output; indices come from the job's own plan.
     #[must_use]
     pub fn output_place(&self, output: u32) -> Location {
+        if let Work::Stream { destination, .. } = &self.spec.work {
+            return match destination {
+                Destination::Depot => Location::Set(self.tenant.clone(), self.id),
+                Destination::Place(place) => place.clone(),
+            };
+        }
         let Some(spec) = self.spec.work.output(output) else {
             panic!("{} has no output {output}, yet it was asked for", self.id)
         };
         match &spec.destination {
-            Destination::Depot => Location::Output(self.tenant.clone(), self.id, spec.name.clone()),
+            Destination::Depot => Location::Output(self.tenant.clone(), self.id, spec.name.clone().into()),
             Destination::Place(place) => place.clone(),
         }
     }
@@ -320,6 +331,7 @@ impl Job {
         match (stage.step, &self.spec.work) {
             (Step::Noop { hold_ms, cpu_ms }, _) => Some(TaskWork::Noop { hold_ms, cpu_ms }),
             (Step::Trial, _) => Some(TaskWork::Trial),
+            (Step::Stream(step), _) => self.stream_work(task, step),
             (Step::Probe, Work::Graph { stages }) => match &stages.get(at)?.work {
                 StageWork::Probe { input } => {
                     Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })

@@ -1,5 +1,7 @@
 //! Turns a job and what is known so far into the tasks that are now known. Incremental: called again after each result.
 
+mod stream;
+
 use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::job::{GraphStage, OutputSpec, StageWork, Work};
@@ -39,7 +41,13 @@ pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<St
             let assumed = assumed();
             Ok((0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, &assumed)).collect())
         }
-        Work::Probe { .. } | Work::Encode { .. } if job.stages.is_empty() => Ok(vec![probe()]),
+        Work::Probe { .. } | Work::Encode { .. } | Work::Stream { .. } if job.stages.is_empty() => {
+            Ok(vec![probe()])
+        }
+        Work::Stream { settings, .. } if job.stages.len() == 1 => match job.probed() {
+            None => Ok(Vec::new()),
+            Some((_, facts)) => stream::stages(settings, facts),
+        },
         Work::Encode { outputs, .. } if job.stages.len() == 1 => match job.probed() {
             None => Ok(Vec::new()),
             Some((_, facts)) => {
@@ -54,7 +62,8 @@ pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<St
         | Work::Probe { .. }
         | Work::Encode { .. }
         | Work::Graph { .. }
-        | Work::Trial { .. } => Ok(Vec::new()),
+        | Work::Trial { .. }
+        | Work::Stream { .. } => Ok(Vec::new()),
     }
 }
 
@@ -107,7 +116,7 @@ pub fn sized(job: &Job) -> Result<Vec<(u32, Demand, Prediction)>, Failure> {
 #[must_use]
 pub fn awaits_probe(job: &Job) -> bool {
     match &job.spec.work {
-        Work::Encode { .. } => job.stages.len() <= 1,
+        Work::Encode { .. } | Work::Stream { .. } => job.stages.len() <= 1,
         Work::Graph { stages } if job.stages.is_empty() => stages.iter().any(|s| s.work.output().is_some()),
         Work::Graph { .. } => job.stages.iter().any(|s| s.prediction.model == ASSUMED && !s.dropped),
         Work::Noop { .. } | Work::Probe { .. } | Work::Trial { .. } => false,
@@ -120,6 +129,14 @@ pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
     if let Work::Graph { stages } = &job.spec.work {
         let planned = (0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, facts));
         return if job.stages.is_empty() { planned.collect() } else { job.stages.to_vec() };
+    }
+    if let Work::Stream { settings, .. } = &job.spec.work {
+        let set = stream::stages(settings, facts).unwrap_or_default();
+        let behind_probe = |mut stage: Stage| {
+            stage.after.push(0);
+            stage
+        };
+        return std::iter::once(probe()).chain(set.into_iter().map(behind_probe)).collect();
     }
     let outputs = job.spec.work.outputs();
     let outputs = outputs.map(|(i, output)| Stage { after: vec![0], ..encode(i, output, facts) });

@@ -331,12 +331,15 @@ impl Default for Policy {
 }
 
 impl Policy {
-    /// The bounds of a kind of task. A no-op and a trial have none of their own and get a probe's.
+    /// The bounds of a kind of task. A no-op and a trial have none of their own and get a probe's, the steps of a
+    /// streaming set an encode's.
     #[must_use]
     pub fn limits_of(&self, kind: TaskKind) -> TaskLimits {
         match kind {
             TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => self.probe.into(),
-            TaskKind::Encode => self.encode.into(),
+            TaskKind::Encode | TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk | TaskKind::Package => {
+                self.encode.into()
+            }
         }
     }
 

@@ -20,8 +20,11 @@ use rushes_shared::job::{
     Class, ContentValue, Destination, GraphStage, JobChange, JobSpec, JobState, Needs, OutputSpec, Priority,
     QualityFloor, StageWork, Work,
 };
+use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
-use rushes_shared::task::{Demand, EncodedOutput, SlotKind, TaskValue, Usage};
+use rushes_shared::task::{
+    Demand, EncodedOutput, PartMade, SetFile, SetMade, SlotKind, StreamStep, TaskValue, Took, Usage,
+};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSucceeded, OutputPublished, JobAmended,
@@ -117,6 +120,26 @@ fn trials() -> Stage {
     Stage { step: Step::Trial, ..stage }
 }
 
+/// Every step of a streaming set.
+fn set() -> Vec<Stage> {
+    let steps = every!(StreamStep: Sound, Stills, Chunk, Package).map(Step::Stream);
+    steps.into_iter().map(|step| Stage { step, ..trials() }).collect()
+}
+
+fn stream() -> Work {
+    let ladder = LadderSettings {
+        grid: Grid { key_ns: 2_000_000_000, keys_to_segment: 3, keys_to_chunk: 5 },
+        crf: 21,
+        preset: SpeedPreset::Slow,
+        max_height: Some(1080),
+        sound_bps: Some(160_000),
+        decode: true,
+    };
+    let settings = StreamSettings { ladder, stills: true };
+    let destination = Destination::Place("/out/film/".parse().expect("a path"));
+    Work::Stream { input: source(), settings, destination }
+}
+
 fn graph() -> Work {
     let stage = |name: &str, after, work| GraphStage {
         name: name.into(),
@@ -186,6 +209,43 @@ fn values() -> [(&'static str, Option<Box<TaskValue>>); 3] {
         ("probed", Some(Box::new(TaskValue::Probed { input: Artifact::unseen(source()), facts: facts() }))),
         ("encoded", Some(Box::new(TaskValue::Encoded(encoded)))),
     ]
+}
+
+/// What the steps of a streaming set leave behind.
+fn set_values() -> [(&'static str, Option<Box<TaskValue>>); 2] {
+    let part = PartMade { artifact: staged(), frames: 250, duration_ns: 10_000_000_000 };
+    let rendition = Rendition {
+        name: "1080p".into(),
+        codecs: "avc1.640028".into(),
+        size: (1920, 1080),
+        packets: 250,
+        segments: 2,
+        average_bps: 4_000_000,
+        peak_bps: 5_000_000,
+    };
+    let report = PackageReport {
+        duration_ns: 10_000_000_000,
+        video: vec![rendition],
+        audio: Vec::new(),
+        files: vec!["master.m3u8".into()],
+        checks: vec!["references: 12 files, all there".into()],
+    };
+    let file = SetFile {
+        path: "report.json".parse().expect("a path"),
+        size_bytes: 4_000,
+        hash: ContentHash([0xb6; 32]),
+    };
+    let took = Took { sound_ms: 1, stills_ms: 2, chunks_ms: 3_000, chunks_cpu_ms: 11_000, package_ms: 400 };
+    let set = SetMade {
+        artifact: staged(),
+        report,
+        top: vec![file],
+        files: 13,
+        size_bytes: 90_000_000,
+        took,
+        encoder: "x264enc 164".into(),
+    };
+    [("part", Some(Box::new(TaskValue::Part(part)))), ("set", Some(Box::new(TaskValue::Set(Box::new(set)))))]
 }
 
 fn published() -> Artifact {
@@ -363,6 +423,8 @@ fn golden_records() {
         ("encode", vec![accepted(encode(), None)]),
         ("graph", vec![accepted(graph(), None)]),
         ("trial", vec![accepted(Work::Trial { tasks: 10_000 }, None)]),
+        ("stream", vec![accepted(stream(), None)]),
+        ("stream", vec![Record::StagesPlanned { job: JOB, stages: set() }]),
         ("", vec![Record::StagesPlanned { job: JOB, stages: plans() }]),
         ("trial", vec![Record::StagesPlanned { job: JOB, stages: vec![trials()] }]),
         (
@@ -429,7 +491,7 @@ fn golden_records() {
         ("", vec![Record::KeyCarried(KeptKey { tenant: tenant(), key: key(), job: JOB, at: AT })]),
         ("", vec![Record::WorkerCarried(known)]),
     ];
-    samples.extend(values().map(succeeded));
+    samples.extend(values().into_iter().chain(set_values()).map(succeeded));
     check(&dir(), samples);
 }
 

@@ -20,8 +20,10 @@ pub(super) fn check(paths: &[String], roots: &[PathBuf]) -> Result<(), Problem> 
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "outside_roots", detail)
                 .advice("add its directory to depot.output_roots in coordinator.toml, or leave the destination out and fetch the file"));
         }
-        if is_taken(path, &real) {
-            let detail = format!("the destination {} exists already", path.display());
+        let is_set = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        if is_taken(path, &real) && !(is_set && is_empty(path)) {
+            let what = if is_set { "is there already and not empty" } else { "exists already" };
+            let detail = format!("the destination {} {what}", path.display());
             return Err(Problem::new(StatusCode::CONFLICT, "output_exists", detail).advice(
                 "move what is there away or choose another destination; the farm never replaces a file",
             ));
@@ -38,13 +40,23 @@ fn is_taken(path: &Path, real_roots: &[PathBuf]) -> bool {
     })
 }
 
-/// The files into which a job's outputs are to go.
+/// Whether it is a directory with nothing in it: a set of files may take its place.
+fn is_empty(path: &Path) -> bool {
+    let is_dir = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+    is_dir && path.read_dir().is_ok_and(|mut inside| inside.next().is_none())
+}
+
+/// The files and directories into which a job's outputs are to go; directories end with a slash.
 pub(super) fn files(work: &Work) -> Vec<String> {
     let file = |destination: &Destination| match destination {
         Destination::Place(Location::File(path)) => Some(path.clone()),
         Destination::Place(_) | Destination::Depot => None,
     };
-    work.outputs().filter_map(|(_, output)| file(&output.destination)).collect()
+    let set = match work {
+        Work::Stream { destination, .. } => file(destination),
+        _ => None,
+    };
+    set.into_iter().chain(work.outputs().filter_map(|(_, output)| file(&output.destination))).collect()
 }
 
 #[cfg(test)]
@@ -72,6 +84,13 @@ mod tests {
         assert_eq!(status("out/a/b/new.mp4"), Ok(()), "directories are made when it is published");
         assert_eq!(status("out/there.mp4"), Err(409));
         assert_eq!(status("out/dangling.mp4"), Err(409));
+        fs::create_dir(dir.path().join("out/empty")).expect("made");
+        fs::create_dir_all(dir.path().join("out/full/inner")).expect("made");
+        assert_eq!(status("out/empty/"), Ok(()), "a set takes the place of an empty directory");
+        assert_eq!(
+            (status("out/full/"), status("out/empty"), status("out/there.mp4/")),
+            (Err(409), Err(409), Err(409))
+        );
         assert_eq!(status("elsewhere/there.mp4"), Err(422));
         assert_eq!(status("out/away/there.mp4"), Ok(()), "left to the depot, which refuses it");
     }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse, web};
 use rushes_core::event::Refusal;
+use rushes_core::job::JobDoc;
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::Location;
 use rushes_shared::id::JobId;
-use rushes_shared::job::{Class, JobSpec, JobState};
+use rushes_shared::job::{Class, JobSpec, JobState, Work};
 use rushes_shared::principal::Role;
 use rushes_shared::request::{Asking, Format, JobRequest, job_schema};
 use rushes_shared::ticket::Grant;
@@ -244,7 +245,8 @@ pub(super) async fn cancel(
     }
 }
 
-/// Fetches an output that the depot keeps: answers with the place where its bytes are, for a time.
+/// Fetches an output that the depot keeps: answers with the place where its bytes are, for a time. A file of a streaming
+/// set is named by its path in the set, whose slashes are escaped (`720p%2F1.m4s`); `report.json` names all of them.
 #[utoipa::path(get, path = "/v1/jobs/{id}/outputs/{name}", tag = "jobs",
     params(("id" = String, Path, description = "The job's id"), ("name" = String, Path, description = "The output's name")),
     responses((status = 307, description = "The file", headers(("Location" = String, description = "The file at the depot; needs no token"))),
@@ -259,6 +261,9 @@ pub(super) async fn output(
     let (id, name) = path.into_inner();
     let id = job_id(&id)?;
     let doc = api.parts.farm.job(by, id).await?;
+    if let Work::Stream { .. } = doc.job.spec.work {
+        return set_file(&api, &doc, &name);
+    }
     let Some(index) = views::output_index(&doc, &name) else {
         let detail = format!("{id} has no output '{name}'");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_such_output", detail));
@@ -271,18 +276,39 @@ pub(super) async fn output(
         );
     };
     match &published.artifact.location {
-        place @ Location::Output(..) => {
-            let seconds = api.parts.settings.download_ticket_s;
-            let (url, _) = api.depot_url(Grant::Read, place.clone(), seconds);
-            Ok(HttpResponse::TemporaryRedirect()
-                .insert_header((header::LOCATION, url))
-                .insert_header((header::CACHE_CONTROL, "no-store"))
-                .finish())
-        }
+        place @ Location::Output(..) => Ok(at_the_depot(&api, place.clone())),
         elsewhere => {
             conflict("output_elsewhere", format!("output '{name}' of {id} was delivered to {elsewhere}"))
         }
     }
+}
+
+/// A file of a finished set, by its path in it.
+fn set_file(api: &Api, doc: &JobDoc, path: &str) -> Result<HttpResponse, Problem> {
+    let id = doc.job.id;
+    let conflict = |code: &str, detail: String| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+    let Some(published) = doc.job.published.iter().next() else {
+        let detail = format!("the set of {id} is not published ({})", doc.state().as_str());
+        return conflict("output_not_published", detail);
+    };
+    let Location::Set(tenant, job) = &published.artifact.location else {
+        let detail = format!("the set of {id} was delivered to {}", published.artifact.location);
+        return conflict("output_elsewhere", detail);
+    };
+    let path = path.parse().map_err(|_| {
+        let short: String = path.chars().take(80).collect();
+        Problem::new(StatusCode::NOT_FOUND, "no_such_output", format!("{id} has no file '{short}'"))
+    })?;
+    Ok(at_the_depot(api, Location::Output(tenant.clone(), *job, path)))
+}
+
+/// Sends a client to the depot for a file.
+fn at_the_depot(api: &Api, place: Location) -> HttpResponse {
+    let (url, _) = api.depot_url(Grant::Read, place, api.parts.settings.download_ticket_s);
+    HttpResponse::TemporaryRedirect()
+        .insert_header((header::LOCATION, url))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .finish()
 }
 
 /// The JSON Schema of a job.

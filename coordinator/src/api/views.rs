@@ -1,5 +1,6 @@
 //! The engine's documents as the API's JSON.
 
+mod set;
 mod standing;
 
 use rushes_core::event::{FarmEvent, FarmNews};
@@ -51,6 +52,8 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         task_counts: counts(doc),
         tasks: (0..job.tasks.len().min(max_tasks)).map(|i| task(doc, i)).collect(),
         outputs: outputs(doc),
+        stages: set::stages(doc),
+        set: set::set(doc),
         failure: ended.and_then(|e| e.failure.as_ref()).map(FailureView::from),
     }
 }
@@ -62,6 +65,7 @@ fn kind(work: &Work) -> JobKind {
         Work::Encode { .. } => JobKind::Encode,
         Work::Graph { .. } => JobKind::Graph,
         Work::Trial { .. } => JobKind::Trial,
+        Work::Stream { .. } => JobKind::Stream,
     }
 }
 
@@ -97,14 +101,17 @@ fn counts(doc: &JobDoc) -> TaskCounts {
 fn weight(kind: TaskKind) -> u64 {
     match kind {
         TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => 1,
-        TaskKind::Encode => 100,
+        TaskKind::Sound | TaskKind::Stills => 5,
+        TaskKind::Package => 20,
+        TaskKind::Encode | TaskKind::Chunk => 100,
     }
 }
 
 fn progress(doc: &JobDoc) -> ProgressView {
     let (mut done, mut all) = (0_u64, 0_u64);
-    let mut view = ProgressView::default();
-    let mut speed = 0.0;
+    let is_set = matches!(doc.job.spec.work, Work::Stream { .. });
+    let mut view = if is_set { set::chunks(doc) } else { ProgressView::default() };
+    let mut speed = view.speed;
     let kinds = doc.job.stages.iter().flat_map(|s| std::iter::repeat_n(s.step.kind(), s.count as usize));
     for ((i, task), kind) in doc.job.tasks.iter().enumerate().zip(kinds) {
         let live = doc.live_of(i);
@@ -140,6 +147,9 @@ fn progress(doc: &JobDoc) -> ProgressView {
         let known = doc.job.stages.iter().filter(|s| s.step.kind() == TaskKind::Encode).count();
         all += 1000 * weight(TaskKind::Encode) * outputs.len().saturating_sub(known) as u64;
     }
+    if is_set && doc.job.stages.len() <= 1 {
+        all += 1000 * weight(TaskKind::Chunk);
+    }
     let permille = match doc.state() {
         JobState::Succeeded => 1000,
         _ => (done * 1000).checked_div(all).unwrap_or(0),
@@ -152,7 +162,7 @@ fn progress(doc: &JobDoc) -> ProgressView {
 fn encoded(task: &Task) -> Option<&EncodedOutput> {
     match &**task.success.as_ref()?.value.as_ref()? {
         TaskValue::Encoded(made) => Some(made),
-        TaskValue::Nothing | TaskValue::Probed { .. } => None,
+        _ => None,
     }
 }
 
@@ -201,6 +211,9 @@ pub(super) fn output_index(doc: &JobDoc, name: &str) -> Option<u32> {
 }
 
 fn outputs(doc: &JobDoc) -> Vec<OutputView> {
+    if let Work::Stream { .. } = doc.job.spec.work {
+        return set::outputs(doc);
+    }
     doc.job.spec.work.outputs().map(|(index, spec)| output(doc, index, spec)).collect()
 }
 

@@ -4,7 +4,7 @@
 //! STATE/depot/incoming/            what is on its way; emptied at every start, but for uploads that can go on
 //!             uploads/TENANT/HASH
 //!             staging/ATTEMPT/NAME
-//!             outputs/TENANT/JOB/NAME
+//!             outputs/TENANT/JOB/NAME            NAME may be a path, where a job has made a set of files
 //! ```
 
 use std::ffi::OsString;
@@ -128,8 +128,12 @@ fn parts(location: &Location) -> Option<(Vec<String>, OsString)> {
         Location::Staged(attempt, name) => {
             (vec![STAGING.to_owned(), attempt.to_string()], name.as_str().into())
         }
+        Location::Set(tenant, job) => (vec![OUTPUTS.to_owned(), tenant.to_string()], job.to_string().into()),
         Location::Output(tenant, job, name) => {
-            (vec![OUTPUTS.to_owned(), tenant.to_string(), job.to_string()], name.as_str().into())
+            let (inner, own) = name.parts();
+            let outer = [OUTPUTS.to_owned(), tenant.to_string(), job.to_string()];
+            let dirs = outer.into_iter().chain(inner.into_iter().map(ToOwned::to_owned));
+            (dirs.collect(), own.into())
         }
     })
 }

@@ -18,6 +18,9 @@ use super::shelf::Shelf;
 impl Shelf {
     /// Moves a staged file to its place. When this returns it is synced there.
     pub(super) fn publish(&self, from: &Artifact, to: &Location) -> Result<(), Failure> {
+        if to.is_directory() {
+            return self.publish_set(from, to);
+        }
         let unwritable = |e: io::Error| refusal::unwritable(to, &e);
         let Location::Staged(attempt, _) = &from.location else {
             return Err(refusal::misplaced(&from.location));
@@ -28,7 +31,9 @@ impl Shelf {
                 let place = self.areas.make(to).map_err(unwritable)?;
                 place.ok_or_else(|| refusal::misplaced(to))?
             }
-            Location::Upload(..) | Location::Staged(..) => return Err(refusal::misplaced(to)),
+            Location::Upload(..) | Location::Staged(..) | Location::Set(..) => {
+                return Err(refusal::misplaced(to));
+            }
         };
         match self.staged(from)? {
             Some((source, file)) => {
@@ -48,7 +53,7 @@ impl Shelf {
         target.sync_dir().map_err(unwritable)
     }
 
-    fn staged(&self, from: &Artifact) -> Result<Option<(Place, File)>, Failure> {
+    pub(super) fn staged(&self, from: &Artifact) -> Result<Option<(Place, File)>, Failure> {
         let open = || -> io::Result<Option<(Place, File)>> {
             let Some(place) = self.areas.find(&from.location)? else { return Ok(None) };
             let file = place.open()?;
@@ -155,11 +160,11 @@ impl Content {
     }
 }
 
-fn short_hash(name: &OsString) -> String {
+pub(super) fn short_hash(name: &OsString) -> String {
     blake3::hash(name.as_encoded_bytes()).to_hex().chars().take(16).collect()
 }
 
-fn gone(from: &Artifact, to: &Location) -> Failure {
+pub(super) fn gone(from: &Artifact, to: &Location) -> Failure {
     Failure::new(
         FailureCode::TransferFailed,
         format!("{} is not staged any more, and {to} does not hold it", from.location),

@@ -21,6 +21,7 @@ use crate::pki::Authority;
 mod files;
 mod http;
 mod publishing;
+mod sets;
 
 struct Stage {
     dir: tempfile::TempDir,

@@ -6,20 +6,22 @@
 //! video = { crf = 23 }                                               video = { max_height = 720 }
 //! a preset's file                          a job                     one output of a job
 //! ```
-//! What an output says itself goes before what its preset says. What decides the bits goes together: an output with a bit
+//! Instead of outputs a preset may have `[stream]`: a whole streaming set. What an output or a set says itself goes before what its preset says. What decides the bits goes together: an output with a bit
 //! rate of its own has nothing of its preset's rate factor.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use super::reading::{nearest, read_preset, with_line};
-use super::{BadRequest, Format, JobKind, JobRequest, MAX_OUTPUTS, OutputRequest, making};
+use super::{BadRequest, Format, JobKind, JobRequest, MAX_OUTPUTS, OutputRequest, StreamRequest, making};
 
 /// Those that every program brings along.
 const EMBEDDED: &[(&str, &str)] = &[
+    ("abr-h264", include_str!("../../../configs/presets/abr-h264.toml")),
     ("archive", include_str!("../../../configs/presets/archive.toml")),
     ("broadcast-loudness", include_str!("../../../configs/presets/broadcast-loudness.toml")),
     ("podcast", include_str!("../../../configs/presets/podcast.toml")),
@@ -41,8 +43,10 @@ pub struct Preset {
     pub name: String,
     /// What it is for, in a line.
     pub description: String,
-    /// The files that it makes, 1 to 32; without names and places.
+    /// The files that it makes, 1 to 32, without names and places; none where it makes a set.
     pub outputs: Vec<OutputRequest>,
+    /// The set that it makes, without a place.
+    pub stream: Option<StreamRequest>,
     /// The file that it was read from.
     pub text: String,
 }
@@ -54,6 +58,7 @@ struct Document {
     description: String,
     #[serde(default)]
     outputs: Vec<OutputRequest>,
+    stream: Option<StreamRequest>,
 }
 
 impl Preset {
@@ -73,14 +78,32 @@ impl Preset {
             let message = format!("{} bytes are more than a preset may have ({MAX_PRESET_TEXT})", text.len());
             return Err(BadRequest::at("", message));
         }
-        let Document { description, outputs } = read_preset(text)?;
-        check(&description, &outputs).map_err(|bad| with_line(bad, Format::Toml, text))?;
-        Ok(Self { name: name.to_owned(), description, outputs, text: text.to_owned() })
+        let Document { description, outputs, stream } = read_preset(text)?;
+        let checked = super::settling::text("description", &description, 200).and_then(|_| match &stream {
+            None => check_outputs(&outputs),
+            Some(stream) => check_stream(stream, &outputs),
+        });
+        checked.map_err(|bad| with_line(bad, Format::Toml, text))?;
+        Ok(Self { name: name.to_owned(), description, outputs, stream, text: text.to_owned() })
     }
 }
 
-fn check(description: &str, outputs: &[OutputRequest]) -> Result<(), BadRequest> {
-    super::settling::text("description", description, 200)?;
+const A_JOBS_TO_SAY: &str = "is a job's to say, not a preset's; leave it out";
+
+fn check_stream(stream: &StreamRequest, outputs: &[OutputRequest]) -> Result<(), BadRequest> {
+    if !outputs.is_empty() {
+        return Err(BadRequest::at(
+            "outputs",
+            "a preset makes files or a set for streaming; leave one of the two out",
+        ));
+    }
+    if stream.destination.is_some() {
+        return Err(BadRequest::at("stream.destination", A_JOBS_TO_SAY));
+    }
+    super::stream::settings(stream).map(drop)
+}
+
+fn check_outputs(outputs: &[OutputRequest]) -> Result<(), BadRequest> {
     if !(1..=MAX_OUTPUTS).contains(&outputs.len()) {
         let message = format!("a preset makes 1 to {MAX_OUTPUTS} files, not {}", outputs.len());
         return Err(BadRequest::at("outputs", message));
@@ -90,8 +113,7 @@ fn check(description: &str, outputs: &[OutputRequest]) -> Result<(), BadRequest>
         let path = format!("outputs[{i}]");
         let own = [("name", &output.name), ("destination", &output.destination), ("preset", &output.preset)];
         if let Some((field, _)) = own.iter().find(|(_, given)| given.is_some()) {
-            let message = "is a job's to say, not a preset's; leave it out";
-            return Err(BadRequest::at(format!("{path}.{field}"), message));
+            return Err(BadRequest::at(format!("{path}.{field}"), A_JOBS_TO_SAY));
         }
         let settings = making::settings(&path, output)?;
         let suffix = super::settling::suffix(&path, output)?;
@@ -164,7 +186,7 @@ pub(super) fn of_job<'a>(
     presets: &Presets,
 ) -> Result<Cow<'a, JobRequest>, BadRequest> {
     let Some(name) = &request.preset else { return Ok(Cow::Borrowed(request)) };
-    if request.kind != JobKind::Encode {
+    if !matches!(request.kind, JobKind::Encode | JobKind::Stream) {
         let message = format!("a job of kind '{}' has no such field", request.kind.as_str());
         return Err(BadRequest::at("preset", message));
     }
@@ -173,8 +195,20 @@ pub(super) fn of_job<'a>(
             "says which files to make, and so does 'outputs'; give it to the outputs, or leave them out";
         return Err(BadRequest::at("preset", message));
     }
-    let outputs = presets.find("preset", name)?.outputs.clone();
-    Ok(Cow::Owned(JobRequest { preset: None, outputs, ..request.clone() }))
+    let preset = presets.find("preset", name)?;
+    let whole = JobRequest { preset: None, ..request.clone() };
+    Ok(Cow::Owned(match &preset.stream {
+        Some(stream) => {
+            let own = request.stream.clone().unwrap_or_default();
+            JobRequest { kind: JobKind::Stream, stream: Some(stream.with(&own)?), ..whole }
+        }
+        None if request.kind == JobKind::Stream => {
+            let message =
+                format!("'{name}' makes files and no set for streaming; name another, or leave the kind out");
+            return Err(BadRequest::at("preset", message));
+        }
+        None => JobRequest { outputs: preset.outputs.clone(), ..whole },
+    }))
 }
 
 /// The same output without its preset, but with what that says.
@@ -207,8 +241,8 @@ const TOGETHER: &[(&str, &[&str])] = &[
 ];
 
 /// `own` over `base`.
-pub(super) fn over(base: &OutputRequest, own: &OutputRequest) -> Result<OutputRequest, String> {
-    let value = |output: &OutputRequest| serde_json::to_value(output).map_err(|e| e.to_string());
+pub(super) fn over<T: Serialize + DeserializeOwned>(base: &T, own: &T) -> Result<T, String> {
+    let value = |request: &T| serde_json::to_value(request).map_err(|e| e.to_string());
     let (mut whole, own) = (value(base)?, value(own)?);
     lay(&mut whole, own);
     serde_json::from_value(whole).map_err(|e| e.to_string())
@@ -291,6 +325,9 @@ mod tests {
         refused("description = 'a'", "a preset makes 1 to 32 files, not 0");
         refused("[[outputs]]\nsuffix = '../a'", "line 2: outputs[0].suffix: ");
         refused("inputs = 3", "did you mean 'outputs'?");
+        refused("[stream]\nsegment_s = 99", "line 2: stream.segment_s: should be 1 to 30, not 99");
+        refused("[stream]\ndestination = '/out'", "line 2: stream.destination: is a job's to say");
+        refused("[stream]\n[[outputs]]", "outputs: a preset makes files or a set");
         assert!(Preset::read("Mine!", "[[outputs]]").is_err());
         let missing = Presets::embedded().find("preset", "wbe").unwrap_err().to_string();
         assert_eq!(missing, "preset: there is no preset 'wbe'; did you mean 'web'?");

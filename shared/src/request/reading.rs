@@ -8,9 +8,9 @@ use super::{BadRequest, Format, JobRequest};
 
 const JOB: &[&str] = &[
     "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
-    "paused", "input", "preset", "outputs", "tasks", "stages",
+    "paused", "input", "preset", "outputs", "tasks", "stages", "stream",
 ];
-const PRESET: &[&str] = &["description", "outputs"];
+const PRESET: &[&str] = &["description", "outputs", "stream"];
 const OUTPUT: &[&str] =
     &["preset", "name", "suffix", "destination", "container", "video", "audio", "optional", "audience"];
 const VIDEO: &[&str] = &[
@@ -45,6 +45,19 @@ const STAGE: &[&str] = &[
     "optional",
 ];
 
+const STREAM: &[&str] = &[
+    "destination",
+    "segment_s",
+    "chunk_s",
+    "crf",
+    "preset",
+    "max_height",
+    "sound",
+    "sound_bitrate",
+    "decode",
+    "stills",
+];
+
 /// The keys of each type by its schema's name; a test holds them against the schema.
 #[cfg(test)]
 pub(super) const KEYS: &[(&str, &[&str])] = &[
@@ -55,6 +68,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("ContentValue", VALUE),
     ("QualityFloor", FLOOR),
     ("StageRequest", STAGE),
+    ("StreamRequest", STREAM),
 ];
 
 pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
@@ -65,6 +79,9 @@ pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest>
 pub(super) fn read_preset<T: DeserializeOwned>(text: &str) -> Result<T, BadRequest> {
     read_as(Format::Toml, text, |preset| {
         check_keys("", preset, PRESET)?;
+        if let Some(Json::Object(fields)) = preset.get("stream") {
+            check_keys("stream", fields, STREAM)?;
+        }
         check_outputs(preset)
     })
 }
@@ -144,7 +161,7 @@ fn json_of(value: toml::Value) -> Json {
 
 fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
     check_keys("", job, JOB)?;
-    for (part, known) in [("value", VALUE), ("floor", FLOOR)] {
+    for (part, known) in [("value", VALUE), ("floor", FLOOR), ("stream", STREAM)] {
         if let Some(Json::Object(fields)) = job.get(part) {
             check_keys(part, fields, known)?;
         }

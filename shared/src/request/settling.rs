@@ -6,7 +6,7 @@ use super::{
     Asking, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS, MAX_OUTPUTS,
     OutputRequest,
 };
-use super::{graph, making, preset, standing};
+use super::{graph, making, preset, standing, stream};
 use crate::artifact::{FileName, Location};
 use crate::encode::EncodeSettings;
 use crate::job::{Destination, JobSpec, OutputSpec, Work};
@@ -47,6 +47,9 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
     if request.kind != JobKind::Graph && !request.stages.is_empty() {
         return Err(foreign("stages"));
     }
+    if request.kind != JobKind::Stream && request.stream.is_some() {
+        return Err(foreign("stream"));
+    }
     match request.kind {
         JobKind::Graph if request.input.is_some() => Err(foreign("input")),
         JobKind::Graph => Ok(Work::Graph { stages: graph::settle(&request.stages, asking)? }),
@@ -61,6 +64,7 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
             let outputs = outputs(&request.outputs, &input, asking)?;
             Ok(Work::Encode { input, outputs })
         }
+        JobKind::Stream => stream::settle(request.stream.as_ref(), input(request, asking)?),
     }
 }
 
@@ -79,7 +83,9 @@ fn input(request: &JobRequest, asking: Asking<'_>) -> Result<Location, BadReques
 pub(super) fn input_at(field: &str, text: &str, asking: Asking<'_>) -> Result<Location, BadRequest> {
     let location: Location = text.parse().map_err(|e| BadRequest::at(field, format!("{e}")))?;
     match &location {
-        Location::Upload(tenant, _) | Location::Output(tenant, _, _) if tenant != asking.tenant => {
+        Location::Upload(tenant, _) | Location::Output(tenant, _, _) | Location::Set(tenant, _)
+            if tenant != asking.tenant =>
+        {
             let message = format!("this file belongs to another tenant than yours ('{}')", asking.tenant);
             Err(BadRequest::at(field, message))
         }
@@ -87,10 +93,10 @@ pub(super) fn input_at(field: &str, text: &str, asking: Asking<'_>) -> Result<Lo
             field,
             "a staged file may not be read; use the output once it is published, farm://outputs/TENANT/JOB/NAME",
         )),
-        Location::File(path) if path.ends_with('/') => {
-            Err(BadRequest::at(field, format!("'{path}' is a directory; name one file")))
+        directory if directory.is_directory() => {
+            Err(BadRequest::at(field, format!("'{text}' is a directory; name one file")))
         }
-        Location::File(_) | Location::Upload(..) | Location::Output(..) => Ok(location),
+        Location::File(_) | Location::Upload(..) | Location::Output(..) | Location::Set(..) => Ok(location),
     }
 }
 
@@ -181,10 +187,18 @@ fn place(path: &str, text: &str, name: &FileName) -> Result<Location, BadRequest
             }
             Ok(Location::File(file))
         }
-        Location::Upload(..) | Location::Staged(..) | Location::Output(..) => Err(bad(format!(
-            "'{text}' is no place to write to: use an absolute path or file:// URL, or leave it out and the depot keeps the file"
-        ))),
+        Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => {
+            Err(bad(no_place(text)))
+        }
     }
+}
+
+/// A place of the farm's own was named where something is to be written.
+pub(super) fn no_place(text: &str) -> String {
+    let text: String = text.chars().take(200).collect();
+    format!(
+        "'{text}' is no place to write to: use an absolute path or file:// URL, or leave it out and the depot keeps what is made"
+    )
 }
 
 /// What stands before the ending of a name that is left out.
@@ -222,7 +236,9 @@ fn name(request: &JobRequest, work: &Work) -> Result<String, BadRequest> {
     let name = match (&request.name, work) {
         (Some(name), _) => return text("name", name, MAX_NAME).map(ToOwned::to_owned),
         (None, Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. }) => String::new(),
-        (None, Work::Probe { input } | Work::Encode { input, .. }) => input.file_name(),
+        (None, Work::Probe { input } | Work::Encode { input, .. } | Work::Stream { input, .. }) => {
+            input.file_name()
+        }
     };
     Ok(name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect())
 }

@@ -11,7 +11,7 @@ use crate::job::{Class, ContentValue, JobState, TaskState};
 use crate::media::{CheckReport, MediaFacts};
 use crate::request::JobKind;
 use crate::task::{Phase, Progress, TaskKind, Usage};
-use crate::view::{ForecastView, TradeView};
+use crate::view::{ForecastView, SetView, StageView, TradeView};
 
 /// Answer to a submit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -105,8 +105,14 @@ pub struct JobView {
     pub task_counts: TaskCounts,
     /// Its tasks in the order of planning; empty in lists. At most the first 1,000.
     pub tasks: Vec<TaskView>,
-    /// What it makes.
+    /// What it makes. Of a `stream` job, once it is made: the top manifests, the stills and the report.
     pub outputs: Vec<OutputView>,
+    /// The stages of a `stream` job, in the order of planning.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageView>,
+    /// What a `stream` job has made, once it is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<SetView>,
     /// The first cause, for `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,

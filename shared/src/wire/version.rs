@@ -1,7 +1,7 @@
 //! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
 //! work looks here at which of them would understand it.
 
-use super::{FORMATS_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use super::{FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
 use crate::encode::EncodeSettings;
 use crate::task::TaskKind;
 
@@ -39,6 +39,9 @@ impl WireVersion {
         let of_kind = match kind {
             TaskKind::Noop | TaskKind::Probe | TaskKind::Encode => Self::OLDEST,
             TaskKind::Trial => Self::of(Some(TRIAL_ALPN)),
+            TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk | TaskKind::Package => {
+                Self::of(Some(STREAM_ALPN))
+            }
         };
         let has_first_form = settings.is_none_or(EncodeSettings::have_first_form);
         if has_first_form { of_kind } else { of_kind.max(Self::of(Some(FORMATS_ALPN))) }
@@ -73,6 +76,7 @@ mod tests {
         let needs = WireVersion::needed_for;
         assert_eq!(needs(TaskKind::Encode, Some(&EncodeSettings::default())), WireVersion::OLDEST);
         assert_eq!(needs(TaskKind::Trial, None), WireVersion::of(Some(TRIAL_ALPN)));
+        assert_eq!(needs(TaskKind::Chunk, None), WireVersion::of(Some(STREAM_ALPN)));
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
     }

@@ -129,6 +129,8 @@ pub(crate) fn value(order: &TaskOrder, upload: &Upload) -> TaskValue {
                 encoder: order.work.hardware().unwrap_or("x264enc").to_owned(),
             })
         }
+        // No scenario has a job of this kind.
+        TaskWork::Stream { .. } => TaskValue::Nothing,
     }
 }
 
@@ -170,6 +172,6 @@ pub(crate) fn pace(order: &TaskOrder) -> f64 {
             .video
             .as_ref()
             .map_or(1.0, |video| ns(video.preset) / ns(VideoSettings::default().preset)),
-        TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => 1.0,
+        TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } | TaskWork::Stream { .. } => 1.0,
     }
 }

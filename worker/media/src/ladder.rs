@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::failure::Failure;
-use rushes_shared::ladder::{LadderSettings, PackageReport, PackageSettings, Rung, ladder};
+use rushes_shared::ladder::{LadderSettings, PackageReport, Rung, split};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
-use crate::chunk::{ChunkJob, encode_chunk, split};
+use crate::chunk::{ChunkJob, encode_chunk};
 use crate::join::{JoinJob, join, sound};
 use crate::package::{PackageJob, package};
 use crate::{encode, fault};
@@ -34,23 +34,44 @@ pub struct LadderJob<'a> {
     pub directory: &'a Path,
 }
 
-/// Where steps begin and end in thousandths of the whole: sound, chunks, joins, package.
+/// Chunks and sound of a film that are to become its package.
+#[derive(Debug, Clone, Copy)]
+pub struct FinishJob<'a> {
+    /// The rungs, the best first.
+    pub rungs: &'a [Rung],
+    /// How many frames each has to have; `None` where that is not known.
+    pub frames: Option<u64>,
+    /// The film's sound.
+    pub sound: Option<&'a Path>,
+    /// How the ladder is made.
+    pub settings: &'a LadderSettings,
+    /// A directory for what is made on the way.
+    pub scratch: &'a Path,
+    /// The package's directory; there, and empty.
+    pub directory: &'a Path,
+}
+
+/// Where steps begin and end in thousandths of the whole: sound, chunks, and what is made of them.
 const SOUND: (u16, u16) = (0, 30);
 const CHUNKS: (u16, u16) = (30, 930);
-const JOINS: (u16, u16) = (930, 960);
-const PACKAGE: (u16, u16) = (960, 1000);
+const FINISH: (u16, u16) = (930, 1000);
+/// The same of the finish: joins, package.
+const JOINS: (u16, u16) = (0, 430);
+const PACKAGE: (u16, u16) = (430, 1000);
 
 /// Makes a ladder and its package. Blocks; calls `progress` at least once a second.
 ///
 /// # Errors
-/// Those of [`encode_chunk`](crate::encode_chunk()), [`sound`](crate::sound()), [`join`](crate::join()) and
-/// [`package`](crate::package()).
+/// Those of [`encode_chunk`](crate::encode_chunk()), [`sound`](crate::sound()) and [`finish_ladder`].
 pub fn make_ladder(
     job: &LadderJob<'_>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<PackageReport, Failure> {
     let settings = job.settings;
-    let rungs = rungs(job)?;
+    let rungs = settings.rungs(job.source);
+    if rungs.is_empty() {
+        return Err(encode::plan::no_video(job.source));
+    }
     let track = job.scratch.join("sound.m4a");
     let with_sound = settings.sound_bps.filter(|_| !job.source.audio.is_empty());
     if let Some(bitrate_bps) = with_sound {
@@ -58,63 +79,62 @@ pub fn make_ladder(
         let mut step = |at| progress(within(at, SOUND, 0, 1));
         sound(job.input, job.source, &audio, &track, &mut step)?;
     }
-    let (chunks, frames) = encode_chunks(job, &rungs, progress)?;
-    let mut whole = Vec::with_capacity(rungs.len());
-    for (number, (rung, chunks)) in rungs.iter().zip(&chunks).enumerate() {
+    let (mut chunks, frames) = encode_chunks(job, progress)?;
+    let finish = FinishJob {
+        rungs: &rungs,
+        frames: Some(frames),
+        sound: with_sound.map(|_| track.as_path()),
+        settings,
+        scratch: job.scratch,
+        directory: job.directory,
+    };
+    let mut chunks_of = |rung: usize| Ok(std::mem::take(&mut chunks[rung]));
+    finish_ladder(&finish, &mut chunks_of, &mut |at| progress(within(at, FINISH, 0, 1)))
+}
+
+/// Joins the chunks of each rung and makes the package. `chunks_of` is asked for the chunks of one rung after the other,
+/// in the film's order; they are removed once they are joined. Blocks; calls `progress` at least once a second.
+///
+/// # Errors
+/// Those of [`join`](crate::join()) and [`package`](crate::package()), and what `chunks_of` says.
+pub fn finish_ladder(
+    job: &FinishJob<'_>,
+    chunks_of: &mut dyn FnMut(usize) -> Result<Vec<PathBuf>, Failure>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<PackageReport, Failure> {
+    let mut whole = Vec::with_capacity(job.rungs.len());
+    let mut frames = job.frames;
+    for (number, rung) in job.rungs.iter().enumerate() {
+        let chunks = chunks_of(number)?;
         let output = job.scratch.join(format!("{}.mp4", rung.name));
-        let joining = JoinJob { chunks, sound: None, frames: Some(frames), output: &output };
-        join(&joining, &mut |at| progress(within(at, JOINS, number, rungs.len())))?;
-        for chunk in chunks {
+        let joining = JoinJob { chunks: &chunks, sound: None, frames, output: &output };
+        let joined = join(&joining, &mut |at| progress(within(at, JOINS, number, job.rungs.len())))?;
+        // Every rung has the frames of the first.
+        frames = Some(joined.frames);
+        for chunk in &chunks {
             fs::remove_file(chunk).map_err(|error| fault::writing(&error))?;
         }
         whole.push(output);
     }
-    let segment_ns = settings.grid.segment_ns();
-    let checked = PackageSettings {
-        segment_ns,
-        names: rungs.iter().map(|rung| rung.name.clone()).collect(),
-        max_bps: rungs.iter().map(|rung| rung.cap.map(|cap| cap.peak_bps(segment_ns))).collect(),
-        window_ns: segment_ns,
-        decode: settings.decode,
-        ..PackageSettings::default()
-    };
-    let tracks = if with_sound.is_some() { vec![track] } else { Vec::new() };
+    let checked = job.settings.package(job.rungs);
+    let tracks: Vec<PathBuf> = job.sound.iter().map(|track| track.to_path_buf()).collect();
     let packaging =
         PackageJob { rungs: &whole, sound: &tracks, settings: &checked, directory: job.directory };
     package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))
 }
 
-/// The rungs that this source gets.
-fn rungs(job: &LadderJob<'_>) -> Result<Vec<Rung>, Failure> {
-    let shown = job.source.video.first().ok_or_else(|| encode::plan::no_video(job.source))?.shown_size();
-    let mut rungs = ladder(shown, job.settings.crf, job.settings.preset);
-    if let Some(most) = job.settings.max_height {
-        let small = |rung: &Rung| rung.max_size.0.min(rung.max_size.1) <= most;
-        let last = rungs.len() - 1;
-        let from = rungs.iter().position(small).unwrap_or(last);
-        rungs.drain(..from);
-    }
-    Ok(rungs)
-}
-
 /// Every chunk of every rung, by rung, and how many frames each rung has.
 fn encode_chunks(
     job: &LadderJob<'_>,
-    rungs: &[Rung],
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(Vec<Vec<PathBuf>>, u64), Failure> {
     let grid = &job.settings.grid;
     let ranges = split(job.source, grid);
-    let bounded = |rung: &Rung| {
-        let cap = rung.cap.map(|cap| if ranges.len() > 1 { cap.within_chunks(grid.chunk_ns()) } else { cap });
-        Rung { cap, ..rung.clone() }
-    };
-    let (mut chunks, mut frames) = (vec![Vec::new(); rungs.len()], 0);
+    let bounded = job.settings.rungs_of_chunks(job.source, ranges.len());
+    let (mut chunks, mut frames) = (vec![Vec::new(); bounded.len()], 0);
     for (number, range) in ranges.iter().enumerate() {
-        let outputs: Vec<(Rung, PathBuf)> = rungs
-            .iter()
-            .map(|rung| (bounded(rung), job.scratch.join(format!("{}-{number}.chunk.mp4", rung.name))))
-            .collect();
+        let named = |rung: &Rung| job.scratch.join(format!("{}-{number}.chunk.mp4", rung.name));
+        let outputs: Vec<(Rung, PathBuf)> = bounded.iter().map(|rung| (rung.clone(), named(rung))).collect();
         let (input, source) = (job.input, job.source);
         let part = ChunkJob { input, source, range: *range, grid, rungs: &outputs, threads: None };
         frames += encode_chunk(&part, &mut |at| progress(within(at, CHUNKS, number, ranges.len())))?.frames;
@@ -146,8 +166,8 @@ mod tests {
             within(at(1000), CHUNKS, 0, 3),
             within(at(0), CHUNKS, 1, 3),
             within(at(1000), CHUNKS, 2, 3),
-            within(at(0), JOINS, 0, 5),
-            within(at(1000), PACKAGE, 0, 1),
+            within(within(at(0), JOINS, 0, 5), FINISH, 0, 1),
+            within(within(at(1000), PACKAGE, 0, 1), FINISH, 0, 1),
         ];
         let steps = steps.map(|step| step.permille);
         assert!(steps.is_sorted(), "{steps:?}");

@@ -49,12 +49,12 @@ mod walk;
 mod witness;
 
 pub use check::check;
-pub use chunk::{ChunkEncoded, ChunkJob, ChunkRange, encode_chunk, split};
+pub use chunk::{ChunkEncoded, ChunkJob, chunk_encoder, encode_chunk};
 pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
 pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
-pub use ladder::{LadderJob, make_ladder};
+pub use ladder::{FinishJob, LadderJob, finish_ladder, make_ladder};
 pub use note::set_stall;
 pub use package::{PackageJob, package};
 pub use probe::probe;

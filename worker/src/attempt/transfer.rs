@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rushes_net::flow;
@@ -16,11 +16,32 @@ use super::{Attempt, Stop};
 use crate::metrics;
 
 impl Attempt<'_> {
+    /// Brings all that the task reads into a directory: the input, or what other attempts have staged for it, in its
+    /// order.
+    pub(super) async fn fetch_all(
+        &self,
+        dir: &Path,
+        usage: &mut Usage,
+    ) -> Result<Vec<(PathBuf, Artifact)>, Stop> {
+        let work = &self.dispatch.order.work;
+        let inputs: Vec<&Artifact> = work.input().into_iter().chain(work.parts()).collect();
+        let mut fetched = Vec::with_capacity(inputs.len());
+        for (number, input) in inputs.iter().enumerate() {
+            let name = local_name(&input.location);
+            let name = if inputs.len() == 1 { name } else { format!("{number}-{name}") };
+            let local = dir.join(name);
+            let artifact = self.fetch(input, &local, (number, inputs.len()), usage).await?;
+            fetched.push((local, artifact));
+        }
+        Ok(fetched)
+    }
+
     /// Brings the input to `local`, from the farm or from what was kept.
-    pub(super) async fn fetch(
+    async fn fetch(
         &self,
         input: &Artifact,
         local: &Path,
+        (number, count): (usize, usize),
         usage: &mut Usage,
     ) -> Result<Artifact, Stop> {
         if self.shop.inputs.link(input, local) {
@@ -31,9 +52,14 @@ impl Attempt<'_> {
         let done = AtomicU64::new(0);
         let progress = |now: u64, all: u64| {
             done.store(now, Ordering::Relaxed);
-            self.report(self.meter.transfer(Phase::Fetching, now, all));
+            // Each of several counts alike.
+            let before = (number as u64).saturating_mul(all);
+            let total = (count as u64).saturating_mul(all);
+            self.report(self.meter.transfer(Phase::Fetching, before.saturating_add(now), total));
         };
-        self.report(self.meter.transfer(Phase::Fetching, 0, 0));
+        if number == 0 {
+            self.report(self.meter.transfer(Phase::Fetching, 0, 0));
+        }
         let ticket = &self.dispatch.read_ticket;
         let most = self.shop.settings.transfer.input_limit();
         let fetched = loop {
@@ -51,8 +77,9 @@ impl Attempt<'_> {
                 other => break other,
             }
         };
-        usage.bytes_in = done.into_inner();
-        metrics::bytes_fetched(usage.bytes_in);
+        let bytes = done.into_inner();
+        usage.bytes_in += bytes;
+        metrics::bytes_fetched(bytes);
         let fetched = fetched?;
         let differs = input.hash.is_some_and(|wanted| fetched.hash != Some(wanted))
             || input.size.is_some_and(|wanted| fetched.size != Some(wanted));
@@ -73,7 +100,10 @@ impl Attempt<'_> {
             )));
         }
         let fetched = Artifact { attempt: input.attempt, ..fetched };
-        self.shop.inputs.keep(&fetched, local);
+        // What another attempt has staged is read once.
+        if !matches!(input.location, Location::Staged(..)) {
+            self.shop.inputs.keep(&fetched, local);
+        }
         Ok(fetched)
     }
 
@@ -142,7 +172,7 @@ pub(super) fn open_output(output: &Path) -> Result<File, Failure> {
 }
 
 /// A harmless file name that keeps the extension, as some formats are told apart by it.
-pub(super) fn local_name(location: &Location) -> String {
+fn local_name(location: &Location) -> String {
     let name = location.file_name();
     let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
     match extension.filter(|e| (1..=8).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric())) {

@@ -18,6 +18,7 @@ use rustix::process::{Signal, getpid, kill_process};
 
 use super::nursery::leave;
 use super::protocol::{self, LocalEncoded, LocalResult, LocalWork, TaskProcessJob, TaskProcessReply};
+use super::stream;
 use crate::sandbox;
 
 /// Runs a task process with the media library.
@@ -141,6 +142,9 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
                 threads,
             };
             encode_and_check(&job, hardware.as_deref(), replies).map(LocalResult::Encoded)
+        }
+        LocalWork::Stream { work, output } => {
+            stream::perform(&work, &output, &mut |progress| replies.progress(progress))
         }
     };
     result.unwrap_or_else(LocalResult::Failed)

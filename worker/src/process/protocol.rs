@@ -22,6 +22,8 @@ use rushes_shared::node::EncoderFact;
 use rushes_shared::task::{Progress, TaskLimits};
 use serde::{Deserialize, Serialize};
 
+use super::stream::{LocalPart, LocalSet, LocalStream};
+
 /// Walls around one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Walls {
@@ -68,6 +70,13 @@ pub enum LocalWork {
         /// The hardware encoder's element; `None` for software.
         hardware: Option<String>,
     },
+    /// Does a step of a streaming set.
+    Stream {
+        /// Which.
+        work: LocalStream,
+        /// The file to make.
+        output: PathBuf,
+    },
 }
 
 /// Worker to task process: the one job of its life.
@@ -105,6 +114,10 @@ pub enum LocalResult {
     Probed(MediaFacts),
     /// Of an encode.
     Encoded(LocalEncoded),
+    /// Of a step of a streaming set but the package.
+    Part(LocalPart),
+    /// Of the package of a streaming set.
+    Set(Box<LocalSet>),
     /// Of anything that failed in an ordinary way.
     Failed(Failure),
 }

@@ -18,7 +18,7 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
     match command {
         MediaCommand::Ladder { file, out, crf, preset, max_height, segment, chunk, sound, no_decode } => {
             let settings = LadderSettings {
-                grid: grid(*segment, *chunk),
+                grid: Grid::of(*segment, *chunk),
                 crf: *crf,
                 preset: *preset,
                 max_height: *max_height,
@@ -44,16 +44,6 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
             make(session, &rungs[0], Work::Package { rungs: others?, sound: sound?, settings }, out)
         }
         _ => unreachable!("these make no package"),
-    }
-}
-
-/// Key frames every two seconds, or every segment where those are shorter or odd.
-fn grid(segment_s: u32, chunk_s: u32) -> Grid {
-    let key_s = if segment_s.is_multiple_of(2) { 2 } else { segment_s };
-    Grid {
-        key_ns: u64::from(key_s) * 1_000_000_000,
-        keys_to_segment: segment_s / key_s,
-        segments_to_chunk: (chunk_s / segment_s).max(1),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Outcomes of attempts. A message counts only if its attempt is in the task's live set.
 
-use rushes_shared::artifact::Location;
+use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, TaskId, WorkerId};
-use rushes_shared::task::{Progress, TaskKind, TaskOutcome, TaskValue, Usage};
+use rushes_shared::task::{Progress, StreamStep, TaskKind, TaskOutcome, TaskValue, Usage};
 
 use super::live::Shift;
 use super::{Engine, Timer, Turn};
@@ -57,7 +57,7 @@ impl Engine {
         let Some((live, shift)) = self.take_out(worker, task, attempt) else {
             self.command(turn, Command::CollectOutcome { worker, attempt });
             // Even one that was stopped may have staged its file in the meantime.
-            if held.is_none_or(|h| h.kind == TaskKind::Encode) {
+            if held.is_none_or(|h| h.kind.leaves_file()) {
                 self.drop_unless_winner(turn, &[(task, attempt)]);
             }
             return;
@@ -80,7 +80,7 @@ impl Engine {
             TaskOutcome::Cancelled => {
                 self.note_running(task, shift.ran, shift.runs);
                 // Nobody here asked for it: the worker is shutting down. The task goes elsewhere, uncounted.
-                if kind == TaskKind::Encode {
+                if kind.leaves_file() {
                     self.command(turn, Command::DropStaged { attempts: vec![attempt] });
                 }
                 // One that does not say that it leaves would get it back at once, again and again.
@@ -165,6 +165,9 @@ impl Engine {
         if kind == TaskKind::Probe {
             self.size_stages(turn, task.job);
         }
+        if kind == TaskKind::Package {
+            self.drop_spent_parts(turn, task.job);
+        }
         if speed_permille != speed_before {
             self.fleet.change(worker, |node| node.set_speed(speed_permille));
         }
@@ -248,7 +251,7 @@ impl Engine {
         self.emit(turn, Record::AttemptFailed { task, attempt, worker, failure, usage, verdict, at });
         self.runs.get_mut(&task.job).expect("a live job has a run").touched = true;
         self.count_started(task.job);
-        if kind == TaskKind::Encode {
+        if kind.leaves_file() {
             self.command(turn, Command::DropStaged { attempts: vec![attempt] });
         }
         let retry_ms = match verdict {
@@ -277,7 +280,7 @@ impl Engine {
         let may_be_staged = |task: &TaskId| {
             let job = self.state.jobs.get(&task.job);
             let known = job.filter(|j| (task.index as usize) < j.tasks.len());
-            known.is_none_or(|j| j.step(task.index).kind() == TaskKind::Encode)
+            known.is_none_or(|j| j.step(task.index).kind().leaves_file())
         };
         let is_unwanted =
             |(task, attempt): &&(TaskId, AttemptId)| may_be_staged(task) && !self.is_winner(*task, *attempt);
@@ -316,6 +319,12 @@ impl Engine {
     }
 }
 
+/// Whether a file is what an attempt at this step leaves in staging.
+fn is_left_by(attempt: AttemptId, step: StreamStep, artifact: &Artifact) -> bool {
+    let place = Location::Staged(attempt, step.output());
+    artifact.location == place && artifact.attempt == Some(attempt) && artifact.hash.is_some()
+}
+
 /// Why a result cannot be this task's: another kind of value, or a file that is not staged under the attempt.
 fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Option<Failure> {
     let step = job.step(task.index);
@@ -326,6 +335,12 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
         (Step::Encode { .. } | Step::EncodeInSoftware { .. }, TaskValue::Encoded(encoded)) => {
             let is_ours = matches!(&encoded.artifact.location, Location::Staged(by, _) if *by == attempt);
             is_ours && encoded.artifact.hash.is_some() && encoded.check.problems.is_empty()
+        }
+        (Step::Stream(StreamStep::Package), TaskValue::Set(set)) => {
+            is_left_by(attempt, StreamStep::Package, &set.artifact)
+        }
+        (Step::Stream(step), TaskValue::Part(part)) => {
+            step != StreamStep::Package && is_left_by(attempt, step, &part.artifact)
         }
         _ => false,
     };

@@ -2,17 +2,18 @@
 //! each result and at a restart, so that nothing depends on having seen the event.
 
 use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::encode::VideoCodec;
 use rushes_shared::failure::{Failure, FailureClass};
 use rushes_shared::id::{AttemptId, JobId, TaskId};
 use rushes_shared::job::{JobState, Needs};
-use rushes_shared::task::{EncodedOutput, TaskValue};
+use rushes_shared::task::StreamStep;
 use rushes_shared::units::MonoMs;
 use rushes_shared::wire::WireVersion;
 
 use super::run::StageRun;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, Decision, FarmNews, Refusal, Reply};
-use crate::job::{Job, Stage};
+use crate::job::{Job, Stage, Step};
 use crate::order::signature::Signature;
 use crate::planner;
 use crate::record::Record;
@@ -21,7 +22,7 @@ impl Engine {
     /// Does for a live job what can be done now.
     pub(super) fn advance(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        let has_outputs = job.spec.work.outputs().next().is_some();
+        let has_outputs = job.spec.work.output_numbers().next().is_some();
         if let Err(failure) = planner::sized(job) {
             return self.end_job(turn, id, JobState::Failed, Some(failure));
         }
@@ -74,6 +75,7 @@ impl Engine {
         self.rebook(id);
         self.rank(turn.now, id);
         self.end_given_up(turn, id);
+        self.drop_spent_parts(turn, id);
         self.advance(turn, id);
         if self.runs.contains_key(&id) {
             self.wake_for_promise(turn.now, id, 1);
@@ -147,8 +149,8 @@ impl Engine {
     fn unpublished(&self, id: JobId) -> Vec<u32> {
         let Some(job) = self.state.jobs.get(&id) else { return Vec::new() };
         let is_published = |output: &u32| job.published.iter().any(|p| p.output == *output);
-        let outputs = job.spec.work.outputs().map(|(output, _)| output);
-        outputs.filter(|output| made_by(job, *output).is_some() && !is_published(output)).collect()
+        let outputs = job.spec.work.output_numbers();
+        outputs.filter(|output| job.made(*output).is_some() && !is_published(output)).collect()
     }
 
     fn is_complete(&self, id: JobId) -> bool {
@@ -157,8 +159,16 @@ impl Engine {
         }
         let Some(job) = self.state.jobs.get(&id) else { return false };
         let is_wanted = |output| job.stage_of_output(output).is_none_or(|s| !s.dropped);
-        let wanted = job.spec.work.outputs().filter(|(output, _)| is_wanted(*output)).count();
+        let wanted = job.spec.work.output_numbers().filter(|output| is_wanted(*output)).count();
         job.published.len() == wanted
+    }
+
+    /// Has the depot drop what a set was packaged from. A crash may have lost the request, so it is repeated at a start.
+    pub(super) fn drop_spent_parts(&mut self, turn: &mut Turn, id: JobId) {
+        let attempts = self.state.jobs.get(&id).map_or_else(Vec::new, |job| job.spent_parts());
+        if !attempts.is_empty() {
+            self.command(turn, Command::DropStaged { attempts });
+        }
     }
 
     pub(super) fn publish(&mut self, turn: &mut Turn, id: JobId, output: u32) {
@@ -228,11 +238,20 @@ impl Engine {
         let job = &self.state.jobs[&id];
         let (tenant, accepted_at) = (job.tenant.clone(), job.accepted_at);
         let mut staged: Vec<AttemptId> = Vec::new();
-        if state != JobState::Succeeded {
-            for (output, _) in job.spec.work.outputs() {
-                let Some(task) = job.task_of_output(output) else { continue };
-                staged.extend(job.tasks[task as usize].success.iter().map(|s| s.attempt));
-                staged.extend(run.live.get(&task).into_iter().flatten().map(|l| l.attempt));
+        if state == JobState::Succeeded {
+            // Once more: what a depot that was away was asked to drop may have been forgotten since.
+            staged.extend(job.spent_parts());
+        } else {
+            let mut first = 0;
+            for stage in job.stages.iter() {
+                let range = first..first + stage.count;
+                first = range.end;
+                if !stage.step.kind().leaves_file() {
+                    continue;
+                }
+                let own = &job.tasks[range.start as usize..range.end as usize];
+                staged.extend(own.iter().filter_map(|task| Some(task.success.as_ref()?.attempt)));
+                staged.extend(run.live.range(range).flat_map(|(_, live)| live).map(|l| l.attempt));
             }
         }
         let at = turn.now.wall;
@@ -258,24 +277,18 @@ impl Engine {
 /// What tasks of a stage need of a node.
 pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
     let output = stage.step.output().and_then(|output| job.spec.work.output(output));
-    let codec = output.map_or("", |spec| spec.settings.video_codec_name());
+    let codec = match stage.step {
+        Step::Stream(StreamStep::Chunk) => VideoCodec::H264.name(),
+        _ => output.map_or("", |spec| spec.settings.video_codec_name()),
+    };
     let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
     let since = WireVersion::needed_for(stage.step.kind(), output.map(|spec| &spec.settings));
     Signature::new(stage.slot, codec, stage.demand, needs, since)
 }
 
-/// What was made as an output, once an attempt has.
-fn made_by(job: &Job, output: u32) -> Option<&EncodedOutput> {
-    let task = job.task_of_output(output)?;
-    match &**job.tasks[task as usize].success.as_ref()?.value.as_ref()? {
-        TaskValue::Encoded(encoded) => Some(encoded),
-        TaskValue::Nothing | TaskValue::Probed { .. } => None,
-    }
-}
-
 /// The staged file of an output.
 fn staged(job: &Job, output: u32) -> Option<Artifact> {
-    let artifact = &made_by(job, output)?.artifact;
+    let artifact = job.made(output)?;
     debug_assert!(matches!(artifact.location, Location::Staged(..)));
     Some(artifact.clone())
 }

@@ -29,6 +29,7 @@ mod room;
 mod second_attempts;
 mod shares;
 mod standing;
+mod streams;
 mod trades;
 mod versions;
 mod words;

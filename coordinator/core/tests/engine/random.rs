@@ -18,7 +18,7 @@ use rushes_shared::wire::AheadOffer;
 
 use crate::support::samples::{
     audio_only, encode, facts, film_graph, graph, in_class, in_hardware, key, node, noop, probe, stage,
-    value_of, with_deadline, with_hardware, with_priority,
+    stream, value_of, with_deadline, with_hardware, with_priority,
 };
 use crate::support::world::{Ask, World};
 use crate::support::{laws, tell};
@@ -65,7 +65,7 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        8 => (0_u8..14, 0_u8..3, prop::option::weighted(0.3, 0_u8..3))
+        8 => (0_u8..15, 0_u8..3, prop::option::weighted(0.3, 0_u8..3))
             .prop_map(|(kind, priority, key)| Step::Submit { kind, priority, key }),
         2 => any::<u8>().prop_map(Step::Cancel),
         3 => any::<(u8, u8)>().prop_map(|(n, what)| Step::Amend(n, what)),
@@ -130,7 +130,7 @@ fn succeed(world: &mut World, id: WorkerId, attempt: AttemptId) {
         _ => facts(1280, 720),
     };
     let value = value_of(&order, &source);
-    let stages = matches!(value, rushes_shared::task::TaskValue::Encoded(_));
+    let stages = order.work.output().is_some();
     world.end(id, attempt, TaskOutcome::Succeeded { value, usage: Usage::default() }, stages);
 }
 
@@ -143,6 +143,7 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
         5 | 7 => in_hardware(encode(2)),
         8..=11 => promised(world.now.wall.0, kind, priority),
         12 => in_class(holds(2, 3_000), Class::Emergency),
+        13 => stream(),
         _ => JobSpec { paused: true, ..in_class(noop(2), Class::Bulk) },
     };
     let ask = Ask::of(with_priority(spec, priority));

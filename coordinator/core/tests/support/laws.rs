@@ -7,6 +7,7 @@ use rushes_core::promise::trade::{Trade, What};
 use rushes_core::state::State;
 use rushes_shared::id::{JobId, Seq};
 use rushes_shared::job::JobState;
+use rushes_shared::task::TaskValue;
 
 use super::world::World;
 
@@ -20,6 +21,7 @@ pub(crate) fn hold(world: &World) {
     answered_submits_exist(world);
     trades_are_justified(world);
     starts_by_one_rule(world);
+    parts_are_kept(world);
     if let Some(engine) = &world.engine {
         assert_eq!(engine.state(), &world.replayed, "replay of the records is the live state");
         compact_rebuilds(engine.state());
@@ -49,6 +51,17 @@ fn compact_rebuilds(state: &State) {
     assert!(rebuilt.seq >= Seq(0));
     assert_eq!(&rebuilt, state, "a snapshot is the state");
     assert!(rebuilt.into_compact().eq(state.compact()), "given away or shown, the records are the same");
+}
+
+/// What a set is to be packaged from is in staging until its package is made.
+fn parts_are_kept(world: &World) {
+    for job in world.engine.iter().flat_map(|e| e.state().jobs.values()).filter(|job| job.made(0).is_none()) {
+        for success in job.tasks.iter().filter_map(|task| task.success.as_ref()) {
+            let is_part = matches!(success.value.as_deref(), Some(TaskValue::Part(_)));
+            let is_there = world.depot.staged.contains(&success.attempt);
+            assert!(!is_part || is_there, "what {} made for {} is gone", success.attempt, job.id);
+        }
+    }
 }
 
 /// Counted by what runs on each worker, not by the engine's own books.

@@ -5,9 +5,12 @@ use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
+use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, StreamSettings};
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::node::{EncoderFact, NodeFacts};
-use rushes_shared::task::{Demand, EncodedOutput, SlotKind, TaskOrder, TaskValue, TaskWork};
+use rushes_shared::task::{
+    Demand, EncodedOutput, PartMade, SetMade, SlotKind, StreamStep, TaskOrder, TaskValue, TaskWork, Took,
+};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 /// The wall clock when a world begins, in milliseconds.
@@ -41,6 +44,20 @@ pub(crate) fn encode(outputs: u32) -> JobSpec {
         audience: 0,
     };
     spec(Work::Encode { input: source(), outputs: (0..outputs).map(output).collect() })
+}
+
+/// A streaming set that the depot keeps; chunks of two seconds, so that [`facts`] have five of them.
+pub(crate) fn stream() -> JobSpec {
+    let ladder = LadderSettings {
+        grid: Grid::of(2, 2),
+        crf: 23,
+        preset: SpeedPreset::Medium,
+        max_height: None,
+        sound_bps: Some(128_000),
+        decode: true,
+    };
+    let settings = StreamSettings { ladder, stills: true };
+    spec(Work::Stream { input: source(), settings, destination: Destination::Depot })
 }
 
 pub(crate) fn with_priority(mut spec: JobSpec, priority: u8) -> JobSpec {
@@ -180,6 +197,33 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
         TaskWork::Encode { output, source, .. } | TaskWork::EncodeWith { output, source, .. } => {
             TaskValue::Encoded(encoded(order.attempt, output.as_str(), source.clone()))
         }
+        TaskWork::Stream { work, output } => {
+            let artifact = Artifact {
+                location: Location::Staged(order.attempt, output.clone()),
+                size: Some(Bytes(500_000)),
+                hash: Some(ContentHash([9; 32])),
+                attempt: Some(order.attempt),
+            };
+            match work.step() {
+                StreamStep::Package => TaskValue::Set(Box::new(set(artifact))),
+                StreamStep::Chunk => TaskValue::Part(PartMade { artifact, frames: 250, duration_ns: 1 }),
+                StreamStep::Sound | StreamStep::Stills => {
+                    TaskValue::Part(PartMade { artifact, frames: 0, duration_ns: 1 })
+                }
+            }
+        }
+    }
+}
+
+fn set(artifact: Artifact) -> SetMade {
+    SetMade {
+        artifact,
+        report: PackageReport::default(),
+        top: Vec::new(),
+        files: 40,
+        size_bytes: 500_000,
+        took: Took::default(),
+        encoder: "x264enc".into(),
     }
 }
 

@@ -186,7 +186,7 @@ impl Scene {
     #[track_caller]
     pub(crate) fn ends_with(&mut self, name: char, task: &str, value: TaskValue) {
         let attempt = self.attempt(name, task);
-        let stages = matches!(value, TaskValue::Encoded(_));
+        let stages = self.world.workers[&tell::worker(name)].held[&attempt].order.work.output().is_some();
         let outcome = TaskOutcome::Succeeded { value, usage: Usage::default() };
         self.world.end(tell::worker(name), attempt, outcome, stages);
         self.rest();

@@ -67,7 +67,7 @@ async fn what_cannot_be_an_outputs_place_is_refused_with_what_to_do() {
         ("out/file", FailureCode::OutputExists),
         ("out/link.mp4", FailureCode::OutputExists),
         ("out/file/film.mp4", FailureCode::OutputForbidden),
-        ("out/folder/", FailureCode::OutputForbidden),
+        ("out/folder/", FailureCode::TransferFailed),
         ("out/escape/film.mp4", FailureCode::OutsideRoots),
         ("out/escape/deeper/film.mp4", FailureCode::OutsideRoots),
         ("outside/film.mp4", FailureCode::OutsideRoots),

@@ -1,7 +1,7 @@
 //! A part of a film, encoded on its own into one or several rungs, so that the parts together are the film.
 //!
 //! ```text
-//! split          facts -> ranges of frames
+//! ladder::split  facts -> ranges of frames
 //! encode_chunk   reader (from the key frame before the range) --frames in [start, end)--+--> rung --> chunk file
 //!                                                                                       +--> rung --> chunk file
 //! ```
@@ -15,7 +15,6 @@
 mod file;
 mod passage;
 mod rung;
-mod split;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +24,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::encode::{EncodeSettings, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{Grid, Rung};
+use rushes_shared::ladder::{ChunkRange, Grid, Keys, Rung};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
@@ -37,8 +36,6 @@ use crate::reader::{self, Wanted};
 use crate::start::{self, element};
 use passage::{Passage, Passed, Shared};
 use rung::Branch;
-use split::Keys;
-pub use split::{ChunkRange, split};
 
 /// Containers whose index says where key frames are, so that a seek lands on one and every time after it is the same as
 /// without. Others are read from their start.
@@ -108,6 +105,12 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     }
     drop(encoder);
     done
+}
+
+/// The encoder of every rung, with its library's version where known.
+#[must_use]
+pub fn chunk_encoder() -> String {
+    crate::encode::versioned(rung::ENCODER)
 }
 
 /// A rung as settings of an encode, which decide what happens to the picture.

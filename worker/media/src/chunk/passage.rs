@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::Failure;
+use rushes_shared::ladder::{ChunkRange, Keys};
 
 use super::rung::Branch;
-use super::split::{ChunkRange, Keys};
 use crate::note::{Branch as Kind, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
 

@@ -25,6 +25,8 @@ use crate::note::{Branch as Kind, Note, Notes};
 use crate::reader::unusable;
 use crate::start::element;
 
+/// The element that encodes every rung.
+pub(super) const ENCODER: &str = "x264enc";
 /// Frames that may wait between decoder and encoder.
 const WAITING_FRAMES: u64 = 6;
 /// The element's quantizer ends one short of x264's scale; see [`crate::encode`].
@@ -143,7 +145,7 @@ impl Branch {
     }
 
     fn encoder(&self) -> Result<gst::Element, Failure> {
-        let encoder = element("x264enc")?;
+        let encoder = element(ENCODER)?;
         encoder.set_property_from_str("pass", "qual");
         encoder.set_property("quantizer", u32::from(self.rung.crf.min(QUANTIZER_MAX)));
         // With `pass=qual` these two are the VBV; a buffer of no length is none.

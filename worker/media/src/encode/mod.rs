@@ -476,7 +476,8 @@ fn left_out(source: &MediaFacts, settings: &EncodeSettings) -> Option<String> {
         .then(|| format!("streams left out, as one video and one audio are kept: {}", named.join(", ")))
 }
 
-fn versioned(element: &str) -> String {
+/// An element with its library's version where known.
+pub(crate) fn versioned(element: &str) -> String {
     use gst::prelude::*;
     let version =
         gst::ElementFactory::find(element).and_then(|f| f.plugin()).map(|p| p.version().to_string());

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rushes_media::{ChunkJob, ChunkRange, JoinJob, Joined, encode_chunk, join, probe, sound, split};
+use rushes_media::{ChunkJob, JoinJob, Joined, encode_chunk, join, probe, sound};
 use rushes_shared::encode::{AudioSettings, SpeedPreset};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{Grid, Rung};
+use rushes_shared::ladder::{ChunkRange, Grid, Rung, split};
 
 use crate::studio::sound as heard;
 
 /// A second to a chunk, half a second to a key frame.
-pub(crate) const GRID: Grid = Grid { key_ns: 500_000_000, keys_to_segment: 2, segments_to_chunk: 1 };
+pub(crate) const GRID: Grid = Grid { key_ns: 500_000_000, keys_to_segment: 2, keys_to_chunk: 2 };
 
 pub(crate) fn rung(name: &str, height: u32, crf: u8) -> Rung {
     Rung { name: name.to_owned(), max_size: (1920, height), crf, preset: SpeedPreset::Ultrafast, cap: None }
@@ -177,7 +177,7 @@ fn interlaced_pictures_are_made_progressive_as_in_one_piece() {
         &film,
         &format!("{PICTURES}50 {filter} -c:v libx264 -preset ultrafast -x264-params tff=1:keyint=20"),
     );
-    let whole = Grid { segments_to_chunk: 100, ..GRID };
+    let whole = Grid { keys_to_chunk: 200, ..GRID };
     let lossless = [rung("lossless", 1080, 0)];
     let one = tempfile::tempdir().unwrap();
     let one_piece = chunked(&film, &whole, &lossless, one.path()).unwrap();

@@ -1,8 +1,13 @@
 //! Where a film is divided, and how far its key frames are from each other.
 
-use rushes_shared::ladder::Grid;
-use rushes_shared::media::MediaFacts;
-use rushes_shared::units::Ratio;
+use serde::{Deserialize, Serialize};
+
+use super::Grid;
+use crate::media::MediaFacts;
+use crate::units::Ratio;
+
+/// Most chunks of a film; those of a very long one are longer.
+pub const MAX_CHUNKS: u64 = 2000;
 
 /// How much earlier than its first frame a chunk of a film with a variable rate begins: times of one and the same frame
 /// may differ by their rounding.
@@ -11,7 +16,7 @@ const SLACK_NS: u64 = 500_000;
 /// A part of a film: the frames that begin in `[start_ns, end_ns)`, on the time line of the whole.
 ///
 /// Borders lie between frames and not on them, so that no rounding moves a frame from one chunk into another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkRange {
     /// Where it begins, in nanoseconds; 0 for the film's first frame.
     pub start_ns: u64,
@@ -23,22 +28,30 @@ impl ChunkRange {
     /// The film as one chunk.
     pub const WHOLE: Self = Self { start_ns: 0, end_ns: None };
 
-    /// Whether a frame at this time is in it.
-    pub(super) fn holds(&self, at: u64) -> bool {
+    /// Whether a frame at this time, in nanoseconds of the film, is in it.
+    #[must_use]
+    pub fn holds(&self, at: u64) -> bool {
         at >= self.start_ns && self.end_ns.is_none_or(|end| at < end)
     }
 }
 
 /// Divides a film by a fixed grid. A last part of less than a quarter of a chunk goes with the one before. Where the
-/// film's length is unknown, it is one chunk.
+/// film's length is unknown, it is one chunk. Whatever a probe says of its length, there are at most [`MAX_CHUNKS`].
 #[must_use]
 pub fn split(source: &MediaFacts, grid: &Grid) -> Vec<ChunkRange> {
     let Some(video) = source.video.first() else { return vec![ChunkRange::WHOLE] };
     let keys = Keys::of(source, grid);
-    let step = u64::from(grid.keys_to_segment) * u64::from(grid.segments_to_chunk);
-    let (length, chunk) = (video.duration_ns, keys.time(step).max(1));
-    let whole = usize::try_from((length + chunk * 3 / 4) / chunk).unwrap_or(1).max(1);
-    let border = |n: usize| video.start_ns + keys.time(step * n as u64) - keys.slack_ns.min(chunk);
+    let count = |step: u64| {
+        let (length, chunk) = (u128::from(video.duration_ns), u128::from(keys.time(step).max(1)));
+        u64::try_from((length + chunk * 3 / 4) / chunk).unwrap_or(u64::MAX).max(1)
+    };
+    let mut step = u64::from(grid.keys_to_chunk.max(1));
+    step = step.saturating_mul(count(step).div_ceil(MAX_CHUNKS));
+    let (whole, chunk) = (count(step).min(MAX_CHUNKS), keys.time(step).max(1));
+    let border = |n: u64| {
+        let at = video.start_ns.saturating_add(keys.time(step.saturating_mul(n)));
+        at.saturating_sub(keys.slack_ns.min(chunk))
+    };
     (0..whole)
         .map(|n| ChunkRange {
             start_ns: if n == 0 { 0 } else { border(n) },
@@ -49,19 +62,21 @@ pub fn split(source: &MediaFacts, grid: &Grid) -> Vec<ChunkRange> {
 
 /// The distance of key frames.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keys {
+pub struct Keys {
     /// In frames of the rate: whole ones, where it is constant.
     frames: u64,
     rate: Ratio,
-    /// How far before its first frame a chunk begins.
-    pub(super) slack_ns: u64,
+    /// How far before its first frame a chunk begins, in nanoseconds.
+    pub slack_ns: u64,
 }
 
 /// A rate whose frame is a microsecond, for films without a constant one.
 const MICROSECONDS: Ratio = Ratio { num: 1_000_000, den: 1 };
 
 impl Keys {
-    pub(super) fn of(source: &MediaFacts, grid: &Grid) -> Self {
+    /// Those of a film on a grid.
+    #[must_use]
+    pub fn of(source: &MediaFacts, grid: &Grid) -> Self {
         let video = source.video.first();
         let constant = video.filter(|video| !video.vfr).and_then(|video| video.fps);
         let constant = constant.filter(|rate| rate.num > 0 && rate.den > 0);
@@ -69,42 +84,47 @@ impl Keys {
         let (num, den) = (u128::from(rate.num), u128::from(rate.den));
         let frames = (u128::from(grid.key_ns) * num + den * 500_000_000) / (den * 1_000_000_000);
         let frames = u64::try_from(frames).unwrap_or(u64::MAX).max(1);
-        let half = crate::pace::scaled(500_000_000, u64::from(rate.den), u64::from(rate.num));
+        let half = scaled(500_000_000, u64::from(rate.den), u64::from(rate.num));
         Self { frames, rate, slack_ns: if constant.is_some() { half } else { SLACK_NS } }
     }
 
     /// When the key frame of that number is shown, from the first one on.
     fn time(&self, number: u64) -> u64 {
-        crate::pace::scaled(
-            1_000_000_000 * number,
-            self.frames * u64::from(self.rate.den),
+        scaled(
+            number.saturating_mul(1_000_000_000),
+            self.frames.saturating_mul(u64::from(self.rate.den)),
             u64::from(self.rate.num),
         )
     }
 
     /// Frames from key frame to key frame; for a variable rate as many as there are in that time on average.
-    pub(super) fn frames_to_key(&self, source: &MediaFacts, grid: &Grid) -> u32 {
+    #[must_use]
+    pub fn frames_to_key(&self, source: &MediaFacts, grid: &Grid) -> u32 {
         if self.rate != MICROSECONDS {
             return u32::try_from(self.frames).unwrap_or(u32::MAX);
         }
         let mean =
             source.video.first().and_then(|video| video.fps).filter(|rate| rate.num > 0 && rate.den > 0);
         let mean = mean.unwrap_or(Ratio { num: 25, den: 1 });
-        let frames =
-            crate::pace::scaled(grid.key_ns, u64::from(mean.num), u64::from(mean.den) * 1_000_000_000);
+        let frames = scaled(grid.key_ns, u64::from(mean.num), u64::from(mean.den) * 1_000_000_000);
         u32::try_from(frames.max(1)).unwrap_or(u32::MAX)
     }
 }
 
+/// `value * num / den`, rounded down; a `den` of 0 counts as 1.
+fn scaled(value: u64, num: u64, den: u64) -> u64 {
+    u64::try_from(u128::from(value) * u128::from(num) / u128::from(den.max(1))).unwrap_or(u64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
-    use rushes_shared::media::VideoFacts;
+    use crate::media::VideoFacts;
 
     use super::*;
 
     fn film(rate: (u32, u32), frames: u64, vfr: bool) -> MediaFacts {
         let fps = Ratio::new(rate.0, rate.1);
-        let duration_ns = crate::pace::scaled(frames * 1_000_000_000, u64::from(rate.1), u64::from(rate.0));
+        let duration_ns = scaled(frames * 1_000_000_000, u64::from(rate.1), u64::from(rate.0));
         let video = VideoFacts { fps, vfr, frames, duration_ns, ..VideoFacts::default() };
         MediaFacts { video: vec![video], ..MediaFacts::default() }
     }
@@ -113,7 +133,7 @@ mod tests {
     fn placed(rate: (u32, u32), frames: u64, grid: &Grid) -> Vec<usize> {
         let chunks = split(&film(rate, frames, false), grid);
         let place = |n: u64| {
-            let at = crate::pace::scaled(n * 1_000_000_000, u64::from(rate.1), u64::from(rate.0));
+            let at = scaled(n * 1_000_000_000, u64::from(rate.1), u64::from(rate.0));
             let mine: Vec<usize> = (0..chunks.len()).filter(|c| chunks[*c].holds(at)).collect();
             assert_eq!(mine.len(), 1, "frame {n} belongs to one chunk");
             mine[0]
@@ -123,7 +143,7 @@ mod tests {
 
     #[test]
     fn chunks_hold_whole_groups_of_pictures_at_any_rate() {
-        let grid = Grid { key_ns: 2_000_000_000, keys_to_segment: 2, segments_to_chunk: 1 };
+        let grid = Grid { key_ns: 2_000_000_000, keys_to_segment: 2, keys_to_chunk: 2 };
         for (rate, group) in
             [((24_000, 1001), 48), ((30_000, 1001), 60), ((60_000, 1001), 120), ((25, 1), 50)]
         {
@@ -138,10 +158,25 @@ mod tests {
 
     #[test]
     fn a_short_rest_goes_with_the_chunk_before_and_an_unknown_length_is_one_chunk() {
-        let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 1, segments_to_chunk: 4 };
+        let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 1, keys_to_chunk: 4 };
         assert_eq!(split(&film((25, 1), 220, false), &grid).len(), 2, "0.8 s remain");
         assert_eq!(split(&film((25, 1), 250, false), &grid).len(), 3, "2 s remain");
         assert_eq!(split(&film((25, 1), 0, false), &grid), [ChunkRange::WHOLE]);
         assert_eq!(split(&film((25, 1), 250, true), &grid)[1].start_ns, 4_000_000_000 - SLACK_NS);
+    }
+
+    /// What a probe of a hostile file says is no reason to fall over, or to plan for ever.
+    #[test]
+    fn the_longest_film_that_can_be_written_down_has_a_bounded_number_of_chunks() {
+        let mut source = film((25, 1), 250, false);
+        for (start_ns, duration_ns) in [(0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX, 0)] {
+            (source.video[0].start_ns, source.video[0].duration_ns) = (start_ns, duration_ns);
+            assert!(split(&source, &Grid::default()).len() as u64 <= MAX_CHUNKS);
+        }
+        let day = film((25, 1), 25 * 86_400, false);
+        let ten_seconds = Grid { keys_to_chunk: 5, ..Grid::default() };
+        let chunks = split(&day, &ten_seconds);
+        assert_eq!(chunks.len(), 1728, "a day in chunks of five times ten seconds");
+        assert!(chunks.windows(2).all(|pair| pair[0].end_ns == Some(pair[1].start_ns)));
     }
 }

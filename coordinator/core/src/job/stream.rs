@@ -1,0 +1,110 @@
+//! What the tasks of a streaming set work on: its settings, the film, and what other tasks of it have left in staging.
+
+use rushes_shared::artifact::Artifact;
+use rushes_shared::encode::AudioSettings;
+use rushes_shared::id::AttemptId;
+use rushes_shared::job::Work;
+use rushes_shared::ladder::split;
+use rushes_shared::task::{PackageWork, PartMade, StreamStep, StreamWork, TaskValue, TaskWork, Took, Usage};
+
+use super::{Job, Step};
+
+impl Job {
+    /// The work of a task of a streaming set. `None` where what it depends on is not known yet.
+    pub(super) fn stream_work(&self, task: u32, step: StreamStep) -> Option<TaskWork> {
+        let Work::Stream { settings, .. } = &self.spec.work else { return None };
+        let (input, source) = self.probed()?;
+        let (input, source, ladder) = (input.clone(), source.clone(), &settings.ladder);
+        let work = match step {
+            StreamStep::Sound => {
+                let settings = AudioSettings { bitrate_bps: ladder.sound_bps?, ..AudioSettings::default() };
+                StreamWork::Sound { input, source, settings }
+            }
+            StreamStep::Stills => StreamWork::Stills { input, source },
+            StreamStep::Chunk => {
+                let ranges = split(&source, &ladder.grid);
+                let range = *ranges.get((task - self.first_of(step)?) as usize)?;
+                let rungs = ladder.rungs_of_chunks(&source, ranges.len());
+                StreamWork::Chunk { input, range, settings: ladder.clone(), rungs, source }
+            }
+            StreamStep::Package => StreamWork::Package(self.package_work()?),
+        };
+        Some(TaskWork::Stream { work: Box::new(work), output: step.output() })
+    }
+
+    fn package_work(&self) -> Option<PackageWork> {
+        let Work::Stream { settings, .. } = &self.spec.work else { return None };
+        let (_, source) = self.probed()?;
+        let made = |step| self.parts(step).map(|(part, usage)| (part.clone(), *usage)).collect::<Vec<_>>();
+        let (sound, stills, chunks) =
+            (made(StreamStep::Sound), made(StreamStep::Stills), made(StreamStep::Chunk));
+        let run_ms = |parts: &[(PartMade, Usage)]| parts.iter().map(|(_, usage)| usage.run_ms).sum();
+        let took = Took {
+            sound_ms: run_ms(&sound),
+            stills_ms: run_ms(&stills),
+            chunks_ms: run_ms(&chunks),
+            chunks_cpu_ms: chunks.iter().map(|(_, usage)| usage.cpu_ms).sum(),
+            package_ms: 0,
+        };
+        let one = |parts: Vec<(PartMade, Usage)>| parts.into_iter().next().map(|(part, _)| part.artifact);
+        Some(PackageWork {
+            rungs: settings.ladder.rungs(source),
+            source: source.clone(),
+            settings: settings.ladder.clone(),
+            frames: chunks.iter().map(|(part, _)| part.frames).sum(),
+            sound: one(sound),
+            stills: one(stills),
+            chunks: chunks.into_iter().map(|(part, _)| part.artifact).collect(),
+            took,
+        })
+    }
+
+    /// What the tasks of a step have left in staging, in their order, and what they used.
+    fn parts(&self, step: StreamStep) -> impl Iterator<Item = (&PartMade, &Usage)> + '_ {
+        let first = self.first_of(step).unwrap_or(0) as usize;
+        let count = self.stages.iter().find(|s| s.step == Step::Stream(step)).map_or(0, |s| s.count);
+        let tasks = self.tasks.iter().skip(first).take(count as usize);
+        tasks.filter_map(|task| {
+            let success = task.success.as_ref()?;
+            match &**success.value.as_ref()? {
+                TaskValue::Part(part) => Some((part, &success.usage)),
+                _ => None,
+            }
+        })
+    }
+
+    fn first_of(&self, step: StreamStep) -> Option<u32> {
+        let mut first = 0;
+        for stage in self.stages.iter() {
+            if stage.step == Step::Stream(step) {
+                return Some(first);
+            }
+            first += stage.count;
+        }
+        None
+    }
+
+    /// Attempts whose staged files nobody needs any more: the parts of a set whose package is made.
+    #[must_use]
+    pub fn spent_parts(&self) -> Vec<AttemptId> {
+        if !matches!(self.spec.work, Work::Stream { .. }) || self.made(0).is_none() {
+            return Vec::new();
+        }
+        [StreamStep::Sound, StreamStep::Stills, StreamStep::Chunk]
+            .into_iter()
+            .flat_map(|step| self.parts(step))
+            .filter_map(|(part, _)| part.artifact.attempt)
+            .collect()
+    }
+
+    /// The staged file of what a job publishes, once an attempt has made it.
+    #[must_use]
+    pub fn made(&self, output: u32) -> Option<&Artifact> {
+        let task = self.task_of_output(output)?;
+        match &**self.tasks.get(task as usize)?.success.as_ref()?.value.as_ref()? {
+            TaskValue::Encoded(encoded) => Some(&encoded.artifact),
+            TaskValue::Set(set) => Some(&set.artifact),
+            TaskValue::Nothing | TaskValue::Probed { .. } | TaskValue::Part(_) => None,
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The stages of a streaming set: sound and stills beside the chunks, then the package of them all.
+
+use rushes_shared::encode::VideoSettings;
+use rushes_shared::failure::Failure;
+use rushes_shared::ladder::{LadderSettings, Rung, StreamSettings, split};
+use rushes_shared::media::{MediaFacts, VideoFacts};
+use rushes_shared::task::{Demand, SlotKind, StreamStep};
+use rushes_shared::units::{Bytes, Millicores};
+
+use super::{MIB, fitted, no_video, ns_per_pixel, probe, useful_cpu};
+use crate::job::{Prediction, Stage, Step};
+
+/// Media time that one common server core gets through of sound, per wall time.
+const SOUND_SPEED: u64 = 60;
+/// Nanoseconds of one core by pixel of a decode.
+const DECODE_NS: u64 = 4;
+/// Bytes that a node reads and writes in a millisecond while it joins and packages, each of them some three times.
+const DISK_BYTES_A_MS: u64 = 100_000;
+const COPIES: u64 = 3;
+
+/// The stages of a set after its probe, which is the first.
+///
+/// # Errors
+/// A permanent failure where the film has no picture.
+pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<Vec<Stage>, Failure> {
+    let ladder = &settings.ladder;
+    let video = source.video.first().ok_or_else(|| no_video(source))?;
+    let count = u64::try_from(split(source, &ladder.grid).len()).unwrap_or(u64::MAX);
+    let mut stages = Vec::with_capacity(4);
+    if ladder.sound_bps.is_some() && !source.audio.is_empty() {
+        stages.push(light(StreamStep::Sound, source.duration_ns / 1_000_000 / SOUND_SPEED));
+    }
+    if settings.stills {
+        let whole = frames(source, video).saturating_mul(pixels_of(video)).saturating_mul(DECODE_NS);
+        stages.push(light(StreamStep::Stills, whole / 1_000_000));
+    }
+    stages.push(chunks(ladder, source, video, count));
+    let after = (1..).take(stages.len()).collect();
+    stages.push(Stage { after, ..package(ladder, source, video) });
+    Ok(stages)
+}
+
+fn light(step: StreamStep, cpu_ms: u64) -> Stage {
+    let cpu_ms = cpu_ms.max(1);
+    Stage {
+        step: Step::Stream(step),
+        demand: Demand { cpu: Millicores(1_000), memory: Bytes(300 * MIB) },
+        prediction: Prediction { cpu_ms, wall_ms: cpu_ms, model: 0 },
+        ..probe()
+    }
+}
+
+/// All chunks: equal tasks, each one decode and every rung.
+fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, count: u64) -> Stage {
+    let rungs = ladder.rungs(source);
+    let sizes = rungs.iter().map(|rung| size_of(rung, video));
+    let pixels = sizes.fold(0_u64, u64::saturating_add);
+    let ns = ns_per_pixel(&VideoSettings { preset: ladder.preset, ..VideoSettings::default() });
+    let a_frame = pixels.saturating_mul(ns).saturating_add(pixels_of(video).saturating_mul(DECODE_NS));
+    let cpu_ms = (frames(source, video) / count.max(1)).saturating_mul(a_frame) / 1_000_000;
+    let cpu = useful_cpu(pixels);
+    // x264 keeps about 60 frames in lookahead and references; frames wait before it; the decoder has about 20.
+    let of_encoders = (pixels.saturating_mul(3) / 2).saturating_mul(90);
+    let memory = (200 * MIB).saturating_add(of_encoders).saturating_add(pixels_of(video).saturating_mul(72));
+    let wall_ms = (cpu_ms.saturating_mul(1_000) / u64::from(cpu.0)).max(1);
+    Stage {
+        step: Step::Stream(StreamStep::Chunk),
+        slot: SlotKind::Encode,
+        count: u32::try_from(count).unwrap_or(u32::MAX),
+        demand: Demand { cpu, memory: Bytes(memory) },
+        prediction: Prediction { cpu_ms: cpu_ms.max(1), wall_ms, model: 0 },
+        ..probe()
+    }
+}
+
+/// What the disks take to copy every packet, and a decode of every segment where that is asked for.
+fn package(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts) -> Stage {
+    let rungs = ladder.rungs(source);
+    let bps =
+        rungs.iter().filter_map(|rung| rung.cap).fold(0_u64, |sum, cap| sum.saturating_add(cap.max_bps));
+    let bytes = (source.duration_ns / 1_000_000_000).saturating_mul(bps / 8);
+    let copies_ms = bytes.saturating_mul(COPIES) / DISK_BYTES_A_MS;
+    let pixels = rungs.iter().map(|rung| size_of(rung, video)).fold(0_u64, u64::saturating_add);
+    let decode_ns = if ladder.decode { DECODE_NS } else { 0 };
+    let decode_ms = frames(source, video).saturating_mul(pixels.saturating_mul(decode_ns)) / 1_000_000;
+    let wall_ms = copies_ms.saturating_add(decode_ms).max(1);
+    Stage {
+        step: Step::Stream(StreamStep::Package),
+        slot: SlotKind::Finish,
+        demand: Demand { cpu: Millicores(1_000), memory: Bytes(400 * MIB) },
+        prediction: Prediction { cpu_ms: decode_ms.max(1), wall_ms, model: 0 },
+        ..probe()
+    }
+}
+
+fn size_of(rung: &Rung, video: &VideoFacts) -> u64 {
+    let (width, height) = fitted(video.shown_size(), Some(rung.max_size.0), Some(rung.max_size.1));
+    u64::from(width) * u64::from(height)
+}
+
+fn pixels_of(video: &VideoFacts) -> u64 {
+    u64::from(video.width) * u64::from(video.height)
+}
+
+fn frames(source: &MediaFacts, video: &VideoFacts) -> u64 {
+    if video.frames > 0 { video.frames } else { source.duration_ns / 33_000_000 }
+}
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::encode::SpeedPreset;
+    use rushes_shared::ladder::Grid;
+    use rushes_shared::media::AudioFacts;
+    use rushes_shared::units::Ratio;
+
+    use super::*;
+
+    fn film(seconds: u64, size: (u32, u32)) -> MediaFacts {
+        let duration_ns = seconds * 1_000_000_000;
+        let video = VideoFacts {
+            width: size.0,
+            height: size.1,
+            fps: Ratio::new(25, 1),
+            frames: seconds * 25,
+            duration_ns,
+            ..VideoFacts::default()
+        };
+        let audio = vec![AudioFacts::default()];
+        MediaFacts { duration_ns, video: vec![video], audio, ..MediaFacts::default() }
+    }
+
+    fn settings() -> StreamSettings {
+        let ladder = LadderSettings {
+            grid: Grid::of(6, 10),
+            crf: 23,
+            preset: SpeedPreset::Medium,
+            max_height: None,
+            sound_bps: Some(128_000),
+            decode: true,
+        };
+        StreamSettings { ladder, stills: true }
+    }
+
+    #[test]
+    fn a_set_has_a_chunk_every_ten_seconds_and_ends_with_its_package() {
+        let stages = stages(&settings(), &film(60, (1920, 1080))).expect("it has a picture");
+        let plan: Vec<_> = stages.iter().map(|s| (s.step, s.count, s.after.clone())).collect();
+        let step = |step, count, after: &[u32]| (Step::Stream(step), count, after.to_vec());
+        let expected = [
+            step(StreamStep::Sound, 1, &[]),
+            step(StreamStep::Stills, 1, &[]),
+            step(StreamStep::Chunk, 6, &[]),
+            step(StreamStep::Package, 1, &[1, 2, 3]),
+        ];
+        assert_eq!(plan, expected);
+        assert_eq!(stages[3].slot, SlotKind::Finish);
+    }
+
+    #[test]
+    fn what_is_not_wanted_or_not_there_is_not_planned() {
+        let (mut settings, mut film) = (settings(), film(8, (640, 360)));
+        settings.stills = false;
+        film.audio.clear();
+        let plan = stages(&settings, &film).expect("it has a picture");
+        assert_eq!((plan.len(), plan[0].count, plan[1].after.clone()), (2, 1, vec![1]));
+        film.video.clear();
+        assert!(stages(&settings, &film).expect_err("no picture").message.contains("video"));
+    }
+
+    #[test]
+    fn more_rungs_cost_more_and_all_chunks_together_cost_what_the_film_does() {
+        let cost = |seconds, size| {
+            let stages = stages(&settings(), &film(seconds, size)).expect("it has a picture");
+            let chunk = stages.iter().find(|s| s.slot == SlotKind::Encode).expect("chunks");
+            chunk.prediction.cpu_ms * u64::from(chunk.count)
+        };
+        assert!(cost(60, (1920, 1080)) > 2 * cost(60, (1280, 720)));
+        let (short, long) = (cost(60, (1920, 1080)), cost(600, (1920, 1080)));
+        assert!((long / 10).abs_diff(short) < short / 20, "{short} {long}");
+        let mut hostile = film(1, (u32::MAX, u32::MAX));
+        (hostile.duration_ns, hostile.video[0].duration_ns) = (u64::MAX, u64::MAX);
+        hostile.video[0].frames = u64::MAX;
+        assert!(stages(&settings(), &hostile).is_ok());
+    }
+}

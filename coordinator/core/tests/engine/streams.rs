@@ -1,0 +1,159 @@
+//! Streaming sets: chunks on any node, the package when all is there, nothing left in staging.
+
+use rushes_shared::artifact::Location;
+use rushes_shared::failure::FailureCode;
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::task::{StreamWork, TaskKind, TaskWork};
+
+use crate::support::samples::{audio_only, stream};
+use crate::support::scene::{Scene, check};
+use crate::support::tell;
+
+/// Task 0 is the probe, 1 the sound, 2 the stills, 3 to 7 are the chunks, 8 is the package.
+const CHUNKS: std::ops::Range<u32> = 3..8;
+
+/// Does tasks until none of these is left, wherever they run.
+fn work_off(s: &mut Scene, tasks: std::ops::Range<u32>) {
+    for index in tasks {
+        let task = format!("1.{index}");
+        let runner = s.runner(&task);
+        s.done(runner, &task);
+    }
+}
+
+fn all_but_the_package(s: &mut Scene) {
+    s.join("ab");
+    s.submit(stream());
+    let first = s.runner("1.0");
+    s.done(first, "1.0");
+    work_off(s, 1..3);
+    work_off(s, CHUNKS);
+}
+
+#[test]
+fn chunks_run_on_all_nodes_and_the_package_comes_last_and_sweeps() {
+    let scene = check(
+        |s| {
+            s.join("ab");
+            s.submit(stream());
+            let first = s.runner("1.0");
+            s.done(first, "1.0");
+            assert_ne!(s.runner("1.3"), s.runner("1.4"), "one on each node");
+            work_off(s, 1..3);
+            work_off(s, CHUNKS);
+            let task = tell::task("1.8");
+            let held = s.world.workers[&tell::worker(s.runner("1.8"))].held.values();
+            let order = &held.into_iter().find(|h| h.order.task == task).expect("it runs").order;
+            let TaskWork::Stream { work, .. } = &order.work else { panic!("{order:?}") };
+            let StreamWork::Package(package) = &**work else { panic!("{work:?}") };
+            assert_eq!((package.chunks.len(), package.frames), (5, 1250));
+            assert_eq!(work.parts().count(), 7, "sound, stills and chunks");
+        },
+        |s| {
+            let runner = s.runner("1.8");
+            s.done(runner, "1.8");
+        },
+        &[
+            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "publish j1/0 from #1-9",
+            "collect #1-9 on b",
+            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "j1 succeeded",
+        ],
+    );
+    let place = Location::Set(TenantId::default_tenant(), JobId(1));
+    assert_eq!(scene.world.depot.published.keys().collect::<Vec<_>>(), [&place]);
+    assert!(scene.world.depot.staged.is_empty());
+}
+
+#[test]
+fn what_was_made_before_a_crash_is_packaged_after_it() {
+    let scene = check(
+        |s| {
+            all_but_the_package(s);
+            s.crash();
+            s.start();
+        },
+        |s| {
+            s.connect('a');
+            s.connect('b');
+            let runner = s.runner("1.8");
+            s.done(runner, "1.8");
+        },
+        &[
+            "welcome a",
+            "welcome b",
+            "attach j1.8 #1-9 on b",
+            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "publish j1/0 from #1-9",
+            "collect #1-9 on b",
+            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "j1 succeeded",
+        ],
+    );
+    assert_eq!(scene.starts(TaskKind::Chunk), 5, "no chunk was made twice");
+    assert_eq!(scene.starts(TaskKind::Package), 1);
+}
+
+#[test]
+fn parts_that_a_crash_kept_from_being_dropped_are_dropped_after_it() {
+    let scene = check(
+        |s| {
+            all_but_the_package(s);
+            let runner = tell::worker(s.runner("1.8"));
+            let attempt = s.attempt(s.runner("1.8"), "1.8");
+            let order = &s.world.workers[&runner].held[&attempt].order;
+            let value = crate::support::samples::value_of(order, &s.source);
+            let usage = rushes_shared::task::Usage::default();
+            let outcome = rushes_shared::task::TaskOutcome::Succeeded { value, usage };
+            s.world.end(runner, attempt, outcome, true);
+            s.world.deliver_up(0);
+            // The record is on the disk, but nobody was told: neither the depot nor the worker.
+            s.world.crash(usize::MAX, false);
+            assert_eq!(s.world.depot.staged.len(), 8);
+            s.start();
+        },
+        |s| s.connect('b'),
+        &["welcome b, give up #1-9", "drop #1-9"],
+    );
+    assert!(scene.world.depot.staged.is_empty(), "{:?}", scene.world.depot.staged);
+    assert_eq!(scene.world.depot.published.len(), 1);
+}
+
+#[test]
+fn a_chunk_that_fails_for_good_ends_the_job_and_leaves_nothing() {
+    let scene = check(
+        |s| {
+            s.join("a");
+            s.submit(stream());
+            s.done('a', "1.0");
+            s.done('a', "1.1");
+            s.done('a', "1.3");
+        },
+        |s| s.fail('a', "1.4", FailureCode::InputDamaged),
+        &[
+            "drop #1-5",
+            "j1.4 failed on a: input_damaged, given up",
+            "cancel #1-2 on a",
+            "drop #1-3 #1-2 #1-4",
+            "j1 failed: input_damaged",
+            "collect #1-5 on a",
+            "collect #1-2 on a",
+            "drop #1-2",
+        ],
+    );
+    assert!(scene.world.depot.staged.is_empty());
+}
+
+#[test]
+fn a_film_without_a_picture_is_refused_once_it_is_known() {
+    check(
+        |s| {
+            s.source = audio_only();
+            s.join("a");
+            s.submit(stream());
+        },
+        |s| s.done('a', "1.0"),
+        &["j1 failed: stream_missing", "collect #1-1 on a"],
+    );
+}

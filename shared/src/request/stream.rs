@@ -1,0 +1,185 @@
+//! A streaming set as a user asks for it.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::settling::{no_place, ranged};
+use super::{BadRequest, BitRate, MAX_SIDE, preset};
+use crate::artifact::Location;
+use crate::encode::{AudioCodec, SpeedPreset};
+use crate::job::{Destination, Work};
+use crate::ladder::{Grid, LadderSettings, StreamSettings};
+
+/// Rate factor, segment and chunk where nothing else is asked for. Chunks are short enough for a more urgent job to get
+/// a node soon.
+const CRF: i64 = 23;
+const SEGMENT_S: i64 = 6;
+const CHUNK_S: i64 = 10;
+
+/// How a `stream` job makes its set: rungs of 2160p, 1080p, 720p, 480p and 360p in H.264, none above the source, as CMAF
+/// segments with `master.m3u8` (HLS) and `manifest.mpd` (DASH) over the same files, and `report.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StreamRequest {
+    /// The directory on the depot's host that the files appear in, all at once: an absolute path or `file://` URL within
+    /// the allowed roots. It is not there yet, or empty. Default: the depot keeps the files and hands them out over the API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "file:///srv/out/film/")]
+    pub destination: Option<String>,
+    /// Length of a segment in seconds, 1 to 30. Default: 6.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 30, default = 6)]
+    pub segment_s: Option<i64>,
+    /// Length of the parts that are encoded on their own, on any node, in seconds, 1 to 3600; rounded down to whole
+    /// distances of key frames, at least one. Default: 10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 3600, default = 10)]
+    pub chunk_s: Option<i64>,
+    /// Constant rate factor of every rung, 0 (lossless) to 51, under the rung's own bound on the rate. Default: 23.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 51, default = 23)]
+    pub crf: Option<i64>,
+    /// How much time the encoder takes for compression. Default: `medium`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = "medium")]
+    pub preset: Option<SpeedPreset>,
+    /// Short side in pixels of the largest rung, 16 to 16384. Default: the source's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 16, maximum = 16_384)]
+    pub max_height: Option<i64>,
+    /// Whether the set has sound, where the source has. Default: `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = true)]
+    pub sound: Option<bool>,
+    /// Bit rate of the sound (AAC): a number in bits a second or a text such as `"128k"`. Default: 128k.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound_bitrate: Option<BitRate>,
+    /// Whether every segment is decoded before anything is published. Default: `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = true)]
+    pub decode: Option<bool>,
+    /// Whether `poster.jpg`, `sprite.jpg` and `sprite.vtt` are made as well. Default: `true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = true)]
+    pub stills: Option<bool>,
+}
+
+impl StreamRequest {
+    /// This with what `own` says in its place.
+    ///
+    /// # Errors
+    /// [`BadRequest`] where the two do not fit.
+    pub fn with(&self, own: &Self) -> Result<Self, BadRequest> {
+        preset::over(self, own).map_err(|message| BadRequest::at("stream", message))
+    }
+}
+
+pub(super) fn settle(request: Option<&StreamRequest>, input: Location) -> Result<Work, BadRequest> {
+    let default = StreamRequest::default();
+    let request = request.unwrap_or(&default);
+    let destination = match &request.destination {
+        Some(text) => Destination::Place(directory(text)?),
+        None => Destination::Depot,
+    };
+    Ok(Work::Stream { input, settings: settings(request)?, destination })
+}
+
+/// What the set is made by.
+pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadRequest> {
+    let segment_s = ranged("stream.segment_s", request.segment_s.unwrap_or(SEGMENT_S), 1, 30)?;
+    let chunk_s = ranged("stream.chunk_s", request.chunk_s.unwrap_or(CHUNK_S), 1, 3600)?;
+    let max_height = request.max_height.map(|side| ranged("stream.max_height", side, 16, MAX_SIDE));
+    let ladder = LadderSettings {
+        grid: Grid::of(segment_s, chunk_s),
+        crf: ranged("stream.crf", request.crf.unwrap_or(CRF), 0, 51)?,
+        preset: request.preset.unwrap_or_default(),
+        max_height: max_height.transpose()?,
+        sound_bps: sound(request)?,
+        decode: request.decode.unwrap_or(true),
+    };
+    Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
+}
+
+fn sound(request: &StreamRequest) -> Result<Option<u32>, BadRequest> {
+    let codec = AudioCodec::Aac;
+    match (request.sound, request.sound_bitrate) {
+        (Some(false), Some(_)) => {
+            let message = "there is no sound that could have a bit rate; leave one of the two out";
+            Err(BadRequest::at("stream.sound_bitrate", message))
+        }
+        (Some(false), None) => Ok(None),
+        (_, None) => Ok(Some(codec.usual_bitrate_bps(None))),
+        (_, Some(rate)) => {
+            let (low, high) = codec.bitrates().unwrap_or((8_000, 512_000));
+            ranged("stream.sound_bitrate", rate.0, i64::from(low), i64::from(high)).map(Some)
+        }
+    }
+}
+
+/// A directory outside of the farm.
+fn directory(text: &str) -> Result<Location, BadRequest> {
+    let bad = |message: String| BadRequest::at("stream.destination", message);
+    match text.parse::<Location>().map_err(|e| bad(e.to_string()))? {
+        Location::File(path) if path.ends_with('/') => Ok(Location::File(path)),
+        Location::File(path) => Ok(Location::File(format!("{path}/"))),
+        Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => {
+            Err(bad(no_place(text)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::TenantId;
+    use crate::request::{Asking, Format, JobRequest, Presets};
+    use crate::units::WallMs;
+
+    const SECOND_NS: u64 = 1_000_000_000;
+
+    fn read(text: &str) -> Result<Work, String> {
+        let tenant = TenantId::default_tenant();
+        let presets = Presets::embedded();
+        let asking = Asking { tenant: &tenant, now: WallMs(0), presets: &presets };
+        JobRequest::parse(Format::Toml, text, asking).map(|spec| spec.work).map_err(|bad| bad.to_string())
+    }
+
+    #[test]
+    fn a_stream_job_needs_no_more_than_its_film() {
+        let work = read("kind = 'stream'\ninput = '/in/film.mov'").expect("valid");
+        let Work::Stream { settings, destination, .. } = work else { panic!("{work:?}") };
+        let ladder = &settings.ladder;
+        assert_eq!((ladder.grid.segment_ns(), ladder.grid.chunk_ns()), (6 * SECOND_NS, 10 * SECOND_NS));
+        assert_eq!((ladder.crf, ladder.sound_bps, ladder.decode), (23, Some(128_000), true));
+        assert!(settings.stills && destination == Destination::Depot);
+    }
+
+    #[test]
+    fn a_destination_is_a_directory_and_segments_of_odd_seconds_begin_with_their_own_key_frame() {
+        let text = "kind = 'stream'\ninput = '/in/a.mov'\n[stream]\ndestination = '/out/film'\nsegment_s = 5\nchunk_s = 12";
+        let Work::Stream { settings, destination, .. } = read(text).expect("valid") else { panic!() };
+        assert_eq!(destination, Destination::Place(Location::File("/out/film/".to_owned())));
+        let grid = settings.ladder.grid;
+        assert_eq!((grid.key_ns, grid.keys_to_segment, grid.keys_to_chunk), (5 * SECOND_NS, 1, 2));
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_with_its_field() {
+        let job = "kind = 'stream'\ninput = '/in/a.mov'\n[stream]\n";
+        for (line, word) in [
+            ("segment_s = 0", "stream.segment_s: should be 1 to 30"),
+            ("chunk_s = 0", "1 to 3600"),
+            ("crf = 52", "0 to 51"),
+            ("max_height = 4", "16 to"),
+            ("sound = false\nsound_bitrate = '96k'", "no sound"),
+            ("destination = 'farm://outputs/default/x'", "not a file of the farm"),
+            ("destination = 'out'", "absolute"),
+            ("segments = 6", "did you mean 'segment_s'"),
+        ] {
+            let said = read(&format!("{job}{line}")).expect_err(line);
+            assert!(said.contains(word), "{said}");
+        }
+        let said = read("kind = 'encode'\ninput = '/in/a.mov'\n[stream]\ncrf = 20").expect_err("foreign");
+        assert!(said.contains("has no such field"), "{said}");
+    }
+}
