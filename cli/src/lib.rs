@@ -26,6 +26,7 @@ mod fault;
 mod interrupt;
 mod own_farm;
 mod report;
+mod set;
 mod table;
 mod transfer;
 mod unix_socket;
