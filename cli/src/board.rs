@@ -1,5 +1,7 @@
 //! Live progress on standard error: bars on a terminal, a line every few seconds elsewhere.
 
+mod stages;
+
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -7,6 +9,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use rushes_shared::id::{JobId, TaskId, WorkerId};
 use rushes_shared::job::TaskState;
+use rushes_shared::request::JobKind;
 use rushes_shared::task::{Phase, TaskKind};
 use rushes_shared::view::{EventView, JobView, ProgressView, TaskView};
 
@@ -14,6 +17,7 @@ use crate::args::{FarmArgs, Output};
 use crate::table::allowed;
 use crate::watch::Update;
 use crate::words;
+use stages::Stages;
 
 /// How often plain lines are printed.
 const LINES_EVERY: Duration = Duration::from_secs(5);
@@ -40,6 +44,8 @@ struct JobLine {
     name: String,
     head: ProgressBar,
     tasks: BTreeMap<TaskId, TaskLine>,
+    /// Instead of a line for each task, of a job with stages of many.
+    stages: Option<Stages>,
 }
 
 #[derive(Debug)]
@@ -131,6 +137,9 @@ impl Board {
         }
         self.last_lines = Instant::now();
         for job in self.jobs.values() {
+            for line in job.stages.iter().flat_map(Stages::lines) {
+                eprintln!("{}: {line}", job.name);
+            }
             for task in job.tasks.values().take(MAX_BARS) {
                 let percent = task.progress.permille / 10;
                 eprintln!(
@@ -162,9 +171,12 @@ impl Board {
             if matches!(self.form, Form::Lines) {
                 eprintln!("{name}: {id} {}", job.state.as_str());
             }
-            self.jobs.insert(id, JobLine { name, head, tasks: BTreeMap::new() });
+            let stages = (job.kind == JobKind::Stream).then(Stages::default);
+            self.jobs.insert(id, JobLine { name, head, tasks: BTreeMap::new(), stages });
         }
-        for task in job.tasks.iter().filter(|task| task.state == TaskState::Running) {
+        self.show_stages(id, job);
+        let is_staged = self.jobs.get(&id).is_some_and(|line| line.stages.is_some());
+        for task in job.tasks.iter().filter(|task| !is_staged && task.state == TaskState::Running) {
             // With one output the job's own line says enough.
             self.show_task(id, task, job.outputs.len() > 1);
         }
@@ -228,9 +240,12 @@ impl Board {
                 .say(&format!("{name}: {}", news.message.as_deref().unwrap_or("an output is held up")));
         }
         let Some(task) = news.task else { return };
+        let kind = news.kind.unwrap_or(TaskKind::Noop);
+        if self.stage_news(id, (kind, task), news) {
+            return;
+        }
         let Some(job) = self.jobs.get(&id) else { return };
         let name = job.name.clone();
-        let kind = news.kind.unwrap_or(TaskKind::Noop);
         match news.r#type.as_str() {
             "task_dispatched" | "task_adopted" => {
                 job.head.set_message(format!("{name}  running"));
@@ -281,6 +296,7 @@ impl Board {
     fn end(&mut self, id: JobId) {
         if let Some(job) = self.jobs.remove(&id) {
             job.tasks.values().for_each(|line| self.take_off(&line.bar));
+            job.stages.iter().flat_map(Stages::bars).for_each(|bar| self.take_off(bar));
             self.take_off(&job.head);
         }
     }

@@ -5,6 +5,7 @@ use rushes_shared::task::TaskKind;
 use rushes_shared::view::{FailureView, JobView, OutputState, OutputView};
 
 use crate::fault::Ending;
+use crate::set;
 use crate::table::{Cell, Tone, table, toned};
 use crate::words;
 
@@ -88,6 +89,9 @@ pub(crate) fn end(job: &JobView, colours: bool) -> String {
     );
     if let Some(why) = &job.failure {
         text.push_str(&format!("{}\n", failure(why)));
+    }
+    if let Some(made) = &job.set {
+        return text + &set::shown(made, colours);
     }
     let rows: Vec<_> = job
         .outputs

@@ -141,6 +141,24 @@ pub(crate) fn download(
             output.name, output.url
         )));
     };
+    let temp = Temp::beside(target)?;
+    let fails = |e| Fault::local(format!("cannot write {}", temp.0.display()), e);
+    let mut file = File::options().write(true).create_new(true).open(&temp.0).map_err(fails)?;
+    let step = board.transfer("fetching", &output.name, output.size_bytes.unwrap_or(0));
+    receive(client, (path, &output.name, output.hash.as_deref()), &mut file, (&step, 0), interrupt)?;
+    file.sync_all().map_err(fails)?;
+    place(&temp.0, target, force)
+}
+
+/// Fetches what a path of the API leads to, with this name and hash, into a file. Of the step so much is done before; how
+/// much is then, is given back.
+pub(crate) fn receive(
+    client: &Client,
+    (path, name, hash): (&str, &str, Option<&str>),
+    file: &mut File,
+    (step, before): (&Step, u64),
+    interrupt: &Interrupt,
+) -> Result<u64, Fault> {
     let url = client.output_url(path)?;
     let mut response = client.files().get(&url).call().map_err(|e| depot_away(&url, &e))?;
     if !response.status().is_success() {
@@ -149,26 +167,20 @@ pub(crate) fn download(
             refusal(&mut response).unwrap_or_else(|| depot_away(&url, &format!("it answers {status}")))
         );
     }
-    let temp = Temp::beside(target)?;
-    let fails = |e| Fault::local(format!("cannot write {}", temp.0.display()), e);
-    let mut file = File::options().write(true).create_new(true).open(&temp.0).map_err(fails)?;
-    let step = board.transfer("fetching", &output.name, output.size_bytes.unwrap_or(0));
     let mut hasher = blake3::Hasher::new();
+    let mut done = before;
     let mut body = response.into_body().into_reader();
-    pass(&mut body, interrupt, &step, 0, |piece| {
+    pass(&mut body, interrupt, step, before, |piece| {
         hasher.update(piece);
+        done += piece.len() as u64;
         file.write_all(piece)
     })
-    .map_err(|e| Fault::local(format!("cannot fetch '{}'", output.name), e))?;
+    .map_err(|e| Fault::local(format!("cannot fetch '{name}'"), e))?;
     interrupt.check()?;
-    if output.hash.as_ref().is_some_and(|hash| *hash != hasher.finalize().to_hex().to_string()) {
-        return Err(Fault::Local(format!(
-            "'{}' arrived damaged (its hash is wrong); fetch it again",
-            output.name
-        )));
+    if hash.is_some_and(|hash| *hash != hasher.finalize().to_hex().to_string()) {
+        return Err(Fault::Local(format!("'{name}' arrived damaged (its hash is wrong); fetch it again")));
     }
-    file.sync_all().map_err(fails)?;
-    place(&temp.0, target, force)
+    Ok(done)
 }
 
 /// Moves a finished file to its name; what is there already is replaced only by force.

@@ -53,6 +53,17 @@ pub(crate) enum JobCommand {
         #[arg(long, short = 'n', default_value_t = 20, value_parser = at_least_one, value_name = "N")]
         limit: usize,
     },
+    /// Fetches what a finished job has made and the depot keeps.
+    #[command(
+        after_help = "Examples:\n  rushes job fetch last -o out/\n\nOf a streaming set, all files; the directory appears whole, and must not be there or be empty."
+    )]
+    Fetch {
+        /// The job, or 'last'.
+        job: String,
+        /// The directory that the files go to.
+        #[arg(long, short, value_name = "DIR")]
+        out: PathBuf,
+    },
     /// Shows a job with its tasks and outputs.
     #[command(
         after_help = "Examples:\n  rushes job show last\n  rushes job show JOB --output json | jq .outputs"

@@ -23,8 +23,9 @@ use crate::client::Client;
 use crate::fault::{Ending, Fault};
 use crate::interrupt::Interrupt;
 use crate::report;
+use crate::set;
 use crate::table::{Cell, colours, table};
-use crate::transfer::random_text;
+use crate::transfer::{self, random_text};
 use crate::watch::Watch;
 
 /// Longest job file, in bytes; a farm takes 1 MiB unless it is set otherwise.
@@ -69,6 +70,7 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
             print(farm, &job, || shown::whole(&job));
             Ok(Ending::Ok)
         }
+        JobCommand::Fetch { job, out } => fetch(farm, &client, select(&client, &job)?, &out),
         JobCommand::Wait { jobs, timeout } => {
             let ids = jobs.iter().map(|job| select(&client, job)).collect::<Result<Vec<_>, _>>()?;
             wait_for(farm, &client, &ids, timeout.map(|s| Instant::now() + Duration::from_secs(s)))
@@ -187,6 +189,31 @@ fn wait_for(
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// Fetches what the depot keeps of a finished job.
+fn fetch(farm: &FarmArgs, client: &Client, id: JobId, out: &Path) -> Result<Ending, Fault> {
+    let job = client.job(id)?;
+    let interrupt = Interrupt::watch()?;
+    let board = Board::for_results(farm);
+    if job.set.is_some() {
+        set::fetch(client, &job, out, &board, &interrupt)?;
+    } else {
+        let made = job.outputs.iter().filter(|output| output.download.is_some());
+        let made: Vec<_> = made.collect();
+        if made.is_empty() {
+            let state = job.state.as_str();
+            return Err(Fault::Local(format!("the depot keeps nothing of {id} ({state})")));
+        }
+        std::fs::create_dir_all(out)
+            .map_err(|e| Fault::local(format!("cannot make {}", out.display()), e))?;
+        for output in made {
+            transfer::download(client, output, &out.join(&output.name), false, &board, &interrupt)?;
+        }
+    }
+    drop(board);
+    print_ended(farm, std::slice::from_ref(&job));
+    Ok(Ending::Ok)
 }
 
 fn cancel(farm: &FarmArgs, client: &Client, selectors: &[String]) -> Result<Ending, Fault> {

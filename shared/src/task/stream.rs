@@ -66,7 +66,6 @@ impl StreamStep {
 
 /// A step of a streaming set with all that it works on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "made once per task")]
 pub enum StreamWork {
     /// The film's sound; the output is one MP4 file.
     Sound {

@@ -6,6 +6,7 @@ use rushes_shared::view::{JobView, OutputState, OutputView, TaskView};
 
 use super::traded;
 use crate::report;
+use crate::set;
 use crate::table::{Cell, Tone, colours, table, toned};
 use crate::words;
 
@@ -89,6 +90,18 @@ pub(super) fn whole(job: &JobView) -> String {
         let rows: Vec<Vec<Cell>> = job.tasks.iter().map(task_row).collect();
         let head = ["TASK", "KIND", "STATE", "TRIES", "QUEUED", "DONE", "OUTPUT", "WORKER"];
         text.push_str(&format!("\n{}", table(&head, &rows, colours)));
+    }
+    if let Some(made) = &job.set {
+        text.push_str(&format!("\n{}", set::shown(made, colours)));
+        let took = &made.took;
+        text.push_str(&format!(
+            "made by {}: chunks {} one after the other, sound {}, stills {}, package {}\n",
+            made.encoder,
+            words::duration(took.chunks_ms),
+            words::duration(took.sound_ms),
+            words::duration(took.stills_ms),
+            words::duration(took.package_ms)
+        ));
     }
     // Of a job that has ended, only what there is; of another, what is to come as well.
     let outputs: Vec<&OutputView> = job.outputs.iter().filter(|o| o.state != OutputState::Missing).collect();

@@ -3,15 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::{Outcome, PACKAGE, Work};
-use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, PackageSettings, Rendition};
+use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, PackageSettings};
+use rushes_shared::view::RenditionView;
 
 use super::{Session, unexpected};
 use crate::args::MediaCommand;
 use crate::at_hand::{self, Workbench};
 use crate::commands::print;
 use crate::fault::{Ending, Fault};
-use crate::table::{Cell, colours, table};
-use crate::words;
+use crate::set;
+use crate::table::colours;
 
 /// Does one of the operations that make a package.
 pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Ending, Fault> {
@@ -48,13 +49,7 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
 }
 
 fn make(session: &Session<'_>, file: &Path, work: Work, out: &Path) -> Result<Ending, Fault> {
-    let taken = std::fs::read_dir(out).map(|mut inside| inside.next().is_some()).unwrap_or(out.exists());
-    if taken {
-        return Err(Fault::Usage(format!(
-            "{} is there already and not empty; name another directory",
-            out.display()
-        )));
-    }
+    set::is_free(out)?;
     let bench = Workbench::beside(out)?;
     let Outcome::Package(report) = session.perform(file, work, &bench)? else { return Err(unexpected()) };
     // An empty directory is replaced in one step; nothing else is.
@@ -66,21 +61,9 @@ fn make(session: &Session<'_>, file: &Path, work: Work, out: &Path) -> Result<En
 
 /// A package: its renditions, its checks, its manifests.
 fn shown(report: &PackageReport, out: &Path) -> String {
-    let row = |made: &Rendition| {
-        let size = if made.size.0 == 0 { String::new() } else { format!("{}x{}", made.size.0, made.size.1) };
-        let cells = [
-            made.name.clone(),
-            made.codecs.clone(),
-            size,
-            words::bitrate(made.average_bps),
-            words::bitrate(made.peak_bps),
-            made.segments.to_string(),
-        ];
-        cells.into_iter().map(Into::into).collect::<Vec<Cell>>()
-    };
-    let rows: Vec<Vec<Cell>> = report.video.iter().chain(&report.audio).map(row).collect();
-    let head = ["RENDITION", "CODEC", "SIZE", "MEAN", "PEAK", "SEGMENTS"];
-    let mut text = table(&head, &rows, colours());
+    let made: Vec<RenditionView> =
+        report.video.iter().chain(&report.audio).map(RenditionView::from).collect();
+    let mut text = set::renditions(&made, colours());
     for check in &report.checks {
         text.push_str(&format!("checked: {check}\n"));
     }
