@@ -91,7 +91,7 @@ pub(crate) fn end(job: &JobView, colours: bool) -> String {
         text.push_str(&format!("{}\n", failure(why)));
     }
     if let Some(made) = &job.set {
-        return text + &set::shown(made, colours);
+        return text + &set::shown(made, &made.url, colours);
     }
     let rows: Vec<_> = job
         .outputs

@@ -75,8 +75,8 @@ pub(crate) fn fetch(
     fs::rename(bench.path(), target).map_err(|e| Fault::local(format!("cannot make {}", target.display()), e))
 }
 
-/// A set's renditions, what was checked, and where its manifests are.
-pub(crate) fn shown(set: &SetView, colours: bool) -> String {
+/// A set's renditions, what was checked, and where its manifests are: in `place`.
+pub(crate) fn shown(set: &SetView, place: &str, colours: bool) -> String {
     let mut text = renditions(&set.renditions, colours);
     for check in &set.checks {
         text.push_str(&format!("checked: {check}\n"));
@@ -84,7 +84,7 @@ pub(crate) fn shown(set: &SetView, colours: bool) -> String {
     let length = words::duration(set.duration_ms);
     text.push_str(&format!("{} files, {}, {length}\n", set.files, words::size(set.size_bytes)));
     for manifest in set.manifests.iter().filter(|manifest| !manifest.contains('/')) {
-        text.push_str(&format!("{}{manifest}\n", set.url));
+        text.push_str(&format!("{}/{manifest}\n", place.trim_end_matches('/')));
     }
     text
 }

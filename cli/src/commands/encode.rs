@@ -1,5 +1,6 @@
 //! `rushes encode`: files in, files out, whichever farm does it.
 
+mod sets;
 mod wanted;
 
 use std::collections::BTreeSet;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
-use rushes_shared::request::{JobRequest, OutputRequest};
+use rushes_shared::request::{JobKind, JobRequest, OutputRequest, StreamRequest};
 use rushes_shared::view::{JobView, OutputState, OutputView};
 use serde::Serialize;
 
@@ -21,10 +22,11 @@ use crate::fault::{Ending, Fault};
 use crate::interrupt::Interrupt;
 use crate::own_farm::OwnFarm;
 use crate::report;
+use crate::set;
 use crate::table::{colours, table};
 use crate::transfer::{self, Temp, random_text};
 use crate::watch::Watch;
-use wanted::Wanted;
+use wanted::{Wanted, WantedFile};
 
 /// A file to be encoded.
 struct Piece {
@@ -47,27 +49,32 @@ struct Done<'a> {
     file: Option<&'a Path>,
     /// All of them.
     files: Vec<&'a Path>,
+    /// The directory of a set for streaming.
+    set: Option<&'a Path>,
     job: &'a JobView,
 }
 
 pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
     let connection = Connection::find(farm)?;
     let client = connection.map(|connection| Client::new(&connection)).transpose()?;
-    let wanted = wanted::outputs(args, client.as_ref())?;
+    let wanted = wanted::of(args, client.as_ref())?;
     let mut pieces = plan(args, &wanted)?;
     let interrupt = Interrupt::watch()?;
     let mut board = Board::for_results(farm);
     let order = Order { args, wanted: &wanted };
+    let is_set = matches!(wanted, Wanted::Set(_));
+    if args.force && (is_set || client.is_none()) {
+        let results = pieces.iter_mut().flat_map(|piece| &mut piece.results);
+        for result in results.filter(|result| result.target.exists()) {
+            result.temp = Some(Temp::beside(&result.target)?);
+        }
+    }
     let result = match client {
         Some(client) => encode(&client, order, &pieces, &mut board, &interrupt, &mut Place::Remote),
         None => {
-            let results = pieces.iter_mut().flat_map(|piece| &mut piece.results);
-            for result in results.filter(|result| args.force && result.target.exists()) {
-                result.temp = Some(Temp::beside(&result.target)?);
-            }
             let inputs = pieces.iter().filter_map(|piece| piece.input.parent());
             let roots: BTreeSet<&Path> = inputs.collect();
-            let mut own = OwnFarm::start(&roots, &args.out_dir_path()?, &board, &interrupt)?;
+            let mut own = OwnFarm::start(&roots, &order.written_in()?, &board, &interrupt)?;
             let client = own.client().clone();
             let result = encode(&client, order, &pieces, &mut board, &interrupt, &mut Place::Own(&mut own));
             let step = board.step("stopping the farm");
@@ -86,7 +93,16 @@ pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
 #[derive(Clone, Copy)]
 struct Order<'a> {
     args: &'a EncodeArgs,
-    wanted: &'a [Wanted],
+    wanted: &'a Wanted,
+}
+
+impl Order<'_> {
+    /// The directory that a farm of our own writes into: a set's own directory appears in the one around it.
+    fn written_in(&self) -> Result<PathBuf, Fault> {
+        let out = self.args.out_dir_path()?;
+        let is_target = matches!(self.wanted, Wanted::Set(_)) && self.args.inputs.len() == 1;
+        Ok(out.parent().filter(|_| is_target).map(Path::to_owned).unwrap_or(out))
+    }
 }
 
 /// Whose disk the farm reads and writes.
@@ -129,19 +145,35 @@ fn encode(
         }
     };
     for (piece, job) in pieces.iter().zip(&jobs).filter(|(_, job)| job.state == JobState::Succeeded) {
-        // Outputs of a job stand in the order in which they were asked for.
-        let made = piece.results.iter().zip(&job.outputs);
-        for (result, output) in made.filter(|(_, output)| output.state == OutputState::Published) {
-            match (&*place, &result.temp) {
-                (Place::Remote, _) => {
-                    transfer::download(client, output, &result.target, order.args.force, board, interrupt)?;
-                }
-                (Place::Own(_), Some(temp)) => transfer::place(&temp.0, &result.target, true)?,
-                (Place::Own(_), None) => {}
-            }
+        match order.wanted {
+            Wanted::Files(_) => files(client, order, (piece, job), board, interrupt, place)?,
+            Wanted::Set(_) => sets::arrive(client, (piece, job), board, interrupt, place)?,
         }
     }
     Ok(jobs)
+}
+
+/// Brings a job's files to their places.
+fn files(
+    client: &Client,
+    order: Order<'_>,
+    (piece, job): (&Piece, &JobView),
+    board: &mut Board,
+    interrupt: &Interrupt,
+    place: &Place<'_>,
+) -> Result<(), Fault> {
+    // Outputs of a job stand in the order in which they were asked for.
+    let made = piece.results.iter().zip(&job.outputs);
+    for (result, output) in made.filter(|(_, output)| output.state == OutputState::Published) {
+        match (place, &result.temp) {
+            (Place::Remote, _) => {
+                transfer::download(client, output, &result.target, order.args.force, board, interrupt)?;
+            }
+            (Place::Own(_), Some(temp)) => transfer::place(&temp.0, &result.target, true)?,
+            (Place::Own(_), None) => {}
+        }
+    }
+    Ok(())
 }
 
 fn begin(
@@ -170,22 +202,36 @@ fn begin(
 
 fn request(order: Order<'_>, piece: &Piece, input: String, is_own: bool) -> Result<JobRequest, Fault> {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let output = |(wanted, result): (&Wanted, &Planned)| {
+    let destination = |result: &Planned| {
         let to = result.temp.as_ref().map_or(&result.target, |temp| &temp.0);
+        is_own.then(|| text_of(to)).transpose()
+    };
+    let output = |(wanted, result): (&WantedFile, &Planned)| {
         Ok(OutputRequest {
             name: Some(name(&result.target)),
-            destination: if is_own { Some(text_of(to)?) } else { None },
+            destination: destination(result)?,
             ..wanted.output.clone()
         })
     };
-    Ok(JobRequest {
+    let mut request = JobRequest {
         name: Some(name(&piece.input).chars().take(200).collect()),
         priority: Some(order.args.priority),
         labels: order.args.labels.iter().cloned().collect(),
         input: Some(input),
-        outputs: order.wanted.iter().zip(&piece.results).map(output).collect::<Result<_, Fault>>()?,
         ..JobRequest::default()
-    })
+    };
+    match order.wanted {
+        Wanted::Files(files) => {
+            let outputs = files.iter().zip(&piece.results).map(output);
+            request.outputs = outputs.collect::<Result<_, Fault>>()?;
+        }
+        Wanted::Set(set) => {
+            request.kind = JobKind::Stream;
+            let place = piece.results.first().map(destination).transpose()?.flatten();
+            request.stream = Some(StreamRequest { destination: place, ..set.clone() });
+        }
+    }
+    Ok(request)
 }
 
 fn cancel(client: &Client, jobs: &[JobId], board: &mut Board) {
@@ -202,7 +248,7 @@ fn cancel(client: &Client, jobs: &[JobId], board: &mut Board) {
 }
 
 /// Inputs that are files, results that are free. Everything wrong here is told before any work.
-fn plan(args: &EncodeArgs, wanted: &[Wanted]) -> Result<Vec<Piece>, Fault> {
+fn plan(args: &EncodeArgs, wanted: &Wanted) -> Result<Vec<Piece>, Fault> {
     let mut pieces: Vec<Piece> = Vec::with_capacity(args.inputs.len());
     let out = args.out_dir_path()?;
     for given in &args.inputs {
@@ -214,10 +260,20 @@ fn plan(args: &EncodeArgs, wanted: &[Wanted]) -> Result<Vec<Piece>, Fault> {
         fs::File::open(&input).map_err(fails)?;
         let stem = given.file_stem().unwrap_or_default().to_string_lossy();
         let stem = stem.trim_start_matches('.');
-        let mut results = Vec::with_capacity(wanted.len());
-        for Wanted { output, ending } in wanted {
-            let suffix = output.suffix.as_deref().unwrap_or_default();
-            let target = out.join(format!("{stem}{suffix}.{ending}"));
+        let targets = match wanted {
+            Wanted::Files(files) => files
+                .iter()
+                .map(|WantedFile { output, ending }| {
+                    let suffix = output.suffix.as_deref().unwrap_or_default();
+                    out.join(format!("{stem}{suffix}.{ending}"))
+                })
+                .collect(),
+            // One set is the directory itself.
+            Wanted::Set(_) if args.inputs.len() == 1 => vec![out.clone()],
+            Wanted::Set(_) => vec![out.join(stem)],
+        };
+        let mut results = Vec::with_capacity(targets.len());
+        for target in targets {
             check_free(args, &input, given, &target, &pieces)?;
             results.push(Planned { target, temp: None });
         }
@@ -247,6 +303,9 @@ fn check_free(
             target.display()
         );
         return Err(Fault::Usage(message));
+    }
+    if target.is_dir() {
+        return sets::check_free(target, args.force);
     }
     if target.exists() && !args.force {
         return Err(Fault::Usage(format!(
@@ -288,7 +347,9 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
                 .filter(|_| job.state == JobState::Succeeded)
                 .map(|(result, _)| result.target.as_path())
                 .collect();
-            Done { input: &piece.input, file: files.first().copied(), files, job }
+            let set = piece.results.first().filter(|_| job.set.is_some()).map(|set| set.target.as_path());
+            let files = if job.set.is_some() { Vec::new() } else { files };
+            Done { input: &piece.input, file: files.first().copied(), files, set, job }
         })
         .collect();
     let failed = |done: &&Done<'_>| farm.output == Output::Text && done.job.state != JobState::Succeeded;
@@ -312,6 +373,11 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
             .collect();
         let table =
             if rows.is_empty() { String::new() } else { table(report::OUTPUT_HEAD, &rows, colours()) };
-        jobs.iter().fold(table, |text, job| text + &report::warnings(job, colours()))
+        let sets = all.iter().filter_map(|done| Some((done.set?, done.job.set.as_ref()?)));
+        let text = sets.fold(table, |text, (place, made)| {
+            let here = place.strip_prefix(&here).unwrap_or(place).display().to_string();
+            text + &set::shown(made, &here, colours())
+        });
+        jobs.iter().fold(text, |text, job| text + &report::warnings(job, colours()))
     });
 }

@@ -1,7 +1,8 @@
 //! What is to be made of each input: by a preset, by the command line, or by both.
 
 use rushes_shared::request::{
-    AudioChoice, AudioRequest, Choice, OutputRequest, Preset, Presets, VideoChoice, VideoRequest,
+    AudioChoice, AudioRequest, Choice, OutputRequest, Preset, Presets, StreamRequest, VideoChoice,
+    VideoRequest,
 };
 
 use crate::args::{AudioArgs, EncodeArgs, VideoArgs};
@@ -9,9 +10,18 @@ use crate::client::Client;
 use crate::fault::Fault;
 use crate::presets;
 
+/// What is to be made of each input.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// So many files.
+    Files(Vec<WantedFile>),
+    /// A directory with a set for streaming.
+    Set(StreamRequest),
+}
+
 /// A file to be made of each input.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub(super) struct WantedFile {
     /// Complete but for its name and its place.
     pub(super) output: OutputRequest,
     /// The ending of its name.
@@ -19,19 +29,68 @@ pub(super) struct Wanted {
 }
 
 /// Settings that no farm would take are told before one is started.
-pub(super) fn outputs(args: &EncodeArgs, client: Option<&Client>) -> Result<Vec<Wanted>, Fault> {
+pub(super) fn of(args: &EncodeArgs, client: Option<&Client>) -> Result<Wanted, Fault> {
     let own = own(args);
-    let outputs = match &args.preset {
+    let preset = args.preset.as_ref().map(|name| presets::find(name, client)).transpose()?;
+    let outputs = match preset {
         None => vec![own],
-        Some(name) => with(presets::find(name, client)?, &own)?,
+        Some(Preset { name, stream: Some(stream), .. }) => return set(&name, &stream, &own).map(Wanted::Set),
+        Some(preset) => with(preset, &own)?,
     };
     let whole = |output: OutputRequest| {
         let settings = output.settings(&Presets::embedded());
         let settings = settings.map_err(|bad| Fault::Usage(bad.to_string()))?;
         let ending = settings.container.ending(settings.audio.map(|audio| audio.codec));
-        Ok(Wanted { output, ending })
+        Ok(WantedFile { output, ending })
     };
-    outputs.into_iter().map(whole).collect()
+    outputs.into_iter().map(whole).collect::<Result<_, Fault>>().map(Wanted::Files)
+}
+
+/// A set with what the command line says of it.
+fn set(name: &str, base: &StreamRequest, own: &OutputRequest) -> Result<StreamRequest, Fault> {
+    let video = match &own.video {
+        None => VideoRequest::default(),
+        Some(Choice::On(video)) => video.clone(),
+        Some(Choice::Off) => return Err(not_of_sets(name)),
+    };
+    let audio = match &own.audio {
+        Some(Choice::On(audio)) => audio.clone(),
+        None | Some(Choice::Off) => AudioRequest::default(),
+    };
+    let said = StreamRequest {
+        crf: video.crf,
+        preset: video.preset,
+        max_height: video.max_height,
+        sound: matches!(own.audio, Some(Choice::Off)).then_some(false),
+        sound_bitrate: audio.bitrate,
+        ..StreamRequest::default()
+    };
+    let known = OutputRequest {
+        video: own.video.as_ref().map(|_| {
+            let VideoRequest { crf, preset, max_height, .. } = video;
+            Choice::On(VideoRequest { crf, preset, max_height, ..VideoRequest::default() })
+        }),
+        audio: own.audio.as_ref().map(|choice| match choice {
+            Choice::Off => Choice::Off,
+            Choice::On(_) => Choice::On(AudioRequest { bitrate: audio.bitrate, ..AudioRequest::default() }),
+        }),
+        ..OutputRequest::default()
+    };
+    if known != *own {
+        return Err(not_of_sets(name));
+    }
+    let base = if said.sound == Some(false) {
+        StreamRequest { sound_bitrate: None, ..base.clone() }
+    } else {
+        base.clone()
+    };
+    base.with(&said).map_err(|bad| Fault::Usage(bad.to_string()))
+}
+
+fn not_of_sets(name: &str) -> Fault {
+    Fault::Usage(format!(
+        "the preset '{name}' makes a set for streaming, of which --crf, --encoder-preset, --max-height, --audio-bitrate and --no-audio can be set here; for more write a preset of your own: 'rushes preset show {name}' is a beginning"
+    ))
 }
 
 /// A preset with what the command line says of its one file.

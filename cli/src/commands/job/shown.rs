@@ -92,7 +92,7 @@ pub(super) fn whole(job: &JobView) -> String {
         text.push_str(&format!("\n{}", table(&head, &rows, colours)));
     }
     if let Some(made) = &job.set {
-        text.push_str(&format!("\n{}", set::shown(made, colours)));
+        text.push_str(&format!("\n{}", set::shown(made, &made.url, colours)));
         let took = &made.took;
         text.push_str(&format!(
             "made by {}: chunks {} one after the other, sound {}, stills {}, package {}\n",
