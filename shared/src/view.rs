@@ -4,6 +4,7 @@
 //! field that is absent is not known or does not apply. Readers must pass over fields that they do not know.
 
 mod event;
+mod explain;
 mod farm;
 mod job;
 mod join;
@@ -11,6 +12,7 @@ mod logs;
 mod standing;
 
 pub use event::EventView;
+pub use explain::{SentAheadView, StartView, TaskExplainView};
 pub use farm::{
     AddressBook, CreatedTokenView, HealthView, NewTokenRequest, ProblemView, RemovedWorkerView, RunningView,
     StatusView, TaskTally, TokenList, TokenView, UploadRequest, UploadView, WorkerList, WorkerView,
