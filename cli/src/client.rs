@@ -9,8 +9,8 @@ use std::time::Duration;
 use rushes_shared::id::JobId;
 use rushes_shared::request::AmendRequest;
 use rushes_shared::view::{
-    ExplainView, ForecastView, JobList, JobView, LimitList, LogsView, NamedLimitView, ProblemView,
-    RemovedWorkerView, StatusView, SubmittedView, TaskExplainView, TenantLimitsView, TenantList,
+    ExplainView, ForecastView, JobList, JobView, LimitList, LogsView, NamedLimitView, PresetList,
+    ProblemView, RemovedWorkerView, StatusView, SubmittedView, TaskExplainView, TenantLimitsView, TenantList,
     UploadRequest, UploadView, WorkerList, WorkerView,
 };
 use serde::Serialize;
@@ -190,6 +190,10 @@ impl Client {
 
     pub(crate) fn status(&self) -> Result<StatusView, Fault> {
         self.get("/v1/status")
+    }
+
+    pub(crate) fn presets(&self) -> Result<PresetList, Fault> {
+        self.get("/v1/presets")
     }
 
     pub(crate) fn permit_upload(&self, request: &UploadRequest) -> Result<UploadView, Fault> {

@@ -23,7 +23,8 @@
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
 //!         ├─ dispatch   which ready task goes where
-//!         └─ prefetch   what workers hold before there is room for it
+//!         ├─ prefetch   what workers hold before there is room for it
+//!         └─ recount    whether sums that are kept are what they are sums of
 //! ```
 //!
 //! **Invariant:** durable state changes only in [`State::apply`]; everything else here is rebuilt after a restart.
@@ -50,6 +51,7 @@ mod prefetch;
 mod progress;
 mod promises;
 mod query;
+mod recount;
 mod room;
 mod run;
 mod shedding;

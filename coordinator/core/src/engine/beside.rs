@@ -132,6 +132,7 @@ impl Engine {
         if run.rare().eased_in_vain == Some(tried) {
             return;
         }
+        self.conflicts.eased += 1;
         if !self.ease(turn, id, deadline) {
             self.runs.get_mut(&id).expect("just seen").rare_mut().eased_in_vain = Some(tried);
         }

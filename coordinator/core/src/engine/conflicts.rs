@@ -56,6 +56,8 @@ pub(super) struct Conflicts {
     pub(super) is_short: bool,
     /// When that was looked at,
     pub(super) short_looked_at: Option<MonoMs>,
+    /// How often it was looked for what could be given up for promises that did not fit any more.
+    pub(super) eased: u64,
 }
 
 /// Where late jobs begin.

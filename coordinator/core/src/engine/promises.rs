@@ -25,7 +25,18 @@ pub(super) const MOST_TRADES: usize = 64;
 impl Engine {
     /// Enters what a job still takes into the books, in place of what it had booked before.
     pub(super) fn rebook(&mut self, id: JobId) {
-        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
+        let Some(booking) = self.booking_of(id) else { return };
+        let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
+        self.ledger.unbook(&before);
+        self.ledger.book(&booking);
+        if booking.deadline.is_some() {
+            self.tight_holds_until = MonoMs(0);
+        }
+    }
+
+    /// What a job still takes that has not been started.
+    pub(super) fn booking_of(&self, id: JobId) -> Option<Booking> {
+        let (job, run) = (self.state.jobs.get(&id)?, self.runs.get(&id)?);
         let mut load = Load::default();
         if !job.spec.paused {
             for (stage, entered) in job.stages.iter().zip(&run.stages).filter(|(s, _)| !s.dropped) {
@@ -37,13 +48,7 @@ impl Engine {
         // Emergencies go before all that is promised, whatever their deadline.
         let is_promise = job.late.is_none() && class != Class::Emergency;
         let deadline = job.spec.deadline.filter(|_| is_promise);
-        let booking = Booking { class, deadline, load };
-        let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
-        self.ledger.unbook(&before);
-        self.ledger.book(&booking);
-        if deadline.is_some() {
-            self.tight_holds_until = MonoMs(0);
-        }
+        Some(Booking { class, deadline, load })
     }
 
     /// Counts a task among those that run and takes it off the books, or the other way round, as what is live of it has
@@ -57,8 +62,7 @@ impl Engine {
         };
         let stage = run.stage_of(task.index);
         stage.running = if runs { stage.running + 1 } else { stage.running - 1 };
-        let one = path::load_of(job.stage_of(task.index).1);
-        book_one(&mut self.ledger, run, one, !runs);
+        book_one(&mut self.ledger, (job, run), task.index, !runs);
         run.count_started(&mut self.jobs_started);
     }
 
@@ -67,7 +71,7 @@ impl Engine {
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
             return;
         };
-        book_one(&mut self.ledger, run, path::load_of(job.stage_of(task.index).1), more);
+        book_one(&mut self.ledger, (job, run), task.index, more);
     }
 
     /// Takes the rest of an ending job off the books.
@@ -370,7 +374,13 @@ fn knows_its_pace(live: &LiveTask, wall_ms: u64, now: WallMs) -> bool {
 }
 
 /// Enters what a task takes into the books under its job, or takes it off.
-fn book_one(ledger: &mut Ledger, run: &mut JobRun, one: Load, more: bool) {
+fn book_one(ledger: &mut Ledger, (job, run): (&Job, &mut JobRun), task: u32, more: bool) {
+    let stage = job.stage_of(task).1;
+    // A job that is held back, and a stage that is left out, have nothing in the books.
+    if job.spec.paused || stage.dropped {
+        return;
+    }
+    let one = path::load_of(stage);
     if more {
         ledger.shift(&Booking { load: one, ..run.booked() }, true);
         run.load = run.load.plus(one);

@@ -90,6 +90,15 @@ impl Ledger {
         self.changes = changes;
     }
 
+    /// Whether exactly these bookings are in the books.
+    #[must_use]
+    pub fn holds(&self, bookings: impl Iterator<Item = Booking>) -> bool {
+        let mut recount = Self::default();
+        bookings.for_each(|booking| recount.book(&booking));
+        let Self { classes, windows, spans, deadlines, .. } = &recount;
+        (classes, windows, spans, deadlines) == (&self.classes, &self.windows, &self.spans, &self.deadlines)
+    }
+
     /// Adds a booking.
     pub fn book(&mut self, booking: &Booking) {
         self.changes += 1;

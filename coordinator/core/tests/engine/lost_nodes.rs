@@ -152,3 +152,24 @@ proptest! {
         }
     }
 }
+
+/// One node of two is drained: what is left is more than promises may take of the other, and less than it can do. With the
+/// same books there is no more to give up at the next look than at the last.
+#[test]
+fn what_was_looked_for_in_vain_is_looked_for_again_only_when_the_books_change() {
+    let promise_policy =
+        PromisePolicy { load_permille: 800, p90_permille: 1_000, ..PromisePolicy::default() };
+    let scene = check_with(
+        Policy { promise: promise_policy, ..Policy::default() },
+        |s| {
+            two_nodes(vec![promise(50, 19, 80), promise(50, 19, 80), promise(50, 19, 80)])(s);
+            s.drain('b', true);
+            s.wait(18_000);
+        },
+        |_| {},
+        &[],
+    );
+    assert!([3, 4, 5].iter().all(|job| !is_late(&scene, *job)), "{:?}", told(&scene));
+    let looks = scene.world.engine().looks_for_trades();
+    assert!((1..=3).contains(&looks), "{looks} looks for three promises with the same books");
+}

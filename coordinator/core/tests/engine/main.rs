@@ -11,6 +11,7 @@ mod bounds;
 mod conflicts;
 mod crashes;
 mod deadlines;
+mod dry_runs;
 mod expected_starts;
 mod explain;
 mod graphs;
