@@ -10,8 +10,8 @@ use rushes_shared::id::JobId;
 use rushes_shared::request::AmendRequest;
 use rushes_shared::view::{
     ExplainView, ForecastView, JobList, JobView, LimitList, LogsView, NamedLimitView, PresetList,
-    ProblemView, RemovedWorkerView, StatusView, SubmittedView, TenantLimitsView, TenantList, UploadRequest,
-    UploadView, WorkerList, WorkerView,
+    ProblemView, RemovedWorkerView, StatusView, SubmittedView, TaskExplainView, TenantLimitsView, TenantList,
+    UploadRequest, UploadView, WorkerList, WorkerView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -145,6 +145,10 @@ impl Client {
 
     pub(crate) fn explain(&self, id: JobId) -> Result<ExplainView, Fault> {
         self.get(&format!("/v1/jobs/{id}/explain"))
+    }
+
+    pub(crate) fn explain_task(&self, id: JobId, task: u32) -> Result<TaskExplainView, Fault> {
+        self.get(&format!("/v1/jobs/{id}/tasks/{task}/explain"))
     }
 
     pub(crate) fn logs(&self, id: JobId, query: &str) -> Result<LogsView, Fault> {

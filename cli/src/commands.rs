@@ -25,6 +25,9 @@ use crate::own_farm;
 use crate::table::{Cell, Tone, colours, table};
 use crate::words;
 
+/// What is out of the ordinary that `rushes status` tells line by line.
+const MOST_ANOMALIES: usize = 10;
+
 pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
     let Cli { farm, command } = cli;
     match command {
@@ -106,8 +109,11 @@ fn status(farm: &FarmArgs) -> Result<Ending, Fault> {
                 limit.detail
             ));
         }
-        for anomaly in status.anomalies.iter().take(3) {
+        for anomaly in status.anomalies.iter().take(MOST_ANOMALIES) {
             text.push_str(&format!("unusual      {}\n", anomaly.detail));
+        }
+        if let Some(more) = status.anomalies.len().checked_sub(MOST_ANOMALIES).filter(|n| *n > 0) {
+            text.push_str(&format!("unusual      and {more} more; '--output json' shows all\n"));
         }
         if !status.tasks.is_empty() {
             let rows: Vec<Vec<Cell>> = status

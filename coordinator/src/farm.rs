@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use actix::{Addr, MailboxError};
 use rushes_core::event::{Event, Refusal, Reply, ReplyTo};
-use rushes_core::explain::Explanation;
+use rushes_core::explain::{Explanation, TaskExplanation};
 use rushes_core::job::JobDoc;
 use rushes_core::promise::Forecast;
 use rushes_core::record::IdempotencyKey;
 use rushes_core::state::TenantLimits;
 use rushes_core::summary::{FarmDoc, LimitDoc, TenantDoc, WorkerDoc};
 use rushes_shared::artifact::Location;
-use rushes_shared::id::{JobId, Seq, TenantId, WorkerId};
+use rushes_shared::id::{JobId, Seq, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{JobChange, JobSpec, JobState};
 use rushes_shared::principal::{Principal, Role};
 use tokio::sync::{broadcast, watch};
@@ -36,6 +36,11 @@ pub enum FarmError {
     /// No such job that the caller may see.
     #[error("there is no job {0}; 'rushes job list' shows those that are kept")]
     NoSuchJob(JobId),
+    /// The job has no such task, or not yet.
+    #[error(
+        "there is no task {0}; 'rushes job show' lists a job's tasks, of which some are planned when others are done"
+    )]
+    NoSuchTask(TaskId),
     /// The engine has more to do than it may queue.
     #[error("the coordinator is busy; try again in a moment")]
     Busy,
@@ -145,6 +150,28 @@ impl Farm {
         self.check_seen(by, job).await?;
         let now = self.clock.now();
         self.inspect(move |view| view.engine.explain(now, job)).await
+    }
+
+    /// Why a task of a live job is where it is. `None` for a job that has ended.
+    ///
+    /// # Errors
+    /// [`FarmError::NoSuchJob`] where there is none that the caller may see, [`FarmError::NoSuchTask`] where it has no such
+    /// task.
+    pub async fn explain_task(
+        &self,
+        by: &Principal,
+        task: TaskId,
+    ) -> Result<Option<TaskExplanation>, FarmError> {
+        self.check_seen(by, task.job).await?;
+        let now = self.clock.now();
+        let look = move |view: &View<'_>| {
+            let is_live = view.engine.state().jobs.contains_key(&task.job);
+            (is_live, view.engine.explain_task(now, task))
+        };
+        match self.inspect(look).await? {
+            (true, None) => Err(FarmError::NoSuchTask(task)),
+            (_, explanation) => Ok(explanation),
+        }
     }
 
     /// Sets a tenant's limits; the second argument makes them from those that hold for every tenant.

@@ -68,6 +68,10 @@ fn a_job_is_changed_paused_explained_and_tried_again() {
     let paused = farm.post(&format!("{path}/pause"), "").json();
     assert_eq!(paused["paused"], true);
     assert_eq!(farm.get(&format!("{path}/explain")).json()["standing"], "paused");
+    let task = farm.get(&format!("{path}/tasks/0/explain")).json();
+    assert_eq!((&task["place"], &task["reason"]), (&json!("waits"), &json!("pause")), "{task}");
+    farm.get(&format!("{path}/tasks/9/explain")).is_problem(404, "no_such_task");
+    farm.get(&format!("{path}/tasks/x/explain")).is_problem(400, "bad_parameter");
     assert_eq!(farm.post(&format!("{path}/resume"), "").json()["paused"], false);
 
     farm.post(&format!("{path}/retry"), "").is_problem(409, "job_has_not_ended");

@@ -4,6 +4,7 @@
 //! field that is absent is not known or does not apply. Readers must pass over fields that they do not know.
 
 mod event;
+mod explain;
 mod farm;
 mod job;
 mod join;
@@ -12,6 +13,7 @@ mod set;
 mod standing;
 
 pub use event::EventView;
+pub use explain::{SentAheadView, StartView, TaskExplainView};
 pub use farm::{
     AddressBook, CreatedTokenView, HealthView, NewTokenRequest, PresetList, PresetView, ProblemView,
     RemovedWorkerView, RunningView, StatusView, TaskTally, TokenList, TokenView, UploadRequest, UploadView,

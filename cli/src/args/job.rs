@@ -115,11 +115,14 @@ pub(crate) enum JobCommand {
         #[arg(required = true)]
         jobs: Vec<String>,
     },
-    /// Says what a job waits for, its place, when it should be done, and why it runs where it does.
-    #[command(after_help = "Examples:\n  rushes job explain last")]
+    /// Says what a job or a task waits for, its place, when it should start and be done, and why it runs where it does.
+    #[command(after_help = "Examples:\n  rushes job explain last\n  rushes job explain JOB --task 2")]
     Explain {
         /// The job's id, or `last` for the newest.
         job: String,
+        /// Only this task, by its number in `rushes job show`.
+        #[arg(long, value_name = "N")]
+        task: Option<u32>,
     },
     /// Prints what a job's task processes wrote: warnings of decoders, errors, what a render program says.
     #[command(

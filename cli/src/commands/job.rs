@@ -2,6 +2,7 @@
 
 mod document;
 mod events;
+mod explain;
 mod handles;
 mod logs;
 mod shown;
@@ -61,7 +62,7 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
         JobCommand::Pause { jobs } => handles::pause(farm, &client, &jobs, true),
         JobCommand::Resume { jobs } => handles::pause(farm, &client, &jobs, false),
         JobCommand::Retry { jobs } => handles::retry(farm, &client, &jobs),
-        JobCommand::Explain { job } => handles::explain(farm, &client, &job),
+        JobCommand::Explain { job, task } => explain::explain(farm, &client, &job, task),
         JobCommand::Show { job } => {
             let mut job = client.job(select(&client, &job)?)?;
             if farm.output == Output::Text {

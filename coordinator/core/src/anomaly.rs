@@ -5,8 +5,28 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use rushes_shared::failure::FailureCode;
-use rushes_shared::id::WorkerId;
+use rushes_shared::id::{JobId, WorkerId};
 use rushes_shared::units::MonoMs;
+
+/// Where most failures of a burst come from: three in four, or more.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Source {
+    /// The node on which they happened, if it is one.
+    pub worker: Option<WorkerId>,
+    /// The job whose they are, if it is one's.
+    pub job: Option<JobId>,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.worker, self.job) {
+            (None, None) => Ok(()),
+            (Some(worker), None) => write!(f, ", most on worker {worker}"),
+            (None, Some(job)) => write!(f, ", most of {job}"),
+            (Some(worker), Some(job)) => write!(f, ", most of {job} and on worker {worker}"),
+        }
+    }
+}
 
 /// Something out of the ordinary that lasts, for `status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +42,13 @@ pub enum Anomaly {
         code: FailureCode,
         /// How many there were within the window.
         failures: u32,
+        /// Where most of them come from.
+        source: Source,
+    },
+    /// The latest attempts of a job have all failed: it is held back.
+    JobFailing {
+        /// Which.
+        job: JobId,
     },
     /// A node is much slower than its peers.
     NodeSlow {
@@ -41,7 +68,8 @@ pub enum Anomaly {
 
 impl Anomaly {
     /// Every name.
-    pub const NAMES: [&str; 4] = ["tasks_stalled", "error_burst", "node_slow", "queue_growing"];
+    pub const NAMES: [&str; 5] =
+        ["tasks_stalled", "error_burst", "job_failing", "node_slow", "queue_growing"];
 
     /// The name in JSON.
     #[must_use]
@@ -49,6 +77,7 @@ impl Anomaly {
         match self {
             Self::TasksStalled { .. } => "tasks_stalled",
             Self::ErrorBurst { .. } => "error_burst",
+            Self::JobFailing { .. } => "job_failing",
             Self::NodeSlow { .. } => "node_slow",
             Self::QueueGrowing { .. } => "queue_growing",
         }
@@ -60,8 +89,11 @@ impl fmt::Display for Anomaly {
         match self {
             Self::TasksStalled { tasks: 1 } => f.write_str("a running task has stopped coming further"),
             Self::TasksStalled { tasks } => write!(f, "{tasks} running tasks have stopped coming further"),
-            Self::ErrorBurst { code, failures } => {
-                write!(f, "{failures} failures '{}' lately", code.as_str())
+            Self::ErrorBurst { code, failures, source } => {
+                write!(f, "{failures} failures '{}' lately{source}", code.as_str())
+            }
+            Self::JobFailing { job } => {
+                write!(f, "the latest attempts of {job} have all failed: one task of it is tried at a time")
             }
             Self::NodeSlow { worker, speed_permille, median_permille } => {
                 let percent = u64::from(*speed_permille) * 100 / u64::from((*median_permille).max(1));
@@ -83,27 +115,33 @@ pub struct Bursts {
 #[derive(Debug, Default)]
 struct Burst {
     /// The latest failures, oldest first; no more than make a burst.
-    latest: VecDeque<MonoMs>,
+    latest: VecDeque<(MonoMs, WorkerId, JobId)>,
     lasts: bool,
 }
 
 impl Bursts {
     /// Takes in a failure. Whether a burst begins with it, of `most` failures within `window_ms`.
-    pub fn note(&mut self, now: MonoMs, code: FailureCode, most: usize, window_ms: u64) -> bool {
+    pub fn note(
+        &mut self,
+        (now, code): (MonoMs, FailureCode),
+        (worker, job): (WorkerId, JobId),
+        most: usize,
+        window_ms: u64,
+    ) -> bool {
         let burst = self.kinds.entry(code).or_default();
-        burst.latest.push_back(now);
+        burst.latest.push_back((now, worker, job));
         while burst.latest.len() > most.max(1) {
             burst.latest.pop_front();
         }
         let is_burst = burst.latest.len() >= most.max(1)
-            && burst.latest.front().is_some_and(|at| now.since(*at) <= window_ms);
+            && burst.latest.front().is_some_and(|(at, ..)| now.since(*at) <= window_ms);
         is_burst && !std::mem::replace(&mut burst.lasts, true)
     }
 
     /// Forgets what is older than the window; a burst ends when fewer than half as many failures are left.
     pub fn pass(&mut self, now: MonoMs, most: usize, window_ms: u64) {
         self.kinds.retain(|_, burst| {
-            while burst.latest.front().is_some_and(|at| now.since(*at) > window_ms) {
+            while burst.latest.front().is_some_and(|(at, ..)| now.since(*at) > window_ms) {
                 burst.latest.pop_front();
             }
             burst.lasts &= burst.latest.len() * 2 >= most;
@@ -111,13 +149,40 @@ impl Bursts {
         });
     }
 
+    /// Where most of the failures of a kind come from.
+    #[must_use]
+    pub fn source_of(&self, code: FailureCode) -> Source {
+        self.kinds.get(&code).map_or_else(Source::default, Burst::source)
+    }
+
     /// Bursts that last.
     pub fn lasting(&self) -> impl Iterator<Item = Anomaly> + '_ {
         self.kinds.iter().filter(|(_, burst)| burst.lasts).map(|(code, burst)| Anomaly::ErrorBurst {
             code: *code,
             failures: u32::try_from(burst.latest.len()).unwrap_or(u32::MAX),
+            source: burst.source(),
         })
     }
+}
+
+impl Burst {
+    fn source(&self) -> Source {
+        let all = self.latest.len();
+        let is_most = |count: &usize| count * 4 >= all * 3;
+        let workers = most_frequent(self.latest.iter().map(|(_, worker, _)| *worker));
+        let jobs = most_frequent(self.latest.iter().map(|(.., job)| *job));
+        Source {
+            worker: workers.filter(|(_, count)| is_most(count)).map(|(worker, _)| worker),
+            job: jobs.filter(|(_, count)| is_most(count)).map(|(job, _)| job),
+        }
+    }
+}
+
+/// What comes most often, and how often.
+fn most_frequent<T: Ord + Copy>(all: impl Iterator<Item = T>) -> Option<(T, usize)> {
+    let mut counts: BTreeMap<T, usize> = BTreeMap::new();
+    all.for_each(|item| *counts.entry(item).or_default() += 1);
+    counts.into_iter().max_by_key(|(_, count)| *count)
 }
 
 /// How the time that the farm needs for all that waits has grown over a window.
@@ -171,15 +236,21 @@ mod tests {
     fn a_burst_begins_once_and_ends_when_it_is_quiet() {
         let mut bursts = Bursts::default();
         let code = FailureCode::TransferFailed;
-        let begins: Vec<bool> = (0..5).map(|n| bursts.note(MonoMs(n * 100), code, 3, 1_000)).collect();
+        let of = |n: u64| (WorkerId(u128::from(n % 2)), JobId(1));
+        let begins: Vec<bool> =
+            (0..5).map(|n| bursts.note((MonoMs(n * 100), code), of(n), 3, 1_000)).collect();
         assert_eq!(begins, [false, false, true, false, false]);
-        assert_eq!(bursts.lasting().collect::<Vec<_>>(), [Anomaly::ErrorBurst { code, failures: 3 }]);
+        let source = Source { worker: None, job: Some(JobId(1)) };
+        assert_eq!(bursts.lasting().collect::<Vec<_>>(), [Anomaly::ErrorBurst { code, failures: 3, source }]);
         bursts.pass(MonoMs(1_200), 3, 1_000);
         assert_eq!(bursts.lasting().count(), 1);
         bursts.pass(MonoMs(2_000), 3, 1_000);
         assert_eq!(bursts.lasting().count(), 0);
         for n in 0..10 {
-            assert!(!bursts.note(MonoMs(10_000 + n * 600), code, 3, 1_000), "too seldom for a burst");
+            assert!(
+                !bursts.note((MonoMs(10_000 + n * 600), code), of(n), 3, 1_000),
+                "too seldom for a burst"
+            );
         }
     }
 

@@ -18,6 +18,7 @@
 //!         ├─ giving_up  what follows when a task is given up
 //!         ├─ anomalies  what is out of the ordinary
 //!         ├─ health     quarantine, stragglers, preemption
+//!         ├─ holding_back  jobs whose attempts all fail
 //!         ├─ hardware   hardware encoders, and software where they fail
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
@@ -41,6 +42,7 @@ mod forecast;
 mod giving_up;
 mod hardware;
 mod health;
+mod holding_back;
 mod intake;
 mod ladder;
 mod limits;
@@ -167,6 +169,8 @@ pub struct Engine {
 struct Reattach {
     jobs: BTreeSet<JobId>,
     workers: BTreeSet<WorkerId>,
+    /// When it closes.
+    until: MonoMs,
 }
 
 /// One call of `handle`: its time and what it led to so far.

@@ -1,14 +1,17 @@
 //! Why a job is where it is: what it waits for, its place, when it should be done, what was traded. Read from the same
 //! data that the engine decides by.
 
-use std::fmt;
+mod waiting;
+
 use std::sync::Arc;
 
 use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::{Class, JobState};
-use rushes_shared::task::SlotKind;
+use rushes_shared::task::{SlotKind, TaskKind};
 use rushes_shared::units::WallMs;
+
+pub use waiting::{Assumes, Because, Start, Waiting};
 
 use crate::promise::Forecast;
 use crate::promise::late::Late;
@@ -21,6 +24,8 @@ pub enum Standing {
     NotQueued,
     /// An operator or user holds it back.
     Paused,
+    /// Its latest attempts have all failed: one task at a time is tried.
+    HeldBack,
     /// Ahead of everything.
     Emergency,
     /// Ahead of the classes, because its deadline is near.
@@ -33,37 +38,6 @@ pub enum Standing {
     Plain,
 }
 
-/// Why tasks of a stage do not run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Waiting {
-    /// These stages have to be complete before.
-    Stages(Vec<u32>),
-    /// Workers of the reign before may still hold them.
-    Reattachment,
-    /// Every node that could run them is full.
-    Room,
-    /// The same, and this node's cores are kept for them.
-    Reserved(WorkerId),
-    /// No known node can run them.
-    NoNode,
-    /// Those that could run them are of a version that has no such work.
-    OldNodes,
-    /// Those that can run them get no new tasks: drained, in quarantine, or not connected.
-    ShutNodes,
-    /// A named limit is reached.
-    Limit(String),
-    /// The tenant runs as many tasks as it may.
-    TenantCap,
-    /// They failed on the nodes that have room and wait for another.
-    AnotherNode,
-    /// They failed and wait before they are tried again.
-    Backoff,
-    /// The job is paused.
-    Pause,
-    /// Others are ahead.
-    Turn,
-}
-
 impl Standing {
     /// The name in JSON.
     #[must_use]
@@ -71,6 +45,7 @@ impl Standing {
         match self {
             Self::NotQueued => "not_queued",
             Self::Paused => "paused",
+            Self::HeldBack => "held_back",
             Self::Emergency => "emergency",
             Self::AtRisk => "at_risk",
             Self::InClass => "in_class",
@@ -78,93 +53,6 @@ impl Standing {
             Self::Plain => "plain",
         }
     }
-}
-
-impl Waiting {
-    /// The name in JSON.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Stages(_) => "stages",
-            Self::Reattachment => "reattachment",
-            Self::Room => "room",
-            Self::Reserved(_) => "reserved",
-            Self::NoNode => "no_node",
-            Self::OldNodes => "old_nodes",
-            Self::ShutNodes => "shut_nodes",
-            Self::Limit(_) => "limit",
-            Self::TenantCap => "tenant_cap",
-            Self::AnotherNode => "another_node",
-            Self::Backoff => "backoff",
-            Self::Pause => "pause",
-            Self::Turn => "turn",
-        }
-    }
-}
-
-impl fmt::Display for Waiting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Stages(stages) => {
-                let list: Vec<String> = stages.iter().map(ToString::to_string).collect();
-                write!(f, "stages {} have to be complete before", list.join(", "))
-            }
-            Self::Reattachment => {
-                f.write_str("workers of before the coordinator's start may still hold them")
-            }
-            Self::Room => f.write_str("every worker that could run them is full"),
-            Self::Reserved(worker) => write!(f, "they fit nowhere yet; {worker} is being kept free for them"),
-            Self::NoNode => f.write_str("no worker can run them (encoder, tags or pool)"),
-            Self::OldNodes => f.write_str(
-                "the workers that could run them are of a version that has no such work; update one of them",
-            ),
-            Self::ShutNodes => f.write_str(
-                "the workers that could run them are drained, in quarantine or not connected; 'rushes worker list' shows which",
-            ),
-            Self::Limit(name) => write!(f, "the limit '{name}' is reached"),
-            Self::TenantCap => f.write_str("the tenant runs as many tasks as it may"),
-            Self::AnotherNode => {
-                f.write_str("they failed on the workers that have room and wait for another")
-            }
-            Self::Backoff => f.write_str("they failed and wait before they are tried again"),
-            Self::Pause => f.write_str("the job is paused or about to end"),
-            Self::Turn => f.write_str("others are ahead"),
-        }
-    }
-}
-
-impl fmt::Display for Because {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Reserved => "was kept free for it",
-            Self::HasInput => "has the job's input",
-            Self::HasEncoder => "has a hardware encoder free, which the job asks for",
-            Self::FastestFreest => "the fastest of the workers with room, and of those the freest",
-            Self::Backfill => "is kept for a larger task, which this one does not delay",
-            Self::Straggler => "a second attempt, elsewhere than the first",
-            Self::Held => "held it when it connected",
-        })
-    }
-}
-
-/// Why an attempt went to its node.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Because {
-    /// The node's cores were kept for tasks like it.
-    Reserved,
-    /// The node has the job's input.
-    HasInput,
-    /// The node has a hardware encoder free, which the job asks for.
-    HasEncoder,
-    /// The fastest of the nodes with room, and of those the freest.
-    #[default]
-    FastestFreest,
-    /// The node is kept for a larger task, and this one ends before that can begin.
-    Backfill,
-    /// A second attempt, elsewhere than the first.
-    Straggler,
-    /// The worker held it when it connected.
-    Held,
 }
 
 /// Tasks of one stage that wait for the same thing.
@@ -178,6 +66,27 @@ pub struct StageWait {
     pub tasks: u32,
     /// For what.
     pub why: Waiting,
+    /// When the first of them should start; `None` where nothing can be said, as for a limit, a pause or a missing node.
+    pub start: Option<Start>,
+}
+
+/// An attempt that its worker holds and has not begun, because there is no room there yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The task.
+    pub task: TaskId,
+    /// The try.
+    pub attempt: AttemptId,
+    /// Where.
+    pub worker: WorkerId,
+    /// Why there.
+    pub because: Because,
+    /// How many wait before it on that worker, for light slots or for cores as it does.
+    pub before: u32,
+    /// Whether it is asked back, as something else should have its place or it can start sooner elsewhere.
+    pub is_recalled: bool,
+    /// When it should start.
+    pub start: Option<Start>,
 }
 
 /// An attempt that runs.
@@ -210,14 +119,23 @@ pub struct Explanation {
     pub priority: u8,
     /// Where it stands.
     pub standing: Standing,
-    /// Jobs ahead of it where it stands: in its lane, or in its tenant's line within its class.
+    /// Jobs that stand before it and want the same kind of room: in the lanes before its own, before it in its lane, or in
+    /// its class those of its tenant and of each other tenant as many as that tenant's weight lets pass. No more than
+    /// [`crate::order::MOST_COUNTED`] are counted in one lane. What a lower class is owed comes on top.
     pub ahead: u64,
+    /// How long all connected nodes together need for the work that stands before it, in milliseconds; `None` where none
+    /// is there, or nothing waits for a start.
+    pub ahead_ms: Option<u64>,
+    /// When the first of its tasks that wait should start, as far as that can be said.
+    pub start: Option<Start>,
     /// When it should be done, and whether its deadline can be kept.
     pub forecast: Forecast,
     /// Since when its deadline is given up, and why.
     pub late: Option<Late>,
     /// What waits, and for what.
     pub waits: Vec<StageWait>,
+    /// What workers hold and have not begun; at most [`Explanation::MOST_RUNNING`].
+    pub sent: Vec<Sent>,
     /// What runs; at most [`Explanation::MOST_RUNNING`].
     pub running: Vec<Running>,
     /// What was given up for the deadline, and taken back.
@@ -231,6 +149,67 @@ pub struct Explanation {
 impl Explanation {
     /// Most running attempts that are told.
     pub const MOST_RUNNING: usize = 100;
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskPlace {
+    /// It waits for this, and should start then.
+    Waits(Waiting, Option<Start>),
+    /// A worker holds it and has not begun it.
+    Sent(Sent),
+    /// It runs; more than one attempt where it is tried elsewhere as well.
+    Runs(Vec<Running>),
+    /// It is done, by this worker, at this time.
+    Done(WorkerId, WallMs),
+    /// It was given up.
+    GivenUp,
+    /// Its stage is left out of the job.
+    LeftOut,
+}
+
+impl TaskPlace {
+    /// The name in JSON.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Waits(..) => "waits",
+            Self::Sent(_) => "sent_ahead",
+            Self::Runs(_) => "runs",
+            Self::Done(..) => "done",
+            Self::GivenUp => "given_up",
+            Self::LeftOut => "left_out",
+        }
+    }
+}
+
+/// Everything that can be said about a task of a live job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskExplanation {
+    /// Which.
+    pub task: TaskId,
+    /// What it does.
+    pub kind: TaskKind,
+    /// The slots that it takes.
+    pub slot: SlotKind,
+    /// Its stage's index.
+    pub stage: u32,
+    /// Where its job stands.
+    pub standing: Standing,
+    /// Jobs before its own, see [`Explanation::ahead`].
+    pub ahead: u64,
+    /// Tasks of its own stage that start before it.
+    pub before: u32,
+    /// Where it is.
+    pub place: TaskPlace,
+    /// Failed attempts so far.
+    pub failures: u32,
+    /// Why the latest of them failed.
+    pub last_failure: Option<Box<Failure>>,
+    /// Nodes that it avoids because it failed there by their fault.
+    pub avoids: Vec<WorkerId>,
+    /// What of its stage was given up for a deadline, and taken back.
+    pub trades: Vec<Trade>,
 }
 
 /// What holds a stage of work up over the whole farm.

@@ -68,6 +68,32 @@ pub enum Spot {
     Plain(TenantIx, Key),
 }
 
+impl Spot {
+    /// The number of its lane, in the order in which they are served but for what lower classes are owed.
+    fn lane(self) -> usize {
+        match self {
+            Self::Emergency(..) => 0,
+            Self::AtRisk(..) => 1,
+            Self::Fair(Class::Premium | Class::Emergency, ..) => 2,
+            Self::Fair(Class::Standard, ..) => 3,
+            Self::Fair(Class::Bulk, ..) => 4,
+            Self::Plain(..) => 5,
+            Self::Wide(..) => 6,
+        }
+    }
+}
+
+/// Jobs that stand before one; a job that wants two kinds of the same room counts twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct AheadOf {
+    /// In the lanes before its own.
+    pub before: u64,
+    /// Before it in its own lane.
+    pub within: u64,
+    /// All in its own lane, itself included.
+    pub lane: u64,
+}
+
 /// The job that is next, and for which kind of task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pick {
@@ -126,7 +152,7 @@ impl Order {
             Spot::Fair(class, tenant, key) => self.fair_mut(class).insert(tenant, sig, key, job),
         };
         if is_new {
-            self.sigs.queue(sig);
+            self.sigs.queue(sig, spot.lane());
         }
     }
 
@@ -140,7 +166,7 @@ impl Order {
             Spot::Fair(class, tenant, key) => self.fair_mut(class).remove(tenant, sig, key, job),
         };
         if was_in {
-            self.sigs.unqueue(sig);
+            self.sigs.unqueue(sig, spot.lane());
         }
     }
 
@@ -154,18 +180,23 @@ impl Order {
             .or_else(|| first(&self.wide))
     }
 
-    /// Jobs that stand before this one for the same signature: in its lane, or in its tenant's line within its class.
+    /// Jobs that stand before this one and want light slots, or cores, as it does. What is counted within a lane is bounded
+    /// by [`MOST_COUNTED`], and between tenants of a class estimated by their weights.
     #[must_use]
-    pub fn ahead(&self, sig: SigIx, spot: Spot, job: JobId) -> u64 {
-        match spot {
-            Spot::Emergency(_, key) => self.emergency.ahead(sig, key, job),
-            Spot::AtRisk(_, key) => self.at_risk.ahead(sig, key, job),
-            Spot::Wide(_, key) => self.wide.ahead(sig, key, job),
-            Spot::Plain(_, key) => self.plain.ahead(sig, key, job),
+    pub fn ahead(&self, sig: SigIx, spot: Spot, job: JobId) -> AheadOf {
+        let light = self.sigs.get(sig).slot.is_light();
+        let (before, lane) = self.sigs.queued_before(spot.lane(), light);
+        let alike = |other: SigIx| self.sigs.get(other).slot.is_light() == light;
+        let within = match spot {
+            Spot::Emergency(_, key) => self.emergency.ahead(alike, key, job),
+            Spot::AtRisk(_, key) => self.at_risk.ahead(alike, key, job),
+            Spot::Wide(_, key) => self.wide.ahead(alike, key, job),
+            Spot::Plain(_, key) => self.plain.ahead(alike, key, job),
             Spot::Fair(class, tenant, key) => {
-                rank(class).map_or(0, |at| self.classes[at].ahead(tenant, sig, key, job))
+                rank(class).map_or(0, |at| self.classes[at].ahead(tenant, alike, key, job))
             }
-        }
+        };
+        AheadOf { before, within: within.min(lane), lane }
     }
 
     /// Whether the emergency lane has any.

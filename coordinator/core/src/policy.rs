@@ -119,6 +119,9 @@ pub struct HealthPolicy {
     pub burst_failures: usize,
     /// within so long, in milliseconds.
     pub burst_window_ms: u64,
+    /// A job of which so many attempts in a row have failed, with what may pass, is held back: one task of it is tried at a
+    /// time until one succeeds. 0: none is.
+    pub job_failures: u32,
     /// A node whose learned speed is below this share of the connected nodes' median, in thousandths, is slow. 0: none is.
     pub slow_permille: u32,
     /// The queue is growing when the time that the farm needs for all that waits has grown over so long, in milliseconds,
@@ -141,6 +144,7 @@ impl Default for HealthPolicy {
             stalled_ms: 60_000,
             burst_failures: 20,
             burst_window_ms: 60_000,
+            job_failures: 10,
             slow_permille: 500,
             growth_window_ms: 600_000,
             growth_permille: 50,

@@ -19,7 +19,7 @@ use super::{admin, health, jobs, join_tokens, limits, presets, streams, tokens, 
     ),
     paths(
         jobs::submit, jobs::list, jobs::show, jobs::cancel, jobs::output, jobs::schema,
-        jobs::handles::amend, jobs::handles::pause, jobs::handles::resume, jobs::handles::retry, jobs::handles::explain, jobs::logs::show,
+        jobs::handles::amend, jobs::handles::pause, jobs::handles::resume, jobs::handles::retry, jobs::handles::explain, jobs::handles::explain_task, jobs::logs::show,
         limits::tenants, limits::tenant, limits::list, limits::named,
         streams::job, streams::farm,
         uploads::create,

@@ -54,6 +54,7 @@ impl From<FarmError> for Problem {
         match error {
             FarmError::Refused(refusal) => refused(&refusal),
             FarmError::NoSuchJob(_) => Self::new(StatusCode::NOT_FOUND, "no_such_job", text),
+            FarmError::NoSuchTask(_) => Self::new(StatusCode::NOT_FOUND, "no_such_task", text),
             FarmError::Busy => Self::unavailable("busy", text, 1),
             FarmError::Stopping => Self::unavailable("stopping", text, 5),
             FarmError::Store(_) => {

@@ -40,6 +40,7 @@ pub(super) fn table() -> Vec<Entry> {
         POST   "/v1/jobs/{id}/resume" jobs::handles::resume;
         POST   "/v1/jobs/{id}/retry" jobs::handles::retry;
         GET    "/v1/jobs/{id}/explain" jobs::handles::explain;
+        GET    "/v1/jobs/{id}/tasks/{task}/explain" jobs::handles::explain_task;
         GET    "/v1/jobs/{id}/logs" jobs::logs::show;
         GET    "/v1/jobs/{id}/events" streams::job;
         GET    "/v1/jobs/{id}/outputs/{name}" jobs::output;

@@ -16,7 +16,7 @@ use rushes_shared::view::{
     StatusView, TaskCounts, TaskTally, TaskView, WorkerView,
 };
 
-pub(super) use standing::{explanation, forecast};
+pub(super) use standing::{explanation, forecast, task_explanation};
 
 /// A job with at most `max_tasks` of its tasks.
 pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {

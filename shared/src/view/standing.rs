@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::FailureView;
+use super::{FailureView, SentAheadView, StartView};
 use crate::id::{JobId, TaskId, WorkerId};
 use crate::job::{Class, JobState};
 use crate::task::SlotKind;
@@ -72,10 +72,13 @@ pub struct WaitView {
     /// How many tasks wait.
     pub tasks: u32,
     /// For what, for scripts: `stages`, `reattachment`, `room`, `reserved`, `no_node`, `old_nodes`,
-    /// `shut_nodes`, `limit`, `tenant_cap`, `another_node`, `backoff`, `pause` or `turn`.
+    /// `shut_nodes`, `limit`, `tenant_cap`, `another_node`, `backoff`, `on_worker`, `failing`, `pause` or `turn`.
     pub reason: String,
     /// For what, in words.
     pub detail: String,
+    /// When the first of them should start, where that can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartView>,
 }
 
 /// An attempt that runs, and why where it does.
@@ -111,10 +114,17 @@ pub struct ExplainView {
     pub class: Class,
     /// Its priority, computed where its content's value decides.
     pub priority: u8,
-    /// Where it stands: `not_queued`, `paused`, `emergency`, `at_risk`, `in_class`, `beyond_width` or `plain`.
+    /// Where it stands: `not_queued`, `paused`, `held_back`, `emergency`, `at_risk`, `in_class`, `beyond_width` or `plain`.
     pub standing: String,
-    /// Jobs ahead of it there.
+    /// Jobs that stand before it and want the same kind of room: in the lanes before its own, before it in its lane, and in
+    /// its class of each other tenant as many as that tenant's weight lets pass. No more than 10,000 are counted in a lane.
     pub ahead: u64,
+    /// How long all connected workers together need for the work that stands before it, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead_ms: Option<u64>,
+    /// When the first of its tasks that wait should start, where that can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<StartView>,
     /// What is expected of it.
     pub forecast: ForecastView,
     /// Since when its deadline is given up.
@@ -129,6 +139,9 @@ pub struct ExplainView {
     pub yields_to: Option<JobId>,
     /// What waits, and for what.
     pub waits: Vec<WaitView>,
+    /// What workers hold and have not begun, at most the first 100 attempts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sent_ahead: Vec<SentAheadView>,
     /// What runs, at most the first 100 attempts.
     pub running: Vec<PlacedView>,
     /// What was given up for the deadline, and taken back.
@@ -157,7 +170,7 @@ pub struct BottleneckView {
 /// Something out of the ordinary that lasts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AnomalyView {
-    /// What, for scripts: `tasks_stalled`, `error_burst`, `node_slow` or `queue_growing`.
+    /// What, for scripts: `tasks_stalled`, `error_burst`, `job_failing`, `node_slow` or `queue_growing`.
     pub name: String,
     /// What, in words.
     pub detail: String,

@@ -1,13 +1,12 @@
-//! Changes of jobs, another try, an explanation, a dry run.
+//! Changes of jobs, another try, a dry run.
 
 use rushes_shared::request::AmendRequest;
-use rushes_shared::view::{ExplainView, ForecastView, JobView};
+use rushes_shared::view::{ForecastView, JobView};
 
-use super::{print, select, traded};
+use super::{print, select};
 use crate::args::{FarmArgs, SetArgs};
 use crate::client::Client;
 use crate::fault::{Ending, Fault};
-use crate::table::{Cell, colours, table};
 use crate::words;
 
 /// `rushes job set`.
@@ -99,83 +98,4 @@ pub(super) fn forecast(forecast: &ForecastView) -> String {
         None => String::new(),
     };
     format!("{when}{kept}{assumed}\n")
-}
-
-/// `rushes job explain`.
-pub(super) fn explain(farm: &FarmArgs, client: &Client, selector: &str) -> Result<Ending, Fault> {
-    let it = client.explain(select(client, selector)?)?;
-    print(farm, &it, || explained(&it));
-    Ok(Ending::Ok)
-}
-
-fn explained(it: &ExplainView) -> String {
-    let standing = match it.standing.as_str() {
-        "emergency" => "in the emergency lane",
-        "at_risk" => "ahead of the classes, because its deadline is near",
-        "in_class" => "in its tenant's line within its class",
-        "beyond_width" => "behind all who want slots, because it runs as many tasks as its share allows",
-        "paused" => "paused",
-        "plain" => "in line",
-        _ => "nothing of it waits for a start",
-    };
-    let ahead = match (it.standing.as_str(), it.ahead) {
-        ("not_queued" | "paused", _) => String::new(),
-        (_, 0) => ", first there".to_owned(),
-        (_, n) => format!(", {n} ahead of it there"),
-    };
-    let mut text = format!(
-        "{} {}, {}, priority {}\n{standing}{ahead}\n{}",
-        it.id,
-        it.state.as_str(),
-        it.class.as_str(),
-        it.priority,
-        forecast(&it.forecast)
-    );
-    if let Some(since) = &it.late_since {
-        let why = traded::why_late(it.late_reason.as_deref(), it.yields_to);
-        text.push_str(&format!("its deadline is given up since {}{why}\n", words::time(since)));
-    }
-    if !it.waits.is_empty() {
-        let row = |w: &rushes_shared::view::WaitView| -> Vec<Cell> {
-            vec![
-                w.stage.to_string().into(),
-                w.slot.as_str().into(),
-                w.tasks.to_string().into(),
-                w.detail.clone().into(),
-            ]
-        };
-        let rows: Vec<Vec<Cell>> = it.waits.iter().map(row).collect();
-        text.push_str(&format!("\n{}", table(&["STAGE", "SLOT", "WAITING", "BECAUSE"], &rows, colours())));
-    }
-    if !it.running.is_empty() {
-        let row = |r: &rushes_shared::view::PlacedView| -> Vec<Cell> {
-            let end = r.expected_end.as_deref().map(words::time).unwrap_or_default();
-            let by = r.hardware.as_deref().map(|element| format!(" by {element}")).unwrap_or_default();
-            vec![
-                format!("{}{by}", r.task.index).into(),
-                r.worker.to_string().into(),
-                end.into(),
-                r.because.clone().into(),
-            ]
-        };
-        let rows: Vec<Vec<Cell>> = it.running.iter().map(row).collect();
-        let head = ["RUNNING", "WORKER", "EXPECTED END (UTC)", "WHY THERE"];
-        text.push_str(&format!("\n{}", table(&head, &rows, colours())));
-    }
-    for trade in &it.trades {
-        text.push_str(&format!("\n{}", traded::told(trade)));
-    }
-    for stage in &it.fell_back {
-        text.push_str(&format!("\nstage {stage} is encoded in software, because a hardware encoder failed"));
-    }
-    if let Some(why) = &it.held_up {
-        text.push_str(&format!(
-            "\nan output is made and not in its place yet, and is tried again: {}; {}",
-            why.message, why.advice
-        ));
-    }
-    if !(it.trades.is_empty() && it.fell_back.is_empty() && it.held_up.is_none()) {
-        text.push('\n');
-    }
-    text
 }

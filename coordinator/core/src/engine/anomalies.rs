@@ -2,7 +2,7 @@
 //! well, a slow node gets less. What takes a look at all nodes happens on a timer of its own, never when a task ends.
 
 use rushes_shared::failure::FailureCode;
-use rushes_shared::id::{AttemptId, TaskId, WorkerId};
+use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::task::Progress;
 use rushes_shared::units::{MonoMs, Now};
 
@@ -17,6 +17,9 @@ const FEWEST_PEERS: usize = 3;
 /// Most failures of one kind that are kept to find a burst.
 const MOST_FAILURES: usize = 10_000;
 
+/// Most jobs that are told of one by one.
+const MOST_TOLD: usize = 100;
+
 /// What is out of the ordinary now.
 #[derive(Debug, Default)]
 pub(super) struct Anomalies {
@@ -24,6 +27,8 @@ pub(super) struct Anomalies {
     growth: Growth,
     /// Attempts that have stopped coming further.
     stalled: std::collections::BTreeSet<(TaskId, AttemptId)>,
+    /// Jobs that are held back because all of their latest attempts have failed.
+    pub(super) failing: std::collections::BTreeSet<JobId>,
     median_permille: u32,
     is_watched: bool,
 }
@@ -109,12 +114,21 @@ impl Engine {
         }
     }
 
-    pub(super) fn note_failure(&mut self, turn: &mut Turn, code: FailureCode) {
+    /// Takes in a failure. Where many of one kind are of one node while others do better, the node is put in quarantine.
+    pub(super) fn note_failure(&mut self, turn: &mut Turn, code: FailureCode, of: (WorkerId, JobId)) {
         let health = &self.policy.health;
         let (most, over_ms) = (health.burst_failures.min(MOST_FAILURES), health.burst_window_ms);
-        if most > 0 && self.anomalies.bursts.note(turn.now.mono, code, most, over_ms) {
-            let failures = u32::try_from(most).unwrap_or(u32::MAX);
-            self.decided(turn, None, Decision::ErrorBurst { code, failures, over_ms });
+        if most == 0 || !self.anomalies.bursts.note((turn.now.mono, code), of, most, over_ms) {
+            return;
+        }
+        let failures = u32::try_from(most).unwrap_or(u32::MAX);
+        let source = self.anomalies.bursts.source_of(code);
+        self.decided(turn, None, Decision::ErrorBurst { code, failures, over_ms, source });
+        if let Some(worker) = source.worker {
+            let is_good = self.fleet.get(&worker).is_some_and(|node| node.health == Health::Good);
+            if is_good && self.others_do_better(worker) {
+                self.quarantine(turn, worker);
+            }
         }
     }
 
@@ -175,6 +189,7 @@ impl Engine {
             speed_permille: node.speed_permille,
             median_permille: it.median_permille,
         });
-        stalled.into_iter().chain(growing).chain(it.bursts.lasting()).chain(slow).collect()
+        let failing = it.failing.iter().take(MOST_TOLD).map(|job| Anomaly::JobFailing { job: *job });
+        stalled.into_iter().chain(growing).chain(failing).chain(it.bursts.lasting()).chain(slow).collect()
     }
 }

@@ -186,6 +186,7 @@ impl Engine {
         if shift.attempts > 0 {
             self.drop_twins(turn, task);
         }
+        self.note_job_works(turn, task.job);
         self.note_outcome(turn, worker, task, None);
         if live.encoder.is_some() {
             self.encoder_worked(turn, worker);
@@ -240,7 +241,7 @@ impl Engine {
         let gives_up = failure.class == FailureClass::Permanent
             || (!has_software_left && (failures >= self.policy.max_attempts || is_poison || fails_again));
         let twin_runs = self.runs.get(&task.job).is_some_and(|r| r.live.contains_key(&task.index));
-        let salt = u64::from(task.index) ^ live.attempt.counter.rotate_left(32) ^ live.attempt.epoch.0;
+        let salt = Self::retry_salt(task.index, live.attempt);
         let verdict = if gives_up && !twin_runs {
             Verdict::GiveUp
         } else {
@@ -267,12 +268,18 @@ impl Engine {
         if code != FailureCode::EncoderFailed {
             self.note_outcome(turn, worker, task, Some(class));
         }
-        self.note_failure(turn, code);
+        self.note_failure(turn, code, (worker, task.job));
+        self.note_job_failed(turn, task.job, (class, code));
         match retry_ms {
             Some(_) if twin_runs => {}
             Some(delay) => self.wake_at(turn.now.mono.plus(delay), Timer::Retry(task)),
             None => self.end_given_up(turn, task.job),
         }
+    }
+
+    /// What the jitter of the delay after an attempt depends on.
+    pub(super) fn retry_salt(task: u32, attempt: AttemptId) -> u64 {
+        u64::from(task) ^ attempt.counter.rotate_left(32) ^ attempt.epoch.0
     }
 
     /// Has the depot drop what these attempts may have staged, except a file that was made for good.
@@ -309,7 +316,11 @@ impl Engine {
         if shift.attempts == 0 {
             run.stage_of(task.index).live -= 1;
         }
+        let is_held_back = run.rare().is_held_back;
         self.forget_stall(task, attempt);
+        if is_held_back {
+            self.refile(task.job);
+        }
         Some((taken, shift))
     }
 

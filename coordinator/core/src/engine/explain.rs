@@ -1,86 +1,122 @@
 //! Answers from the engine's own decisions.
 
-use rushes_shared::id::JobId;
+mod start;
+mod task;
+
+use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::job::JobState;
 use rushes_shared::units::{Now, WallMs};
 
 use super::Engine;
-use super::run::{JobRun, StageRun};
-use crate::explain::{Bottleneck, Explanation, Running, StageWait, Standing, Waiting};
-use crate::job::Stage;
-use crate::order::Spot;
+use super::run::JobRun;
+use crate::explain::{Bottleneck, Explanation, Running, Sent, StageWait, Standing, Waiting};
+use crate::job::{Job, LiveTask, Stage};
 use crate::order::signature::{Closed, SigIx};
+use crate::order::{AheadOf, Spot};
 
 impl Engine {
     /// Why a live job is where it is.
     #[must_use]
     pub fn explain(&self, now: Now, id: JobId) -> Option<Explanation> {
         let (job, run) = (self.state.jobs.get(&id)?, self.runs.get(&id)?);
-        let sig = run.ready_sigs().next();
-        let standing = match (job.spec.paused, sig, run.spot) {
-            (true, ..) => Standing::Paused,
-            (false, None, _) | (false, _, None) => Standing::NotQueued,
-            (false, _, Some(Spot::Emergency(..))) => Standing::Emergency,
-            (false, _, Some(Spot::AtRisk(..))) => Standing::AtRisk,
-            (false, _, Some(Spot::Fair(..))) => Standing::InClass,
-            (false, _, Some(Spot::Wide(..))) => Standing::BeyondWidth,
-            (false, _, Some(Spot::Plain(..))) => Standing::Plain,
-        };
-        let ahead = sig.zip(run.spot).map_or(0, |(sig, spot)| self.order.ahead(sig, spot, id));
+        let (ahead, ahead_ms) = self.ahead_of(job, run);
         let mut waits = Vec::new();
-        for (stage, entered) in job.stages.iter().zip(&run.stages).filter(|(s, _)| !s.dropped) {
-            self.explain_stage(id, run, stage, entered, &mut waits);
+        for at in (0..run.stages.len()).filter(|at| !job.stages[*at].dropped) {
+            self.explain_stage(now, (job, run), at, ahead_ms, &mut waits);
         }
+        let sent = self.live_attempts(id, run, true).map(|(task, live)| self.sent(now, task, live));
+        let sent: Vec<Sent> = sent.take(Explanation::MOST_RUNNING).collect();
+        let starts =
+            waits.iter().filter_map(|wait| wait.start).chain(sent.iter().filter_map(|sent| sent.start));
         Some(Explanation {
             job: id,
             state: if run.is_started { JobState::Running } else { JobState::Queued },
             class: job.spec.class,
             priority: run.priority,
-            standing,
-            ahead,
+            standing: self.standing(job, run),
+            ahead: ahead.map_or(0, |ahead| ahead.before + ahead.within),
+            ahead_ms,
+            start: starts.min_by_key(|start| start.at),
             forecast: self.forecast(job, now),
             late: job.late.as_deref().copied(),
             waits,
-            running: self.explain_running(now, id, run),
+            sent,
+            running: self
+                .live_attempts(id, run, false)
+                .map(|(task, live)| self.running(now, task, live))
+                .take(Explanation::MOST_RUNNING)
+                .collect(),
             trades: job.trades.to_vec(),
             fell_back: self.fallen_back(id),
             held_up: run.rare().held_up.clone(),
         })
     }
 
+    fn standing(&self, job: &Job, run: &JobRun) -> Standing {
+        match (job.spec.paused, run.ready_sigs().next(), run.spot) {
+            (true, ..) => Standing::Paused,
+            (false, _, None) if run.rare().is_held_back => Standing::HeldBack,
+            (false, None, _) | (false, _, None) => Standing::NotQueued,
+            (false, _, Some(Spot::Emergency(..))) => Standing::Emergency,
+            (false, _, Some(Spot::AtRisk(..))) => Standing::AtRisk,
+            (false, _, Some(Spot::Fair(..))) => Standing::InClass,
+            (false, _, Some(Spot::Wide(..))) => Standing::BeyondWidth,
+            (false, _, Some(Spot::Plain(..))) => Standing::Plain,
+        }
+    }
+
+    /// What stands before a job, and how long all nodes together need for it, in milliseconds. A job of which nothing
+    /// waits for its turn has nothing before it.
+    fn ahead_of(&self, job: &Job, run: &JobRun) -> (Option<AheadOf>, Option<u64>) {
+        let place = run.ready_sigs().next().zip(run.spot);
+        let Some((sig, spot)) = place else { return (None, Some(0)) };
+        let ahead = self.order.ahead(sig, spot, job.id);
+        let light = self.order.sigs.get(sig).slot.is_light();
+        let load = self.load_ahead(job, run, spot, ahead, light);
+        (Some(ahead), self.fleet.counted_on().time_for(load))
+    }
+
     fn explain_stage(
         &self,
-        id: JobId,
-        run: &JobRun,
-        stage: &Stage,
-        entered: &StageRun,
+        now: Now,
+        of: (&Job, &JobRun),
+        at: usize,
+        before_ms: Option<u64>,
         waits: &mut Vec<StageWait>,
     ) {
-        let number = run.stages.iter().position(|s| s.first == entered.first).unwrap_or(0);
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
+        let (job, run) = of;
+        let (stage, entered) = (&job.stages[at], &run.stages[at]);
         let mut add = |tasks: u32, why: Waiting| {
             if tasks > 0 {
-                waits.push(StageWait { stage: number, slot: stage.slot, tasks, why });
+                let stage_no = u32::try_from(at).unwrap_or(u32::MAX);
+                let start = self.start_of_wait(now, of, at, (&why, before_ms));
+                waits.push(StageWait { stage: stage_no, slot: stage.slot, tasks, why, start });
             }
         };
         if entered.waits > 0 {
-            let is_open = |at: &&u32| run.stages.get(**at as usize).is_some_and(|s| s.open > 0);
-            return add(entered.open, Waiting::Stages(stage.after.iter().filter(is_open).copied().collect()));
+            return add(entered.open, self.stages_before(stage, run));
         }
         if entered.is_held {
             return add(entered.open.saturating_sub(entered.live), Waiting::Reattachment);
         }
-        let range = entered.first..entered.first + entered.count;
-        let aside = self.picky.keys().filter(|t| t.job == id && range.contains(&t.index)).count();
+        let (first, end) = (entered.first, entered.first + entered.count);
+        let of_stage = |index| TaskId { job: job.id, index };
+        let aside = self.picky.range(of_stage(first)..of_stage(end)).count();
         let aside = u32::try_from(aside).unwrap_or(u32::MAX);
         add(aside, Waiting::AnotherNode);
         add(entered.open.saturating_sub(entered.live + entered.ready + aside), Waiting::Backoff);
+        add(entered.live.saturating_sub(entered.running), Waiting::OnWorker);
         add(entered.ready, self.why_not_started(run, entered.sig));
+    }
+
+    fn stages_before(&self, stage: &Stage, run: &JobRun) -> Waiting {
+        let is_open = |at: &&u32| run.stages.get(**at as usize).is_some_and(|s| s.open > 0);
+        Waiting::Stages(stage.after.iter().filter(is_open).copied().collect())
     }
 
     fn why_not_started(&self, run: &JobRun, sig: SigIx) -> Waiting {
         if run.spot.is_none() {
-            return Waiting::Pause;
+            return if run.rare().is_held_back { Waiting::Failing } else { Waiting::Pause };
         }
         if self.tenants.at(run.tenant).is_capped() {
             return Waiting::TenantCap;
@@ -98,21 +134,29 @@ impl Engine {
         })
     }
 
-    fn explain_running(&self, now: Now, id: JobId, run: &JobRun) -> Vec<Running> {
-        let attempts = run.live.iter().flat_map(|(index, live)| live.iter().map(move |l| (*index, l)));
-        let running = attempts.filter(|(_, live)| !live.is_ahead).map(|(index, live)| {
-            let holding = self.fleet.get(&live.worker).and_then(|n| n.holdings.get(&live.attempt));
-            let left = live.progress.eta_ms.or_else(|| holding.map(|h| h.until.since(now.mono)));
-            Running {
-                task: rushes_shared::id::TaskId { job: id, index },
-                attempt: live.attempt,
-                worker: live.worker,
-                because: live.because,
-                encoder: live.encoder.clone(),
-                expected_end: left.map(|ms| WallMs(now.wall.0.saturating_add(ms))),
-            }
+    /// Attempts that only wait on their workers, or that run.
+    fn live_attempts<'a>(
+        &self,
+        job: JobId,
+        run: &'a JobRun,
+        is_ahead: bool,
+    ) -> impl Iterator<Item = (TaskId, &'a LiveTask)> + use<'a> {
+        let all = run.live.iter().flat_map(move |(index, live)| {
+            live.iter().map(move |live| (TaskId { job, index: *index }, live))
         });
-        running.take(Explanation::MOST_RUNNING).collect()
+        all.filter(move |(_, live)| live.is_ahead == is_ahead)
+    }
+
+    fn running(&self, now: Now, task: TaskId, live: &LiveTask) -> Running {
+        let end = self.expected_end(now.mono, live);
+        Running {
+            task,
+            attempt: live.attempt,
+            worker: live.worker,
+            because: live.because,
+            encoder: live.encoder.clone(),
+            expected_end: end.map(|at| WallMs(now.wall.0.saturating_add(at.since(now.mono)))),
+        }
     }
 
     /// What holds work up over the whole farm, most jobs first.

@@ -19,6 +19,10 @@ impl Engine {
         if job.spec.paused || !run.rare().cancels.is_empty() {
             return None;
         }
+        // Of one that is held back, one task is tried at a time.
+        if run.rare().is_held_back && !run.live.is_empty() {
+            return None;
+        }
         let order = &self.policy.order;
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
         let accepted = signed(job.accepted_at.0);

@@ -79,7 +79,7 @@ impl Engine {
     }
 
     /// Whether the other nodes succeed at most of what they do: else the fault is not this node's.
-    fn others_do_better(&self, worker: WorkerId) -> bool {
+    pub(super) fn others_do_better(&self, worker: WorkerId) -> bool {
         let others = self.fleet.iter().filter(|(id, n)| **id != worker && n.health == Health::Good);
         let (mut failed, mut succeeded) = (0, 0);
         for (_, node) in others {
@@ -89,7 +89,7 @@ impl Engine {
         succeeded > 0 && succeeded >= failed * 3
     }
 
-    fn quarantine(&mut self, turn: &mut Turn, worker: WorkerId) {
+    pub(super) fn quarantine(&mut self, turn: &mut Turn, worker: WorkerId) {
         let (base, most) = (self.policy.health.quarantine_ms, self.policy.health.max_quarantine_ms);
         let for_ms = self.fleet.change(worker, |node| {
             let for_ms = base.saturating_mul(1 << node.history.quarantines.min(20)).min(most);

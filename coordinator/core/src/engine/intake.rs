@@ -208,6 +208,7 @@ impl Engine {
         if let Some(window) = &mut self.reattach {
             window.jobs.remove(&id);
         }
+        self.anomalies.failing.remove(&id);
         run
     }
 

@@ -234,7 +234,7 @@ impl Engine {
         let entry = Entry { attempt, sig, rank, since, holding: holding.clone(), is_recalled: false };
         self.enter_ahead(worker, entry);
         self.runs.get_mut(&task.job).expect("a live job has a run").live.count_ahead();
-        let mut live = self.live_of(turn, attempt, (worker, Because::FastestFreest), 0);
+        let mut live = self.live_of(turn, attempt, (worker, Because::SoonestRoom), 0);
         live.is_ahead = true;
         self.add_live(task, live);
         self.send_order(turn, task, (worker, attempt), holding.demand, None);

@@ -81,6 +81,10 @@ pub(super) struct Rare {
     pub(super) publishes_in_flight: BTreeSet<u32>,
     /// Those who want the job canceled and wait until the depot has answered: what it publishes now is published.
     pub(super) cancels: Vec<ReplyTo>,
+    /// Attempts that have failed in a row, of whatever task.
+    pub(super) failed_in_row: u32,
+    /// Whether one task at a time is tried, because of that.
+    pub(super) is_held_back: bool,
     /// Workers that have read the input and may still have it, latest last.
     pub(super) input_on: Vec<WorkerId>,
 }
@@ -95,6 +99,8 @@ static NOTHING: Rare = Rare {
     held_up: None,
     publishes_in_flight: BTreeSet::new(),
     cancels: Vec::new(),
+    failed_in_row: 0,
+    is_held_back: false,
     input_on: Vec::new(),
 };
 
@@ -289,6 +295,18 @@ impl StageRun {
     /// Since when a ready task is ready.
     pub(super) fn ready_since(&self, task: u32) -> MonoMs {
         self.odd().returned.get(&task).copied().unwrap_or(self.since)
+    }
+
+    /// Ready tasks that are next before this one.
+    pub(super) fn ready_before(&self, task: u32) -> u32 {
+        let Odd { skip, returned } = self.odd();
+        let before = if returned.contains_key(&task) {
+            returned.range(..task).count()
+        } else {
+            let skipped = skip.range(self.next..task.max(self.next)).count();
+            (returned.len() + task.saturating_sub(self.next) as usize).saturating_sub(skipped)
+        };
+        u32::try_from(before).unwrap_or(u32::MAX)
     }
 
     /// Makes a task that was started, or taken out, ready again.

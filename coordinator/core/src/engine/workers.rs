@@ -401,8 +401,9 @@ impl Engine {
         let workers: BTreeSet<WorkerId> =
             self.state.workers.values().filter(|w| w.expected).map(|w| w.id).collect();
         if !workers.is_empty() {
-            self.reattach = Some(Reattach { jobs: BTreeSet::new(), workers });
-            self.wake_at(now.mono.plus(self.policy.reattach_ms), Timer::Reattach);
+            let until = now.mono.plus(self.policy.reattach_ms);
+            self.reattach = Some(Reattach { jobs: BTreeSet::new(), workers, until });
+            self.wake_at(until, Timer::Reattach);
         }
     }
 

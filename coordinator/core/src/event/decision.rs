@@ -7,6 +7,7 @@ use rushes_shared::id::{JobId, TaskId, WorkerId};
 use rushes_shared::job::JobChange;
 use rushes_shared::units::WallMs;
 
+use crate::anomaly::Source;
 use crate::promise::late::LateBy;
 use crate::promise::trade::{Sake, Trade};
 
@@ -98,7 +99,18 @@ pub enum Decision {
         failures: u32,
         /// Within how long, in milliseconds.
         over_ms: u64,
+        /// Where most of them come from.
+        source: Source,
     },
+    /// The latest attempts of a job have all failed: one task of it is tried at a time until one succeeds.
+    JobHeldBack {
+        /// Why the latest of them failed.
+        code: FailureCode,
+        /// How many.
+        failures: u32,
+    },
+    /// A task of a job that was held back has succeeded.
+    JobLetGo,
     /// A node is much slower than its peers: it is not chosen for having an input.
     NodeSlow {
         /// Which.
@@ -182,6 +194,8 @@ impl Decision {
             Self::TaskStalled { .. } => "task_stalled",
             Self::OutputHeldUp { .. } => "output_held_up",
             Self::ErrorBurst { .. } => "error_burst",
+            Self::JobHeldBack { .. } => "job_held_back",
+            Self::JobLetGo => "job_let_go",
             Self::NodeSlow { .. } => "node_slow",
             Self::NodeKeepsUp { .. } => "node_keeps_up",
             Self::QueueGrowing { .. } => "queue_growing",
@@ -258,9 +272,15 @@ impl fmt::Display for Decision {
                     "output {output} is made and not in its place yet, tried again in {retry_ms} ms: {message}; {advice}"
                 )
             }
-            Self::ErrorBurst { code, failures, over_ms } => {
-                write!(f, "{failures} failures '{}' within {over_ms} ms", code.as_str())
+            Self::ErrorBurst { code, failures, over_ms, source } => {
+                write!(f, "{failures} failures '{}' within {over_ms} ms{source}", code.as_str())
             }
+            Self::JobHeldBack { code, failures } => write!(
+                f,
+                "its latest {failures} attempts have all failed, at last with '{}': one task is tried at a time until one succeeds",
+                code.as_str()
+            ),
+            Self::JobLetGo => f.write_str("a task has succeeded: the job is not held back any more"),
             Self::NodeSlow { worker, speed_permille, median_permille } => {
                 let speeds = format!("{speed_permille} against a median of {median_permille}");
                 write!(f, "worker {worker} is much slower than its peers: {speeds} thousandths")

@@ -9,7 +9,7 @@ use rushes_shared::id::JobId;
 
 use super::lane::Lane;
 use super::signature::SigIx;
-use super::{LOOK_PAST, Pick};
+use super::{LOOK_PAST, MOST_COUNTED, Pick};
 
 /// A tenant's number in this reign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -79,10 +79,23 @@ impl FairLine {
         was_in
     }
 
-    /// Jobs of the tenant before this one.
+    /// Jobs before this one with signatures that are let through: those of its tenant, and of each other tenant as many as
+    /// its weight lets pass while those are started, and one more where it is next before this tenant. No more than
+    /// [`MOST_COUNTED`] are counted of a tenant, and of as many tenants.
     #[must_use]
-    pub fn ahead(&self, tenant: TenantIx, sig: SigIx, key: i64, job: JobId) -> u64 {
-        self.tenants.get(&tenant).map_or(0, |line| line.lane.ahead(sig, key, job))
+    pub fn ahead(&self, tenant: TenantIx, of: impl Fn(SigIx) -> bool + Copy, key: i64, job: JobId) -> u64 {
+        let Some(line) = self.tenants.get(&tenant) else { return 0 };
+        let own = line.lane.ahead(of, key, job);
+        let others = self.by_time.iter().take(MOST_COUNTED).filter(|(.., other)| *other != tenant);
+        let passing = others.map(|(time, head, other)| {
+            let it = &self.tenants[other];
+            let by_weight = (own * u64::from(it.weight)).div_ceil(u64::from(line.weight));
+            let is_next = line
+                .place
+                .is_some_and(|(own_time, own_head)| (*time, *head, *other) < (own_time, own_head, tenant));
+            (by_weight + u64::from(is_next)).min(it.lane.count(of))
+        });
+        own + passing.sum::<u64>()
     }
 
     /// The next job among signatures that are let through.

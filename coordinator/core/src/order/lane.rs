@@ -59,12 +59,18 @@ impl<K: Ord + Copy> Lane<K> {
         heads.min()
     }
 
-    /// Jobs before this one; no more than [`MOST_COUNTED`] are counted.
+    /// Jobs before this one with signatures that are let through; no more than [`MOST_COUNTED`] are counted.
     #[must_use]
-    pub fn ahead(&self, sig: SigIx, key: K, job: JobId) -> u64 {
-        self.sets
-            .get(&sig)
-            .map_or(0, |set| set.range(..(key, Packed::of(job))).take(MOST_COUNTED).count() as u64)
+    pub fn ahead(&self, of: impl Fn(SigIx) -> bool, key: K, job: JobId) -> u64 {
+        let end = (key, Packed::of(job));
+        let sets = self.sets.iter().filter(|(sig, _)| of(**sig)).map(|(_, set)| set);
+        sets.flat_map(|set| set.range(..end)).take(MOST_COUNTED).count() as u64
+    }
+
+    /// Jobs with signatures that are let through.
+    #[must_use]
+    pub fn count(&self, of: impl Fn(SigIx) -> bool) -> u64 {
+        self.sets.iter().filter(|(sig, _)| of(**sig)).map(|(_, set)| set.len() as u64).sum()
     }
 
     /// The smallest key over all signatures.

@@ -75,11 +75,13 @@ impl SharedLane {
         heads.min().map(|((_, job), sig)| (job.job(), sig))
     }
 
-    /// Jobs before this one; no more than [`MOST_COUNTED`] are counted.
+    /// Jobs before this one with signatures that are let through; no more than [`MOST_COUNTED`] are counted, of as many
+    /// tenants.
     #[must_use]
-    pub fn ahead(&self, sig: SigIx, key: Key, job: JobId) -> u64 {
+    pub fn ahead(&self, of: impl Fn(SigIx) -> bool, key: Key, job: JobId) -> u64 {
         let end = (key, Packed::of(job));
-        let sets = self.lines.get(&sig).into_iter().flat_map(|line| line.tenants.values());
+        let lines = self.lines.iter().filter(|(sig, _)| of(**sig)).map(|(_, line)| line);
+        let sets = lines.flat_map(|line| line.tenants.values()).take(MOST_COUNTED);
         sets.flat_map(|set| set.range(..end)).take(MOST_COUNTED).count() as u64
     }
 

@@ -9,6 +9,8 @@ use rushes_shared::wire::WireVersion;
 
 use crate::placement::index::ShapeIx;
 
+/// Lanes of the queue.
+pub(super) const LANES: usize = 7;
 const CPU_STEP: u64 = 250;
 const MEMORY_STEP: u64 = 128 << 20;
 
@@ -101,6 +103,8 @@ struct Entry {
     users: u32,
     /// Entries in the queue.
     queued: u32,
+    /// Those of them in each lane.
+    lanes: [u32; LANES],
     closed: Option<Closed>,
     /// Whether an entry has left the queue since that was asked.
     has_left: bool,
@@ -160,8 +164,15 @@ impl Signatures {
         if self.most.is_some_and(|most| self.known.len() >= most) && coarser != signature {
             return self.take(coarser);
         }
-        let entry =
-            Entry { signature, users: 1, queued: 0, closed: None, has_left: false, shapes: (0, Vec::new()) };
+        let entry = Entry {
+            signature,
+            users: 1,
+            queued: 0,
+            lanes: [0; LANES],
+            closed: None,
+            has_left: false,
+            shapes: (0, Vec::new()),
+        };
         let sig = self.free.pop().unwrap_or_else(|| {
             SigIx(u32::try_from(self.entries.len()).expect("far fewer than 2^32 signatures"))
         });
@@ -259,14 +270,26 @@ impl Signatures {
         self.entries[sig.0 as usize].shapes = (version, shapes);
     }
 
-    pub(super) fn queue(&mut self, sig: SigIx) {
+    /// Entries in the lanes before this one, and in it, that want light slots, or cores.
+    #[must_use]
+    pub fn queued_before(&self, lane: usize, light: bool) -> (u64, u64) {
+        let alike = self.in_use().filter(|(_, entry)| entry.signature.slot.is_light() == light);
+        alike.fold((0, 0), |(before, within), (_, entry)| {
+            let more: u64 = entry.lanes[..lane].iter().map(|n| u64::from(*n)).sum();
+            (before + more, within + u64::from(entry.lanes[lane]))
+        })
+    }
+
+    pub(super) fn queue(&mut self, sig: SigIx, lane: usize) {
         let entry = &mut self.entries[sig.0 as usize];
+        entry.lanes[lane] += 1;
         entry.queued += 1;
         self.ready += usize::from(entry.queued == 1 && entry.closed.is_none());
     }
 
-    pub(super) fn unqueue(&mut self, sig: SigIx) {
+    pub(super) fn unqueue(&mut self, sig: SigIx, lane: usize) {
         let entry = &mut self.entries[sig.0 as usize];
+        entry.lanes[lane] -= 1;
         entry.queued -= 1;
         entry.has_left = true;
         self.ready -= usize::from(entry.queued == 0 && entry.closed.is_none());

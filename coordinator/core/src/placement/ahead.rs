@@ -103,6 +103,30 @@ impl Ahead {
         [&lines.light, &lines.cores].into_iter().find_map(|line| line.get(place(line, attempt)?))
     }
 
+    /// How many wait before an attempt there, for the same kind of room, and when it should start.
+    #[must_use]
+    pub fn start_of(
+        &self,
+        (worker, node): (WorkerId, &Node),
+        attempt: AttemptId,
+        now: MonoMs,
+        takes_ms: impl Fn(&Entry) -> u64,
+    ) -> Option<(u32, MonoMs)> {
+        let lines = self.lines.get(&worker)?;
+        let (light, line) = [(true, &lines.light), (false, &lines.cores)]
+            .into_iter()
+            .find(|(_, line)| place(line, attempt).is_some())?;
+        let at = place(line, attempt)?;
+        let mut ends: Vec<MonoMs> =
+            node.holdings.values().filter(|h| h.slot.is_light() == light).map(|h| h.until.max(now)).collect();
+        ends.sort_unstable();
+        let slots = ends.len().max(1);
+        // What runs ends in this order, and each end takes the next of the line.
+        let rounds: u64 = line.iter().take(at).skip(at % slots).step_by(slots).map(takes_ms).sum();
+        let first = ends.get(at % slots).copied().unwrap_or(now);
+        Some((u32::try_from(at).unwrap_or(u32::MAX), first.plus(rounds)))
+    }
+
     /// What waits there, in the order of the starts.
     pub fn on(&self, worker: WorkerId) -> impl Iterator<Item = &Entry> + '_ {
         self.lines.get(&worker).into_iter().flat_map(|l| l.light.iter().chain(&l.cores))

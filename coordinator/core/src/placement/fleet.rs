@@ -271,6 +271,12 @@ impl Fleet {
         self.index.find(sigs.get(sig), shapes, not)
     }
 
+    /// Whether one open node alone has what the signature asks for.
+    #[must_use]
+    pub fn has_only_one(&self, sigs: &Signatures, sig: SigIx) -> bool {
+        self.index.is_only_one(sigs.shapes(sig, self.index.version()).unwrap_or_default())
+    }
+
     /// Whether no node has room for any task of this signature, nor is one kept for anything.
     #[must_use]
     pub fn is_full(&self, sigs: &Signatures, sig: SigIx) -> bool {

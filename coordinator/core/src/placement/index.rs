@@ -179,6 +179,12 @@ impl Index {
         able.into_iter().map(|(_, ix)| ix).collect()
     }
 
+    /// Whether one node alone is in these groups.
+    #[must_use]
+    pub fn is_only_one(&self, shapes: &[ShapeIx]) -> bool {
+        matches!(shapes, [shape] if self.groups.get(shape).is_some_and(|group| group.nodes == 1))
+    }
+
     /// The freest node with room in the fastest of these groups that have one.
     #[must_use]
     pub fn find(

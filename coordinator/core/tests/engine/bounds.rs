@@ -1,7 +1,7 @@
 //! What one turn does and what the engine keeps is bounded, whatever comes in.
 
 use rushes_core::event::Event;
-use rushes_core::policy::{OrderPolicy, Policy};
+use rushes_core::policy::{HealthPolicy, OrderPolicy, Policy};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::job::JobSpec;
 use rushes_shared::node::NodeFacts;
@@ -9,13 +9,15 @@ use rushes_shared::task::SlotKind;
 use rushes_shared::units::Millicores;
 
 use crate::support::samples::{encode, graph, key, node, noop, stage};
-use crate::support::scene::{Scene, check, check_with};
+use crate::support::scene::{Scene, check_with};
 use crate::support::tell;
 use crate::support::world::Ask;
 
 #[test]
 fn timers_that_are_due_together_are_worked_off_over_several_turns_without_a_pause() {
-    let mut scene = check(
+    let health = HealthPolicy { job_failures: 0, ..HealthPolicy::default() };
+    let mut scene = check_with(
+        Policy { health, ..Policy::default() },
         |s| {
             let facts = NodeFacts { light_slots: 600, ..node("a") };
             s.join_as('a', facts);

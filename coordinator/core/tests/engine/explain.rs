@@ -46,11 +46,11 @@ fn it_says_what_each_stage_waits_for_and_how_many_are_ahead() {
     );
     assert_eq!(waits(&scene, 1), [(0, 3, Waiting::Room), (1, 1, Waiting::Stages(vec![0]))]);
     let second = explain(&scene, 2);
-    assert_eq!((second.standing, second.ahead), (Standing::InClass, 1));
+    assert_eq!((second.standing, second.ahead), (Standing::InClass, 2), "the emergency and the first");
     assert!(second.forecast.expected_finish.is_some_and(|at| at.0 > NOW + 4_000), "{:?}", second.forecast);
     let third = explain(&scene, 3);
     assert_eq!(third.standing, Standing::Emergency);
-    assert_eq!(third.running.iter().map(|r| r.because).collect::<Vec<_>>(), [Because::FastestFreest]);
+    assert_eq!(third.running.iter().map(|r| r.because).collect::<Vec<_>>(), [Because::OnlyOne]);
     let limits = scene.world.engine().bottlenecks();
     assert_eq!(
         limits.iter().map(|b| (b.slot, b.jobs, &b.why)).collect::<Vec<_>>(),

@@ -39,6 +39,9 @@ fn each_reason_to_wait_says_for_what() {
         (Waiting::TenantCap, "tenant"),
         (Waiting::AnotherNode, "another"),
         (Waiting::Backoff, "tried again"),
+        (Waiting::OldNodes, "version"),
+        (Waiting::OnWorker, "sent ahead"),
+        (Waiting::Failing, "all failed"),
         (Waiting::Pause, "paused"),
         (Waiting::Turn, "ahead"),
     ];
@@ -47,6 +50,7 @@ fn each_reason_to_wait_says_for_what() {
     let standings = [
         Standing::NotQueued,
         Standing::Paused,
+        Standing::HeldBack,
         Standing::Emergency,
         Standing::AtRisk,
         Standing::InClass,
@@ -62,6 +66,8 @@ fn each_reason_to_wait_says_for_what() {
         Because::Backfill,
         Because::Straggler,
         Because::Held,
+        Because::OnlyOne,
+        Because::SoonestRoom,
     ];
     assert_eq!(places.iter().map(ToString::to_string).collect::<BTreeSet<_>>().len(), places.len());
 }
@@ -96,6 +102,8 @@ fn each_decision_says_what_was_decided() {
         ),
         (Decision::Preempted { task, by: JobId(9), lost_ms: 12 }, "after 12 ms"),
         (Decision::QueueSettled, "not grow"),
+        (Decision::JobHeldBack { code: FailureCode::TransferFailed, failures: 10 }, "latest 10 attempts"),
+        (Decision::JobLetGo, "not held back any more"),
         (Decision::EncoderFellBack { task, worker: WORKER, element: "nvh264enc".into() }, "nvh264enc"),
         (Decision::EncoderShut { worker: WORKER, failures: 3, for_ms: 60_000 }, "3 tasks in a row"),
         (Decision::EncoderReadmitted { worker: WORKER }, "the hardware encoder"),

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 use rushes_core::event::Refusal;
-use rushes_shared::id::JobId;
+use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::principal::{Principal, Role};
 use rushes_shared::request::{AmendRequest, Asking};
-use rushes_shared::view::{ExplainView, JobView, ProblemView, SubmittedView};
+use rushes_shared::view::{ExplainView, JobView, ProblemView, SubmittedView, TaskExplainView};
 
 use super::{READERS, job_id};
 use crate::api::auth::Caller;
@@ -119,6 +119,25 @@ pub(in crate::api) async fn explain(
     let explanation = api.parts.farm.explain(by, id).await?;
     let explanation = explanation.ok_or_else(|| has_ended(id, "be explained"))?;
     Ok(HttpResponse::Ok().json(views::explanation(&explanation)))
+}
+
+/// Explains a task of a job that has not ended: where it is and why, what it waits for, when it should start.
+#[utoipa::path(get, path = "/v1/jobs/{id}/tasks/{task}/explain", tag = "jobs",
+    params(("id" = String, Path, description = "The job's id"), ("task" = u32, Path, description = "The task's number, from 0")),
+    responses((status = 200, body = TaskExplainView), (status = 409, body = ProblemView, content_type = "application/problem+json", description = "The job has ended"),
+        (status = "4XX", body = ProblemView, content_type = "application/problem+json")))]
+pub(in crate::api) async fn explain_task(
+    api: web::Data<Arc<Api>>,
+    caller: Caller,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Problem> {
+    let by = caller.needs(READERS)?;
+    let (id, task) = path.into_inner();
+    let id = job_id(&id)?;
+    let index = task.parse().map_err(|_| Problem::parameter("task", "it must be a whole number from 0"))?;
+    let explanation = api.parts.farm.explain_task(by, TaskId { job: id, index }).await?;
+    let explanation = explanation.ok_or_else(|| has_ended(id, "be explained"))?;
+    Ok(HttpResponse::Ok().json(views::task_explanation(&explanation)))
 }
 
 fn has_ended(id: JobId, what: &str) -> Problem {

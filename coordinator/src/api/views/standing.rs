@@ -1,13 +1,15 @@
 //! Where jobs stand, as JSON.
 
 use rushes_core::anomaly::Anomaly;
-use rushes_core::explain::{Bottleneck, Explanation, Running, StageWait};
+use rushes_core::explain::{
+    Bottleneck, Explanation, Running, Sent, StageWait, Start, TaskExplanation, TaskPlace,
+};
 use rushes_core::promise::Forecast;
 use rushes_core::promise::trade::Trade;
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{
-    AnomalyView, AssumedView, BottleneckView, ExplainView, FailureView, ForecastView, PlacedView, TradeView,
-    WaitView,
+    AnomalyView, AssumedView, BottleneckView, ExplainView, FailureView, ForecastView, PlacedView,
+    SentAheadView, StartView, TaskExplainView, TradeView, WaitView,
 };
 
 pub(in crate::api) fn forecast(forecast: Forecast) -> ForecastView {
@@ -57,11 +59,14 @@ pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
         priority: it.priority,
         standing: it.standing.as_str().to_owned(),
         ahead: it.ahead,
+        ahead_ms: it.ahead_ms,
+        start: it.start.map(start),
         forecast: forecast(it.forecast),
         late_since: it.late.map(|late| late.since.to_rfc3339()),
         late_reason: it.late.map(|late| late.because.as_str().to_owned()),
         yields_to: it.late.and_then(|late| late.because.other()),
         waits: it.waits.iter().map(wait).collect(),
+        sent_ahead: it.sent.iter().map(sent_ahead).collect(),
         running: it.running.iter().map(placed).collect(),
         trades: it.trades.iter().map(trade).collect(),
         fell_back: it.fell_back.clone(),
@@ -76,7 +81,68 @@ fn wait(wait: &StageWait) -> WaitView {
         tasks: wait.tasks,
         reason: wait.why.name().to_owned(),
         detail: wait.why.to_string(),
+        start: wait.start.map(start),
     }
+}
+
+fn start(start: Start) -> StartView {
+    StartView {
+        at: start.at.to_rfc3339(),
+        assumes: start.assumes.as_str().to_owned(),
+        detail: start.assumes.to_string(),
+    }
+}
+
+fn sent_ahead(sent: &Sent) -> SentAheadView {
+    SentAheadView {
+        task: sent.task,
+        attempt: sent.attempt.to_string(),
+        worker: sent.worker,
+        because: sent.because.to_string(),
+        before: sent.before,
+        recalled: sent.is_recalled,
+        start: sent.start.map(start),
+    }
+}
+
+pub(in crate::api) fn task_explanation(it: &TaskExplanation) -> TaskExplainView {
+    let mut view = TaskExplainView {
+        id: it.task,
+        kind: it.kind,
+        slot: it.slot,
+        stage: it.stage,
+        place: it.place.name().to_owned(),
+        reason: None,
+        detail: None,
+        start: None,
+        standing: it.standing.as_str().to_owned(),
+        ahead: it.ahead,
+        before: it.before,
+        sent_ahead: None,
+        running: Vec::new(),
+        done_on: None,
+        done_at: None,
+        failures: it.failures,
+        last_failure: it.last_failure.as_deref().map(FailureView::from),
+        avoids: it.avoids.clone(),
+        trades: it.trades.iter().map(trade).collect(),
+    };
+    match &it.place {
+        TaskPlace::Waits(why, at) => {
+            (view.reason, view.detail) = (Some(why.name().to_owned()), Some(why.to_string()));
+            view.start = at.map(start);
+        }
+        TaskPlace::Sent(sent) => {
+            view.start = sent.start.map(start);
+            view.sent_ahead = Some(sent_ahead(sent));
+        }
+        TaskPlace::Runs(running) => view.running = running.iter().map(placed).collect(),
+        TaskPlace::Done(worker, at) => {
+            (view.done_on, view.done_at) = (Some(*worker), Some(at.to_rfc3339()));
+        }
+        TaskPlace::GivenUp | TaskPlace::LeftOut => {}
+    }
+    view
 }
 
 fn placed(running: &Running) -> PlacedView {
