@@ -23,7 +23,7 @@ use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
 use rushes_shared::task::{TaskOrder, TaskWork};
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
-use rushes_shared::wire::{LaneEntry, LaneOrder, TaskBound, WorkerBound, close};
+use rushes_shared::wire::{LaneEntry, LaneOrder, TaskBound, WireVersion, WorkerBound, close};
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
@@ -122,10 +122,8 @@ pub struct LinkActor {
     tasks: BTreeMap<AttemptId, mpsc::Sender<TaskWord>>,
     /// Whether orders may wait on the worker for room.
     may_wait: bool,
-    /// Whether the worker's version has trials.
-    knows_trials: bool,
-    /// Whether it has encode settings beyond their first form.
-    knows_formats: bool,
+    /// What the worker understands.
+    version: WireVersion,
     /// Opened when it is first needed.
     lane: Option<mpsc::Sender<LaneWord>>,
 }
@@ -196,11 +194,13 @@ impl LinkActor {
         ctx.spawn(run.into_actor(self));
     }
 
-    /// Answers for a worker that would not understand the order.
-    fn refuse(&self, ctx: &mut Context<Self>, task: TaskId, attempt: AttemptId, lacks: &str) {
+    /// Answers for a worker that would not understand the order: one that was older than its predecessor when it took
+    /// its place, with the order on its way.
+    fn refuse(&self, ctx: &mut Context<Self>, task: TaskId, attempt: AttemptId, needs: WireVersion) {
+        let (has, needs) = (self.version.number(), needs.number());
         let failure = Failure::new(
             FailureCode::NodeUnfit,
-            format!("the worker's version has no {lacks}"),
+            format!("the worker speaks rushes/{has}, and the task needs rushes/{needs}"),
             "update the worker to the coordinator's version; the task is tried on another one",
         );
         let (worker, engine) = (self.worker, self.engine.clone());
@@ -263,11 +263,9 @@ impl LinkActor {
                         LaneWord::Start(to_do)
                     });
                 }
-                if order.work == TaskWork::Trial && !self.knows_trials {
-                    return self.refuse(ctx, task, attempt, "trials");
-                }
-                if !self.knows_formats && order.work.settings().is_some_and(|s| !s.have_first_form()) {
-                    return self.refuse(ctx, task, attempt, "format but MP4 with H.264 and AAC");
+                let needs = order.work.since();
+                if needs > self.version {
+                    return self.refuse(ctx, task, attempt, needs);
                 }
                 let first = self.start_word(*order);
                 self.open(ctx, task, attempt, first);

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::units::{Bytes, Millicores};
+use crate::wire::WireVersion;
 
 /// One encoder element and whether a tiny encode with it worked on this node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -44,4 +45,8 @@ pub struct NodeFacts {
     /// Whether it is the coordinator's own machine. The worker does not say it: the coordinator sees it by the address.
     #[serde(skip)]
     pub is_local: bool,
+    /// The version of the worker protocol that its connection was agreed on, and with it what orders it understands. The
+    /// worker does not say it: the coordinator sees it by the connection.
+    #[serde(skip)]
+    pub wire: WireVersion,
 }

@@ -8,6 +8,7 @@ use crate::failure::Failure;
 use crate::id::{AttemptId, TaskId};
 use crate::media::{CheckReport, MediaFacts};
 use crate::units::{Bytes, Millicores};
+use crate::wire::WireVersion;
 
 /// Which stage of a job a task is; metrics are labelled with it.
 #[derive(
@@ -206,6 +207,12 @@ impl TaskWork {
             Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
             Self::Encode { output, .. } | Self::EncodeWith { output, .. } => Some(output),
         }
+    }
+
+    /// The first version of the worker protocol in which a worker understands it.
+    #[must_use]
+    pub fn since(&self) -> WireVersion {
+        WireVersion::needed_for(self.kind(), self.settings())
     }
 
     /// The hardware encoder that it is to be done with.

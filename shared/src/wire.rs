@@ -11,7 +11,11 @@
 //! ALPN rushes-bulk/1  worker -> depot         one stream per file: BulkRequest / BulkReply, then raw bytes
 //! ```
 
+mod version;
+
 use serde::{Deserialize, Serialize};
+
+pub use version::WireVersion;
 
 use crate::artifact::{Artifact, ContentHash, Location};
 use crate::failure::Failure;

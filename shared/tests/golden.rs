@@ -24,7 +24,7 @@ use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 use rushes_shared::wire::{
     AheadOffer, BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, LaneBound, LaneEnd,
-    LaneEntry, LaneOrder, LaneReply, LaneSuccess, TaskBound, TaskReply, WorkerBound,
+    LaneEntry, LaneOrder, LaneReply, LaneSuccess, TaskBound, TaskReply, WireVersion, WorkerBound,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -85,6 +85,7 @@ fn node() -> NodeFacts {
         platform: "linux 6.1 x86_64".into(),
         sandbox: "landlock rlimits".into(),
         is_local: false,
+        wire: WireVersion::newest(),
     }
 }
 

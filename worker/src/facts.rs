@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::units::{Bytes, Millicores};
+use rushes_shared::wire::WireVersion;
 
 use crate::settings::{Settings, mib};
 
@@ -43,6 +44,7 @@ pub fn gather(settings: &Settings, name: &str, surveyed: Surveyed) -> NodeFacts 
         platform: platform(),
         sandbox: surveyed.sandbox,
         is_local: false,
+        wire: WireVersion::newest(),
     }
 }
 

@@ -46,6 +46,8 @@ pub enum Waiting {
     Reserved(WorkerId),
     /// No known node can run them.
     NoNode,
+    /// Those that could run them are of a version that has no such work.
+    OldNodes,
     /// Those that can run them get no new tasks: drained, in quarantine, or not connected.
     ShutNodes,
     /// A named limit is reached.
@@ -88,6 +90,7 @@ impl Waiting {
             Self::Room => "room",
             Self::Reserved(_) => "reserved",
             Self::NoNode => "no_node",
+            Self::OldNodes => "old_nodes",
             Self::ShutNodes => "shut_nodes",
             Self::Limit(_) => "limit",
             Self::TenantCap => "tenant_cap",
@@ -112,6 +115,9 @@ impl fmt::Display for Waiting {
             Self::Room => f.write_str("every worker that could run them is full"),
             Self::Reserved(worker) => write!(f, "they fit nowhere yet; {worker} is being kept free for them"),
             Self::NoNode => f.write_str("no worker can run them (encoder, tags or pool)"),
+            Self::OldNodes => f.write_str(
+                "the workers that could run them are of a version that has no such work; update one of them",
+            ),
             Self::ShutNodes => f.write_str(
                 "the workers that could run them are drained, in quarantine or not connected; 'rushes worker list' shows which",
             ),

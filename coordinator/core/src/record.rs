@@ -286,6 +286,11 @@ pub enum Record {
         /// When that was decided.
         at: WallMs,
     },
+    /// A worker has been away for so long that it is not known any more.
+    WorkerForgotten {
+        /// Which.
+        worker: WorkerId,
+    },
 }
 
 impl Message for Record {

@@ -28,7 +28,7 @@ variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSuc
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored,
     NodeQuarantined, NodeReadmitted, EncoderFellBack, EncoderShut, EncoderReadmitted,
-    StageSized, PromiseGivenUp);
+    StageSized, PromiseGivenUp, WorkerForgotten);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -414,6 +414,7 @@ fn golden_records() {
         ("", vec![Record::EncoderShut { worker: WORKER, quarantine: Quarantine { until: AT, times: 2 } }]),
         ("", vec![Record::EncoderReadmitted { worker: WORKER }]),
         ("", vec![sized()]),
+        ("", vec![Record::WorkerForgotten { worker: WORKER }]),
         ("graph-encode", vec![accepted(encoding_graph(), None)]),
         ("hardware", vec![accepted(in_hardware(), None)]),
         ("fell-back", vec![Record::StagesPlanned { job: JOB, stages: fallen_back() }]),

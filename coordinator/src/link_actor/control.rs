@@ -11,9 +11,7 @@ use rushes_net::endpoint::{alpn, refuse};
 use rushes_net::{NetError, framed};
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::wire::{
-    AHEAD_ALPN, FORMATS_ALPN, FarmBound, HeldAttempt, TRIAL_ALPN, WorkerBound, close, knows,
-};
+use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HeldAttempt, WireVersion, WorkerBound, close, knows};
 use tokio::sync::mpsc;
 
 use super::{FarmFacts, LinkActor, MAILBOX, OPEN_TIMEOUT};
@@ -47,8 +45,7 @@ pub async fn serve(
             farm,
             tasks: BTreeMap::new(),
             may_wait: knows(version.as_deref(), AHEAD_ALPN),
-            knows_trials: knows(version.as_deref(), TRIAL_ALPN),
-            knows_formats: knows(version.as_deref(), FORMATS_ALPN),
+            version: WireVersion::of(version.as_deref()),
             lane: None,
         }
     });
@@ -63,7 +60,7 @@ pub async fn serve(
         Err(_) => return Ok(()),
     }
     let is_local = connection.remote_address().ip().to_canonical().is_loopback();
-    let from = Speaker { worker, link, is_local };
+    let from = Speaker { worker, link, is_local, wire: WireVersion::of(version.as_deref()) };
     let ended = read_control(&mut recv, from, &engine, hello).await;
     if let Err(error) = &ended {
         tracing::info!(%worker, %error, "the worker's connection ended");
@@ -97,16 +94,18 @@ struct Speaker {
     link: LinkId,
     /// Whether it is on the coordinator's own machine.
     is_local: bool,
+    /// What was agreed on with it.
+    wire: WireVersion,
 }
 
 async fn read_control(
     recv: &mut RecvStream,
-    Speaker { worker, link, is_local }: Speaker,
+    Speaker { worker, link, is_local, wire }: Speaker,
     engine: &Addr<EngineActor>,
     hello: FarmBound,
 ) -> Result<(), NetError> {
     let mut word = Some(hello);
-    let seen = |facts: NodeFacts| Box::new(NodeFacts { is_local, ..facts });
+    let seen = |facts: NodeFacts| Box::new(NodeFacts { is_local, wire, ..facts });
     while let Some(message) = word {
         let event = match message {
             FarmBound::Hello { instance, facts, held, .. } => {

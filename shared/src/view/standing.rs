@@ -71,8 +71,8 @@ pub struct WaitView {
     pub slot: SlotKind,
     /// How many tasks wait.
     pub tasks: u32,
-    /// For what, for scripts: `stages`, `reattachment`, `room`, `reserved`, `no_node`, `limit`, `tenant_cap`,
-    /// `another_node`, `backoff`, `pause` or `turn`.
+    /// For what, for scripts: `stages`, `reattachment`, `room`, `reserved`, `no_node`, `old_nodes`,
+    /// `shut_nodes`, `limit`, `tenant_cap`, `another_node`, `backoff`, `pause` or `turn`.
     pub reason: String,
     /// For what, in words.
     pub detail: String,

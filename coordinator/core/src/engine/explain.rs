@@ -92,6 +92,7 @@ impl Engine {
         Some(match self.order.sigs.why_closed(sig)? {
             Closed::Full => self.fleet.reserved_for(sig).map_or(Waiting::Room, Waiting::Reserved),
             Closed::Nowhere if self.fleet.is_shut(self.order.sigs.get(sig)) => Waiting::ShutNodes,
+            Closed::Nowhere if self.fleet.is_too_old(self.order.sigs.get(sig)) => Waiting::OldNodes,
             Closed::Nowhere => Waiting::NoNode,
             Closed::Limit(name) => Waiting::Limit(name.clone()),
         })

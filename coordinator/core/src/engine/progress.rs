@@ -7,6 +7,7 @@ use rushes_shared::id::{AttemptId, JobId, TaskId};
 use rushes_shared::job::{JobState, Needs};
 use rushes_shared::task::{EncodedOutput, TaskValue};
 use rushes_shared::units::MonoMs;
+use rushes_shared::wire::WireVersion;
 
 use super::run::StageRun;
 use super::{Engine, Timer, Turn};
@@ -259,7 +260,8 @@ pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
     let output = stage.step.output().and_then(|output| job.spec.work.output(output));
     let codec = output.map_or("", |spec| spec.settings.video_codec_name());
     let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
-    Signature::new(stage.slot, codec, stage.demand, needs)
+    let since = WireVersion::needed_for(stage.step.kind(), output.map(|spec| &spec.settings));
+    Signature::new(stage.slot, codec, stage.demand, needs, since)
 }
 
 /// What was made as an output, once an attempt has.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::task::{Demand, TaskKind};
 use rushes_shared::units::MonoMs;
+use rushes_shared::wire::WireVersion;
 
 use super::index::Index;
 use super::node::{Holding, Lined, Node, Powers};
@@ -262,6 +263,13 @@ impl Fleet {
     pub fn is_shut(&self, signature: &Signature) -> bool {
         let mut able = self.values().filter(|node| node.can_do(signature)).peekable();
         able.peek().is_some() && able.all(|node| !node.is_open())
+    }
+
+    /// Whether nodes lack nothing that the signature asks for but a newer version of the worker.
+    #[must_use]
+    pub fn is_too_old(&self, signature: &Signature) -> bool {
+        let to_old = Signature { since: WireVersion::OLDEST, ..signature.clone() };
+        self.values().any(|node| node.can_do(&to_old))
     }
 
     /// A node with room for a task of this signature: the fastest, then the freest. Nodes that are kept for others are

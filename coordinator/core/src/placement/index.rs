@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::id::{AttemptId, WorkerId};
+use rushes_shared::wire::WireVersion;
 
 use super::node::{Node, POOL_TAG};
 use crate::order::signature::Signature;
@@ -24,6 +25,8 @@ struct Shape {
     codecs: Vec<String>,
     tags: Vec<String>,
     pool: String,
+    /// What of the worker protocol they know.
+    wire: WireVersion,
     cpu: u32,
     /// Rounded down.
     memory: u64,
@@ -45,6 +48,7 @@ impl Shape {
             codecs,
             tags,
             pool: node.pool().to_owned(),
+            wire: node.facts.wire,
             cpu: node.facts.cpu.0,
             memory: node.facts.memory.0 / MEMORY_STEP * MEMORY_STEP,
             speed: speed_step(node.speed_permille),
@@ -53,7 +57,8 @@ impl Shape {
 
     fn can_do(&self, signature: &Signature) -> bool {
         let needs = &signature.needs;
-        self.pool == needs.pool
+        self.wire >= signature.since
+            && self.pool == needs.pool
             && (signature.codec.is_empty() || self.codecs.iter().any(|c| c == signature.codec))
             && needs.tags.iter().all(|t| self.tags.binary_search(t).is_ok())
     }

@@ -217,7 +217,8 @@ impl Node {
         let works =
             |codec: &str| self.facts.encoders.iter().any(|e| e.works && !e.hardware && e.codec == codec);
         let has_tag = |tag: &String| self.facts.tags.contains(tag);
-        self.pool() == signature.needs.pool
+        self.facts.wire >= signature.since
+            && self.pool() == signature.needs.pool
             && (signature.codec.is_empty() || works(signature.codec))
             && signature.needs.tags.iter().all(has_tag)
     }

@@ -7,6 +7,7 @@ use rushes_core::order::{Order, Spot};
 use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, Needs};
 use rushes_shared::task::{Demand, SlotKind};
+use rushes_shared::wire::WireVersion;
 
 /// A job as a naive list keeps it: its lane, its key, its id, what it needs.
 type Line = (u8, (i64, i64), JobId, SigIx);
@@ -49,7 +50,7 @@ proptest! {
     #[test]
     fn the_order_is_that_of_a_naive_sort(steps in prop::collection::vec(step(), 1..200)) {
         let mut order = Order::new([0, 0, 0], 0);
-        let of_slot = |slot| Signature::new(slot, "", Demand::default(), Needs::default());
+        let of_slot = |slot| Signature::new(slot, "", Demand::default(), Needs::default(), WireVersion::OLDEST);
         let sigs = [order.sigs.take(of_slot(SlotKind::Light)), order.sigs.take(of_slot(SlotKind::Encode))];
         let mut naive: Vec<Line> = Vec::new();
         let mut open = [true; 2];

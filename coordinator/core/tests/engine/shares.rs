@@ -7,11 +7,18 @@ use rushes_core::order::{Order, Spot};
 use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, Needs};
 use rushes_shared::task::{Demand, SlotKind};
+use rushes_shared::wire::WireVersion;
 
 const CLASSES: [Class; 3] = [Class::Bulk, Class::Standard, Class::Premium];
 
 fn light(order: &mut Order) -> SigIx {
-    order.sigs.take(Signature::new(SlotKind::Light, "", Demand::default(), Needs::default()))
+    order.sigs.take(Signature::new(
+        SlotKind::Light,
+        "",
+        Demand::default(),
+        Needs::default(),
+        WireVersion::OLDEST,
+    ))
 }
 
 /// The class and tenant of a job in these tests.
@@ -184,7 +191,13 @@ fn jobs_of_a_capped_tenant_are_not_in_the_way_of_others_in_any_lane() {
 fn tenants_whose_work_cannot_start_hide_no_tenant_whose_work_can() {
     let mut order = Order::new([0, 0, 0], 0);
     let closed = light(&mut order);
-    let open = order.sigs.take(Signature::new(SlotKind::Encode, "", Demand::default(), Needs::default()));
+    let open = order.sigs.take(Signature::new(
+        SlotKind::Encode,
+        "",
+        Demand::default(),
+        Needs::default(),
+        WireVersion::OLDEST,
+    ));
     for tenant in 0..300 {
         order.insert(closed, Spot::Fair(Class::Standard, TenantIx(tenant), 0), JobId(u128::from(tenant) + 1));
     }

@@ -1,0 +1,79 @@
+//! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
+//! work looks here at which of them would understand it.
+
+use super::{FORMATS_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use crate::encode::EncodeSettings;
+use crate::task::TaskKind;
+
+/// A version of the worker protocol: 1 for `rushes/1`. A higher one knows all that a lower one does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WireVersion(u8);
+
+impl WireVersion {
+    /// The first.
+    pub const OLDEST: Self = Self(1);
+
+    /// This program's.
+    #[must_use]
+    pub fn newest() -> Self {
+        Self::of(WORKER_ALPNS.first().copied())
+    }
+
+    /// The one of this name, such as `rushes/2`; the oldest for a name that this program does not know.
+    #[must_use]
+    pub fn of(alpn: Option<&[u8]>) -> Self {
+        let from_best = alpn.and_then(|alpn| WORKER_ALPNS.iter().position(|known| *known == alpn));
+        let number = from_best.and_then(|at| u8::try_from(WORKER_ALPNS.len() - at).ok());
+        number.map_or(Self::OLDEST, Self)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        self.0
+    }
+
+    /// The first in which a worker understands orders of this kind with these settings.
+    #[must_use]
+    pub fn needed_for(kind: TaskKind, settings: Option<&EncodeSettings>) -> Self {
+        let of_kind = match kind {
+            TaskKind::Noop | TaskKind::Probe | TaskKind::Encode => Self::OLDEST,
+            TaskKind::Trial => Self::of(Some(TRIAL_ALPN)),
+        };
+        let has_first_form = settings.is_none_or(EncodeSettings::have_first_form);
+        if has_first_form { of_kind } else { of_kind.max(Self::of(Some(FORMATS_ALPN))) }
+    }
+}
+
+impl Default for WireVersion {
+    /// This program's: nodes and coordinators that are made together speak alike.
+    fn default() -> Self {
+        Self::newest()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_in_order_and_an_unknown_one_is_the_oldest() {
+        let all: Vec<WireVersion> =
+            WORKER_ALPNS.iter().rev().map(|alpn| WireVersion::of(Some(alpn))).collect();
+        assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
+        assert_eq!((all.first(), all.last()), (Some(&WireVersion::OLDEST), Some(&WireVersion::newest())));
+        let names = all.iter().zip(WORKER_ALPNS.iter().rev());
+        assert!(names.into_iter().all(|(v, alpn)| format!("rushes/{}", v.number()).as_bytes() == *alpn));
+        assert_eq!(WireVersion::of(Some(b"rushes/9999")), WireVersion::OLDEST);
+        assert_eq!(WireVersion::of(None), WireVersion::OLDEST);
+    }
+
+    #[test]
+    fn an_order_needs_the_version_that_brought_its_kind_and_its_settings() {
+        let needs = WireVersion::needed_for;
+        assert_eq!(needs(TaskKind::Encode, Some(&EncodeSettings::default())), WireVersion::OLDEST);
+        assert_eq!(needs(TaskKind::Trial, None), WireVersion::of(Some(TRIAL_ALPN)));
+        let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
+        assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
+    }
+}
