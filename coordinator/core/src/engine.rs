@@ -17,8 +17,9 @@
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ giving_up  what follows when a task is given up
 //!         ├─ anomalies  what is out of the ordinary
-//!         ├─ health     quarantine, stragglers, preemption
+//!         ├─ health     quarantine, stragglers
 //!         ├─ holding_back  jobs whose attempts all fail
+//!         ├─ preemption what is stopped for emergencies
 //!         ├─ hardware   hardware encoders, and software where they fail
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
@@ -47,6 +48,7 @@ mod intake;
 mod ladder;
 mod limits;
 mod live;
+mod preemption;
 mod prefetch;
 mod progress;
 mod promises;
@@ -78,6 +80,7 @@ use crate::record::Record;
 use crate::state::State;
 use anomalies::Anomalies;
 use conflicts::Conflicts;
+use preemption::Stopped;
 use run::{JobRun, ReadyCounts};
 use tenants::Tenants;
 use usual::Usual;
@@ -145,8 +148,8 @@ pub struct Engine {
     ready: ReadyCounts,
     /// Ready tasks that wait for a node on which they have not failed, and since when they are ready.
     picky: BTreeMap<TaskId, MonoMs>,
-    /// Attempts that were stopped for an emergency and still take room, and the job for which.
-    preempting: BTreeMap<AttemptId, JobId>,
+    /// Attempts that were stopped for an emergency and still take room, and for which.
+    preempting: BTreeMap<AttemptId, Stopped>,
     /// How much of each named limit attempts hold.
     limits_held: BTreeMap<String, u32>,
     /// Combinations of needs that live jobs have, and how many have each.

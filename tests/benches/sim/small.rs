@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use rushes_bench::{Bench, Better, Row};
-use rushes_sim::{OneTask, OrderRule, Report, Scenario, fewest_late};
+use rushes_sim::{First, OneTask, OrderRule, Report, Scenario, fewest_late, late_online};
 
 use crate::seeds;
 
@@ -47,8 +47,16 @@ fn case(jobs: u32, deadline: [f64; 2], apart_s: f64) -> Result<Scenario> {
     Ok(Scenario::parse(&text)?)
 }
 
-/// How many were late, and how many had to be.
-fn late(report: &Report, from_s: f64) -> Option<(usize, usize)> {
+/// How many were late of one case.
+struct Late {
+    ours: usize,
+    /// By any order at all.
+    best: usize,
+    /// By the better one of two that know a job only once it has come, see [`late_online`].
+    online: usize,
+}
+
+fn late(report: &Report, from_s: f64) -> Option<Late> {
     if report.jobs.is_empty() || report.jobs.len() > rushes_sim::MOST_JOBS {
         return None;
     }
@@ -64,43 +72,87 @@ fn late(report: &Report, from_s: f64) -> Option<(usize, usize)> {
         (Some(end), Some(deadline)) => end > deadline,
         _ => true,
     });
-    Some((missed.count(), fewest_late(&tasks)))
+    let online = late_online(&tasks, First::Deadline).min(late_online(&tasks, First::Shortest));
+    Some(Late { ours: missed.count(), best: fewest_late(&tasks), online })
 }
 
-/// Over many small cases: the share in which the engine misses where nobody has to, and the share in which it misses
-/// more than the optimum.
+/// What many small cases came to, as shares of them, and differences in jobs a case.
+#[derive(Default)]
+struct Compared {
+    /// Of the cases in which nobody has to be late, those in which somebody is.
+    needless: f64,
+    /// Cases in which more are late than have to be,
+    worse: f64,
+    /// and by how much.
+    extra: f64,
+    /// Cases in which who re-solves at each arrival is worse than the optimum.
+    online_worse: f64,
+    /// Cases in which we are worse than who re-solves at each arrival,
+    worse_than_online: f64,
+    /// those in which we are better,
+    better_than_online: f64,
+    /// and the difference.
+    extra_to_online: f64,
+}
+
+/// Over many small cases.
 #[expect(clippy::cast_precision_loss, reason = "counts of cases")]
-fn compare(bench: &Bench, deadline: [f64; 2], apart_s: f64, rule: OrderRule) -> Result<(f64, f64, f64)> {
-    let (mut cases, mut free, mut needless, mut worse, mut extra) = (0.0, 0.0_f64, 0.0, 0.0, 0_i64);
+fn compare(bench: &Bench, deadline: [f64; 2], apart_s: f64, rule: OrderRule) -> Result<Compared> {
+    let (mut cases, mut free) = (0.0, 0.0_f64);
+    let mut sum = Compared::default();
+    let counts = |yes: bool| f64::from(u8::from(yes));
     for (seed, jobs) in seeds(bench.runs(300)).zip((3..=8).cycle()) {
         let report = rushes_sim::run_by(&case(jobs, deadline, apart_s)?, seed, rule)?;
-        let Some((ours, best)) = late(&report, if apart_s > 0.0 { 0.0 } else { JOINS_S }) else { continue };
+        let from_s = if apart_s > 0.0 { 0.0 } else { JOINS_S };
+        let Some(Late { ours, best, online }) = late(&report, from_s) else { continue };
         cases += 1.0;
-        if best == 0 {
-            free += 1.0;
-            needless += f64::from(u8::from(ours > 0));
-        }
-        worse += f64::from(u8::from(ours > best));
-        extra += i64::try_from(ours)? - i64::try_from(best)?;
+        free += counts(best == 0);
+        sum.needless += counts(best == 0 && ours > 0);
+        sum.worse += counts(ours > best);
+        sum.extra += ours as f64 - best as f64;
+        sum.online_worse += counts(online > best);
+        sum.worse_than_online += counts(ours > online);
+        sum.better_than_online += counts(ours < online);
+        sum.extra_to_online += ours as f64 - online as f64;
     }
     ensure!(cases > 0.0, "no case was small enough");
-    Ok((needless / free.max(1.0), worse / cases, extra as f64 / cases))
+    Ok(Compared {
+        needless: sum.needless / free.max(1.0),
+        worse: sum.worse / cases,
+        extra: sum.extra / cases,
+        online_worse: sum.online_worse / cases,
+        worse_than_online: sum.worse_than_online / cases,
+        better_than_online: sum.better_than_online / cases,
+        extra_to_online: sum.extra_to_online / cases,
+    })
 }
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let lower = |name: &str, value: f64| Row::of(name, "of 1", Better::Lower, &[value]);
-    let (needless, worse, _) = compare(bench, [1.0, 8.0], 0.0, OrderRule::Value)?;
-    bench.add(lower("all at once: misses where none is needed", needless).target(0.0));
-    bench.add(lower("all at once: cases worse than the optimum", worse).target(0.05));
-    let (_, worse, _) = compare(bench, [1.0, 8.0], 0.0, OrderRule::Edf)?;
-    bench.add(lower("all at once: cases worse than the optimum, edf", worse));
-    let (needless, worse, extra) = compare(bench, [1.2, 5.0], 35.0, OrderRule::Value)?;
-    bench.add(lower("one by one: misses where none is needed", needless));
-    bench.add(lower("one by one: cases worse than the optimum", worse).target(0.05));
-    bench.add(Row::of("one by one: more misses than the optimum", "jobs a case", Better::Lower, &[extra]));
-    let (_, worse, extra) = compare(bench, [1.2, 5.0], 35.0, OrderRule::Edf)?;
-    bench.add(lower("one by one: cases worse than the optimum, edf", worse));
-    let name = "one by one: more misses than the optimum, edf";
-    bench.add(Row::of(name, "jobs a case", Better::Lower, &[extra]));
+    let more = |name: &str, value: f64| Row::of(name, "jobs a case", Better::Lower, &[value]);
+    let at_once = compare(bench, [1.0, 8.0], 0.0, OrderRule::Value)?;
+    bench.add(lower("all at once: misses where none is needed", at_once.needless).target(0.0));
+    bench.add(lower("all at once: cases worse than the optimum", at_once.worse).target(0.05));
+    let edf = compare(bench, [1.0, 8.0], 0.0, OrderRule::Edf)?;
+    bench.add(lower("all at once: cases worse than the optimum, edf", edf.worse));
+    let ours = compare(bench, [1.2, 5.0], 35.0, OrderRule::Value)?;
+    bench.add(lower("one by one: misses where none is needed", ours.needless));
+    bench.add(lower("one by one: cases worse than the optimum", ours.worse).target(0.05));
+    bench.add(more("one by one: more misses than the optimum", ours.extra));
+    // Nobody knows what is to come: how far that alone is from the optimum, and how far we are from that.
+    bench
+        .add(lower("one by one: re-solved at each arrival, cases worse than the optimum", ours.online_worse));
+    bench.add(lower("one by one: cases worse than re-solved", ours.worse_than_online).target(0.05));
+    bench.add(Row::of(
+        "one by one: cases better than re-solved",
+        "of 1",
+        Better::Higher,
+        &[ours.better_than_online],
+    ));
+    bench.add(more("one by one: more misses than re-solved", ours.extra_to_online));
+    let edf = compare(bench, [1.2, 5.0], 35.0, OrderRule::Edf)?;
+    bench.add(lower("one by one: cases worse than the optimum, edf", edf.worse));
+    bench.add(more("one by one: more misses than the optimum, edf", edf.extra));
+    bench.add(lower("one by one: cases worse than re-solved, edf", edf.worse_than_online));
     Ok(())
 }

@@ -39,7 +39,7 @@ pub use agenda::At;
 pub use clairvoyant::{Clairvoyance, clairvoyant};
 pub use error::SimError;
 pub use laws::{Invariant, Violation};
-pub use optimum::{MOST_JOBS, OneTask, fewest_late};
+pub use optimum::{First, MOST_JOBS, OneTask, fewest_late, late_online};
 pub use report::{ClassReport, Farm, JobLine, Report, quantile};
 pub use rushes_core::order::OrderRule;
 pub use scenario::{

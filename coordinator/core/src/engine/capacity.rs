@@ -2,6 +2,7 @@
 //! the signatures that waited for it, so that a turn in which nothing can start costs nothing.
 
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
+use rushes_shared::job::Class;
 use rushes_shared::task::Demand;
 use rushes_shared::units::MonoMs;
 
@@ -41,6 +42,7 @@ impl Engine {
             until: now.plus(node.expected_ms(stage.prediction.wall_ms)),
             tenant,
             hardware,
+            is_emergency: job.spec.class == Class::Emergency,
             limits: limits.map(|n| Box::new(n.limits.clone())),
         }
     }
@@ -65,7 +67,7 @@ impl Engine {
         }
         let holding = self.fleet.release(worker, attempt)?;
         self.ahead.look_again(worker);
-        self.preempting.remove(&attempt);
+        self.note_gone(worker, attempt);
         self.after_release(&holding);
         if self.ahead.lined(worker) != Lined::default() {
             // What the worker has started by itself goes before anything else.

@@ -1,24 +1,16 @@
-//! Reacts to nodes and tasks that do not do as their peers: quarantine, second attempts for stragglers, stopped work for
-//! emergencies.
+//! Reacts to nodes and tasks that do not do as their peers: quarantine, second attempts for stragglers.
 
 use rushes_shared::failure::FailureClass;
-use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
-use rushes_shared::job::Class;
+use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::task::TaskKind;
 use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::{Engine, Timer, Turn};
-use crate::event::{Command, Decision};
+use crate::event::Decision;
 use crate::explain::Because;
 use crate::health::Health;
-use crate::order::signature::{Closed, SigIx};
 use crate::record::Record;
 use crate::state::Quarantine;
-
-/// Nodes among which work is looked for that can be stopped for an emergency.
-const MOST_PREEMPT_LOOKS: usize = 32;
-/// Jobs in the emergency lane for which work is stopped at once.
-const MOST_EMERGENCIES: usize = 8;
 
 /// Tasks shorter than this are not worth a second attempt.
 const SHORTEST_STRAGGLER_MS: u64 = 500;
@@ -194,91 +186,5 @@ impl Engine {
         let ran_ms = turn.now.wall.0.saturating_sub(since.0);
         self.decided(turn, Some(task.job), Decision::TaskDoubled { task, worker, ran_ms });
         self.launch(turn, task, (other, Because::Straggler), turn.now.mono);
-    }
-
-    /// Stops the work that is cheapest to lose for tasks of the emergency lane that fit nowhere.
-    pub(super) fn preempt_for_emergencies(&mut self, turn: &mut Turn) {
-        if !self.order.has_emergencies() {
-            return;
-        }
-        for (job, sig) in self.short_of_room() {
-            while self.preempted_for(job) < self.wants_room(job, sig) {
-                let Some((worker, attempt, task)) = self.cheapest_to_lose(turn, sig) else { break };
-                // What waits there would take the room.
-                self.recall_all(turn, worker);
-                self.preempting.insert(attempt, job);
-                let live = self.take_live(worker, task, attempt).expect("it was just found live");
-                let lost_ms = turn.now.wall.0.saturating_sub(live.since.0);
-                self.command(turn, Command::CancelTask { worker, attempt });
-                self.decided(turn, Some(task.job), Decision::Preempted { task, by: job, lost_ms });
-                self.make_ready(turn.now.mono, task);
-            }
-        }
-    }
-
-    /// Jobs of the emergency lane that could start more if there were room; at most [`MOST_EMERGENCIES`].
-    pub(super) fn short_of_room(&self) -> Vec<(JobId, SigIx)> {
-        if !self.order.has_emergencies() {
-            return Vec::new();
-        }
-        let short =
-            self.order.emergencies(MOST_EMERGENCIES).filter(|(job, sig)| self.wants_room(*job, *sig) > 0);
-        short.take(MOST_EMERGENCIES).collect()
-    }
-
-    /// Tasks of a job in the emergency lane that would start if there were room: no more than the tenant's cap and named
-    /// limits let, less what room is made for already for others under the same.
-    fn wants_room(&self, job: JobId, sig: SigIx) -> usize {
-        if self.order.sigs.why_closed(sig) != Some(&Closed::Full) {
-            return 0;
-        }
-        let run = &self.runs[&job];
-        let ready: u32 = run.stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();
-        let others = |shares: &dyn Fn(JobId) -> bool| {
-            let others = self.preempting.values().filter(|by| **by != job && shares(**by)).count();
-            u32::try_from(others).unwrap_or(u32::MAX)
-        };
-        let is_same_tenant = |by: JobId| self.runs.get(&by).is_some_and(|r| r.tenant == run.tenant);
-        let tenant = self.tenants.at(run.tenant);
-        let cap = tenant.limits.max_running.saturating_sub(tenant.running);
-        let mut most = ready.min(cap.saturating_sub(others(&is_same_tenant)));
-        let limits_of = |id: &JobId| self.state.jobs.get(id).and_then(|job| job.spec.needs.as_ref());
-        for (name, count) in limits_of(&job).iter().flat_map(|needs| &needs.limits) {
-            let Some(limit) = self.state.limits.get(name) else { continue };
-            let held = self.limits_held.get(name).copied().unwrap_or(0);
-            let shares = |by: JobId| limits_of(&by).is_some_and(|needs| needs.limits.contains_key(name));
-            let free = limit.saturating_sub(held) / (*count).max(1);
-            most = most.min(free.saturating_sub(others(&shares)));
-        }
-        most as usize
-    }
-
-    fn preempted_for(&self, job: JobId) -> usize {
-        self.preempting.values().filter(|by| **by == job).count()
-    }
-
-    /// The running attempt that has used the least CPU time of those whose end would make room.
-    fn cheapest_to_lose(&self, turn: &Turn, sig: SigIx) -> Option<(WorkerId, AttemptId, TaskId)> {
-        let signature = self.order.sigs.get(sig);
-        let mut best: Option<(u64, WorkerId, AttemptId, TaskId)> = None;
-        for id in self.fleet.able(signature, MOST_PREEMPT_LOOKS) {
-            let node = self.fleet.get(&id)?;
-            for (attempt, holding) in &node.holdings {
-                let Some(job) = self.state.jobs.get(&holding.task.job) else { continue };
-                if job.spec.class == Class::Emergency || !node.fits_without(signature, holding) {
-                    continue;
-                }
-                let live = self.runs[&holding.task.job].live.get(&holding.task.index);
-                let Some(live) = live.and_then(|l| l.iter().find(|l| l.attempt == *attempt)) else {
-                    continue;
-                };
-                let ran_ms = turn.now.wall.0.saturating_sub(live.since.0);
-                let lost = ran_ms.saturating_mul(u64::from(holding.demand.cpu.0.max(1_000)));
-                if best.is_none_or(|(least, ..)| lost < least) {
-                    best = Some((lost, id, *attempt, holding.task));
-                }
-            }
-        }
-        best.map(|(_, worker, attempt, task)| (worker, attempt, task))
     }
 }

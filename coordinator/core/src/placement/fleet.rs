@@ -249,6 +249,15 @@ impl Fleet {
         self.iter().filter(is_able).map(|(id, _)| *id).take(most).collect()
     }
 
+    /// Open nodes that have what the signature asks for and on which something may be stopped for it, of a bounded number;
+    /// after [`Fleet::is_able`] has looked the groups up.
+    #[must_use]
+    pub fn stoppable(&self, sigs: &Signatures, sig: SigIx, most: usize) -> Vec<WorkerId> {
+        let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
+        let light = sigs.get(sig).slot.is_light();
+        self.index.stoppable(light, shapes, most).into_iter().collect()
+    }
+
     /// Whether there are nodes that have what the signature asks for, and none of them gets new tasks now.
     #[must_use]
     pub fn is_shut(&self, signature: &Signature) -> bool {

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rushes_shared::id::WorkerId;
+use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::wire::WireVersion;
 
 use super::node::{Node, POOL_TAG};
@@ -81,7 +81,12 @@ pub struct Placed {
     /// CPU and memory that are free while others wait there for more.
     behind: Option<(u32, u64)>,
     light: u32,
+    /// The attempts that were started last of those that take cores, and light slots, and may be stopped.
+    latest: [Option<AttemptId>; 2],
 }
+
+/// Nodes by the attempt that was started last there of those that may be stopped.
+type ByLatest = BTreeSet<(AttemptId, WorkerId)>;
 
 /// Nodes by free CPU, then by free memory.
 type ByCpu = BTreeSet<(u32, u64, Reverse<WorkerId>)>;
@@ -96,6 +101,7 @@ struct Group {
     by_cpu: ByCpu,
     behind: ByCpu,
     by_light: ByLight,
+    by_latest: [ByLatest; 2],
 }
 
 /// The index.
@@ -118,7 +124,8 @@ impl Index {
         if !node.is_open() {
             return self.remove(id, node);
         }
-        let free = node.reserved.is_none().then(|| (node.cpu_free(), node.memory_free()));
+        let is_kept = node.reserved.is_some() || node.is_clearing;
+        let free = (!is_kept).then(|| (node.cpu_free(), node.memory_free()));
         let (cores, behind) = if node.lined.cores { (None, free) } else { (free, None) };
         let light = if node.lined.light { 0 } else { node.light_free() };
         let shape = match node.placed {
@@ -126,7 +133,8 @@ impl Index {
             _ => self.shape(Shape::of(node)),
         };
         node.shape_changed = false;
-        let placed = Placed { shape, cores, behind, light };
+        let latest = [node.latest_stoppable(false), node.latest_stoppable(true)];
+        let placed = Placed { shape, cores, behind, light, latest };
         if node.placed == Some(placed) {
             return;
         }
@@ -139,6 +147,7 @@ impl Index {
         shift(&mut group.by_cpu, id, before.and_then(|p| p.cores), cores);
         shift(&mut group.behind, id, before.and_then(|p| p.behind), behind);
         shift_light(&mut group.by_light, id, before.map_or(0, |p| p.light), light);
+        shift_latest(&mut group.by_latest, id, before.map_or([None; 2], |p| p.latest), latest);
     }
 
     /// Takes a node's entry out.
@@ -148,6 +157,7 @@ impl Index {
         shift(&mut group.by_cpu, id, placed.cores, None);
         shift(&mut group.behind, id, placed.behind, None);
         shift_light(&mut group.by_light, id, placed.light, 0);
+        shift_latest(&mut group.by_latest, id, placed.latest, [None; 2]);
         group.nodes -= 1;
         if group.nodes == 0
             && let Some(group) = self.groups.remove(&placed.shape)
@@ -163,8 +173,14 @@ impl Index {
         self.made = self.made.wrapping_add(1);
         let ix = ShapeIx(self.made);
         self.known.insert(shape.clone(), ix);
-        let group =
-            Group { shape, nodes: 0, by_cpu: ByCpu::new(), behind: ByCpu::new(), by_light: ByLight::new() };
+        let group = Group {
+            shape,
+            nodes: 0,
+            by_cpu: ByCpu::new(),
+            behind: ByCpu::new(),
+            by_light: ByLight::new(),
+            by_latest: Default::default(),
+        };
         self.groups.insert(ix, group);
         ix
     }
@@ -210,6 +226,22 @@ impl Index {
         best.map(|(.., Reverse(id))| id)
     }
 
+    /// Nodes of these groups on which something may be stopped: so many at most that have begun it last, and as many of
+    /// those with the most cores free.
+    #[must_use]
+    pub fn stoppable(&self, light: bool, shapes: &[ShapeIx], most: usize) -> BTreeSet<WorkerId> {
+        let groups = || shapes.iter().filter_map(|ix| self.groups.get(ix));
+        let which = usize::from(light);
+        let mut latest: Vec<(AttemptId, WorkerId)> =
+            groups().flat_map(|g| g.by_latest[which].iter().rev().take(most).copied()).collect();
+        latest.sort_unstable_by_key(|entry| Reverse(*entry));
+        let freest = groups().flat_map(|g| g.by_cpu.iter().rev().take(most));
+        let mut freest: Vec<_> = freest.filter(|_| !light).copied().collect();
+        freest.sort_unstable_by_key(|entry| Reverse(*entry));
+        let latest = latest.into_iter().take(most).map(|(_, id)| id);
+        latest.chain(freest.into_iter().take(most).map(|(.., Reverse(id))| id)).collect()
+    }
+
     /// A node with cores free for such a task on which others wait for more than that.
     #[must_use]
     pub fn find_behind(&self, signature: &Signature, shapes: &[ShapeIx]) -> Option<WorkerId> {
@@ -240,6 +272,21 @@ fn shift_light(set: &mut ByLight, id: WorkerId, before: u32, after: u32) {
     }
     if after > 0 {
         set.insert((after, Reverse(id)));
+    }
+}
+
+/// Moves a node to its place by what was started last there.
+fn shift_latest(
+    sets: &mut [ByLatest; 2],
+    id: WorkerId,
+    before: [Option<AttemptId>; 2],
+    after: [Option<AttemptId>; 2],
+) {
+    for ((set, before), after) in sets.iter_mut().zip(before).zip(after).filter(|((_, b), a)| b != a) {
+        if let Some(before) = before {
+            set.remove(&(before, id));
+        }
+        set.extend(after.map(|after| (after, id)));
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Holding {
     pub tenant: TenantIx,
     /// Whether it takes an encoder session.
     pub hardware: bool,
+    /// Whether its job was an emergency when it was sent: it is stopped for no other.
+    pub is_emergency: bool,
     /// Named limits that it holds; none for nearly all.
     pub limits: Option<Box<BTreeMap<String, u32>>>,
 }
@@ -115,6 +117,8 @@ pub struct Node {
     pub slow: bool,
     /// The signature that its free cores are kept for, and since when they should be free.
     pub reserved: Option<(SigIx, MonoMs)>,
+    /// Whether several tasks are being stopped there for one emergency: what is free meanwhile is kept for that.
+    pub is_clearing: bool,
     /// Whether orders wait there for room.
     pub lined: Lined,
     /// Its hardware encoders.
@@ -150,6 +154,7 @@ impl Node {
             speed_permille: 1_000,
             slow: false,
             reserved: None,
+            is_clearing: false,
             lined: Lined::default(),
             hardware: Hardware::default(),
             holdings: BTreeMap::new(),
@@ -237,7 +242,7 @@ impl Node {
     /// Whether a task that is sent now would begin at once: it fits, and none waits there before it.
     #[must_use]
     pub fn takes(&self, slot: SlotKind, demand: Demand) -> bool {
-        !self.lined.of(slot.is_light()) && self.fits(slot, demand)
+        !self.lined.of(slot.is_light()) && (slot.is_light() || !self.is_clearing) && self.fits(slot, demand)
     }
 
     /// What a task takes of this node: its demand, at most the whole node.
@@ -317,16 +322,10 @@ impl Node {
         Demand { cpu: Millicores(self.cpu_used), memory: Bytes(self.memory_used) }
     }
 
-    /// Whether a task of this signature would fit once a holding is gone.
-    #[must_use]
-    pub fn fits_without(&self, signature: &Signature, gone: &Holding) -> bool {
-        if signature.slot.is_light() {
-            return gone.slot.is_light();
-        }
-        let wanted = self.clamped(signature.demand());
-        !gone.slot.is_light()
-            && wanted.cpu.0 <= self.cpu_free() + gone.demand.cpu.0
-            && wanted.memory.0 <= self.memory_free() + gone.demand.memory.0
+    /// The attempt that was started last of those that take cores, or light slots, and may be stopped for an emergency.
+    pub(super) fn latest_stoppable(&self, light: bool) -> Option<AttemptId> {
+        let may = |holding: &Holding| !holding.is_emergency && holding.slot.is_light() == light;
+        self.holdings.iter().rev().find(|(_, holding)| may(holding)).map(|(attempt, _)| *attempt)
     }
 
     /// When this demand should fit, if nothing else is started here before.

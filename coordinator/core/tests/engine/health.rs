@@ -265,7 +265,7 @@ fn nothing_is_stopped_for_an_emergency_whose_tenant_runs_as_much_as_it_may() {
             s.ask(Ask { tenant: tenant.clone(), ..Ask::of(spec) });
             s.wait(5_000);
         },
-        &["accepted j2", "cancel #1-1 on a", "collect #1-1 on a", "start j2.0 #1-5 on a"],
+        &["accepted j2", "cancel #1-4 on a", "collect #1-4 on a", "start j2.0 #1-5 on a"],
     );
     assert_eq!(preempted(&scene), 1);
 }
@@ -289,7 +289,7 @@ fn no_more_is_stopped_for_emergencies_than_their_licences_let_start() {
             s.submit(emergency(10));
             s.wait(5_000);
         },
-        &["accepted j2", "cancel #1-1 on a", "collect #1-1 on a", "start j2.0 #1-5 on a", "accepted j3"],
+        &["accepted j2", "cancel #1-4 on a", "collect #1-4 on a", "start j2.0 #1-5 on a", "accepted j3"],
     );
     assert_eq!(preempted(&scene), 1);
 }

@@ -23,6 +23,7 @@ mod ladder;
 mod lost_nodes;
 mod order;
 mod outputs;
+mod preemption;
 mod prefetch;
 mod promises;
 mod queue;

@@ -142,7 +142,7 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
         6 => film_graph(),
         5 | 7 => in_hardware(encode(2)),
         8..=11 => promised(world.now.wall.0, kind, priority),
-        12 => in_class(holds(2, 3_000), Class::Emergency),
+        12 => in_class(large(2, 3_000, u32::from(priority) + 1), Class::Emergency),
         13 => stream(),
         _ => JobSpec { paused: true, ..in_class(noop(2), Class::Bulk) },
     };
@@ -165,8 +165,11 @@ fn promised(now: u64, kind: u8, priority: u8) -> JobSpec {
     JobSpec { floor, ..in_class(with_deadline(graph(stages), due), class) }
 }
 
-fn holds(count: u32, hold_ms: u32) -> JobSpec {
-    graph(vec![stage("hold", SlotKind::Encode, count, hold_ms, &[])])
+/// Tasks that take so many cores each for so long.
+fn large(count: u32, hold_ms: u32, cores: u32) -> JobSpec {
+    let mut stage = stage("hold", SlotKind::Encode, count, hold_ms, &[]);
+    stage.demand.cpu = rushes_shared::units::Millicores(cores * 1_000);
+    graph(vec![stage])
 }
 
 fn change(now: u64, what: u8) -> JobChange {
