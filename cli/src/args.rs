@@ -4,6 +4,7 @@ mod encode;
 mod farm;
 mod job;
 mod media;
+mod preset;
 mod value;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use encode::{AudioArgs, EncodeArgs, VideoArgs};
 pub(crate) use farm::{LimitCommand, TenantArgs, TenantCommand, WorkerCommand};
 pub(crate) use job::{JobCommand, SetArgs};
 pub(crate) use media::{MediaArgs, MediaCommand, Target};
+pub(crate) use preset::PresetCommand;
 
 /// Encodes media on a Rushes farm: submits jobs, follows them, fetches what they make.
 #[derive(Debug, Parser)]
@@ -74,7 +76,7 @@ pub(crate) enum Output {
 pub(crate) enum Command {
     /// Encodes files, to MP4 with H.264 and AAC unless told otherwise, and puts the results into a directory.
     #[command(after_help = ENCODE)]
-    Encode(EncodeArgs),
+    Encode(Box<EncodeArgs>),
     /// Brings files to the farm and prints the places to name as inputs of jobs.
     #[command(
         after_help = "Example:\n  rushes job submit job.toml --set input=$(rushes upload film.mov)\n\nA file that is there already is not sent again; what was sent before an interruption is not either."
@@ -84,6 +86,12 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Lists, shows and checks presets: named ways to make files.
+    #[command(
+        after_help = "Examples:\n  rushes preset list\n  rushes preset show web\n  rushes preset check my.toml"
+    )]
+    #[command(subcommand)]
+    Preset(PresetCommand),
     /// Looks at files and measures them on this machine, without a farm.
     #[command(after_help = MEDIA)]
     Media(MediaArgs),
@@ -142,7 +150,8 @@ $XDG_STATE_HOME/rushes/own (~/.local/state/rushes/own). Ctrl-C cancels the jobs 
 
 Examples:
   rushes encode film.mov -o out/
-  rushes encode *.mov -o out/ --crf 20 --preset slow --max-height 720
+  rushes encode film.mov -o out/ --preset web
+  rushes encode *.mov -o out/ --crf 20 --encoder-preset slow --max-height 720
   rushes encode talk.mkv -o out/ --audio-bitrate 96k --output json
   rushes encode film.mov -o out/ --container webm
   rushes encode film.mov -o out/ --container mkv --codec hevc --crf 26 --bit-depth 10 --audio-codec opus

@@ -9,9 +9,9 @@ use std::time::Duration;
 use rushes_shared::id::JobId;
 use rushes_shared::request::AmendRequest;
 use rushes_shared::view::{
-    ExplainView, ForecastView, JobList, JobView, LimitList, LogsView, NamedLimitView, ProblemView,
-    RemovedWorkerView, StatusView, SubmittedView, TenantLimitsView, TenantList, UploadRequest, UploadView,
-    WorkerList, WorkerView,
+    ExplainView, ForecastView, JobList, JobView, LimitList, LogsView, NamedLimitView, PresetList,
+    ProblemView, RemovedWorkerView, StatusView, SubmittedView, TenantLimitsView, TenantList, UploadRequest,
+    UploadView, WorkerList, WorkerView,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -186,6 +186,10 @@ impl Client {
 
     pub(crate) fn status(&self) -> Result<StatusView, Fault> {
         self.get("/v1/status")
+    }
+
+    pub(crate) fn presets(&self) -> Result<PresetList, Fault> {
+        self.get("/v1/presets")
     }
 
     pub(crate) fn permit_upload(&self, request: &UploadRequest) -> Result<UploadView, Fault> {

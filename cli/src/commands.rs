@@ -4,6 +4,7 @@ mod encode;
 mod job;
 mod limit;
 mod media;
+mod preset;
 mod sim;
 mod tenant;
 mod upload;
@@ -29,6 +30,7 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
     match command {
         Command::Encode(args) => encode::run(&farm, &args),
         Command::Upload { files } => upload::run(&farm, &files),
+        Command::Preset(command) => preset::run(&farm, &command),
         Command::Media(args) => media::run(&farm, &args),
         Command::Job(command) => job::run(&farm, command),
         Command::Worker(command) => worker::run(&farm, &command),

@@ -25,6 +25,7 @@ mod events;
 mod fault;
 mod interrupt;
 mod own_farm;
+mod presets;
 mod report;
 mod set;
 mod table;

@@ -4,7 +4,7 @@
 //! ```text
 //! server    listeners, TLS, limits                 table    every route, once; OpenAPI is held against it
 //! guard     time limit, metrics, problem bodies     auth     who is asking, and in which role
-//! jobs uploads workers tokens admin health          news     event streams (SSE)
+//! jobs uploads presets workers tokens admin health  news     event streams (SSE)
 //! views     the engine's documents as JSON          problem  every error, as RFC 9457 has it
 //! body      bodies of requests                      vault    questions to the key store
 //! destinations  whether outputs can go where they should
@@ -24,6 +24,7 @@ mod join_tokens;
 mod limits;
 mod news;
 mod openapi;
+mod presets;
 mod problem;
 mod server;
 mod streams;
@@ -42,6 +43,7 @@ use std::time::{Duration, Instant};
 
 use rushes_net::ticket::{self, TicketKey};
 use rushes_shared::artifact::Location;
+use rushes_shared::request::Presets;
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
 use tokio::sync::Semaphore;
@@ -85,6 +87,8 @@ pub struct ApiParts {
     pub store_ready: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
     /// Where `admin.sock` is made.
     pub state_dir: PathBuf,
+    /// Those that jobs may name.
+    pub presets: Arc<Presets>,
 }
 
 impl fmt::Debug for ApiParts {

@@ -195,8 +195,8 @@ impl Farm {
     /// # Errors
     /// [`FarmError::Stopping`].
     pub async fn knows_key(&self, by: &Principal, key: &IdempotencyKey) -> Result<bool, FarmError> {
-        let name = (by.tenant.clone(), key.key.clone());
-        self.inspect(move |view| view.engine.state().keys.contains_key(&name)).await
+        let (tenant, key) = (by.tenant.clone(), key.key.clone());
+        self.inspect(move |view| view.engine.state().keys.get(&tenant, &key).is_some()).await
     }
 
     /// Cancels a job that has not ended.

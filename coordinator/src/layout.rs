@@ -27,6 +27,8 @@ pub struct Layout {
     pub logs: PathBuf,
     /// Settings, where no file is named.
     pub config: PathBuf,
+    /// Presets of the farm's own, where no directory is named.
+    pub presets: PathBuf,
 }
 
 impl Layout {
@@ -45,6 +47,7 @@ impl Layout {
             admin_socket: root.join("admin.sock"),
             logs: root.join("logs"),
             config: root.join("coordinator.toml"),
+            presets: root.join("presets"),
         }
     }
 

@@ -26,6 +26,7 @@ pub mod link_actor;
 pub mod listener;
 pub mod local_api;
 pub mod pki;
+pub mod presets;
 mod problem;
 pub mod recover;
 pub mod run;

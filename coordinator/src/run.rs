@@ -39,7 +39,7 @@ use crate::store::{
 };
 use crate::store_vault::StoreVault;
 use crate::task_logs::TaskLogs;
-use crate::{telemetry, upload_keeper};
+use crate::{presets, telemetry, upload_keeper};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -78,6 +78,9 @@ pub fn store_options(settings: &Settings) -> StoreOptions {
 pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> anyhow::Result<End> {
     let started = Instant::now();
     let clock = Clock::start();
+    let own = &settings.api.presets_dir;
+    let is_set = !own.as_os_str().is_empty();
+    let presets = presets::load(if is_set { own } else { &layout.presets }, is_set)?;
     let registry = telemetry::install()?;
     let authority = Arc::new(Authority::open(&layout.pki)?);
     let (mut store, recovery) = Store::open(&layout.store, store_options(&settings))?;
@@ -159,6 +162,7 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
         registry,
         store_ready,
         state_dir: layout.root.clone(),
+        presets: Arc::new(presets),
     };
     let api = Api::new(parts);
     let bound = api::serve(&api)?;

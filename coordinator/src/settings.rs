@@ -52,6 +52,7 @@ pub struct ApiSettings {
     pub token_cache_ms: u64,
     pub token_cache_size: usize,
     pub stop_timeout_s: u64,
+    pub presets_dir: PathBuf,
 }
 
 /// Queues within the coordinator.

@@ -1,5 +1,6 @@
 //! A job as the farm keeps it: validated, complete, without defaults left open.
 
+mod floor;
 mod graph;
 
 use std::collections::BTreeMap;
@@ -82,6 +83,8 @@ pub struct QualityFloor {
     pub drop_optional: bool,
     /// The lowest height in pixels to which the largest picture may be brought. `None`: as asked for.
     pub min_height: Option<u32>,
+    /// Whether an output that is encoded in two passes may be encoded in one, at the same mean rate.
+    pub one_pass: bool,
 }
 
 /// What a job needs of the nodes that work for it, besides capacity.
@@ -247,6 +250,7 @@ pub struct JobSpec {
     /// When it should be done.
     pub deadline: Option<WallMs>,
     /// What may be given up for the deadline.
+    #[serde(with = "floor")]
     pub floor: QualityFloor,
     /// What it needs of nodes; `None` where any will do.
     pub needs: Option<Box<Needs>>,

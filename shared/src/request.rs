@@ -9,10 +9,11 @@
 //! ```
 
 mod amend;
-mod audio_variant;
 mod fields;
 mod graph;
 mod making;
+mod output;
+mod preset;
 mod reading;
 mod schema;
 mod settling;
@@ -24,17 +25,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::encode::{
-    AudioCodec, Chroma, Container, EncodeSettings, MezzanineProfile, SpeedPreset, VideoCodec,
-};
 use crate::id::TenantId;
 use crate::job::{Class, ContentValue, JobSpec, QualityFloor};
 use crate::units::WallMs;
 
 pub use amend::AmendRequest;
-pub use audio_variant::AudioVariant;
 pub use fields::{AudioChoice, BitRate, Choice, Part, VideoChoice};
 pub use graph::StageRequest;
+pub use output::{AudioRequest, AudioVariant, OutputRequest, RateMode, VideoRequest};
+pub use preset::{Preset, Presets};
 pub use schema::job_schema;
 pub use stream::StreamRequest;
 
@@ -140,6 +139,10 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "file:///srv/in/film.mov")]
     pub input: Option<String>,
+    /// The preset that says which files to make, instead of `outputs`; for `encode` only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 64, example = "web")]
+    pub preset: Option<String>,
     /// The files to make, 1 to 32; for `encode` only. Default: one MP4 (H.264, AAC) that the depot keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32)]
@@ -155,145 +158,6 @@ pub struct JobRequest {
     /// How a `stream` job makes its set. Default: each of its fields' own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stream: Option<StreamRequest>,
-}
-
-/// One file to make.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct OutputRequest {
-    /// Its file name, unique within the job, 1 to 200 bytes without `/`. Default: the input's name with the
-    /// container's ending.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(max_length = 200, example = "film.mp4")]
-    pub name: Option<String>,
-    /// Where it goes on the depot's host: an absolute path or `file://` URL within the allowed roots. With a `/` at its
-    /// end it is a directory. A file that is there already is never overwritten. Default: the depot keeps the file and
-    /// hands it out over the API.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "file:///srv/out/")]
-    pub destination: Option<String>,
-    /// File format. Default: `mp4`.
-    #[serde(default)]
-    #[schema(default = "mp4")]
-    pub container: Container,
-    /// Video settings, or `false` to leave video out. Default: with video, unless the container holds sound alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub video: Option<VideoChoice>,
-    /// Audio settings, or `false` to leave audio out. A source without audio gives an output without audio.
-    #[serde(default)]
-    pub audio: AudioChoice,
-    /// Whether the job succeeds without it.
-    #[serde(default)]
-    pub optional: bool,
-    /// Share of the audience that watches it, in percent; what more people watch is made first. Default: 0.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 100, default = 0)]
-    pub audience: Option<i64>,
-}
-
-/// What decides how many bits the picture gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RateMode {
-    /// Constant quality, with `max_bitrate` as a cap where it is given.
-    Crf,
-    /// Constant bit rate.
-    Cbr,
-    /// A mean bit rate in two passes, with `max_bitrate` as a peak where it is given.
-    Vbr,
-}
-
-/// Video settings of an output.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct VideoRequest {
-    /// Codec. Default: the container's: `vp9` in WebM, else `h264`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub codec: Option<VideoCodec>,
-    /// What decides the bits. Default: `vbr` where `bitrate` is given, else `crf`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rate: Option<RateMode>,
-    /// Constant rate factor on the encoder's scale: 0 is lossless or best; 51 is worst of H.264 and HEVC, 63 of VP9 and
-    /// AV1. Default: 23 for H.264, 28 for HEVC, 32 for VP9 and AV1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 63)]
-    pub crf: Option<i64>,
-    /// Bit rate of `cbr` and `vbr`: a number in bits a second or a text such as `"5M"`; 10k to 1000M.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bitrate: Option<BitRate>,
-    /// Highest bit rate, over a buffer of two seconds of it. Default: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_bitrate: Option<BitRate>,
-    /// How much time the encoder takes for compression. Default: `medium`.
-    #[serde(default)]
-    #[schema(default = "medium")]
-    pub preset: SpeedPreset,
-    /// The picture as shown is scaled down to fit this width in pixels, 16 to 16384; aspect kept, never scaled up.
-    /// Default: no limit.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 16, maximum = 16_384)]
-    pub max_width: Option<i64>,
-    /// The same for the height.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 16, maximum = 16_384)]
-    pub max_height: Option<i64>,
-    /// Bits a sample, 8 or 10. Default: 8 in H.264; in other codecs 10 where the source has more than 8.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 8, maximum = 10)]
-    pub bit_depth: Option<i64>,
-    /// Chroma. Default: `4:2:0`; `4:2:2` in ProRes and DNxHD; the source's in FFV1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub chroma: Option<Chroma>,
-    /// Distance of key frames in milliseconds, exactly, 100 to 60000; groups of pictures are closed. Default: where the
-    /// encoder finds a cut, 240 or 250 frames apart at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 100, maximum = 60_000)]
-    pub keyframe_ms: Option<i64>,
-    /// How much ProRes and DNxHD keep. Default: `hq`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub profile: Option<MezzanineProfile>,
-}
-
-/// Audio settings of an output.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct AudioRequest {
-    /// Codec. Default: the container's; beside ProRes and DNxHD `pcm`, beside FFV1 `flac`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub codec: Option<AudioCodec>,
-    /// Bit rate of the whole stream: a number in bits a second or a text such as `"128k"`. Default: by codec and channels,
-    /// 128k for AAC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub bitrate: Option<BitRate>,
-    /// Instead of `bitrate`: `high` 320k, `medium` 192k, `low` 128k, `mobile` 96k.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub variant: Option<AudioVariant>,
-    /// Instead of `bitrate`, of MP3: LAME's variable rate, 0 (best) to 9.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 9)]
-    pub quality: Option<i64>,
-    /// Samples a second. Default: the source's, or the nearest that the codec has, at most 48000 in lossy codecs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 8_000, maximum = 192_000)]
-    pub rate_hz: Option<i64>,
-    /// Channels: 1, 2, 6 (5.1) or 8 (7.1), mixed down or up by the matrices of ITU-R BS.775. Default: the source's, in the
-    /// nearest of these that the codec has.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1, maximum = 8)]
-    pub channels: Option<i64>,
-    /// Bits a sample of FLAC and PCM, 16 or 24. Default: 24 for a source of more than 16, else 16.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 16, maximum = 24)]
-    pub bits: Option<i64>,
-    /// Integrated loudness in LUFS that the sound is brought to (EBU R 128), such as -23, measured in a pass before.
-    /// Default: as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = -70, maximum = -5)]
-    pub loudness: Option<f64>,
-    /// Highest true peak in dBTP where `loudness` is set; the sound stays quieter where it must. Default: -1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = -20, maximum = 0)]
-    pub true_peak: Option<f64>,
 }
 
 /// The document's language.
@@ -338,17 +202,8 @@ pub struct Asking<'a> {
     pub tenant: &'a TenantId,
     /// For deadlines relative to now.
     pub now: WallMs,
-}
-
-impl OutputRequest {
-    /// The settings that this asks for, complete.
-    ///
-    /// # Errors
-    /// [`BadRequest`] for a value out of its range, or settings that do not go together.
-    pub fn settings(&self) -> Result<EncodeSettings, BadRequest> {
-        making::settings("", self)
-            .map_err(|bad| BadRequest { path: bad.path.trim_start_matches('.').to_owned(), ..bad })
-    }
+    /// Those that the job may name.
+    pub presets: &'a Presets,
 }
 
 impl JobRequest {

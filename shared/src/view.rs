@@ -13,8 +13,9 @@ mod standing;
 
 pub use event::EventView;
 pub use farm::{
-    AddressBook, CreatedTokenView, HealthView, NewTokenRequest, ProblemView, RemovedWorkerView, RunningView,
-    StatusView, TaskTally, TokenList, TokenView, UploadRequest, UploadView, WorkerList, WorkerView,
+    AddressBook, CreatedTokenView, HealthView, NewTokenRequest, PresetList, PresetView, ProblemView,
+    RemovedWorkerView, RunningView, StatusView, TaskTally, TokenList, TokenView, UploadRequest, UploadView,
+    WorkerList, WorkerView,
 };
 pub use job::{
     ArtifactView, FailureView, JobList, JobView, OutputState, OutputView, ProgressView, SubmittedView,

@@ -22,7 +22,7 @@ fn a_farm_of_ones_own_that_loses_its_coordinator_says_so() {
     };
     let clip_name = clip.to_str().expect("UTF-8");
     let mut encoding =
-        Program::start(command(&[clip_name, "--preset", "slower"]), &dir.path().join("encode.log"));
+        Program::start(command(&[clip_name, "--encoder-preset", "slower"]), &dir.path().join("encode.log"));
     let book = dir.path().join("state/rushes/own/0/coordinator/run.json");
     let book: AddressBook =
         until("the farm listens", ENCODE, || serde_json::from_slice(&fs::read(&book).ok()?).ok());
@@ -37,6 +37,7 @@ fn a_farm_of_ones_own_that_loses_its_coordinator_says_so() {
 
     // As it says: the same command again, which is not in the way of what the first left behind.
     let short = media::short();
-    let said = succeed(command(&[short.to_str().expect("UTF-8"), "--preset", "ultrafast", "--quiet"]));
+    let said =
+        succeed(command(&[short.to_str().expect("UTF-8"), "--encoder-preset", "ultrafast", "--quiet"]));
     assert!(said.contains(".mp4"), "{said}");
 }

@@ -20,9 +20,13 @@ pub(crate) struct EncodeArgs {
     /// Replaces results that are there already.
     #[arg(long)]
     pub(crate) force: bool,
+    /// A preset by name ('rushes preset list'), or a preset's file; settings given beside it go before what it says.
+    #[arg(long, value_name = "NAME", help_heading = "Settings")]
+    pub(crate) preset: Option<String>,
     /// The file format: mp4, fmp4 (fragmented), mov, mkv, webm, mpegts, or of sound alone m4a, mp3, ogg, flac, wav.
-    #[arg(long, default_value = "mp4", value_parser = word::<Container>, value_name = "FORMAT", help_heading = "Settings")]
-    pub(crate) container: Container,
+    /// Default: mp4, or what the preset says.
+    #[arg(long, value_parser = word::<Container>, value_name = "FORMAT", help_heading = "Settings")]
+    pub(crate) container: Option<Container>,
     #[command(flatten)]
     pub(crate) video: VideoArgs,
     #[command(flatten)]
@@ -59,8 +63,9 @@ pub(crate) struct VideoArgs {
     #[arg(long, value_parser = bit_rate, value_name = "RATE")]
     pub(crate) max_bitrate: Option<BitRate>,
     /// How much time the encoder takes: ultrafast, superfast, veryfast, faster, fast, medium, slow, slower, veryslow.
-    #[arg(long, default_value = "medium", value_parser = preset, value_name = "PRESET")]
-    pub(crate) preset: SpeedPreset,
+    /// Default: medium.
+    #[arg(long, value_parser = preset, value_name = "PRESET")]
+    pub(crate) encoder_preset: Option<SpeedPreset>,
     /// Scales the picture down to fit this width in pixels.
     #[arg(long, value_parser = clap::value_parser!(i64).range(16..=16_384), value_name = "PIXELS")]
     pub(crate) max_width: Option<i64>,
@@ -121,17 +126,5 @@ impl VideoArgs {
     /// What decides the bits, where it is said.
     pub(crate) fn rate(&self) -> Option<RateMode> {
         self.cbr.then_some(RateMode::Cbr)
-    }
-
-    /// Whether anything is said of the picture.
-    pub(crate) fn is_silent(&self) -> bool {
-        let numbers = [self.crf, self.max_width, self.max_height, self.bit_depth, self.keyframe_ms];
-        numbers.iter().all(Option::is_none)
-            && self.codec.is_none()
-            && self.bitrate.is_none()
-            && self.max_bitrate.is_none()
-            && self.chroma.is_none()
-            && self.profile.is_none()
-            && self.preset == SpeedPreset::default()
     }
 }

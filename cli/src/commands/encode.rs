@@ -1,19 +1,19 @@
 //! `rushes encode`: files in, files out, whichever farm does it.
 
+mod wanted;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
-use rushes_shared::request::{
-    AudioChoice, AudioRequest, Choice, JobRequest, OutputRequest, VideoChoice, VideoRequest,
-};
-use rushes_shared::view::{JobView, OutputState};
+use rushes_shared::request::{JobRequest, OutputRequest};
+use rushes_shared::view::{JobView, OutputState, OutputView};
 use serde::Serialize;
 
 use super::print;
-use crate::args::{AudioArgs, EncodeArgs, FarmArgs, Output, VideoArgs};
+use crate::args::{EncodeArgs, FarmArgs, Output};
 use crate::board::Board;
 use crate::client::Client;
 use crate::connection::Connection;
@@ -24,10 +24,16 @@ use crate::report;
 use crate::table::{colours, table};
 use crate::transfer::{self, Temp, random_text};
 use crate::watch::Watch;
+use wanted::Wanted;
 
 /// A file to be encoded.
 struct Piece {
     input: PathBuf,
+    results: Vec<Planned>,
+}
+
+/// A result to be.
+struct Planned {
     target: PathBuf,
     /// Where a farm of our own writes to first, when something is to be replaced.
     temp: Option<Temp>,
@@ -37,29 +43,33 @@ struct Piece {
 #[derive(Serialize)]
 struct Done<'a> {
     input: &'a Path,
-    /// The result, where there is one.
+    /// The first result, where there is one.
     file: Option<&'a Path>,
+    /// All of them.
+    files: Vec<&'a Path>,
     job: &'a JobView,
 }
 
 pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
-    let mut pieces = plan(args)?;
+    let connection = Connection::find(farm)?;
+    let client = connection.map(|connection| Client::new(&connection)).transpose()?;
+    let wanted = wanted::outputs(args, client.as_ref())?;
+    let mut pieces = plan(args, &wanted)?;
     let interrupt = Interrupt::watch()?;
     let mut board = Board::for_results(farm);
-    let result = match Connection::find(farm)? {
-        Some(connection) => {
-            let client = Client::new(&connection)?;
-            encode(&client, args, &pieces, &mut board, &interrupt, &mut Place::Remote)
-        }
+    let order = Order { args, wanted: &wanted };
+    let result = match client {
+        Some(client) => encode(&client, order, &pieces, &mut board, &interrupt, &mut Place::Remote),
         None => {
-            for piece in pieces.iter_mut().filter(|piece| args.force && piece.target.exists()) {
-                piece.temp = Some(Temp::beside(&piece.target)?);
+            let results = pieces.iter_mut().flat_map(|piece| &mut piece.results);
+            for result in results.filter(|result| args.force && result.target.exists()) {
+                result.temp = Some(Temp::beside(&result.target)?);
             }
             let inputs = pieces.iter().filter_map(|piece| piece.input.parent());
             let roots: BTreeSet<&Path> = inputs.collect();
             let mut own = OwnFarm::start(&roots, &args.out_dir_path()?, &board, &interrupt)?;
             let client = own.client().clone();
-            let result = encode(&client, args, &pieces, &mut board, &interrupt, &mut Place::Own(&mut own));
+            let result = encode(&client, order, &pieces, &mut board, &interrupt, &mut Place::Own(&mut own));
             let step = board.step("stopping the farm");
             own.stop();
             drop(step);
@@ -70,6 +80,13 @@ pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
     let jobs = result?;
     show(farm, &pieces, &jobs);
     Ok(report::ending(&jobs))
+}
+
+/// What is asked for, of each input.
+#[derive(Clone, Copy)]
+struct Order<'a> {
+    args: &'a EncodeArgs,
+    wanted: &'a [Wanted],
 }
 
 /// Whose disk the farm reads and writes.
@@ -93,14 +110,14 @@ impl Place<'_> {
 
 fn encode(
     client: &Client,
-    args: &EncodeArgs,
+    order: Order<'_>,
     pieces: &[Piece],
     board: &mut Board,
     interrupt: &Interrupt,
     place: &mut Place<'_>,
 ) -> Result<Vec<JobView>, Fault> {
     let mut watch = Watch::new(client);
-    let ended = begin(client, args, pieces, board, interrupt, place, &mut watch)
+    let ended = begin(client, order, pieces, board, interrupt, place, &mut watch)
         .and_then(|()| watch.finish(board, interrupt, None, &mut || place.check()));
     let jobs = match ended {
         Ok(jobs) => jobs,
@@ -112,13 +129,14 @@ fn encode(
         }
     };
     for (piece, job) in pieces.iter().zip(&jobs).filter(|(_, job)| job.state == JobState::Succeeded) {
-        let made = job.outputs.iter().filter(|output| output.state == OutputState::Published);
-        for output in made {
-            match (&*place, &piece.temp) {
+        // Outputs of a job stand in the order in which they were asked for.
+        let made = piece.results.iter().zip(&job.outputs);
+        for (result, output) in made.filter(|(_, output)| output.state == OutputState::Published) {
+            match (&*place, &result.temp) {
                 (Place::Remote, _) => {
-                    transfer::download(client, output, &piece.target, args.force, board, interrupt)?;
+                    transfer::download(client, output, &result.target, order.args.force, board, interrupt)?;
                 }
-                (Place::Own(_), Some(temp)) => transfer::place(&temp.0, &piece.target, true)?,
+                (Place::Own(_), Some(temp)) => transfer::place(&temp.0, &result.target, true)?,
                 (Place::Own(_), None) => {}
             }
         }
@@ -128,7 +146,7 @@ fn encode(
 
 fn begin(
     client: &Client,
-    args: &EncodeArgs,
+    order: Order<'_>,
     pieces: &[Piece],
     board: &mut Board,
     interrupt: &Interrupt,
@@ -137,14 +155,12 @@ fn begin(
 ) -> Result<(), Fault> {
     for piece in pieces {
         interrupt.check()?;
-        let (input, destination) = match place {
-            Place::Remote => (transfer::upload(client, &piece.input, board, interrupt)?, None),
-            Place::Own(_) => {
-                let to = piece.temp.as_ref().map_or(&piece.target, |temp| &temp.0);
-                (text_of(&piece.input)?, Some(text_of(to)?))
-            }
+        let input = match place {
+            Place::Remote => transfer::upload(client, &piece.input, board, interrupt)?,
+            Place::Own(_) => text_of(&piece.input)?,
         };
-        let document = serde_json::to_string(&request(args, piece, input, destination))
+        let is_own = matches!(place, Place::Own(_));
+        let document = serde_json::to_string(&request(order, piece, input, is_own)?)
             .map_err(|e| Fault::local("cannot write the job", e))?;
         watch.add(client.submit("application/json", &document, &random_text()?)?.id);
         watch.look(board);
@@ -152,76 +168,24 @@ fn begin(
     Ok(())
 }
 
-fn request(args: &EncodeArgs, piece: &Piece, input: String, destination: Option<String>) -> JobRequest {
+fn request(order: Order<'_>, piece: &Piece, input: String, is_own: bool) -> Result<JobRequest, Fault> {
     let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let output = OutputRequest {
-        name: Some(name(&piece.target)),
-        destination,
-        container: args.container,
-        video: video(&args.video),
-        audio: audio(&args.audio),
-        ..OutputRequest::default()
+    let output = |(wanted, result): (&Wanted, &Planned)| {
+        let to = result.temp.as_ref().map_or(&result.target, |temp| &temp.0);
+        Ok(OutputRequest {
+            name: Some(name(&result.target)),
+            destination: if is_own { Some(text_of(to)?) } else { None },
+            ..wanted.output.clone()
+        })
     };
-    JobRequest {
+    Ok(JobRequest {
         name: Some(name(&piece.input).chars().take(200).collect()),
-        priority: Some(args.priority),
-        labels: args.labels.iter().cloned().collect(),
+        priority: Some(order.args.priority),
+        labels: order.args.labels.iter().cloned().collect(),
         input: Some(input),
-        outputs: vec![output],
+        outputs: order.wanted.iter().zip(&piece.results).map(output).collect::<Result<_, Fault>>()?,
         ..JobRequest::default()
-    }
-}
-
-fn video(args: &VideoArgs) -> Option<VideoChoice> {
-    if args.no_video {
-        return Some(Choice::Off);
-    }
-    if args.is_silent() {
-        return None;
-    }
-    Some(Choice::On(VideoRequest {
-        codec: args.codec,
-        rate: args.rate(),
-        crf: args.crf,
-        bitrate: args.bitrate,
-        max_bitrate: args.max_bitrate,
-        preset: args.preset,
-        max_width: args.max_width,
-        max_height: args.max_height,
-        bit_depth: args.bit_depth,
-        chroma: args.chroma,
-        keyframe_ms: args.keyframe_ms,
-        profile: args.profile,
-    }))
-}
-
-fn audio(args: &AudioArgs) -> AudioChoice {
-    if args.no_audio {
-        return Choice::Off;
-    }
-    Choice::On(AudioRequest {
-        codec: args.audio_codec,
-        bitrate: args.audio_bitrate,
-        variant: args.audio_variant,
-        quality: args.audio_quality,
-        rate_hz: args.audio_rate,
-        channels: args.channels,
-        bits: args.audio_bits,
-        loudness: args.loudness,
-        true_peak: args.true_peak,
     })
-}
-
-/// Settings that no farm would take are told before one is started.
-fn ending(args: &EncodeArgs) -> Result<&'static str, Fault> {
-    let request = OutputRequest {
-        container: args.container,
-        video: video(&args.video),
-        audio: audio(&args.audio),
-        ..OutputRequest::default()
-    };
-    let settings = request.settings().map_err(|bad| Fault::Usage(bad.to_string()))?;
-    Ok(settings.container.ending(settings.audio.map(|audio| audio.codec)))
 }
 
 fn cancel(client: &Client, jobs: &[JobId], board: &mut Board) {
@@ -238,9 +202,8 @@ fn cancel(client: &Client, jobs: &[JobId], board: &mut Board) {
 }
 
 /// Inputs that are files, results that are free. Everything wrong here is told before any work.
-fn plan(args: &EncodeArgs) -> Result<Vec<Piece>, Fault> {
+fn plan(args: &EncodeArgs, wanted: &[Wanted]) -> Result<Vec<Piece>, Fault> {
     let mut pieces: Vec<Piece> = Vec::with_capacity(args.inputs.len());
-    let ending = ending(args)?;
     let out = args.out_dir_path()?;
     for given in &args.inputs {
         let fails = |e| Fault::local(format!("cannot read {}", given.display()), e);
@@ -250,31 +213,48 @@ fn plan(args: &EncodeArgs) -> Result<Vec<Piece>, Fault> {
         }
         fs::File::open(&input).map_err(fails)?;
         let stem = given.file_stem().unwrap_or_default().to_string_lossy();
-        let target = out.join(format!("{}.{ending}", stem.trim_start_matches('.')));
-        if target == input {
-            return Err(Fault::Usage(format!(
-                "{} would be its own result; choose another directory",
-                given.display()
-            )));
+        let stem = stem.trim_start_matches('.');
+        let mut results = Vec::with_capacity(wanted.len());
+        for Wanted { output, ending } in wanted {
+            let suffix = output.suffix.as_deref().unwrap_or_default();
+            let target = out.join(format!("{stem}{suffix}.{ending}"));
+            check_free(args, &input, given, &target, &pieces)?;
+            results.push(Planned { target, temp: None });
         }
-        if let Some(other) = pieces.iter().find(|piece| piece.target == target) {
-            let message = format!(
-                "{} and {} would both become {}; encode them into two directories",
-                other.input.display(),
-                given.display(),
-                target.display()
-            );
-            return Err(Fault::Usage(message));
-        }
-        if target.exists() && !args.force {
-            return Err(Fault::Usage(format!(
-                "{} is there already; use --force to replace it",
-                target.display()
-            )));
-        }
-        pieces.push(Piece { input, target, temp: None });
+        pieces.push(Piece { input, results });
     }
     Ok(pieces)
+}
+
+fn check_free(
+    args: &EncodeArgs,
+    input: &Path,
+    given: &Path,
+    target: &Path,
+    before: &[Piece],
+) -> Result<(), Fault> {
+    if target == input {
+        return Err(Fault::Usage(format!(
+            "{} would be its own result; choose another directory",
+            given.display()
+        )));
+    }
+    if let Some(other) = before.iter().find(|piece| piece.results.iter().any(|r| r.target == target)) {
+        let message = format!(
+            "{} and {} would both become {}; encode them into two directories",
+            other.input.display(),
+            given.display(),
+            target.display()
+        );
+        return Err(Fault::Usage(message));
+    }
+    if target.exists() && !args.force {
+        return Err(Fault::Usage(format!(
+            "{} is there already; use --force to replace it",
+            target.display()
+        )));
+    }
+    Ok(())
 }
 
 impl EncodeArgs {
@@ -301,10 +281,14 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
     let all: Vec<Done<'_>> = pieces
         .iter()
         .zip(jobs)
-        .map(|(piece, job)| Done {
-            input: &piece.input,
-            file: (job.state == JobState::Succeeded).then_some(piece.target.as_path()),
-            job,
+        .map(|(piece, job)| {
+            let is_made = |(_, output): &(&Planned, &OutputView)| output.state == OutputState::Published;
+            let made = piece.results.iter().zip(&job.outputs).filter(is_made);
+            let files: Vec<&Path> = made
+                .filter(|_| job.state == JobState::Succeeded)
+                .map(|(result, _)| result.target.as_path())
+                .collect();
+            Done { input: &piece.input, file: files.first().copied(), files, job }
         })
         .collect();
     let failed = |done: &&Done<'_>| farm.output == Output::Text && done.job.state != JobState::Succeeded;
@@ -317,10 +301,13 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
         let here = std::env::current_dir().unwrap_or_default();
         let rows: Vec<_> = all
             .iter()
-            .filter_map(|done| {
-                let file = done.file?;
-                let place = file.strip_prefix(&here).unwrap_or(file).display().to_string();
-                Some(report::output(done.job.outputs.first()?, &place, done.job))
+            .flat_map(|done| {
+                let made = done.job.outputs.iter().filter(|output| output.state == OutputState::Published);
+                let here = &here;
+                done.files.iter().zip(made).map(move |(file, output)| {
+                    let place = file.strip_prefix(here).unwrap_or(file).display().to_string();
+                    report::output(output, &place, done.job)
+                })
             })
             .collect();
         let table =

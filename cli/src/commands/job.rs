@@ -5,6 +5,7 @@ mod events;
 mod handles;
 mod logs;
 mod shown;
+mod traded;
 
 use std::fs::File;
 use std::io::{Read, Write};

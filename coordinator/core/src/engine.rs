@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! handle ─┬─ intake     submits, cancels
+//!         ├─ room       up to how many jobs each class is taken, and when there is more
 //!         ├─ filing     where jobs stand in the queue; changes of live jobs
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
@@ -21,7 +22,8 @@
 //!         ├─ workers    joins, leases, losses, re-attachment
 //!         ├─ capacity   what attempts take and give back
 //!         ├─ dispatch   which ready task goes where
-//!         └─ prefetch   what workers hold before there is room for it
+//!         ├─ prefetch   what workers hold before there is room for it
+//!         └─ recount    whether sums that are kept are what they are sums of
 //! ```
 //!
 //! **Invariant:** durable state changes only in [`State::apply`]; everything else here is rebuilt after a restart.
@@ -47,6 +49,8 @@ mod prefetch;
 mod progress;
 mod promises;
 mod query;
+mod recount;
+mod room;
 mod run;
 mod shedding;
 mod sizing;
@@ -103,7 +107,12 @@ enum Timer {
     Reattach,
     /// Old idempotency keys go.
     ForgetKeys,
+    /// Workers that are gone for long go.
+    ForgetWorkers,
 }
+
+/// Timers that are worked off in one turn; the others are due at once, behind what has come in meanwhile.
+const TIMERS_A_TURN: usize = 256;
 
 /// The scheduling state machine.
 #[derive(Debug)]
@@ -142,6 +151,12 @@ pub struct Engine {
     needs: BTreeMap<Needs, u32>,
     timers: BTreeSet<(MonoMs, Timer)>,
     attempts: u64,
+    /// When keys are looked at that may be forgotten.
+    forgets_keys_at: Option<MonoMs>,
+    /// Whether a look at workers that are gone is due.
+    forgets_workers: bool,
+    /// Whether a tenant has reached its cap since reservations were looked at.
+    caps_reached: bool,
     /// Jobs of which a task has been started; kept, because gauges ask often and there may be a million jobs.
     jobs_started: u64,
     /// Tasks of the reign before that wait for their workers, and those workers; `None` once the window is closed.
@@ -191,9 +206,13 @@ impl Engine {
             needs: BTreeMap::new(),
             timers: BTreeSet::new(),
             attempts: 0,
+            forgets_keys_at: None,
+            forgets_workers: false,
+            caps_reached: false,
             jobs_started: 0,
             reattach: None,
         };
+        engine.order.sigs.bound(engine.policy.order.max_signatures);
         let mut turn = Turn { now, fx: Effects::default() };
         engine.emit(&mut turn, Record::EpochBegan { epoch, at: now.wall });
         engine.open_reattach_window(now);
@@ -202,6 +221,9 @@ impl Engine {
         }
         if !engine.state.keys.is_empty() {
             engine.wake_to_forget_keys(now);
+        }
+        if !engine.state.workers.is_empty() {
+            engine.wake_to_forget_workers(now);
         }
         (engine, turn.fx)
     }
@@ -218,6 +240,12 @@ impl Engine {
     #[must_use]
     pub fn next_wake(&self) -> Option<MonoMs> {
         self.timers.first().map(|(at, _)| *at)
+    }
+
+    /// How many timers are due. More than one turn works off stay so until the next.
+    #[must_use]
+    pub fn timers_due(&self, now: MonoMs) -> usize {
+        self.timers.iter().take_while(|(at, _)| *at <= now).count()
     }
 
     /// The durable state.
@@ -293,11 +321,12 @@ impl Engine {
     }
 
     fn time_came(&mut self, turn: &mut Turn) {
-        while let Some((at, timer)) = self.timers.first().copied() {
-            if at > turn.now.mono {
-                break;
-            }
-            self.timers.pop_first();
+        for _ in 0..TIMERS_A_TURN {
+            let Some((at, timer)) = self.timers.first().copied().filter(|(at, _)| *at <= turn.now.mono)
+            else {
+                return;
+            };
+            self.timers.remove(&(at, timer));
             match timer {
                 Timer::Lease(worker) => self.lease_due(turn, worker),
                 Timer::Retry(task) => self.make_ready(turn.now.mono, task),
@@ -311,6 +340,7 @@ impl Engine {
                 Timer::Late => self.note_room(),
                 Timer::Reattach => self.close_reattach_window(turn),
                 Timer::ForgetKeys => self.forget_keys(turn),
+                Timer::ForgetWorkers => self.forget_workers(turn),
             }
         }
     }

@@ -14,8 +14,9 @@ use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOrder, TaskOutcome};
 use rushes_shared::wire::{AheadOffer, HeldAttempt};
 
+pub use crate::promise::late::LateBy;
 pub use answer::{Refusal, Reply};
-pub use decision::{Decision, LateBy};
+pub use decision::Decision;
 pub use news::{FarmEvent, FarmNews};
 
 use crate::job::Job;

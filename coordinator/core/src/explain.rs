@@ -11,6 +11,7 @@ use rushes_shared::task::SlotKind;
 use rushes_shared::units::WallMs;
 
 use crate::promise::Forecast;
+use crate::promise::late::Late;
 use crate::promise::trade::Trade;
 
 /// Where a job stands in the queue.
@@ -213,10 +214,8 @@ pub struct Explanation {
     pub ahead: u64,
     /// When it should be done, and whether its deadline can be kept.
     pub forecast: Forecast,
-    /// Since when its deadline is given up.
-    pub late_since: Option<WallMs>,
-    /// The job for whose deadline it was given up, as far as this reign knows.
-    pub yields_to: Option<JobId>,
+    /// Since when its deadline is given up, and why.
+    pub late: Option<Late>,
     /// What waits, and for what.
     pub waits: Vec<StageWait>,
     /// What runs; at most [`Explanation::MOST_RUNNING`].

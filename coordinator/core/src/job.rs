@@ -20,6 +20,7 @@ pub use doc::{JobDoc, LiveTask};
 pub use task::{Failed, Success, Task, Trouble};
 
 use crate::list::{Few, Row};
+use crate::promise::late::{self, Late};
 use crate::promise::trade::{self, Trade};
 
 /// What the tasks of a stage do: small, because there may be a million of them; the order is assembled at dispatch.
@@ -172,8 +173,9 @@ pub struct Job {
     pub published: Few<Published>,
     /// What was given up for its deadline, in order; those that were taken back as well.
     pub trades: Few<Trade>,
-    /// Since when its deadline is given up: it cannot be kept even at the job's floor.
-    pub late_since: Option<Box<WallMs>>,
+    /// Since when its deadline is given up, and why.
+    #[serde(with = "late")]
+    pub late: Option<Box<Late>>,
     /// Set once it ended.
     pub ended: Option<Box<Ended>>,
 }
@@ -198,7 +200,7 @@ impl Job {
             tasks: Row::default(),
             published: Few::default(),
             trades: Few::default(),
-            late_since: None,
+            late: None,
             ended: None,
         }
     }
@@ -217,13 +219,7 @@ impl Job {
     /// The settings of an output, with what was given up.
     #[must_use]
     pub fn settings_of(&self, output: u32) -> Option<EncodeSettings> {
-        let mut settings = self.spec.work.output(output)?.settings.clone();
-        let makes_it = |t: &&Trade| {
-            t.undone.is_none()
-                && self.stages.get(t.stage as usize).and_then(|s| s.step.output()) == Some(output)
-        };
-        self.trades.iter().filter(makes_it).for_each(|t| trade::apply(&mut settings, t.what));
-        Some(settings)
+        trade::settings(&self.spec, &self.stages, &self.trades, output)
     }
 
     /// The stage that makes an output, once it is planned.

@@ -32,8 +32,12 @@ pub struct Policy {
     pub mass_loss_hold_ms: u64,
     /// After a start, how long workers of the reign before have to re-attach.
     pub reattach_ms: u64,
-    /// How long an idempotency key is remembered.
+    /// How long an idempotency key is remembered,
     pub idempotency_ms: u64,
+    /// unless so many newer ones were used since.
+    pub max_keys: usize,
+    /// How long a worker that is gone stays known, with its speed, its drain and its quarantine.
+    pub forget_workers_ms: u64,
     /// Delay before a failed publish is tried again; doubles up to `retry_max_ms`.
     pub publish_retry_ms: u64,
     /// Bounds on a probe.
@@ -48,6 +52,48 @@ pub struct Policy {
     pub promise: PromisePolicy,
     /// Nodes and tasks that do not do as their peers.
     pub health: HealthPolicy,
+    /// Up to how many jobs each class is taken.
+    pub room: RoomPolicy,
+}
+
+/// Up to how many jobs each class is taken, in thousandths of [`Policy::max_jobs`]. The rest is kept for higher classes:
+/// emergencies have all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoomPolicy {
+    /// Bulk.
+    pub bulk_permille: u32,
+    /// Bulk while the queue grows.
+    pub growing_bulk_permille: u32,
+    /// Standard.
+    pub standard_permille: u32,
+    /// Premium.
+    pub premium_permille: u32,
+}
+
+impl Default for RoomPolicy {
+    fn default() -> Self {
+        Self { bulk_permille: 800, growing_bulk_permille: 500, standard_permille: 900, premium_permille: 950 }
+    }
+}
+
+impl RoomPolicy {
+    /// How many jobs there may be, rounded up, before another one of this class is refused. No class has less room than
+    /// a lower one.
+    #[must_use]
+    pub fn jobs_of(&self, class: Class, max_jobs: u64, is_growing: bool) -> u64 {
+        let bulk =
+            if is_growing { self.growing_bulk_permille.min(self.bulk_permille) } else { self.bulk_permille };
+        let standard = self.standard_permille.max(bulk);
+        let permille = match class {
+            Class::Bulk => bulk,
+            Class::Standard => standard,
+            Class::Premium => self.premium_permille.max(standard),
+            Class::Emergency => 1_000,
+        };
+        let jobs = (u128::from(max_jobs) * u128::from(permille.min(1_000))).div_ceil(1_000);
+        u64::try_from(jobs).unwrap_or(max_jobs)
+    }
 }
 
 /// Nodes and tasks that do not do as their peers.
@@ -169,6 +215,10 @@ pub struct OrderPolicy {
     pub min_width: u32,
     /// Most different combinations of tags, pool and named limits over all jobs that have not ended.
     pub max_needs: usize,
+    /// Most different combinations of slot, codec, CPU, memory and needs that are kept apart over all jobs that have not
+    /// ended. Beyond it a graph that asks for a new one is refused, and what other jobs need is rounded up to a power of
+    /// two.
+    pub max_signatures: usize,
     /// Most nodes that are kept free for tasks that fit nowhere yet.
     pub max_reservations: usize,
     /// What content is worth.
@@ -188,6 +238,7 @@ impl Default for OrderPolicy {
             premium_width_permille: 1_000,
             min_width: 4,
             max_needs: 256,
+            max_signatures: 4_096,
             max_reservations: 8,
             value: ValueWeights::default(),
         }
@@ -253,6 +304,8 @@ impl Default for Policy {
             mass_loss_hold_ms: 60_000,
             reattach_ms: 20_000,
             idempotency_ms: 24 * 3_600_000,
+            max_keys: 2_000_000,
+            forget_workers_ms: 30 * 24 * 3_600_000,
             publish_retry_ms: 500,
             probe: StepLimits {
                 wall_ms: 120_000,
@@ -272,6 +325,7 @@ impl Default for Policy {
             order: OrderPolicy::default(),
             promise: PromisePolicy::default(),
             health: HealthPolicy::default(),
+            room: RoomPolicy::default(),
         }
     }
 }

@@ -3,11 +3,17 @@
 //! ```text
 //! predict  what one task should take on a node; what outcomes teach about the node's speed
 //! path     what a job should still take if nothing else ran: its critical path
+//! load     work in time of the farm, and what a farm gets done
 //! ledger   the work that is booked, by class and by deadline
-//! trade    quality for time, within the job's floor
+//! trade    quality for time, and why
+//! offer    what a job could give up next, within its floor
+//! late     since when and why a deadline is given up
 //! ```
 
+pub mod late;
 pub mod ledger;
+mod load;
+pub mod offer;
 pub mod path;
 pub mod predict;
 pub mod trade;

@@ -14,6 +14,7 @@ use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
 use crate::job::{Job, Prediction, Stage};
+use crate::promise::late::LateBy;
 use crate::promise::trade::Trade;
 use crate::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 
@@ -273,6 +274,22 @@ pub enum Record {
         demand: Demand,
         /// What each should cost.
         prediction: Prediction,
+    },
+    /// A job's deadline is given up for another's, or because nodes were lost. [`Record::PromiseLate`] is late by itself.
+    PromiseGivenUp {
+        /// Which.
+        job: JobId,
+        /// When it should be done instead.
+        expected: WallMs,
+        /// Why.
+        because: LateBy,
+        /// When that was decided.
+        at: WallMs,
+    },
+    /// A worker has been away for so long that it is not known any more.
+    WorkerForgotten {
+        /// Which.
+        worker: WorkerId,
     },
 }
 

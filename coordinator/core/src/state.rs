@@ -1,6 +1,7 @@
 //! The durable state and the only place that changes it: [`State::apply`], live and on replay.
 
 mod common;
+mod keys;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use serde::{Deserialize, Serialize};
 use crate::id_map::JobMap;
 use crate::job::{Ended, Failed, Job, Published, Success, Task, Trouble};
 use crate::order::fair::USUAL_WEIGHT;
+use crate::promise::late::{Late, LateBy};
 use crate::record::{IdempotencyKey, Record, Verdict};
 use common::Common;
+pub use keys::Keys;
 
 /// An idempotency key that was used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,8 +124,8 @@ pub struct State {
     pub seq: Seq,
     /// Jobs that have not ended.
     pub jobs: JobMap<Box<Job>>,
-    /// Idempotency keys in use, by tenant and key.
-    pub keys: BTreeMap<(TenantId, String), KeptKey>,
+    /// Idempotency keys in use.
+    pub keys: Keys,
     /// Workers that have connected before.
     pub workers: BTreeMap<WorkerId, KnownWorker>,
     /// Nodes that have failed what others can do and have not shown since that they work.
@@ -159,7 +162,7 @@ impl State {
             Record::JobAccepted { job, tenant, submitter, spec, key, at } => {
                 if let Some(key) = key {
                     let kept = KeptKey { tenant: tenant.clone(), key: key.clone(), job: *job, at: *at };
-                    self.keys.insert((tenant.clone(), key.key.clone()), kept);
+                    self.keys.keep(kept);
                 }
                 let (tenant, submitter) = (self.tenant(tenant), self.common.name(submitter));
                 let accepted = Job::new(*job, tenant, submitter, self.common.spec(spec), *at);
@@ -180,7 +183,7 @@ impl State {
                 let job = self.job(seq, *job)?;
                 amend(Arc::make_mut(&mut job.spec), change);
                 if change.deadline.is_some() {
-                    job.late_since = None;
+                    job.late = None;
                 }
             }
             Record::Traded { job, trade } => {
@@ -205,8 +208,15 @@ impl State {
                     stage.dropped = true;
                 }
             }
-            Record::PromiseLate { job, at, .. } => self.job(seq, *job)?.late_since = Some(Box::new(*at)),
-            Record::PromiseRestored { job, .. } => self.job(seq, *job)?.late_since = None,
+            Record::PromiseLate { job, at, .. } => {
+                let late = Late { since: *at, because: LateBy::Itself };
+                self.job(seq, *job)?.late = Some(Box::new(late));
+            }
+            Record::PromiseGivenUp { job, because, at, .. } => {
+                let late = Late { since: *at, because: *because };
+                self.job(seq, *job)?.late = Some(Box::new(late));
+            }
+            Record::PromiseRestored { job, .. } => self.job(seq, *job)?.late = None,
             Record::TenantSet { tenant, limits } => {
                 self.tenants.insert(tenant.clone(), *limits);
             }
@@ -296,10 +306,15 @@ impl State {
             Record::EncoderShut { worker, quarantine } => {
                 self.encoders_shut.insert(*worker, *quarantine);
             }
+            Record::WorkerForgotten { worker } => {
+                self.workers.remove(worker);
+                self.quarantined.remove(worker);
+                self.encoders_shut.remove(worker);
+            }
             Record::EncoderReadmitted { worker } => {
                 self.encoders_shut.remove(worker);
             }
-            Record::KeysForgotten { before } => self.keys.retain(|_, kept| kept.at >= *before),
+            Record::KeysForgotten { before } => self.keys.forget(*before),
             Record::JobCarried(job) => {
                 let mut job = job.clone();
                 job.tenant = self.tenant(&job.tenant);
@@ -308,9 +323,7 @@ impl State {
                 job.stages = self.common.plan(&job.stages);
                 self.jobs.insert(job.id, job);
             }
-            Record::KeyCarried(kept) => {
-                self.keys.insert((kept.tenant.clone(), kept.key.key.clone()), kept.clone());
-            }
+            Record::KeyCarried(kept) => self.keys.keep(kept.clone()),
             Record::WorkerCarried(known) => {
                 self.workers.insert(known.id, known.clone());
             }

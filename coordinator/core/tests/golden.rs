@@ -8,11 +8,12 @@ use std::path::PathBuf;
 
 use golden::{check, every, variants};
 use rushes_core::job::{Ended, Failed, Job, Prediction, Published, Stage, Step, Success, Task, Trouble};
-use rushes_core::promise::trade::{Trade, What};
+use rushes_core::promise::late::{Late, LateBy};
+use rushes_core::promise::trade::{Sake, Trade, What};
 use rushes_core::record::{IdempotencyKey, Record, Verdict};
 use rushes_core::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec};
+use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{
@@ -30,7 +31,7 @@ variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSuc
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored,
     NodeQuarantined, NodeReadmitted, EncoderFellBack, EncoderShut, EncoderReadmitted,
-    StageSized);
+    StageSized, PromiseGivenUp, WorkerForgotten);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -68,6 +69,7 @@ fn spec(work: Work) -> JobSpec {
             fastest_preset: Some(SpeedPreset::Fast),
             drop_optional: true,
             min_height: Some(720),
+            ..QualityFloor::default()
         },
         needs: Some(Box::new(Needs {
             tags: vec!["gpu".into()],
@@ -275,7 +277,7 @@ fn job() -> Job {
         tasks: tasks.into(),
         published: vec![Published { output: 1, artifact: published(), at: AT }].into(),
         trades: vec![trade(What::Drop)].into(),
-        late_since: Some(Box::new(AT)),
+        late: Some(Box::new(Late { since: AT, because: LateBy::Itself })),
         ended: None,
     }
 }
@@ -284,6 +286,7 @@ fn trade(what: What) -> Trade {
     Trade {
         stage: 2,
         what,
+        sake: Sake::Own,
         missing_ms: 4_000,
         saved_ms: 30_000,
         loss: 10,
@@ -292,6 +295,25 @@ fn trade(what: What) -> Trade {
         at: AT,
         undone: Some(AT),
     }
+}
+
+/// A job whose deadline was given up for another's, and which gave quality up for that as well.
+fn given_up() -> Job {
+    let floor = QualityFloor { one_pass: true, ..QualityFloor::default() };
+    let spec = JobSpec { floor, ..spec(in_two_passes()) };
+    let for_another = Trade { sake: Sake::Job(JobId(5)), undone: None, ..trade(What::Pass) };
+    let late = Late { since: AT, because: LateBy::Other(JobId(5)) };
+    Job { spec: spec.into(), trades: vec![for_another].into(), late: Some(Box::new(late)), ..job() }
+}
+
+/// Encodes of a mean rate in two passes.
+fn in_two_passes() -> Work {
+    let Work::Encode { input, mut outputs } = encode() else { unreachable!("it is an encode") };
+    for output in &mut outputs {
+        let rate = RateControl::TwoPass { bitrate_bps: 5_000_000, peak_bps: Some(7_500_000) };
+        output.settings.video.as_mut().expect("it has video").rate = rate;
+    }
+    Work::Encode { input, outputs }
 }
 
 fn fell_back() -> Record {
@@ -426,6 +448,22 @@ fn golden_records() {
             .map(|what| Record::Traded { job: JOB, trade: trade(what) })
             .to_vec(),
         ),
+        (
+            "sake",
+            [Sake::Job(JobId(5)), Sake::LostNodes]
+                .into_iter()
+                .flat_map(|sake| [None, Some(AT)].map(|undone| Trade { sake, undone, ..trade(What::Pass) }))
+                .map(|trade| Record::Traded { job: JOB, trade })
+                .collect(),
+        ),
+        (
+            "",
+            [LateBy::Other(JobId(5)), LateBy::LostNodes]
+                .map(|because| Record::PromiseGivenUp { job: JOB, expected: AT, because, at: AT })
+                .to_vec(),
+        ),
+        ("given-up", vec![Record::JobCarried(Box::new(given_up()))]),
+        ("two-passes", vec![accepted(in_two_passes(), None)]),
         ("", vec![Record::TradeUndone { job: JOB, number: 1, at: AT }]),
         ("", vec![Record::StageDropped { job: JOB, stage: 2, at: AT }]),
         ("", vec![Record::PromiseLate { job: JOB, expected: AT, at: AT }]),
@@ -438,6 +476,7 @@ fn golden_records() {
         ("", vec![Record::EncoderShut { worker: WORKER, quarantine: Quarantine { until: AT, times: 2 } }]),
         ("", vec![Record::EncoderReadmitted { worker: WORKER }]),
         ("", vec![sized()]),
+        ("", vec![Record::WorkerForgotten { worker: WORKER }]),
         ("graph-encode", vec![accepted(encoding_graph(), None)]),
         ("hardware", vec![accepted(in_hardware(), None)]),
         ("fell-back", vec![Record::StagesPlanned { job: JOB, stages: fallen_back() }]),

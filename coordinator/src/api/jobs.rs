@@ -59,7 +59,8 @@ pub(super) async fn submit(
     let key = idempotency_key(&request, &body)?;
     let text =
         std::str::from_utf8(&body).map_err(|e| body::invalid("invalid_job", format!("not UTF-8: {e}")))?;
-    let spec = JobRequest::parse(format, text, Asking { tenant: &by.tenant, now: api.now() })?;
+    let asking = Asking { tenant: &by.tenant, now: api.now(), presets: &api.parts.presets };
+    let spec = JobRequest::parse(format, text, asking)?;
     let known = match &key {
         Some(key) => api.parts.farm.knows_key(by, key).await?,
         None => false,

@@ -7,7 +7,7 @@ use rushes_shared::view::{EventView, JobView, ProblemView};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{admin, health, jobs, join_tokens, limits, streams, tokens, uploads, workers};
+use super::{admin, health, jobs, join_tokens, limits, presets, streams, tokens, uploads, workers};
 
 /// The document.
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use super::{admin, health, jobs, join_tokens, limits, streams, tokens, uploads, 
         limits::tenants, limits::tenant, limits::list, limits::named,
         streams::job, streams::farm,
         uploads::create,
+        presets::list, presets::show,
         workers::list, workers::remove, workers::drain, workers::resume, workers::status,
         tokens::create, tokens::list, tokens::delete,
         join_tokens::create,

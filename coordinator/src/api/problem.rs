@@ -78,6 +78,7 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::LimitTooLow { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "limit_too_low"),
         Refusal::CannotKeep { .. } => (StatusCode::CONFLICT, "deadline_cannot_be_kept"),
         Refusal::TooManyNeeds { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_needs"),
+        Refusal::TooManySignatures { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_signatures"),
         Refusal::DiskNearlyFull => (StatusCode::INSUFFICIENT_STORAGE, "disk_nearly_full"),
     };
     let problem = Problem::new(status, code, refusal.to_string());

@@ -9,7 +9,9 @@ use actix_web::http::Method;
 use actix_web::{HttpResponse, ResponseError, Route, web};
 
 use super::problem::Problem;
-use super::{Api, admin, health, jobs, join_tokens, limits, openapi, streams, tokens, uploads, workers};
+use super::{
+    Api, admin, health, jobs, join_tokens, limits, openapi, presets, streams, tokens, uploads, workers,
+};
 
 pub(super) struct Entry {
     pub(super) method: Method,
@@ -43,6 +45,8 @@ pub(super) fn table() -> Vec<Entry> {
         GET    "/v1/jobs/{id}/outputs/{name}" jobs::output;
         GET    "/v1/events" streams::farm;
         POST   "/v1/uploads" uploads::create;
+        GET    "/v1/presets" presets::list;
+        GET    "/v1/presets/{name}" presets::show;
         GET    "/v1/workers" workers::list;
         DELETE "/v1/workers/{id}" workers::remove;
         POST   "/v1/workers/{id}/drain" workers::drain;

@@ -1,7 +1,8 @@
 //! The workers' connections: who has one, which of several is the present one, and what their beginning and end mean.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::time::{Duration, Instant};
 
 use actix::prelude::*;
 use rushes_core::event::{Event, LinkId};
@@ -12,13 +13,17 @@ use tokio::sync::mpsc;
 use super::{EngineActor, Farewell, LinkClosed, LinkOpened, Removed, WorkerRemoved};
 use crate::link_actor::{LinkActor, LinkOrder, LinkOrders, Overrun};
 
+/// How long it is remembered that a worker was removed: far longer than a handshake or the end of a connection lasts.
+const REMOVED_FOR: Duration = Duration::from_secs(3_600);
+
 /// Connections.
 #[derive(Debug, Default)]
 pub(super) struct Links {
     /// By worker; a newer one has a higher number.
     open: BTreeMap<(WorkerId, LinkId), Addr<LinkActor>>,
-    /// Workers that were removed in this reign. One may have been let in a moment before.
-    removed: BTreeSet<WorkerId>,
+    /// Workers that were removed lately, and when. One may have been let in a moment before; later its certificate is
+    /// refused.
+    removed: BTreeMap<WorkerId, Instant>,
     /// Orders that leave together, each connection's in order.
     waiting: BTreeMap<(WorkerId, LinkId), Vec<LinkOrder>>,
 }
@@ -26,7 +31,9 @@ pub(super) struct Links {
 impl Links {
     /// Ends a removed worker's connections, and any that it still makes.
     pub(super) fn remove(&mut self, worker: WorkerId) {
-        self.removed.insert(worker);
+        let now = Instant::now();
+        self.removed.retain(|_, at| now.duration_since(*at) < REMOVED_FOR);
+        self.removed.insert(worker, now);
         for (_, addr) in self.open.range(all_of(worker)) {
             // Closing the connection needs no order of orders, and may not wait behind a full mailbox.
             addr.do_send(LinkOrders(vec![LinkOrder::Removed]));
@@ -41,7 +48,7 @@ impl Links {
     }
 
     pub(super) fn is_removed(&self, worker: WorkerId) -> bool {
-        self.removed.contains(&worker)
+        self.removed.contains_key(&worker)
     }
 
     /// The present connection of a worker.

@@ -108,7 +108,7 @@ fn rate(video: &VideoSettings) -> Result<(), Impossible> {
         RateControl::Crf(_) => Ok(()),
         RateControl::CappedCrf { peak_bps, .. } => bits("video.max_bitrate", peak_bps),
         RateControl::Cbr { bitrate_bps } => bits("video.bitrate", bitrate_bps),
-        RateControl::TwoPass { bitrate_bps, peak_bps } => {
+        RateControl::TwoPass { bitrate_bps, peak_bps } | RateControl::OnePass { bitrate_bps, peak_bps } => {
             bits("video.bitrate", bitrate_bps)?;
             match peak_bps {
                 Some(peak) if peak < bitrate_bps => {

@@ -253,6 +253,25 @@ pub enum RateControl {
         /// Peak rate in bits a second over a buffer of two seconds of it; `None`: no limit.
         peak_bps: Option<u32>,
     },
+    /// The same mean rate in one pass: bits are placed by what has been seen, not by what is to come. What an encode in
+    /// two passes becomes that runs short of time; it cannot be asked for.
+    OnePass {
+        /// Mean rate in bits a second.
+        bitrate_bps: u32,
+        /// Peak rate in bits a second over a buffer of two seconds of it; `None`: no limit.
+        peak_bps: Option<u32>,
+    },
+}
+
+impl RateControl {
+    /// The same rate in one pass, of an encode in two.
+    #[must_use]
+    pub fn in_one_pass(self) -> Option<Self> {
+        match self {
+            Self::TwoPass { bitrate_bps, peak_bps } => Some(Self::OnePass { bitrate_bps, peak_bps }),
+            Self::Crf(_) | Self::CappedCrf { .. } | Self::Cbr { .. } | Self::OnePass { .. } => None,
+        }
+    }
 }
 
 /// How much an intermediate keeps.

@@ -71,12 +71,14 @@ impl AmendRequest {
 mod tests {
     use super::*;
     use crate::id::TenantId;
+    use crate::request::Presets;
     use crate::units::WallMs;
 
     #[test]
     fn a_change_is_read_whole_or_refused() {
         let tenant = TenantId::default_tenant();
-        let asking = Asking { tenant: &tenant, now: WallMs(1_000) };
+        let presets = Presets::embedded();
+        let asking = Asking { tenant: &tenant, now: WallMs(1_000), presets: &presets };
         let read = |json: &str| {
             let request: AmendRequest = serde_json::from_str(json).map_err(|e| e.to_string())?;
             request.settle(asking).map_err(|e| e.to_string())

@@ -205,7 +205,9 @@ fn encode(
     if wanted.optional {
         return bad("output.optional", "say it of the stage: optional = true beside its name".to_owned());
     }
-    let output =
-        OutputSpec { optional: request.optional, ..output(&format!("{path}.output"), wanted, &input)? };
+    let output = OutputSpec {
+        optional: request.optional,
+        ..output(&format!("{path}.output"), wanted, &input, asking)?
+    };
     Ok(StageWork::Encode { input, output: Box::new(output) })
 }

@@ -10,7 +10,7 @@ use crate::encode::{
 const TRUE_PEAK: i16 = -10;
 
 pub(super) fn settings(path: &str, request: &OutputRequest) -> Result<EncodeSettings, BadRequest> {
-    let container = request.container;
+    let container = request.container.unwrap_or_default();
     let video = match (&request.video, container.usual_video()) {
         (Some(Choice::Off), _) | (None, None) => None,
         (None, Some(usual)) => Some(video(&format!("{path}.video"), &VideoRequest::default(), usual)?),
@@ -18,9 +18,14 @@ pub(super) fn settings(path: &str, request: &OutputRequest) -> Result<EncodeSett
             Some(video(&format!("{path}.video"), wanted, usual.unwrap_or_default())?)
         }
     };
+    let usual = AudioRequest::default();
     let audio = match &request.audio {
-        Choice::Off => None,
-        Choice::On(wanted) => {
+        Some(Choice::Off) => None,
+        wanted => {
+            let wanted = match wanted {
+                Some(Choice::On(wanted)) => wanted,
+                _ => &usual,
+            };
             let beside = video.as_ref().map(|video| video.codec);
             Some(audio(&format!("{path}.audio"), wanted, container, beside)?)
         }
@@ -46,7 +51,7 @@ fn video(path: &str, request: &VideoRequest, usual: VideoCodec) -> Result<VideoS
     Ok(VideoSettings {
         codec,
         rate: rate(path, request, codec)?,
-        preset: request.preset,
+        preset: request.preset.unwrap_or_default(),
         max_width: side("max_width", request.max_width)?,
         max_height: side("max_height", request.max_height)?,
         bit_depth: request.bit_depth.map(|bits| ranged(&field("bit_depth"), bits, 8, 10)).transpose()?,

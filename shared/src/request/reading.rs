@@ -1,5 +1,6 @@
 //! From text to [`JobRequest`]: syntax, unknown keys, types; each error with its line where the document is TOML.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
 
@@ -7,9 +8,11 @@ use super::{BadRequest, Format, JobRequest};
 
 const JOB: &[&str] = &[
     "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
-    "paused", "input", "outputs", "tasks", "stages", "stream",
+    "paused", "input", "preset", "outputs", "tasks", "stages", "stream",
 ];
-const OUTPUT: &[&str] = &["name", "destination", "container", "video", "audio", "optional", "audience"];
+const PRESET: &[&str] = &["description", "outputs"];
+const OUTPUT: &[&str] =
+    &["preset", "name", "suffix", "destination", "container", "video", "audio", "optional", "audience"];
 const VIDEO: &[&str] = &[
     "codec",
     "rate",
@@ -27,7 +30,7 @@ const VIDEO: &[&str] = &[
 const AUDIO: &[&str] =
     &["codec", "bitrate", "variant", "quality", "rate_hz", "channels", "bits", "loudness", "true_peak"];
 const VALUE: &[&str] = &["creator_tier", "expected_views", "monetised", "trending"];
-const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height"];
+const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height", "one_pass"];
 const STAGE: &[&str] = &[
     "name",
     "slot",
@@ -69,11 +72,32 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
 ];
 
 pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
+    read_as(format, text, check_job)
+}
+
+/// A preset's file.
+pub(super) fn read_preset<T: DeserializeOwned>(text: &str) -> Result<T, BadRequest> {
+    read_as(Format::Toml, text, |preset| {
+        check_keys("", preset, PRESET)?;
+        check_outputs(preset)
+    })
+}
+
+fn read_as<T: DeserializeOwned>(
+    format: Format,
+    text: &str,
+    check: fn(&Map<String, Json>) -> Result<(), BadRequest>,
+) -> Result<T, BadRequest> {
     let document = match format {
         Format::Toml => from_toml(text)?,
         Format::Json => from_json(text)?,
     };
-    check_document(&document)
+    let fields = match &document {
+        Json::Object(fields) => Ok(fields),
+        other => Err(BadRequest::at("", format!("a job is an object with fields, not {}", named(other)))),
+    };
+    fields
+        .and_then(check)
         .and_then(|()| {
             serde_path_to_error::deserialize(&document).map_err(|e| {
                 let path = e.path().to_string();
@@ -132,10 +156,7 @@ fn json_of(value: toml::Value) -> Json {
     }
 }
 
-fn check_document(document: &Json) -> Result<(), BadRequest> {
-    let Json::Object(job) = document else {
-        return Err(BadRequest::at("", format!("a job is an object with fields, not {}", named(document))));
-    };
+fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
     check_keys("", job, JOB)?;
     for (part, known) in [("value", VALUE), ("floor", FLOOR), ("stream", STREAM)] {
         if let Some(Json::Object(fields)) = job.get(part) {
@@ -152,7 +173,11 @@ fn check_document(document: &Json) -> Result<(), BadRequest> {
             }
         }
     }
-    let outputs = job.get("outputs").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
+    check_outputs(job)
+}
+
+fn check_outputs(document: &Map<String, Json>) -> Result<(), BadRequest> {
+    let outputs = document.get("outputs").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     for (i, output) in outputs.iter().enumerate() {
         if let Json::Object(output) = output {
             check_output(&format!("outputs[{i}]"), output)?;
@@ -173,22 +198,23 @@ fn check_output(path: &str, output: &Map<String, Json>) -> Result<(), BadRequest
 
 fn check_keys(path: &str, object: &Map<String, Json>, known: &[&str]) -> Result<(), BadRequest> {
     let Some(key) = object.keys().find(|key| !known.contains(&key.as_str())) else { return Ok(()) };
+    let nearest = nearest(key, known.iter().copied()).unwrap_or_default();
+    let short: String = key.chars().take(60).collect();
+    let at = if path.is_empty() { short } else { format!("{path}.{short}") };
+    Err(BadRequest::at(at, format!("there is no such field; did you mean '{nearest}'?")))
+}
+
+/// The word that was meant, most likely.
+pub(super) fn nearest<'a>(key: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // Letters that changed places first, then how alike the words are as a whole.
     let nearness = |word: &str| {
         let swapped = strsim::damerau_levenshtein(key, word).min(3);
         (3 - swapped, strsim::jaro_winkler(key, word))
     };
-    let nearest = known
-        .iter()
-        .max_by(|a, b| {
-            let (a, b) = (nearness(a), nearness(b));
-            a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-        })
-        .copied()
-        .unwrap_or_default();
-    let short: String = key.chars().take(60).collect();
-    let at = if path.is_empty() { short } else { format!("{path}.{short}") };
-    Err(BadRequest::at(at, format!("there is no such field; did you mean '{nearest}'?")))
+    known.max_by(|a, b| {
+        let (a, b) = (nearness(a), nearness(b));
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+    })
 }
 
 fn named(value: &Json) -> &'static str {

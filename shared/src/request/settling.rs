@@ -6,13 +6,18 @@ use super::{
     Asking, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS, MAX_OUTPUTS,
     OutputRequest,
 };
-use super::{graph, making, standing, stream};
+use super::{graph, making, preset, standing, stream};
 use crate::artifact::{FileName, Location};
 use crate::encode::EncodeSettings;
 use crate::job::{Destination, JobSpec, OutputSpec, Work};
 use crate::units::WallMs;
 
+/// Longest suffix, in bytes.
+const MAX_SUFFIX: usize = 60;
+
 pub(super) fn settle(request: &JobRequest, asking: Asking<'_>) -> Result<JobSpec, BadRequest> {
+    let whole = preset::of_job(request, asking.presets)?;
+    let request = &*whole;
     let work = work(request, asking)?;
     let name = name(request, &work)?;
     Ok(JobSpec {
@@ -56,7 +61,7 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
         JobKind::Probe => Ok(Work::Probe { input: input(request, asking)? }),
         JobKind::Encode => {
             let input = input(request, asking)?;
-            let outputs = outputs(&request.outputs, &input)?;
+            let outputs = outputs(&request.outputs, &input, asking)?;
             Ok(Work::Encode { input, outputs })
         }
         JobKind::Stream => stream::settle(request.stream.as_ref(), input(request, asking)?),
@@ -95,7 +100,11 @@ pub(super) fn input_at(field: &str, text: &str, asking: Asking<'_>) -> Result<Lo
     }
 }
 
-fn outputs(requests: &[OutputRequest], input: &Location) -> Result<Vec<OutputSpec>, BadRequest> {
+fn outputs(
+    requests: &[OutputRequest],
+    input: &Location,
+    asking: Asking<'_>,
+) -> Result<Vec<OutputSpec>, BadRequest> {
     let default = [OutputRequest::default()];
     let requests = if requests.is_empty() { &default[..] } else { requests };
     if requests.len() > MAX_OUTPUTS {
@@ -106,7 +115,7 @@ fn outputs(requests: &[OutputRequest], input: &Location) -> Result<Vec<OutputSpe
     let mut specs = Vec::with_capacity(requests.len());
     for (i, request) in requests.iter().enumerate() {
         let path = format!("outputs[{i}]");
-        let spec = output(&path, request, input)?;
+        let spec = output(&path, request, input, asking)?;
         taken.take(&path, &spec, |place| place == input)?;
         specs.push(spec);
     }
@@ -146,11 +155,15 @@ pub(super) fn output(
     path: &str,
     request: &OutputRequest,
     input: &Location,
+    asking: Asking<'_>,
 ) -> Result<OutputSpec, BadRequest> {
+    let whole = preset::of_output(path, request, asking.presets)?;
+    let request = &*whole;
     let settings = making::settings(path, request)?;
+    let suffix = suffix(path, request)?;
     let name = match &request.name {
         Some(name) => name.parse().map_err(|e| BadRequest::at(format!("{path}.name"), format!("{e}")))?,
-        None => default_name(input, &settings),
+        None => default_name(input, suffix, &settings),
     };
     let destination = match &request.destination {
         Some(text) => Destination::Place(place(&format!("{path}.destination"), text, &name)?),
@@ -188,8 +201,22 @@ pub(super) fn no_place(text: &str) -> String {
     )
 }
 
-/// The input's name with another ending; an upload has only its hash, of which the first digits must do.
-fn default_name(input: &Location, settings: &EncodeSettings) -> FileName {
+/// What stands before the ending of a name that is left out.
+pub(super) fn suffix<'a>(path: &str, request: &'a OutputRequest) -> Result<&'a str, BadRequest> {
+    let suffix = request.suffix.as_deref().unwrap_or_default();
+    let path = format!("{path}.suffix");
+    if suffix.len() > MAX_SUFFIX {
+        let message = format!("{} bytes are too many; at most {MAX_SUFFIX}", suffix.len());
+        return Err(BadRequest::at(path, message));
+    }
+    if suffix.contains(['/', '\\']) {
+        return Err(BadRequest::at(path, "is part of a file's name and has no '/' or '\\'"));
+    }
+    text(&path, suffix, MAX_SUFFIX)
+}
+
+/// The input's name with a suffix and another ending; an upload has only its hash, of which the first digits must do.
+fn default_name(input: &Location, suffix: &str, settings: &EncodeSettings) -> FileName {
     let ending = settings.container.ending(settings.audio.as_ref().map(|audio| audio.codec));
     let file = input.file_name();
     let stem = match input {
@@ -198,11 +225,11 @@ fn default_name(input: &Location, settings: &EncodeSettings) -> FileName {
     };
     let mut stem: String =
         stem.trim_start_matches('.').chars().filter(|c| !c.is_control() && *c != '\\').collect();
-    while stem.len() > 190 {
+    while stem.len() > 190 - suffix.len() {
         stem.pop();
     }
     let stem = if stem.is_empty() { "output" } else { &stem };
-    format!("{stem}.{ending}").parse().expect("a cleaned stem of at most 190 bytes is a file name")
+    format!("{stem}{suffix}.{ending}").parse().expect("a cleaned stem of at most 190 bytes is a file name")
 }
 
 fn name(request: &JobRequest, work: &Work) -> Result<String, BadRequest> {

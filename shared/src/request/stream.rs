@@ -118,14 +118,15 @@ fn directory(text: &str) -> Result<Location, BadRequest> {
 mod tests {
     use super::*;
     use crate::id::TenantId;
-    use crate::request::{Asking, Format, JobRequest};
+    use crate::request::{Asking, Format, JobRequest, Presets};
     use crate::units::WallMs;
 
     const SECOND_NS: u64 = 1_000_000_000;
 
     fn read(text: &str) -> Result<Work, String> {
         let tenant = TenantId::default_tenant();
-        let asking = Asking { tenant: &tenant, now: WallMs(0) };
+        let presets = Presets::embedded();
+        let asking = Asking { tenant: &tenant, now: WallMs(0), presets: &presets };
         JobRequest::parse(Format::Toml, text, asking).map(|spec| spec.work).map_err(|bad| bad.to_string())
     }
 

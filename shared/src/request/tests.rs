@@ -1,5 +1,5 @@
 use super::*;
-use crate::encode::{EncodeSettings, LoudnessTarget, RateControl};
+use crate::encode::{AudioCodec, EncodeSettings, LoudnessTarget, RateControl, VideoCodec};
 use crate::job::{Destination, StageWork, Work};
 use crate::task::SlotKind;
 
@@ -7,7 +7,8 @@ const NOW: WallMs = WallMs(1_700_000_000_000);
 
 fn parse(text: &str) -> Result<JobSpec, BadRequest> {
     let tenant = TenantId::default_tenant();
-    JobRequest::parse(Format::guess(text), text, Asking { tenant: &tenant, now: NOW })
+    let presets = Presets::embedded();
+    JobRequest::parse(Format::guess(text), text, Asking { tenant: &tenant, now: NOW, presets: &presets })
 }
 
 fn refused(text: &str, expected: &str) {
@@ -331,4 +332,30 @@ fn what_does_not_go_together_says_what_does() {
     check("audio = { true_peak = -1 }", "set loudness as well");
     check("audio = { loudness = 3 }", "audio.loudness: should be -70 to -5, not 3");
     check("audio = { channels = 3 }", "aac has 1, 2 and 6 channels, not 3");
+}
+
+#[test]
+fn presets_say_what_a_job_leaves_out() {
+    let outputs = |text: &str| match parse(text).expect("valid").work {
+        Work::Encode { outputs, .. } => outputs,
+        other => panic!("{other:?}"),
+    };
+    let proxy = outputs("input = '/srv/in/film.mxf'\npreset = 'proxy'");
+    assert_eq!((proxy.len(), proxy[0].name.as_str()), (1, "film-proxy.mov"));
+    let two = outputs(
+        "input = '/srv/in/film.mxf'\noutputs = [{ preset = 'web' }, { preset = 'web', suffix = '-480p', video = { max_height = 480 } }]",
+    );
+    let heights = two.iter().map(|o| (o.name.as_str(), o.settings.video.as_ref().and_then(|v| v.max_height)));
+    assert_eq!(heights.collect::<Vec<_>>(), [("film.mp4", Some(1920)), ("film-480p.mp4", Some(480))]);
+    refused(
+        "input = '/a/b'\npreset = 'wbe'",
+        "line 2: preset: there is no preset 'wbe'; did you mean 'web'?",
+    );
+    refused("input = '/a/b'\npreset = 'web'\n[[outputs]]", "line 2: preset: says which files to make");
+    refused("kind = 'noop'\npreset = 'web'", "preset: a job of kind 'noop' has no such field");
+    refused("input = '/a/b'\n[[outputs]]\npreset = 'x'", "line 3: outputs[0].preset: there is no preset 'x'");
+    refused(
+        "input = '/a/b'\n[[outputs]]\nsuffix = 'a/b'",
+        "line 3: outputs[0].suffix: is part of a file's name",
+    );
 }

@@ -235,6 +235,24 @@ pub struct TokenView {
     pub expires_at: Option<String>,
 }
 
+/// All presets that a farm knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PresetList {
+    /// By name.
+    pub items: Vec<PresetView>,
+}
+
+/// A preset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PresetView {
+    /// What jobs name it by.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Its file, TOML.
+    pub text: String,
+}
+
 /// Answer of the health checks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HealthView {

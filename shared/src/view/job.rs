@@ -69,6 +69,13 @@ pub struct JobView {
     /// Since when its deadline is given up: it cannot be kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_since: Option<String>,
+    /// Why: `itself` even at its floor, `another_job`, or `lost_nodes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_reason: Option<String>,
+    /// The job for whose deadline it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub yields_to: Option<JobId>,
     /// What was given up for the deadline, and taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trades: Vec<TradeView>,

@@ -43,7 +43,15 @@ pub struct TradeView {
     pub stage: u32,
     /// When.
     pub at: String,
-    /// Why: how much was missing to the deadline, in milliseconds.
+    /// Whose deadline it is for: `own_deadline`, `another_deadline`, or `lost_nodes` for what was promised on nodes that were
+    /// lost.
+    #[serde(default)]
+    pub reason: String,
+    /// The other job whose deadline it is for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub for_job: Option<JobId>,
+    /// How much was missing to that deadline, in milliseconds.
     pub missing_ms: u64,
     /// What it saves, in milliseconds of the stage's time.
     pub saved_ms: u64,
@@ -112,6 +120,9 @@ pub struct ExplainView {
     /// Since when its deadline is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_since: Option<String>,
+    /// Why: `itself`, `another_job` or `lost_nodes`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_reason: Option<String>,
     /// The job for whose deadline it was given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]

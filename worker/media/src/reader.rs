@@ -8,6 +8,8 @@
 //! Software decoders only, chosen here by codec: no autoplugging, so that the same file takes the same way on every
 //! node. Each branch drains on its own, so a badly interleaved file cannot lock up.
 
+mod sample;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,12 +17,13 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 use gstreamer_video as video;
-use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::failure::Failure;
 
 use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{Branch, Note, Notes, Running};
 use crate::start::element;
+pub(crate) use sample::{heard_for, picture_size, shown_at, unusable};
 
 /// Takes the decoded samples of one stream, on that stream's thread.
 pub(crate) trait Feed: Send {
@@ -97,6 +100,14 @@ pub(crate) fn open_from(source: &gst::Element, wanted: Wanted, notes: &Notes) ->
     Ok(Running::new(pipeline))
 }
 
+/// What a pad gives: settled, or else what its element can give, or else what the stream was said to be. That comes last,
+/// as a `parsebin` may say of a stream what was found before a demuxer was put up: of MP3 that its tag is an ID3 tag.
+fn caps_of(pad: &gst::Pad) -> gst::Caps {
+    let can = || Some(pad.query_caps(None)).filter(|caps| !caps.is_any() && !caps.is_empty());
+    let said = || pad.stream().and_then(|stream| stream.caps());
+    pad.current_caps().or_else(can).or_else(said).unwrap_or_else(gst::Caps::new_any)
+}
+
 struct Hands {
     wanted: Wanted,
     found_video: bool,
@@ -109,9 +120,7 @@ fn attach(
     hands: &Mutex<Hands>,
     notes: &Notes,
 ) -> Result<(), Failure> {
-    let settled = pad.current_caps().or_else(|| pad.stream().and_then(|stream| stream.caps()));
-    let caps = settled.unwrap_or_else(|| pad.query_caps(None));
-    let name = caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default();
+    let name = caps_name(&caps_of(pad));
     let mut held = hands.lock().unwrap_or_else(PoisonError::into_inner);
     let threads = held.wanted.threads;
     let coded_video = held.wanted.coded_video;
@@ -181,7 +190,7 @@ impl Branching {
             }
             if let Some(branching) = waiting.lock().unwrap_or_else(PoisonError::into_inner).take() {
                 let notes = branching.notes.clone();
-                let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+                let caps = caps_of(pad);
                 if let Err(failure) = branching.build(pad, &caps) {
                     notes.tell(Note::Failed(failure));
                 }
@@ -339,36 +348,28 @@ pub(crate) fn caps_name(caps: &gst::Caps) -> String {
     caps.structure(0).map(|s| s.name().to_string()).unwrap_or_default()
 }
 
-/// When a sample is shown, on the time line that all streams of the file share; `None` where it is not shown at all
-/// (before or after the edit that the container asks for).
-pub(crate) fn shown_at(sample: &gst::Sample, buffer: &gst::BufferRef) -> Option<u64> {
-    let segment = sample.segment()?.downcast_ref::<gst::ClockTime>()?;
-    segment.to_running_time(buffer.pts()?).map(gst::ClockTime::nseconds)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// How long decoded sound lasts, in nanoseconds: by its samples, as not every decoder says it.
-pub(crate) fn heard_for(sample: &gst::Sample, buffer: &gst::BufferRef) -> u64 {
-    let said = || buffer.duration().map_or(0, gst::ClockTime::nseconds);
-    let number = |name| {
-        let fields = sample.caps()?.structure(0).filter(|fields| fields.name() == "audio/x-raw")?;
-        fields.get::<i32>(name).ok().and_then(|value| u64::try_from(value).ok()).filter(|value| *value > 0)
-    };
-    let format = || sample.caps()?.structure(0)?.get::<&str>("format").ok()?.parse().ok();
-    let Some(((rate, channels), format)) = number("rate").zip(number("channels")).zip(format()) else {
-        return said();
-    };
-    let bytes = u64::from(gstreamer_audio::AudioFormatInfo::from_format(format).width()) / 8 * channels;
-    let moments = u64::try_from(buffer.size()).unwrap_or(0) / bytes.max(1);
-    crate::pace::scaled(moments, 1_000_000_000, rate)
-}
-
-/// Width and height of a frame, in pixels; zeros where its format does not say.
-pub(crate) fn picture_size(sample: &gst::Sample) -> (i32, i32) {
-    let side = |name| sample.caps().and_then(|caps| caps.structure(0)?.get::<i32>(name).ok()).unwrap_or(0);
-    (side("width"), side("height"))
-}
-
-/// The failure for a sample that cannot be used.
-pub(crate) fn unusable(what: &str) -> Failure {
-    Failure::new(FailureCode::PipelineFailed, format!("a decoder gave {what}"), "try again")
+    #[test]
+    fn what_an_element_gives_is_truer_than_what_its_stream_was_taken_for() {
+        crate::start::init().unwrap();
+        let pad = |template: &gst::Caps| {
+            let template =
+                gst::PadTemplate::new("src", gst::PadDirection::Src, gst::PadPresence::Always, template)
+                    .unwrap();
+            let pad = gst::Pad::from_template(&template);
+            pad.set_active(true).unwrap();
+            let tag = gst::Caps::builder("application/x-id3").build();
+            let stream =
+                gst::Stream::new(None, Some(&tag), gst::StreamType::AUDIO, gst::StreamFlags::empty());
+            let start = gst::event::StreamStart::builder("a").stream(stream).build();
+            pad.store_sticky_event(&start).unwrap();
+            pad
+        };
+        let sound = gst::Caps::builder("audio/mpeg").field("mpegversion", 1).build();
+        assert_eq!(caps_name(&caps_of(&pad(&sound))), "audio/mpeg");
+        assert_eq!(caps_name(&caps_of(&pad(&gst::Caps::new_any()))), "application/x-id3");
+    }
 }

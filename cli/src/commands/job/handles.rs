@@ -3,7 +3,7 @@
 use rushes_shared::request::AmendRequest;
 use rushes_shared::view::{ExplainView, ForecastView, JobView};
 
-use super::{print, select};
+use super::{print, select, traded};
 use crate::args::{FarmArgs, SetArgs};
 use crate::client::Client;
 use crate::fault::{Ending, Fault};
@@ -132,8 +132,8 @@ fn explained(it: &ExplainView) -> String {
         forecast(&it.forecast)
     );
     if let Some(since) = &it.late_since {
-        let to = it.yields_to.map(|job| format!(" for that of {job}, which loses less")).unwrap_or_default();
-        text.push_str(&format!("its deadline is given up since {}{to}\n", words::time(since)));
+        let why = traded::why_late(it.late_reason.as_deref(), it.yields_to);
+        text.push_str(&format!("its deadline is given up since {}{why}\n", words::time(since)));
     }
     if !it.waits.is_empty() {
         let row = |w: &rushes_shared::view::WaitView| -> Vec<Cell> {
@@ -163,16 +163,7 @@ fn explained(it: &ExplainView) -> String {
         text.push_str(&format!("\n{}", table(&head, &rows, colours())));
     }
     for trade in &it.trades {
-        let undone = trade.undone_at.as_deref().map(|at| format!(", taken back {}", words::time(at)));
-        text.push_str(&format!(
-            "\ntraded {}: stage {}, {}; {} ms were missing, {} ms saved{}",
-            words::time(&trade.at),
-            trade.stage,
-            trade.what,
-            trade.missing_ms,
-            trade.saved_ms,
-            undone.unwrap_or_default()
-        ));
+        text.push_str(&format!("\n{}", traded::told(trade)));
     }
     for stage in &it.fell_back {
         text.push_str(&format!("\nstage {stage} is encoded in software, because a hardware encoder failed"));

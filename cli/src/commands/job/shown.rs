@@ -4,6 +4,7 @@ use rushes_shared::job::JobState;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::view::{JobView, OutputState, OutputView, TaskView};
 
+use super::traded;
 use crate::report;
 use crate::set;
 use crate::table::{Cell, Tone, colours, table, toned};
@@ -63,7 +64,13 @@ pub(super) fn whole(job: &JobView) -> String {
     line("deadline", &job.deadline.as_deref().map(words::time).unwrap_or_default());
     line(
         "late",
-        &job.late_since.as_deref().map(|at| format!("since {}", words::time(at))).unwrap_or_default(),
+        &job.late_since
+            .as_deref()
+            .map(|at| {
+                let why = traded::why_late(job.late_reason.as_deref(), job.yields_to);
+                format!("since {}{why}", words::time(at))
+            })
+            .unwrap_or_default(),
     );
     let labels: Vec<String> = job.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     line("labels", &labels.join(" "));
@@ -101,6 +108,9 @@ pub(super) fn whole(job: &JobView) -> String {
     if !outputs.is_empty() {
         let rows: Vec<Vec<Cell>> = outputs.iter().map(|o| report::output(o, &o.url, job)).collect();
         text.push_str(&format!("\n{}", table(report::OUTPUT_HEAD, &rows, colours)));
+    }
+    for trade in &job.trades {
+        text.push_str(&format!("\n{}\n", traded::told(trade)));
     }
     text.push_str(&report::warnings(job, colours));
     if let Some(failure) = &job.failure {

@@ -28,6 +28,13 @@ pub(super) struct Anomalies {
     is_watched: bool,
 }
 
+impl Anomalies {
+    /// Whether more work comes than the farm gets done.
+    pub(super) fn is_growing(&self) -> bool {
+        self.growth.growing.is_some()
+    }
+}
+
 /// Whether an attempt has come further since.
 fn has_moved(before: &Progress, after: &Progress) -> bool {
     (before.phase, before.media_ns, before.frames, before.permille)

@@ -9,14 +9,15 @@ use std::ops::Bound;
 
 use rushes_shared::id::JobId;
 use rushes_shared::job::Class;
-use rushes_shared::units::{MonoMs, Now, WallMs};
+use rushes_shared::units::{MonoMs, Now};
 
+use super::beside::Claim;
+use super::ladder::Asked;
 use super::promises::spare;
 use super::{Engine, Timer, Turn};
-use crate::event::{Decision, LateBy};
-use crate::job::Job;
-use crate::policy::Admission;
-use crate::promise::ledger::{Due, Load};
+use crate::event::Decision;
+use crate::job::Stage;
+use crate::promise::ledger::{Due, Load, Miss};
 use crate::record::Record;
 
 /// Promises that are looked at to settle one conflict.
@@ -55,6 +56,8 @@ pub(super) struct Conflicts {
     pub(super) is_short: bool,
     /// When that was looked at,
     pub(super) short_looked_at: Option<MonoMs>,
+    /// How often it was looked for what could be given up for promises that did not fit any more.
+    pub(super) eased: u64,
 }
 
 /// Where late jobs begin.
@@ -97,7 +100,7 @@ impl Engine {
     /// Brings a job to its place among the promises that may yield, or among those that wait to be given again.
     pub(super) fn rank(&mut self, now: Now, id: JobId) {
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
-        let is_late = job.late_since.is_some();
+        let is_late = job.late.is_some();
         let ranks = job.spec.deadline.is_some_and(|due| due > now.wall) && !job.spec.paused;
         let worth = (ranks && (is_late || run.is_judged)).then(|| Worth {
             is_late,
@@ -116,58 +119,14 @@ impl Engine {
         }
     }
 
-    /// Has others declared late that are worth less than this job, if it can be kept then.
-    /// `given` is what it would give up itself.
-    pub(super) fn others_yield(
-        &mut self,
-        turn: &mut Turn,
-        id: JobId,
-        deadline: WallMs,
-        given: &[Due],
-    ) -> bool {
-        let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
-        let worth = (job.spec.class, run.priority);
-        let misses = |without: &[Due]| self.miss_beside(turn.now, run, deadline, &[without, given].concat());
-        let load = given.iter().fold(run.booked().load, |load, due| load.minus(due.load));
-        let Some(yielding) = self.cheapest_to_yield(id, worth, load, misses) else { return false };
-        for (other, due) in yielding {
-            self.give_up(turn, other, due.deadline, LateBy::Other(id));
-        }
-        true
-    }
-
-    /// Gives up all that the job may itself, and has others declared late for the rest.
-    pub(super) fn both_yield(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) -> bool {
-        let steps = self.own_steps(turn.now, id);
-        let given: Vec<Due> = steps.iter().map(|step| step.frees).collect();
-        if given.is_empty() || !self.others_yield(turn, id, deadline, &given) {
-            return false;
-        }
-        self.take_steps(turn, id, steps);
-        true
-    }
-
-    /// Whether others would yield to a new job, so that it can be taken. A promise that was given where others are
-    /// refused is kept.
-    pub(super) fn could_yield(
-        &self,
-        job: &Job,
-        load: Load,
-        misses: impl Fn(&[Due]) -> Option<WallMs>,
-    ) -> bool {
-        let priority = self.policy.order.value.priority_of(&job.spec).value();
-        self.policy.promise.admission == Admission::Advise
-            && self.cheapest_to_yield(job.id, (job.spec.class, priority), load, misses).is_some()
-    }
-
     /// The promises that have to yield so that a job fits, if their loss costs less than the job's own.
-    fn cheapest_to_yield(
+    pub(super) fn cheapest_to_yield(
         &self,
-        id: JobId,
-        (class, priority): (Class, u8),
+        claim: &Claim<'_>,
         load: Load,
-        misses: impl Fn(&[Due]) -> Option<WallMs>,
+        misses: impl Fn(&[Due]) -> Option<Miss>,
     ) -> Option<Vec<(JobId, Due)>> {
+        let Claim { id, class, priority, .. } = *claim;
         let own = Worth { is_late: false, class, price: price(priority, load) };
         let mut cheaper = self.conflicts.by_worth.range(..=(own, JobId(u128::MAX))).take(MOST_SCANNED);
         let mut yielding: Vec<(JobId, Due)> = Vec::new();
@@ -176,7 +135,7 @@ impl Engine {
         // Those that are due later than what is missed, which does not come of them; they count once that is later.
         let mut later: Vec<(JobId, Due)> = Vec::new();
         while let Some(missed) = end.filter(|_| yielding.len() < MOST_LOOKS) {
-            let in_the_way = |due: &Due| due.deadline <= missed;
+            let in_the_way = |due: &Due| due.deadline <= missed.deadline;
             let next =
                 later.iter().position(|(_, due)| in_the_way(due)).map(|at| later.remove(at)).or_else(|| {
                     cheaper.find_map(|(_, other)| {
@@ -247,21 +206,34 @@ impl Engine {
         self.wake_for_late(turn.now);
     }
 
-    /// Whether a late job's deadline has passed, or it can be kept again. `None`: neither.
+    /// Whether a late job's deadline has passed, or it can be kept again, if need be at its floor. `None`: neither.
     fn is_late_for_good(&self, turn: &Turn, id: JobId) -> Option<bool> {
         let (job, run, now) = (&self.state.jobs[&id], &self.runs[&id], turn.now.wall);
         let deadline = job.spec.deadline?;
-        let path = self.path_of(&job.stages, run, now);
         if now > deadline {
             return Some(true);
         }
+        let path_of = |stages: &[Stage]| self.path_of(stages, run, now);
+        let (mut path, mut own, mut freed) = (path_of(&job.stages), self.asked(id), Load::default());
+        if let Some(Asked { giver, .. }) = &mut own {
+            for trade in self.trades_in_time(giver, path_of, now, deadline) {
+                freed = freed.plus(giver.freed(&trade));
+                giver.take(&trade);
+            }
+            path = path_of(giver.stages());
+        }
         let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
-        // An emergency is booked as one, late or not.
-        let is_first = run.booked().class == Class::Emergency;
-        let load = if is_first { Load::default() } else { run.booked().load };
-        let has_time = self.knows_power() && spare(now, deadline, path.p90_ms) >= wanted;
+        if !self.knows_power() || spare(now, deadline, path.p90_ms) < wanted {
+            return None;
+        }
         let class = run.booked().class;
-        (has_time && self.miss_with(turn.now, class, Due { deadline, load }, &[]).is_none()).then_some(false)
+        // An emergency is booked as one, late or not.
+        let is_first = class == Class::Emergency;
+        let load = if is_first { Load::default() } else { run.booked().load.minus(freed) };
+        let misses = |without: &[Due]| self.miss_with(turn.now, class, Due { deadline, load }, without);
+        let Some(missed) = misses(&[]) else { return Some(false) };
+        let enough = |given: &[Due]| misses(given).is_none().then_some(());
+        self.own_steps_for(turn.now, own.filter(|_| !is_first)?, missed, enough).map(|_| false)
     }
 
     fn give_again(&mut self, turn: &mut Turn, id: JobId) {
@@ -270,8 +242,11 @@ impl Engine {
         self.decided(turn, Some(id), Decision::PromiseRestored { deadline });
         let run = self.runs.get_mut(&id).expect("a ranked job has a run");
         run.is_judged = true;
-        run.rare_mut().yields_to = None;
         self.rebook(id);
+        self.trade(turn, id, deadline);
+        if !self.fits_beside(turn.now, &self.runs[&id], deadline) {
+            self.ease(turn, id, deadline);
+        }
         self.rank(turn.now, id);
         self.look_at_promise(turn, id);
     }

@@ -243,14 +243,19 @@ impl Engine {
 
     /// A node is not kept for a signature of which nothing waits any more that may start, or that it cannot do any more.
     fn drop_idle_reservations(&mut self) {
-        let idle = |(sig, worker): &(SigIx, WorkerId)| {
-            let why = self.order.sigs.why_closed(*sig);
+        let caps_reached = std::mem::take(&mut self.caps_reached);
+        let kept: Vec<(SigIx, WorkerId)> = self.fleet.reservations().collect();
+        for (sig, worker) in kept {
+            let why = self.order.sigs.why_closed(sig);
             let waits_for_room = matches!(why, None | Some(Closed::Full));
-            let suits = self.fleet.get(worker).is_some_and(|node| node.can_do(self.order.sigs.get(*sig)));
-            !waits_for_room || !suits || self.order.pick(|other| other == *sig).is_none()
-        };
-        let idle: Vec<(SigIx, WorkerId)> = self.fleet.reservations().filter(idle).collect();
-        for (sig, worker) in idle {
+            let suits = self.fleet.get(&worker).is_some_and(|node| node.can_do(self.order.sigs.get(sig)));
+            // Only then may what is queued be of tenants that may start nothing, which takes a look at the queue to know.
+            let may_be_idle = self.order.sigs.take_has_left(sig) | caps_reached;
+            let waits = self.order.sigs.queued(sig) > 0
+                && (!may_be_idle || self.order.pick(|other| other == sig).is_some());
+            if waits_for_room && suits && waits {
+                continue;
+            }
             self.fleet.unreserve(sig);
             self.open_for(worker);
         }

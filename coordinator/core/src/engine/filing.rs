@@ -215,7 +215,7 @@ impl Engine {
         let has_deadline = change.deadline.unwrap_or(job.spec.deadline).is_some();
         let tenant = job.tenant.clone();
         let adds_deadline = has_deadline && !had_deadline;
-        self.within_ceilings(&tenant, change.class, wanted, adds_deadline)?;
+        self.within_ceilings(turn.now, &tenant, change.class, wanted, adds_deadline)?;
         let at = turn.now.wall;
         self.emit(turn, Record::JobAmended { job: id, change: change.clone(), at });
         let priority = self.policy.order.value.priority_of(&self.state.jobs[&id].spec).value();

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 
 use rushes_shared::id::JobId;
-use rushes_shared::job::{Class, JobSpec};
+use rushes_shared::job::Class;
+use rushes_shared::media::MediaFacts;
 use rushes_shared::units::{Now, WallMs};
 
 use super::Engine;
+use super::beside::Claim;
 use super::intake::Submit;
+use super::ladder::Asked;
 use super::run::JobRun;
 use crate::job::{Job, Stage};
 use crate::planner;
+use crate::policy::Admission;
 use crate::promise::Forecast;
 use crate::promise::ledger::{Due, Load};
+use crate::promise::offer::Giver;
 use crate::promise::path::{self, Left, Path};
 
 impl Engine {
@@ -22,58 +27,75 @@ impl Engine {
             return Forecast::default();
         }
         if planner::awaits_probe(job) {
-            let stages = planner::foreseen(job, &self.usual.input());
-            return Forecast { assumes: Some(self.usual.assumed()), ..self.forecast_new(job, &stages, now) };
+            let input = self.usual.input();
+            let stages = planner::foreseen(job, &input);
+            let forecast = self.forecast_new(job, &stages, Some(&input), now);
+            return Forecast { assumes: Some(self.usual.assumed()), ..forecast };
         }
         if let Some(run) = self.runs.get(&job.id).filter(|run| run.is_judged || job.spec.deadline.is_none()) {
             return self.forecast_live(job, run, now.wall);
         }
         match self.planned(job) {
-            Some(stages) => self.forecast_new(job, &stages, now),
+            Some(stages) => self.forecast_new(job, &stages, None, now),
             None => Forecast::default(),
         }
     }
 
     /// What is expected of a job with these stages, none of which has begun.
-    fn forecast_new(&self, job: &Job, stages: &[Stage], now: Now) -> Forecast {
-        let (moment, now) = (now, now.wall);
-        let power = self.fleet.counted_on();
-        let left: Vec<Left<'_>> = stages
-            .iter()
-            .map(|stage| Left { stage, open: stage.count, running_ms: None, rest_ms: None })
-            .collect();
-        let path = path::remaining(&left, self.predictor(), power, self.fleet.usual_speed());
-        let load = stages
-            .iter()
-            .fold(Load::default(), |sum, stage| sum.plus(path::load_of(stage).times(stage.count)));
+    fn forecast_new(
+        &self,
+        job: &Job,
+        stages: &[Stage],
+        assumed: Option<&MediaFacts>,
+        moment: Now,
+    ) -> Forecast {
+        let (now, power) = (moment.wall, self.fleet.counted_on());
+        let (path, load) = (self.path_of_new(stages), load_of_all(stages));
         let spec = &job.spec;
         let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
         let in_turn = WallMs(now.0.saturating_add(wait).saturating_add(path.p50_ms));
         let Some(deadline) = spec.deadline else {
             return Forecast { expected_finish: Some(in_turn), can_keep: None, assumes: None };
         };
-        let lowest = self.at_floor(spec, stages);
-        let fits = now.0.saturating_add(lowest.p90_ms) <= deadline.0;
-        let misses = |without: &[Due]| self.miss_with(moment, spec.class, Due { deadline, load }, without);
+        let giver = Giver::planned(job, stages.to_vec(), assumed);
+        let can_keep = self.would_keep(giver, deadline, moment);
         let is_first = spec.class == Class::Emergency;
-        let can_keep =
-            fits && (misses(&[]).is_none() || (!is_first && self.could_find_room(job, moment, load, misses)));
         let before = if is_first { self.ledger.emergencies() } else { self.ledger.due_by(deadline) };
         let ahead = self.promised_power().time_for(before.plus(load)).unwrap_or(u64::MAX / 2);
         let in_time = if can_keep { deadline } else { WallMs(now.0.saturating_add(ahead.max(path.p50_ms))) };
         let expected = in_turn.min(in_time.max(WallMs(now.0.saturating_add(path.p50_ms))));
+        // What it gives up is done sooner.
+        let expected = if can_keep { expected.min(deadline) } else { expected };
         Forecast { expected_finish: Some(expected), can_keep: Some(can_keep), assumes: None }
     }
 
-    /// Whether others would make room for a new job: by trades, or by promises that are worth less.
-    fn could_find_room(
-        &self,
-        job: &Job,
-        now: Now,
-        load: Load,
-        misses: impl Fn(&[Due]) -> Option<WallMs> + Copy,
-    ) -> bool {
-        self.cheapest_steps(now, job.id, misses).is_some() || self.could_yield(job, load, misses)
+    /// Whether a new job's deadline would be kept: what [`Engine::look_at_promise`] decides once it is submitted. Where
+    /// hopeless deadlines are refused, nearly all that are taken have to be kept, so that it is asked with the ninth decile.
+    fn would_keep(&self, mut giver: Giver<'_>, deadline: WallMs, now: Now) -> bool {
+        let job = giver.job();
+        let path_of = |stages: &[Stage]| self.path_of_new(stages);
+        for trade in self.trades_in_time(&giver, path_of, now.wall, deadline) {
+            giver.take(&trade);
+        }
+        let lowest = path_of(giver.stages());
+        let is_sure = self.policy.promise.admission == Admission::Refuse;
+        let path_ms = if is_sure { lowest.p90_ms } else { lowest.p50_ms };
+        if now.wall.0.saturating_add(path_ms) > deadline.0 {
+            return false;
+        }
+        let (class, load) = (job.spec.class, load_of_all(giver.stages()));
+        let priority = self.policy.order.value.priority_of(&job.spec).value();
+        let own = Giver::may_give(&job.spec).then_some(Asked { giver, priority, deadline });
+        let misses = |without: &[Due]| self.miss_with(now, class, Due { deadline, load }, without);
+        self.room_for(now, &Claim { id: job.id, class, priority, load, own }, misses).is_some()
+    }
+
+    /// The critical path of stages none of which has begun.
+    fn path_of_new(&self, stages: &[Stage]) -> Path {
+        let open = |stage: &Stage| if stage.dropped { 0 } else { stage.count };
+        let left = |stage| Left { stage, open: open(stage), running_ms: None, rest_ms: None };
+        let left: Vec<Left<'_>> = stages.iter().map(left).collect();
+        path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())
     }
 
     /// What is expected of a live job whose promise has been judged: what was decided, and when its turn comes.
@@ -87,24 +109,9 @@ impl Engine {
         let Some(deadline) = spec.deadline else {
             return Forecast { expected_finish: Some(in_turn), can_keep: None, assumes: None };
         };
-        let can_keep = job.late_since.is_none();
+        let can_keep = job.late.is_none();
         let expected = if can_keep { in_turn.min(deadline) } else { in_turn };
         Forecast { expected_finish: Some(expected), can_keep: Some(can_keep), assumes: None }
-    }
-
-    /// The critical path of a job that gives up all that it may.
-    fn at_floor(&self, spec: &JobSpec, stages: &[Stage]) -> Path {
-        let keeps = |stage: &Stage| !(stage.optional && spec.floor.drop_optional);
-        let left: Vec<Left<'_>> = stages
-            .iter()
-            .map(|stage| Left {
-                stage,
-                open: if keeps(stage) { stage.count } else { 0 },
-                running_ms: None,
-                rest_ms: None,
-            })
-            .collect();
-        path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())
     }
 
     /// What is expected of a job that was not submitted yet, and the stages that it begins with where they are known.
@@ -115,7 +122,7 @@ impl Engine {
             return (self.forecast(&job, now), Vec::new());
         }
         match planner::next_stages(&job, || self.usual.input()) {
-            Ok(stages) => (self.forecast_new(&job, &stages, now), stages),
+            Ok(stages) => (self.forecast_new(&job, &stages, None, now), stages),
             Err(_) => (Forecast::default(), Vec::new()),
         }
     }
@@ -125,4 +132,10 @@ impl Engine {
         let next = || planner::next_stages(job, || self.usual.input()).ok();
         if job.stages.is_empty() { next() } else { Some(job.stages.to_vec()) }
     }
+}
+
+/// What stages take of the farm, none of which has begun.
+fn load_of_all(stages: &[Stage]) -> Load {
+    let kept = stages.iter().filter(|stage| !stage.dropped);
+    kept.fold(Load::default(), |sum, stage| sum.plus(path::load_of(stage).times(stage.count)))
 }

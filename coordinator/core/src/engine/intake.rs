@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use rushes_shared::id::{JobId, TaskId, TenantId};
 use rushes_shared::job::{Class, JobSpec, JobState, Priority};
-use rushes_shared::units::{Now, WallMs};
+use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::run::JobRun;
+use super::tenants::TenantRun;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply, ReplyTo};
 use crate::job::Stage;
 use crate::policy::Admission;
 use crate::promise::Forecast;
 use crate::record::{IdempotencyKey, Record};
+
+/// Idempotency keys that are forgotten in one turn, at about.
+const KEYS_A_TURN: usize = 1_000;
 
 /// A request to do a job.
 pub(super) struct Submit {
@@ -63,7 +67,7 @@ impl Engine {
     /// What is expected of a new job, or the job that the same key made before.
     fn admit(&self, now: Now, submit: &Submit) -> Result<Admitted, Refusal> {
         if let Some(key) = &submit.key
-            && let Some(kept) = self.state.keys.get(&(submit.tenant.clone(), key.key.clone()))
+            && let Some(kept) = self.state.keys.get(&submit.tenant, &key.key)
         {
             let same = kept.key.fingerprint == key.fingerprint;
             let forecast =
@@ -74,19 +78,19 @@ impl Engine {
         if !submit.space_left {
             return Err(Refusal::DiskNearlyFull);
         }
-        if self.state.jobs.len() as u64 >= self.policy.max_jobs {
-            return Err(Refusal::FarmFull { limit: self.policy.max_jobs });
-        }
-        let limit = self.limits_of(&submit.tenant).max_jobs;
-        if self.tenants.get(&submit.tenant).is_some_and(|t| t.jobs >= limit) {
-            return Err(Refusal::TenantFull { tenant: submit.tenant.clone(), limit });
-        }
         let spec = &submit.spec;
+        self.has_room_for(now, spec.class)?;
+        let limit = self.limits_of(&submit.tenant).max_jobs;
+        if let Some(TenantRun { jobs, .. }) = self.tenants.get(&submit.tenant).filter(|t| t.jobs >= limit) {
+            let retry_s = self.room_in_s(now, jobs - limit + 1, *jobs);
+            return Err(Refusal::TenantFull { tenant: submit.tenant.clone(), limit, retry_s });
+        }
         let priority = self.policy.order.value.priority_of(spec);
         let has_deadline = spec.deadline.is_some();
-        self.within_ceilings(&submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
-        self.needs_can_be_met(spec)?;
+        self.within_ceilings(now, &submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
+        self.needs_can_be_met(now, spec)?;
         let (forecast, plan) = self.forecast_of(submit, now);
+        self.demands_are_known(now, submit, &plan)?;
         // What was only assumed refuses nobody.
         if let (Admission::Refuse, Some(deadline), Some(false), None) =
             (self.policy.promise.admission, spec.deadline, forecast.can_keep, forecast.assumes)
@@ -100,6 +104,7 @@ impl Engine {
     /// Whether a tenant may ask for this.
     pub(super) fn within_ceilings(
         &self,
+        now: Now,
         tenant: &TenantId,
         class: Option<Class>,
         priority: Option<Priority>,
@@ -117,13 +122,15 @@ impl Engine {
             });
         }
         let limit = limits.max_deadline_jobs;
-        if adds_deadline && self.tenants.get(tenant).map_or(0, |t| t.deadline_jobs) >= limit {
-            return Err(Refusal::TooManyDeadlines { tenant: tenant.clone(), limit });
+        let has = self.tenants.get(tenant).map_or(0, |t| t.deadline_jobs);
+        if adds_deadline && has >= limit {
+            let retry_s = self.room_in_s(now, has - limit + 1, has);
+            return Err(Refusal::TooManyDeadlines { tenant: tenant.clone(), limit, retry_s });
         }
         Ok(())
     }
 
-    fn needs_can_be_met(&self, spec: &JobSpec) -> Result<(), Refusal> {
+    fn needs_can_be_met(&self, now: Now, spec: &JobSpec) -> Result<(), Refusal> {
         let Some(needs) = &spec.needs else { return Ok(()) };
         for (name, asked) in &needs.limits {
             if let Some(most) = self.state.limits.get(name).copied().filter(|most| asked > most) {
@@ -132,7 +139,8 @@ impl Engine {
         }
         let limit = self.policy.order.max_needs;
         if self.needs.len() >= limit && !self.needs.contains_key(&**needs) {
-            return Err(Refusal::TooManyNeeds { limit });
+            let retry_s = self.room_in_s(now, 1, limit as u64);
+            return Err(Refusal::TooManyNeeds { limit, retry_s });
         }
         Ok(())
     }
@@ -141,6 +149,8 @@ impl Engine {
         let Submit { job, tenant, submitter, spec, key, .. } = submit;
         if key.is_some() && self.state.keys.is_empty() {
             self.wake_to_forget_keys(turn.now);
+        } else if key.is_some() && self.state.keys.len() == self.policy.max_keys {
+            self.forget_keys_at(turn.now.mono.plus(1));
         }
         let (at, has_deadline) = (turn.now.wall, spec.deadline.is_some());
         self.emit(turn, Record::JobAccepted { job, tenant, submitter, spec, key, at });
@@ -227,15 +237,31 @@ impl Engine {
     }
 
     pub(super) fn wake_to_forget_keys(&mut self, now: Now) {
-        self.wake_at(now.mono.plus((self.policy.idempotency_ms / 24).max(1_000)), Timer::ForgetKeys);
+        self.forget_keys_at(now.mono.plus((self.policy.idempotency_ms / 24).max(1_000)));
     }
 
+    /// One look is due at a time, the earliest that is wanted.
+    fn forget_keys_at(&mut self, at: MonoMs) {
+        if self.forgets_keys_at.is_none_or(|due| at < due) {
+            if let Some(due) = self.forgets_keys_at.replace(at) {
+                self.timers.remove(&(due, Timer::ForgetKeys));
+            }
+            self.wake_at(at, Timer::ForgetKeys);
+        }
+    }
+
+    /// Forgets keys that were kept for long enough, and the oldest where there are too many: a bounded number in a turn.
     pub(super) fn forget_keys(&mut self, turn: &mut Turn) {
-        let before = WallMs(turn.now.wall.0.saturating_sub(self.policy.idempotency_ms));
-        if self.state.keys.values().any(|k| k.at < before) {
+        self.forgets_keys_at = None;
+        let old = WallMs(turn.now.wall.0.saturating_sub(self.policy.idempotency_ms));
+        let over = self.state.keys.len().saturating_sub(self.policy.max_keys);
+        let (before, is_more) = self.state.keys.forgettable(old, over, KEYS_A_TURN);
+        if let Some(before) = before {
             self.emit(turn, Record::KeysForgotten { before });
         }
-        if !self.state.keys.is_empty() {
+        if is_more {
+            self.forget_keys_at(turn.now.mono.plus(1));
+        } else if !self.state.keys.is_empty() {
             self.wake_to_forget_keys(turn.now);
         }
     }

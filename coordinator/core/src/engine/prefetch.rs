@@ -128,7 +128,13 @@ impl Engine {
         let wall_ms = self.state.jobs.get(&task.job).map(|j| j.stage_of(task.index).1.prediction.wall_ms);
         let takes_ms = self.fleet.get(&worker).map_or(0, |node| node.expected_ms(wall_ms.unwrap_or(0)));
         let until = turn.now.mono.plus(takes_ms);
-        self.fleet.hold(worker, attempt, Holding { until, ..holding });
+        let (slot, wanted) = (holding.slot, holding.demand);
+        let met = self.fleet.hold(worker, attempt, Holding { until, ..holding });
+        // It was counted as it was sent, before the node may have become smaller.
+        if let Some(run) = self.runs.get_mut(&task.job) {
+            run.live.count(slot, wanted, false);
+            run.live.count(slot, met, true);
+        }
         let ran = self.runs.get(&task.job).is_some_and(|run| run.has_running(task.index));
         let Some(live) = self.live_mut(worker, task, attempt) else { return };
         (live.is_ahead, live.since, live.queued_ms) = (false, turn.now.wall, queued_ms);

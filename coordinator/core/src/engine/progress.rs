@@ -57,7 +57,7 @@ impl Engine {
         let run = self.runs.get_mut(&id).expect("it was just entered");
         run.touched = touched;
         // What was promised before stands; with the workers back it is seen whether all of it can be kept.
-        run.is_judged = self.reattach.is_some() && job.late_since.is_none() && !planner::awaits_probe(job);
+        run.is_judged = self.reattach.is_some() && job.late.is_none() && !planner::awaits_probe(job);
         for at in 0..count {
             let stage = &mut self.runs.get_mut(&id).expect("it was just entered").stages[at];
             if stage.waits > 0 || stage.open == 0 {

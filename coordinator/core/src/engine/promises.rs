@@ -7,9 +7,10 @@ use rushes_shared::units::{MonoMs, Now, WallMs};
 
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
-use crate::event::{Decision, LateBy};
+use crate::event::Decision;
 use crate::job::{Job, LiveTask, Stage};
 use crate::planner;
+use crate::promise::late::LateBy;
 use crate::promise::ledger::{Booking, Ledger, Load, Power};
 use crate::promise::path::{self, Left, Path};
 use crate::promise::predict::Predictor;
@@ -24,7 +25,18 @@ pub(super) const MOST_TRADES: usize = 64;
 impl Engine {
     /// Enters what a job still takes into the books, in place of what it had booked before.
     pub(super) fn rebook(&mut self, id: JobId) {
-        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
+        let Some(booking) = self.booking_of(id) else { return };
+        let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
+        self.ledger.unbook(&before);
+        self.ledger.book(&booking);
+        if booking.deadline.is_some() {
+            self.tight_holds_until = MonoMs(0);
+        }
+    }
+
+    /// What a job still takes that has not been started.
+    pub(super) fn booking_of(&self, id: JobId) -> Option<Booking> {
+        let (job, run) = (self.state.jobs.get(&id)?, self.runs.get(&id)?);
         let mut load = Load::default();
         if !job.spec.paused {
             for (stage, entered) in job.stages.iter().zip(&run.stages).filter(|(s, _)| !s.dropped) {
@@ -34,15 +46,9 @@ impl Engine {
         }
         let class = job.spec.class;
         // Emergencies go before all that is promised, whatever their deadline.
-        let is_promise = job.late_since.is_none() && class != Class::Emergency;
+        let is_promise = job.late.is_none() && class != Class::Emergency;
         let deadline = job.spec.deadline.filter(|_| is_promise);
-        let booking = Booking { class, deadline, load };
-        let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
-        self.ledger.unbook(&before);
-        self.ledger.book(&booking);
-        if deadline.is_some() {
-            self.tight_holds_until = MonoMs(0);
-        }
+        Some(Booking { class, deadline, load })
     }
 
     /// Counts a task among those that run and takes it off the books, or the other way round, as what is live of it has
@@ -56,8 +62,7 @@ impl Engine {
         };
         let stage = run.stage_of(task.index);
         stage.running = if runs { stage.running + 1 } else { stage.running - 1 };
-        let one = path::load_of(job.stage_of(task.index).1);
-        book_one(&mut self.ledger, run, one, !runs);
+        book_one(&mut self.ledger, (job, run), task.index, !runs);
         run.count_started(&mut self.jobs_started);
     }
 
@@ -66,7 +71,7 @@ impl Engine {
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
             return;
         };
-        book_one(&mut self.ledger, run, path::load_of(job.stage_of(task.index).1), more);
+        book_one(&mut self.ledger, (job, run), task.index, more);
     }
 
     /// Takes the rest of an ending job off the books.
@@ -113,7 +118,7 @@ impl Engine {
     /// Looks at a job's promise, moves it to where it belongs, and says when to look again.
     pub(super) fn look_at_promise(&mut self, turn: &mut Turn, id: JobId) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        let deadline = job.spec.deadline.filter(|_| job.late_since.is_none());
+        let deadline = job.spec.deadline.filter(|_| job.late.is_none());
         let Some(deadline) = deadline else {
             // There is nothing any more to give quality up for.
             self.undo_all_trades(turn, id);
@@ -128,6 +133,11 @@ impl Engine {
         if !planner::awaits_probe(job) && self.knows_power() {
             self.take_back(turn, id, deadline);
             self.trade(turn, id, deadline);
+            // Before anybody gives anything up for it: what cannot be kept even at its floor drags nobody down.
+            let path = self.path_of(&self.state.jobs[&id].stages, &self.runs[&id], now);
+            if let Some(in_ms) = self.is_hopeless(now, deadline, path) {
+                return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
+            }
             if !self.judge(turn, id, deadline) {
                 return;
             }
@@ -139,8 +149,8 @@ impl Engine {
         let spare = spare(now, deadline, path.p90_ms);
         // What was only assumed of an input makes nobody late.
         let is_known = !planner::awaits_probe(job) && self.knows_power();
-        if is_known && now.0.saturating_add(path.p50_ms) > deadline.0 {
-            return self.declare_late(turn, id, deadline, path.p50_ms, LateBy::Itself);
+        if let Some(in_ms) = self.is_hopeless(now, deadline, path).filter(|_| is_known) {
+            return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
         }
         let margin = self.margin(path);
         let was_at_risk = run.promise == Promise::AtRisk;
@@ -252,37 +262,29 @@ impl Engine {
         let expected = WallMs(at.0.saturating_add(in_ms));
         // What was given up does not help any more.
         self.undo_all_trades(turn, id);
-        self.emit(turn, Record::PromiseLate { job: id, expected, at });
+        self.emit(
+            turn,
+            match because {
+                LateBy::Itself => Record::PromiseLate { job: id, expected, at },
+                LateBy::Other(_) | LateBy::LostNodes => {
+                    Record::PromiseGivenUp { job: id, expected, because, at }
+                }
+            },
+        );
         self.decided(turn, Some(id), Decision::PromiseLate { deadline, expected, because });
-        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().yields_to = because.other();
         self.rebook(id);
         self.stand(id, Promise::None);
         self.rank(turn.now, id);
     }
 
-    /// Takes trades, the cheapest first, until the job can be done in time or nothing is left to give up. Going ahead of
-    /// others comes first: nothing is given up while that is enough.
-    fn trade(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
-        for _ in 0..MOST_TRADES {
-            let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
-            let now = turn.now.wall;
-            let path = self.path_of(&job.stages, run, now);
-            let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
-            let missing = wanted.saturating_sub(spare(now, deadline, path.p90_ms));
-            if missing <= 0 {
-                return;
-            }
-            let missing_ms = missing.max(0).unsigned_abs();
-            let mut options = trade::options(job, |at| run.stages[at].is_untouched(), missing_ms, now);
-            options.retain(|option| {
-                let mut tried = job.stages.to_vec();
-                option.change(&mut tried);
-                self.path_of(&tried, run, now).p90_ms < path.p90_ms
-            });
-            let Some(trade) = trade::cheapest(&options) else { return };
-            self.emit(turn, Record::Traded { job: id, trade });
-            self.decided(turn, Some(id), Decision::Traded { trade: Box::new(trade), sake_of: None });
-            self.after_trade(turn, id, trade.stage);
+    /// Takes trades, the cheapest first, until the job can be done in time or nothing is left to give up.
+    pub(super) fn trade(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs) {
+        let now = turn.now.wall;
+        let (Some(asked), run) = (self.asked(id), &self.runs[&id]) else { return };
+        let path_of = |stages: &[Stage]| self.path_of(stages, run, now);
+        let trades = self.trades_in_time(&asked.giver, path_of, now, deadline);
+        for trade in trades {
+            self.take_trade(turn, id, trade);
         }
     }
 
@@ -372,14 +374,20 @@ fn knows_its_pace(live: &LiveTask, wall_ms: u64, now: WallMs) -> bool {
 }
 
 /// Enters what a task takes into the books under its job, or takes it off.
-fn book_one(ledger: &mut Ledger, run: &mut JobRun, one: Load, more: bool) {
+fn book_one(ledger: &mut Ledger, (job, run): (&Job, &mut JobRun), task: u32, more: bool) {
+    let stage = job.stage_of(task).1;
+    // A job that is held back, and a stage that is left out, have nothing in the books.
+    if job.spec.paused || stage.dropped {
+        return;
+    }
+    let one = path::load_of(stage);
     if more {
-        ledger.book(&Booking { load: one, ..run.booked() });
+        ledger.shift(&Booking { load: one, ..run.booked() }, true);
         run.load = run.load.plus(one);
         return;
     }
     let load =
         Load { cores_ms: one.cores_ms.min(run.load.cores_ms), light_ms: one.light_ms.min(run.load.light_ms) };
-    ledger.unbook(&Booking { load, ..run.booked() });
+    ledger.shift(&Booking { load, ..run.booked() }, false);
     run.load = run.load.minus(load);
 }

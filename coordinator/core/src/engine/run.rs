@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::failure::Failure;
-use rushes_shared::id::{JobId, WorkerId};
+use rushes_shared::id::WorkerId;
 use rushes_shared::job::Class;
 use rushes_shared::task::TaskKind;
 use rushes_shared::units::{MonoMs, WallMs};
@@ -16,7 +16,7 @@ use crate::list::Row;
 use crate::order::Spot;
 use crate::order::fair::TenantIx;
 use crate::order::signature::SigIx;
-use crate::promise::ledger::{Booking, Load};
+use crate::promise::ledger::{Booking, Load, Power};
 
 /// Nodes that are remembered to have a job's input.
 const MOST_INPUT_NODES: usize = 8;
@@ -71,8 +71,8 @@ pub(super) struct Rare {
     pub(super) looks_at: Option<MonoMs>,
     /// Its place among the promises that may yield, or that wait to be given again.
     pub(super) worth: Option<Worth>,
-    /// The job for whose promise its own was given up.
-    pub(super) yields_to: Option<JobId>,
+    /// The state of the books, and what may be promised of the farm, when quality was last given up in vain for it.
+    pub(super) eased_in_vain: Option<(u64, Power)>,
     /// Publishes under way or waiting: tries so far, by output.
     pub(super) publishing: BTreeMap<u32, u32>,
     /// Why the last of them did not come about; nothing once one has.
@@ -90,7 +90,7 @@ static NOTHING: Rare = Rare {
     booked_until: None,
     looks_at: None,
     worth: None,
-    yields_to: None,
+    eased_in_vain: None,
     publishing: BTreeMap::new(),
     held_up: None,
     publishes_in_flight: BTreeSet::new(),

@@ -7,9 +7,10 @@
 use rushes_shared::id::JobId;
 use rushes_shared::units::WallMs;
 
+use super::ladder::For;
 use super::{Engine, Turn};
-use crate::event::LateBy;
-use crate::promise::ledger::Due;
+use crate::promise::late::LateBy;
+use crate::promise::ledger::{Due, Miss};
 
 /// Promises that are looked at for one deadline at a time; where all of them are not enough, the next ones follow.
 const MOST_LOOKS: usize = 64;
@@ -38,11 +39,11 @@ impl Engine {
             return;
         }
         for _ in 0..MOST_DEADLINES {
-            let Some(end) = self.first_overload(turn, &[], WallMs(u64::MAX)) else {
+            let Some(missed) = self.first_overload(turn, &[], WallMs(u64::MAX)) else {
                 self.conflicts.is_short = false;
                 return;
             };
-            if !self.shed_until(turn, end) {
+            if !self.shed_until(turn, missed.deadline) {
                 // What is left to do by then was not promised: emergencies, and what runs.
                 self.conflicts.is_short = false;
                 return;
@@ -50,7 +51,7 @@ impl Engine {
         }
     }
 
-    fn first_overload(&self, turn: &Turn, without: &[Due], until: WallMs) -> Option<WallMs> {
+    fn first_overload(&self, turn: &Turn, without: &[Due], until: WallMs) -> Option<Miss> {
         let running = self.fleet.running_left(turn.now.mono);
         self.ledger.first_overload(turn.now.wall, running, self.fleet.counted_on(), without, until)
     }
@@ -63,8 +64,9 @@ impl Engine {
         let misses = |without: &[Due]| self.first_overload(turn, without, end);
         let fits = |without: &[Due]| misses(without).is_none();
         let Some((dearest, _)) = candidates.last().copied() else { return false };
-        if let Some(steps) = self.cheapest_steps(turn.now, dearest, misses) {
-            self.take_steps(turn, dearest, steps);
+        let own = self.asked(dearest);
+        if let Some(steps) = self.cheapest_steps(turn.now, For::LostNodes(dearest), own.as_ref(), misses) {
+            self.take_steps(turn, steps);
             return true;
         }
         let dues = |given: &[(JobId, Due)]| given.iter().map(|(_, due)| *due).collect::<Vec<_>>();

@@ -8,7 +8,7 @@ use super::progress::signature_of;
 use super::{Engine, Turn};
 use crate::job::Prediction;
 use crate::planner;
-use crate::promise::trade;
+use crate::promise::offer::Giver;
 use crate::record::Record;
 
 impl Engine {
@@ -29,7 +29,10 @@ impl Engine {
     pub(super) fn size_traded(&mut self, turn: &mut Turn, id: JobId, stage: u32) {
         let Some(job) = self.state.jobs.get(&id) else { return };
         let (before, prediction) = (job.stages[stage as usize].demand, job.stages[stage as usize].prediction);
-        let Some(demand) = trade::demand_of(job, stage).filter(|demand| *demand != before) else { return };
+        let Some(demand) = Giver::live(job, |_| false).demand_of(stage).filter(|demand| *demand != before)
+        else {
+            return;
+        };
         self.size_stage(turn, id, (stage, demand, prediction));
     }
 

@@ -92,6 +92,7 @@ impl Engine {
         }
         let capped = tenant.is_capped();
         if capped != before {
+            self.caps_reached |= capped;
             self.order.set_capped(ix, capped);
         }
     }
@@ -108,6 +109,7 @@ impl Engine {
         self.emit(turn, Record::TenantSet { tenant, limits });
         self.tenants.at_mut(ix).limits = limits;
         let capped = self.tenants.at(ix).is_capped();
+        self.caps_reached |= capped;
         self.order.set_weight(ix, limits.weight);
         self.order.set_capped(ix, capped);
         self.command(turn, Command::Answer { to: reply, reply: Reply::LimitsSet });

@@ -1,5 +1,7 @@
 //! Answers to requests, and why some are refused.
 
+use std::ops::RangeInclusive;
+
 use rushes_shared::id::{JobId, TenantId, WorkerId};
 use rushes_shared::job::{Class, Priority};
 use rushes_shared::units::WallMs;
@@ -20,11 +22,18 @@ pub enum Refusal {
         "the idempotency key was used before with a different request (job {0}); use a new key for a new request"
     )]
     KeyReused(JobId),
-    /// The farm holds as many jobs as it may.
-    #[error("the farm holds {limit} jobs, its limit (engine.max_jobs); try again later")]
+    /// The farm holds as many jobs as it may before it takes another one of this class.
+    #[error(
+        "the farm takes jobs of class {} as long as it has fewer than {limit} (engine.max_jobs, engine.room); try again in {retry_s} s",
+        .class.as_str()
+    )]
     FarmFull {
-        /// `engine.max_jobs`.
+        /// What was asked for.
+        class: Class,
+        /// How many jobs there may be.
         limit: u64,
+        /// When there should be room, in seconds.
+        retry_s: u32,
     },
     /// The tenant has as many jobs as it may.
     #[error(
@@ -35,6 +44,8 @@ pub enum Refusal {
         tenant: TenantId,
         /// Its limit.
         limit: u64,
+        /// When one should have ended, in seconds.
+        retry_s: u32,
     },
     /// The tenant has as many jobs with a deadline as it may.
     #[error(
@@ -45,6 +56,8 @@ pub enum Refusal {
         tenant: TenantId,
         /// Its limit.
         limit: u64,
+        /// When one should have ended, in seconds.
+        retry_s: u32,
     },
     /// The class is above what the tenant may ask for.
     #[error("tenant '{tenant}' may ask for class {} at most, not {}; use that, or have an operator raise it", .most.as_str(), .asked.as_str())]
@@ -96,6 +109,18 @@ pub enum Refusal {
     TooManyNeeds {
         /// `engine.order.max_needs`.
         limit: usize,
+        /// When a job should have ended, in seconds.
+        retry_s: u32,
+    },
+    /// Too many different demands of nodes.
+    #[error(
+        "the farm's jobs ask for {limit} different combinations of CPU, memory, codec and needs, the most that it keeps apart (engine.order.max_signatures); give the stages demands that are in use, such as whole cores"
+    )]
+    TooManySignatures {
+        /// `engine.order.max_signatures`.
+        limit: usize,
+        /// When a job should have ended, in seconds.
+        retry_s: u32,
     },
     /// The store's disk is nearly full.
     #[error(
@@ -105,7 +130,11 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// After how many seconds a retry is worth it; `None` where it is not.
+    /// Least and most seconds after which a retry is said to be worth it, where that follows from the backlog.
+    pub const RETRY_AFTER_S: RangeInclusive<u32> = 1..=900;
+
+    /// After how many seconds a retry is worth it; `None` where it is not. Room on a disk is made by people: that is looked
+    /// at again after a minute.
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u32> {
         match self {
@@ -116,10 +145,11 @@ impl Refusal {
             | Self::PriorityTooHigh { .. }
             | Self::CannotKeep { .. }
             | Self::LimitTooLow { .. } => None,
-            Self::FarmFull { .. }
-            | Self::TenantFull { .. }
-            | Self::TooManyDeadlines { .. }
-            | Self::TooManyNeeds { .. } => Some(5),
+            Self::FarmFull { retry_s, .. }
+            | Self::TenantFull { retry_s, .. }
+            | Self::TooManyDeadlines { retry_s, .. }
+            | Self::TooManyNeeds { retry_s, .. }
+            | Self::TooManySignatures { retry_s, .. } => Some(*retry_s),
             Self::DiskNearlyFull => Some(60),
         }
     }

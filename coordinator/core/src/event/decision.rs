@@ -7,29 +7,8 @@ use rushes_shared::id::{JobId, TaskId, WorkerId};
 use rushes_shared::job::JobChange;
 use rushes_shared::units::WallMs;
 
-use crate::promise::trade::Trade;
-
-/// Why a deadline is given up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LateBy {
-    /// It cannot be kept even at the job's floor.
-    Itself,
-    /// Another job's is kept instead, where not both could be.
-    Other(JobId),
-    /// Nodes were lost, and what is left cannot keep all.
-    LostNodes,
-}
-
-impl LateBy {
-    /// The job whose deadline is kept instead.
-    #[must_use]
-    pub fn other(self) -> Option<JobId> {
-        match self {
-            Self::Other(job) => Some(job),
-            Self::Itself | Self::LostNodes => None,
-        }
-    }
-}
+use crate::promise::late::LateBy;
+use crate::promise::trade::{Sake, Trade};
 
 /// What the scheduler decided about a job or a node, and why. The text is for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,8 +43,6 @@ pub enum Decision {
     Traded {
         /// What.
         trade: Box<Trade>,
-        /// The job whose deadline it is, if it is another's.
-        sake_of: Option<JobId>,
     },
     /// An optional stage of a job failed for good; the job goes on without it.
     OptionalGivenUp {
@@ -241,17 +218,22 @@ impl fmt::Display for Decision {
             Self::PromiseRestored { deadline } => {
                 write!(f, "there is room: the deadline {} is kept after all", deadline.to_rfc3339())
             }
-            Self::Traded { trade, sake_of } => {
-                let Trade { saved_ms, missing_ms, what, .. } = **trade;
-                match sake_of {
-                    Some(job) => write!(f, "{what}: for the deadline of {job}, {saved_ms} ms saved"),
-                    None if missing_ms == 0 => {
-                        write!(f, "{what}: not all deadlines fit, {saved_ms} ms saved")
+            Self::Traded { trade } => {
+                let Trade { saved_ms, missing_ms, what, sake, .. } = **trade;
+                match sake {
+                    Sake::Own => write!(f, "{what}: {missing_ms} ms were missing to the deadline")?,
+                    Sake::Job(job) => {
+                        write!(
+                            f,
+                            "{what}: for the deadline of {job}, to which {missing_ms} ms were missing"
+                        )?;
                     }
-                    None => {
-                        write!(f, "{what}: {missing_ms} ms were missing to the deadline, {saved_ms} ms saved")
-                    }
+                    Sake::LostNodes => write!(
+                        f,
+                        "{what}: nodes were lost, and {missing_ms} ms were missing to what was promised"
+                    )?,
                 }
+                write!(f, "; {saved_ms} ms saved")
             }
             Self::OptionalGivenUp { stage, failure } => {
                 write!(f, "goes on without its optional stage {stage}: {}", failure.message)

@@ -58,6 +58,16 @@ impl Signature {
         }
     }
 
+    /// The same with what it takes rounded up to a power of two.
+    fn coarser(&self) -> Self {
+        let up = |amount: u64, step: u64| match amount.div_ceil(step) {
+            0 => 0,
+            steps => steps.checked_next_power_of_two().unwrap_or(steps).saturating_mul(step),
+        };
+        let cpu = u32::try_from(up(self.cpu.into(), CPU_STEP)).unwrap_or(u32::MAX);
+        Self { cpu, memory: up(self.memory, MEMORY_STEP), ..self.clone() }
+    }
+
     /// What it takes, rounded up.
     #[must_use]
     pub fn demand(&self) -> Demand {
@@ -92,6 +102,8 @@ struct Entry {
     /// Entries in the queue.
     queued: u32,
     closed: Option<Closed>,
+    /// Whether an entry has left the queue since that was asked.
+    has_left: bool,
     /// Shapes of nodes that can do it, fastest first, as of the fleet's version.
     shapes: (u64, Vec<ShapeIx>),
 }
@@ -106,9 +118,34 @@ pub struct Signatures {
     latest: SigIx,
     /// Signatures that have jobs queued and are not closed.
     ready: usize,
+    /// From so many on new ones are rounded up further.
+    most: Option<usize>,
 }
 
 impl Signatures {
+    /// Keeps so many apart; what comes beyond that is rounded up further.
+    pub fn bound(&mut self, most: usize) {
+        self.most = Some(most);
+    }
+
+    /// How many are kept apart.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    /// Whether a stage has it.
+    #[must_use]
+    pub fn knows(&self, signature: &Signature) -> bool {
+        self.known.contains_key(signature)
+    }
+
     /// The number of a signature, which one more stage has now.
     pub fn take(&mut self, signature: Signature) -> SigIx {
         let latest = self.entries.get(self.latest.0 as usize);
@@ -119,7 +156,12 @@ impl Signatures {
             self.entries[sig.0 as usize].users += 1;
             return sig;
         }
-        let entry = Entry { signature, users: 1, queued: 0, closed: None, shapes: (0, Vec::new()) };
+        let coarser = signature.coarser();
+        if self.most.is_some_and(|most| self.known.len() >= most) && coarser != signature {
+            return self.take(coarser);
+        }
+        let entry =
+            Entry { signature, users: 1, queued: 0, closed: None, has_left: false, shapes: (0, Vec::new()) };
         let sig = self.free.pop().unwrap_or_else(|| {
             SigIx(u32::try_from(self.entries.len()).expect("far fewer than 2^32 signatures"))
         });
@@ -226,7 +268,13 @@ impl Signatures {
     pub(super) fn unqueue(&mut self, sig: SigIx) {
         let entry = &mut self.entries[sig.0 as usize];
         entry.queued -= 1;
+        entry.has_left = true;
         self.ready -= usize::from(entry.queued == 0 && entry.closed.is_none());
+    }
+
+    /// Whether an entry has left the queue since the last time that this was asked.
+    pub fn take_has_left(&mut self, sig: SigIx) -> bool {
+        std::mem::take(&mut self.entries[sig.0 as usize].has_left)
     }
 
     fn in_use(&self) -> impl Iterator<Item = (SigIx, &Entry)> + '_ {
@@ -237,6 +285,25 @@ impl Signatures {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn beyond_the_bound_needs_are_rounded_up_to_few() {
+        let of = |cpu: u32, memory: u64| {
+            let demand = Demand { cpu: Millicores(cpu), memory: Bytes(memory << 20) };
+            Signature::new(SlotKind::Encode, "h264", demand, Needs::default(), WireVersion::OLDEST)
+        };
+        let mut sigs = Signatures::default();
+        sigs.bound(2);
+        let exact = [sigs.take(of(1_250, 640)), sigs.take(of(2_500, 640))];
+        assert_eq!(sigs.take(of(1_250, 640)), exact[0], "what is known stays apart");
+        let cpus = (250..=64_000).step_by(250);
+        for cpu in cpus {
+            sigs.take(of(cpu, 100 + u64::from(cpu)));
+        }
+        assert!(sigs.len() <= 2 + 9 * 10, "{}", sigs.len());
+        let up = sigs.take(of(3_250, 700));
+        assert_eq!(sigs.get(up).demand(), Demand { cpu: Millicores(4_000), memory: Bytes(1 << 30) });
+    }
 
     /// However finely demands are spread, they are of few kinds, and nothing is rounded down or up by more than an eighth
     /// and a step.

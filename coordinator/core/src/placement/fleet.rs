@@ -135,9 +135,12 @@ impl Fleet {
     /// # Panics
     /// When there is no such node: attempts are placed on nodes that are there.
     pub fn hold(&mut self, id: WorkerId, attempt: AttemptId, holding: Holding) -> Demand {
+        let node = self.get(&id).expect("a task is held by a known node");
+        // What the node has may have become less since it was sent there.
+        let holding = Holding { demand: node.met(&holding), ..holding };
         self.count(&holding, true);
         let met = self.change_room(id, |node| node.hold(attempt, holding));
-        met.expect("a task is held by a known node")
+        met.expect("it was just seen")
     }
 
     /// Gives an attempt's capacity back.
@@ -158,6 +161,29 @@ impl Fleet {
         };
         *end = if more { *end + until * part } else { *end - until * part };
         *take = if more { *take + part } else { *take - part };
+    }
+
+    /// Whether the sums over what runs are those of a recount; what differs.
+    ///
+    /// # Errors
+    /// The first sum that differs, in words for a developer.
+    pub fn recount(&self) -> Result<(), String> {
+        let mut sums = Self::default();
+        for (id, node) in self.iter() {
+            let (mut cpu, mut memory, mut light) = (0, 0, 0);
+            for holding in node.holdings.values() {
+                sums.count(holding, true);
+                cpu += holding.demand.cpu.0;
+                memory += holding.demand.memory.0;
+                light += u32::from(holding.slot.is_light());
+            }
+            let used = node.used();
+            if (cpu, memory) != (used.cpu.0, used.memory.0) || light != node.light_used() {
+                return Err(format!("{id} holds {cpu}, {memory}, {light} and counts {used:?}"));
+            }
+        }
+        let of = |fleet: &Self| format!("{:?} {:?}", fleet.running, fleet.ends);
+        (of(&sums) == of(self)).then_some(()).ok_or(format!("nodes hold {}, not {}", of(&sums), of(self)))
     }
 
     /// What is left to do of what runs, by prediction. What runs for longer than expected is set off against the rest.

@@ -249,10 +249,15 @@ impl Node {
         }
     }
 
+    /// What of a holding's demand is met here: none of a light one's, which takes a slot.
+    #[must_use]
+    pub fn met(&self, holding: &Holding) -> Demand {
+        if holding.slot.is_light() { Demand::default() } else { self.clamped(holding.demand) }
+    }
+
     /// Takes capacity for an attempt: a light slot, or a share of the cores.
     pub(super) fn hold(&mut self, attempt: AttemptId, holding: Holding) -> Demand {
-        let light = holding.slot.is_light();
-        let demand = if light { Demand::default() } else { self.clamped(holding.demand) };
+        let (light, demand) = (holding.slot.is_light(), self.met(&holding));
         self.cpu_used += demand.cpu.0;
         self.memory_used += demand.memory.0;
         self.light_used += u32::from(light);
@@ -298,6 +303,12 @@ impl Node {
     #[must_use]
     pub fn light_free(&self) -> u32 {
         self.facts.light_slots.saturating_sub(self.light_used)
+    }
+
+    /// Light slots in use.
+    #[must_use]
+    pub fn light_used(&self) -> u32 {
+        self.light_used
     }
 
     /// CPU and memory in use.

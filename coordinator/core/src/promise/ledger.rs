@@ -9,96 +9,7 @@ use std::ops::Bound;
 use rushes_shared::job::Class;
 use rushes_shared::units::WallMs;
 
-/// Milliseconds of cores and of light slots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Core time in milliseconds on cores of speed 1.
-    pub cores_ms: u64,
-    /// Light-slot time in milliseconds.
-    pub light_ms: u64,
-}
-
-impl Load {
-    /// Both together with another.
-    #[must_use]
-    pub fn plus(self, other: Self) -> Self {
-        Self {
-            cores_ms: self.cores_ms.saturating_add(other.cores_ms),
-            light_ms: self.light_ms.saturating_add(other.light_ms),
-        }
-    }
-
-    /// So many times as much.
-    #[must_use]
-    pub fn times(self, count: u32) -> Self {
-        let count = u64::from(count);
-        Self { cores_ms: self.cores_ms.saturating_mul(count), light_ms: self.light_ms.saturating_mul(count) }
-    }
-
-    /// Without another, which is part of it.
-    #[must_use]
-    pub fn minus(self, other: Self) -> Self {
-        Self {
-            cores_ms: self.cores_ms.saturating_sub(other.cores_ms),
-            light_ms: self.light_ms.saturating_sub(other.light_ms),
-        }
-    }
-}
-
-/// What a farm gets done in a millisecond, in thousandths of a millisecond.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Power {
-    /// Cores times speed, in thousandths of a core.
-    pub cores: u64,
-    /// Light slots times speed, in thousandths of a slot.
-    pub light: u64,
-}
-
-impl Power {
-    /// How long this takes if the farm does nothing else, in milliseconds. `None`: for ever.
-    #[must_use]
-    pub fn time_for(self, load: Load) -> Option<u64> {
-        let of = |ms: u64, power: u64| match (ms, power) {
-            (0, _) => Some(0),
-            (_, 0) => None,
-            (ms, power) => Some(ms.saturating_mul(1_000) / power),
-        };
-        Some(of(load.cores_ms, self.cores)?.max(of(load.light_ms, self.light)?))
-    }
-
-    /// A share of it, in thousandths.
-    #[must_use]
-    pub fn share(self, permille: u32) -> Self {
-        let of = |power: u64| power.saturating_mul(u64::from(permille)) / 1_000;
-        Self { cores: of(self.cores), light: of(self.light) }
-    }
-}
-
-/// What is left to do of what runs. It takes time of the farm only as fast as it runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Running {
-    /// All of it.
-    pub left: Load,
-    /// What of the farm's power it takes.
-    pub takes: Power,
-}
-
-impl Running {
-    /// What of it is done within so long, in milliseconds.
-    #[must_use]
-    pub fn within(self, ms: u64) -> Load {
-        let of = |left: u64, takes: u64| left.min(takes.saturating_mul(ms) / 1_000);
-        Load {
-            cores_ms: of(self.left.cores_ms, self.takes.cores),
-            light_ms: of(self.left.light_ms, self.takes.light),
-        }
-    }
-
-    /// What of it is done by a time.
-    fn by(self, now: WallMs, end: u64) -> Load {
-        self.within(end.saturating_sub(now.0))
-    }
-}
+pub use super::load::{Load, Power, Running};
 
 /// What a job has booked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -118,6 +29,15 @@ pub struct Due {
     pub deadline: WallMs,
     /// How much.
     pub load: Load,
+}
+
+/// A promise that cannot be kept beside others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Miss {
+    /// Its deadline; where many are tested together, the end of their window.
+    pub deadline: WallMs,
+    /// How much later what is due then would be done, in milliseconds.
+    pub by_ms: u64,
 }
 
 const WINDOW_MS: u64 = 30_000;
@@ -148,11 +68,40 @@ pub struct Ledger {
     deadlines: BTreeMap<WallMs, Load>,
     /// Wall times of tasks of stages that are not complete, and how many stages have each.
     walls: BTreeMap<u64, u32>,
+    /// How often jobs have booked something else.
+    changes: u64,
 }
 
 impl Ledger {
+    /// How often jobs have booked more or less, other than by starting what they had booked.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Enters a task of a job's booking as it is to be started again, or takes it off as it is started.
+    pub fn shift(&mut self, task: &Booking, more: bool) {
+        let changes = self.changes;
+        if more {
+            self.book(task)
+        } else {
+            self.unbook(task)
+        }
+        self.changes = changes;
+    }
+
+    /// Whether exactly these bookings are in the books.
+    #[must_use]
+    pub fn holds(&self, bookings: impl Iterator<Item = Booking>) -> bool {
+        let mut recount = Self::default();
+        bookings.for_each(|booking| recount.book(&booking));
+        let Self { classes, windows, spans, deadlines, .. } = &recount;
+        (classes, windows, spans, deadlines) == (&self.classes, &self.windows, &self.spans, &self.deadlines)
+    }
+
     /// Adds a booking.
     pub fn book(&mut self, booking: &Booking) {
+        self.changes += 1;
         let class = &mut self.classes[booking.class as usize];
         *class = class.plus(booking.load);
         if let Some(deadline) = booking.deadline.filter(|_| booking.load != Load::default()) {
@@ -164,6 +113,7 @@ impl Ledger {
 
     /// Takes a booking, or a part of one, off.
     pub fn unbook(&mut self, booking: &Booking) {
+        self.changes += 1;
         let class = &mut self.classes[booking.class as usize];
         *class = class.minus(booking.load);
         if let Some(deadline) = booking.deadline {
@@ -258,13 +208,13 @@ impl Ledger {
         power: Power,
         without: &[Due],
         until: WallMs,
-    ) -> Option<WallMs> {
+    ) -> Option<Miss> {
         let mut sum = self.emergencies();
         let is_late = |(end, more): (u64, Load)| {
             sum = sum.plus(more);
             let gone = without.iter().filter(|due| due.deadline.0 <= end);
             let left = gone.fold(sum, |sum, due| sum.minus(due.load)).plus(running.by(now, end));
-            power.time_for(left).is_none_or(|ms| now.0.saturating_add(ms) > end).then_some(WallMs(end))
+            late_by(now, power, left, end).map(|by_ms| Miss { deadline: WallMs(end), by_ms })
         };
         if self.deadlines.len() <= FEW_DEADLINES {
             let due = self.deadlines.range(..=until);
@@ -284,7 +234,7 @@ impl Ledger {
         running: Running,
         power: Power,
         without: &[Due],
-    ) -> Option<WallMs> {
+    ) -> Option<Miss> {
         let sum = self.due_by(more.deadline).plus(self.emergencies());
         self.first_miss((now, running), more, sum, power, without)
     }
@@ -298,17 +248,18 @@ impl Ledger {
         running: Running,
         power: Power,
         without: &[Due],
-    ) -> Option<WallMs> {
+    ) -> Option<Miss> {
         let sum = self.due_by(own.deadline).minus(own.load).plus(self.emergencies());
         self.first_miss((now, running), own, sum, power, without)
     }
 
-    /// Whether all emergencies, and `more` of them, can be done by a deadline while `running` goes on: nothing that is
+    /// Whether all emergencies, and `more` of them, cannot be done by a deadline while `running` goes on: nothing that is
     /// promised stands before them.
     #[must_use]
-    pub fn can_hurry(&self, now: WallMs, more: Due, running: Running, power: Power) -> bool {
-        let sum = self.emergencies().plus(more.load).plus(running.by(now, more.deadline.0));
-        power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= more.deadline.0)
+    pub fn miss_of_emergency(&self, now: WallMs, more: Due, running: Running, power: Power) -> Option<Miss> {
+        let deadline = more.deadline;
+        let sum = self.emergencies().plus(more.load).plus(running.by(now, deadline.0));
+        late_by(now, power, sum, deadline.0).map(|by_ms| Miss { deadline, by_ms })
     }
 
     /// The first deadline, from that of `own` on, by which it and what is due then cannot be done, if all of `without` were
@@ -320,11 +271,8 @@ impl Ledger {
         mut sum: Load,
         power: Power,
         without: &[Due],
-    ) -> Option<WallMs> {
-        let fits = |sum: Load, end: u64| {
-            let sum = sum.plus(running.by(now, end));
-            power.time_for(sum).is_some_and(|ms| now.0.saturating_add(ms) <= end)
-        };
+    ) -> Option<Miss> {
+        let late = |sum: Load, end: u64| late_by(now, power, sum.plus(running.by(now, end)), end);
         let gone = |end: u64| {
             let gone = without.iter().filter(|due| due.deadline.0 <= end);
             gone.fold(Load::default(), |sum, due| sum.plus(due.load))
@@ -332,16 +280,19 @@ impl Ledger {
         let (load, deadline) = (own.load, own.deadline);
         // What is gone may be part of the own work: it is counted before anything is taken off.
         let left = |sum: Load, end: u64| sum.plus(load).minus(gone(end));
-        if !fits(left(sum, deadline.0), deadline.0) {
-            return Some(deadline);
+        if let Some(by_ms) = late(left(sum, deadline.0), deadline.0) {
+            return Some(Miss { deadline, by_ms });
         }
         // What would be late without this job is not its fault.
         let misses = |sum: &mut Load, (end, more): (u64, Load)| {
             *sum = sum.plus(more);
-            (!fits(left(*sum, end), end) && fits(*sum, end)).then_some(WallMs(end))
+            let by_ms = late(left(*sum, end), end).filter(|_| late(*sum, end).is_none())?;
+            Some(Miss { deadline: WallMs(end), by_ms })
         };
         let mut later = self.deadlines.range((Bound::Excluded(deadline), Bound::Unbounded));
-        if self.deadlines.len() <= FEW_DEADLINES {
+        // Counted as it is once this one is booked as well, so that a look before says what one after says.
+        let many = self.deadlines.len() + usize::from(!self.deadlines.contains_key(&deadline));
+        if many <= FEW_DEADLINES {
             return later.find_map(|(due, load)| misses(&mut sum, (due.0, *load)));
         }
         let (window, span) = (deadline.0 / WINDOW_MS, deadline.0 / SPAN_MS);
@@ -353,7 +304,7 @@ impl Ledger {
         }
         self.spans.range(span + 1..).find_map(|(span, more)| {
             let (all, begin) = (sum.plus(*more), span * SPAN_MS);
-            if fits(left(all, begin), begin) {
+            if late(left(all, begin), begin).is_none() {
                 sum = all;
                 return None;
             }
@@ -361,6 +312,12 @@ impl Ledger {
             windows.find_map(|item| misses(&mut sum, item))
         })
     }
+}
+
+/// How much later than at a time so much is done, in milliseconds. `None`: it is done by then.
+fn late_by(now: WallMs, power: Power, load: Load, end: u64) -> Option<u64> {
+    let done = power.time_for(load).map_or(u64::MAX, |ms| now.0.saturating_add(ms));
+    done.checked_sub(end).filter(|ms| *ms > 0)
 }
 
 fn window_end((window, load): (&u64, &Load)) -> (u64, Load) {

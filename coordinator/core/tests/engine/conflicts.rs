@@ -1,6 +1,6 @@
 //! Promises that cannot all be kept: whose loss costs least is late, is told why, and is kept again when there is room.
 
-use rushes_core::event::FarmNews;
+use rushes_core::event::{FarmNews, LateBy};
 use rushes_core::policy::{Admission, Policy, PromisePolicy};
 use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, JobSpec, Priority, QualityFloor};
@@ -39,7 +39,7 @@ fn beside(jobs: Vec<JobSpec>) -> impl FnOnce(&mut Scene) {
 }
 
 fn is_late(scene: &Scene, job: u128) -> bool {
-    scene.world.engine().state().jobs[&JobId(job)].late_since.is_some()
+    scene.world.engine().state().jobs[&JobId(job)].late.is_some()
 }
 
 fn told(scene: &Scene, job: u128) -> Vec<String> {
@@ -63,7 +63,7 @@ fn of_equal_jobs_the_one_is_late_that_frees_the_most_time_whoever_came_first() {
     assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (true, false));
     let now = scene.world.now;
     let why = scene.world.engine().explain(now, JobId(2)).expect("it is live");
-    assert_eq!(why.yields_to, Some(JobId(3)));
+    assert_eq!(why.late.map(|late| late.because), Some(LateBy::Other(JobId(3))));
     assert!(
         told(&scene, 2).iter().any(|text| text.contains("given up for that of")),
         "{:?}",
@@ -151,7 +151,7 @@ fn a_late_job_is_kept_again_when_there_is_room() {
     assert!(!is_late(&scene, 2));
     assert!(told(&scene, 2).iter().any(|text| text.contains("kept after all")), "{:?}", told(&scene, 2));
     let why = scene.world.engine().explain(scene.world.now, JobId(2)).expect("it is live");
-    assert_eq!((why.yields_to, why.forecast.can_keep), (None, Some(true)));
+    assert_eq!((why.late, why.forecast.can_keep), (None, Some(true)));
 }
 
 #[test]
@@ -200,17 +200,75 @@ fn promises_that_are_due_much_later_hide_none_that_is_in_the_way() {
     assert!((2..72).all(|job| !is_late(&scene, job)), "they are not in the way");
 }
 
+/// It needs 20 seconds at its floor, and 65 with all that it asks for.
+#[test]
+fn a_late_job_is_kept_again_at_its_floor() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        |s| {
+            beside(vec![due(60, worth(10, with_extras(20, &[45]))), due(61, worth(90, one(45)))])(s);
+            assert_eq!((is_late(s, 2), is_late(s, 3)), (true, false));
+            s.cancel(3);
+            s.wait(100);
+        },
+        |_| {},
+        &[],
+    );
+    assert!(!is_late(&scene, 2), "{:?}", told(&scene, 2));
+    let job = &scene.world.engine().state().jobs[&JobId(2)];
+    assert!(job.stages[1].dropped, "{:?}", job.trades);
+}
+
+/// Four cores for five seconds: 18 of 20 core-seconds are promised. What takes ten seconds in one go is late whatever
+/// others do.
+#[test]
+fn nobody_gives_anything_up_for_what_is_late_even_at_its_floor() {
+    let four = || graph(vec![stage("hold", SlotKind::Encode, 4, 4_500, &[])]);
+    let scene = check_with(
+        exact(Admission::Advise),
+        |s| {
+            s.join_with_cores('a', 4);
+            s.submit(graph(vec![stage("hold", SlotKind::Encode, 4, 100, &[])]));
+            s.submit(due(5, worth(10, four())));
+            s.submit(due(5, worth(100, one(10))));
+        },
+        |_| {},
+        &[],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (false, true), "{:?}", told(&scene, 2));
+}
+
+/// It asks for 86 of 60 seconds. With the other job gone, 20 are free, and one of its three extras is enough.
+#[test]
+fn a_job_gives_up_no_more_than_it_takes_beside_others_that_yield() {
+    let scene = check_with(
+        exact(Admission::Advise),
+        beside(vec![due(62, worth(10, one(20)))]),
+        |s| s.submit(due(60, worth(90, with_extras(45, &[7, 7, 7])))),
+        &["accepted j3"],
+    );
+    assert_eq!((is_late(&scene, 2), is_late(&scene, 3)), (true, false));
+    let dropped = scene.world.engine().state().jobs[&JobId(3)].stages.iter().filter(|s| s.dropped).count();
+    assert_eq!(dropped, 1);
+}
+
+/// A main stage of so many seconds, and optional ones beside it that may be left out.
+fn with_extras(seconds: u32, extras: &[u32]) -> JobSpec {
+    let mut stages = vec![stage("main", SlotKind::Encode, 1, seconds * 1_000, &[])];
+    for seconds in extras {
+        let mut extra = stage("extra", SlotKind::Encode, 1, seconds * 1_000, &[]);
+        extra.optional = true;
+        stages.push(extra);
+    }
+    let floor = QualityFloor { drop_optional: true, ..QualityFloor::default() };
+    JobSpec { floor, ..graph(stages) }
+}
+
 /// It asks for 65 seconds of 60: without its own extra and the other job, which is worth less, there is time; with one of
 /// them there is not.
 #[test]
 fn a_job_gives_up_what_it_may_and_others_yield_for_the_rest() {
-    let mut stages = vec![
-        stage("main", SlotKind::Encode, 1, 45_000, &[]),
-        stage("extra", SlotKind::Encode, 1, 20_000, &[]),
-    ];
-    stages[1].optional = true;
-    let floor = QualityFloor { drop_optional: true, ..QualityFloor::default() };
-    let spec = JobSpec { floor, ..due(60, worth(90, graph(stages))) };
+    let spec = due(60, worth(90, with_extras(45, &[20])));
     let scene = check_with(
         exact(Admission::Advise),
         beside(vec![due(62, worth(10, one(20)))]),

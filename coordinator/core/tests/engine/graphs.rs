@@ -6,7 +6,7 @@ use rushes_core::event::{Event, LinkId};
 use rushes_core::job::Job;
 use rushes_core::planner;
 use rushes_core::policy::Policy;
-use rushes_core::promise::trade::{Trade, What};
+use rushes_core::promise::trade::{Sake, Trade, What};
 use rushes_core::record::Record;
 use rushes_core::state::{Misfit, State};
 use rushes_shared::failure::FailureCode;
@@ -202,6 +202,7 @@ fn a_record_of_a_trade_of_a_stage_that_is_not_there_is_told_and_no_panic() {
     let trade = Trade {
         stage: 7,
         what: What::Drop,
+        sake: Sake::Own,
         missing_ms: 1,
         saved_ms: 1,
         loss: 1,

@@ -2,6 +2,7 @@
 
 use rushes_core::event::{Decision, FarmNews};
 use rushes_core::policy::{Policy, PromisePolicy};
+use rushes_core::promise::trade::Sake;
 use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, JobSpec, Priority, QualityFloor};
 use rushes_shared::task::SlotKind;
@@ -37,7 +38,7 @@ fn gives_up(scene: &Scene, job: u128) -> bool {
 }
 
 fn is_late(scene: &Scene, job: u128) -> bool {
-    scene.world.engine().state().jobs[&JobId(job)].late_since.is_some()
+    scene.world.engine().state().jobs[&JobId(job)].late.is_some()
 }
 
 /// One core that is busy, then two jobs of this priority that would fill a minute and more.
@@ -69,7 +70,7 @@ fn the_lowest_value_in_the_way_gives_quality_up_for_a_deadline_and_gets_it_back(
     );
     assert_eq!((gives_up(&scene, 2), gives_up(&scene, 3)), (false, false), "there is time for it again");
     let why = scene.world.news.iter().find_map(|n| match &n.what {
-        FarmNews::Decided(it @ Decision::Traded { sake_of: Some(JobId(4)), .. }) => {
+        FarmNews::Decided(it @ Decision::Traded { trade }) if trade.sake == Sake::Job(JobId(4)) => {
             Some((n.job, it.to_string()))
         }
         _ => None,

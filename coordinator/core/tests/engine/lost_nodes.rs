@@ -37,7 +37,7 @@ fn two_nodes(jobs: Vec<JobSpec>) -> impl FnOnce(&mut Scene) {
 }
 
 fn is_late(scene: &Scene, job: u128) -> bool {
-    scene.world.engine().state().jobs[&JobId(job)].late_since.is_some()
+    scene.world.engine().state().jobs[&JobId(job)].late.is_some()
 }
 
 /// Why promises were given up, and which were given again.
@@ -67,7 +67,7 @@ fn the_promise_that_is_worth_least_is_given_up_at_once_and_given_again_when_the_
             s.wait(s.world.policy.lease_ms + 1_000);
             assert_eq!((is_late(s, 3), is_late(s, 4)), (false, true));
             let why = s.world.engine().explain(s.world.now, JobId(4)).expect("a live job");
-            assert!(why.late_since.is_some() && why.forecast.can_keep == Some(false));
+            assert!(why.late.is_some() && why.forecast.can_keep == Some(false));
             s.world.revive(crate::support::tell::worker('b'));
             s.connect('b');
             s.wait(1_000);
@@ -151,4 +151,25 @@ proptest! {
             }
         }
     }
+}
+
+/// One node of two is drained: what is left is more than promises may take of the other, and less than it can do. With the
+/// same books there is no more to give up at the next look than at the last.
+#[test]
+fn what_was_looked_for_in_vain_is_looked_for_again_only_when_the_books_change() {
+    let promise_policy =
+        PromisePolicy { load_permille: 800, p90_permille: 1_000, ..PromisePolicy::default() };
+    let scene = check_with(
+        Policy { promise: promise_policy, ..Policy::default() },
+        |s| {
+            two_nodes(vec![promise(50, 19, 80), promise(50, 19, 80), promise(50, 19, 80)])(s);
+            s.drain('b', true);
+            s.wait(18_000);
+        },
+        |_| {},
+        &[],
+    );
+    assert!([3, 4, 5].iter().all(|job| !is_late(&scene, *job)), "{:?}", told(&scene));
+    let looks = scene.world.engine().looks_for_trades();
+    assert!((1..=3).contains(&looks), "{looks} looks for three promises with the same books");
 }

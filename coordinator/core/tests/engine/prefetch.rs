@@ -240,3 +240,43 @@ fn a_task_that_has_failed_is_not_sent_ahead() {
     );
     assert!(scene.runs('a', "1.1"));
 }
+
+/// What was sent ahead was counted as what the node had then; once it is smaller, it takes no more than that.
+#[test]
+fn what_begins_on_a_node_that_has_become_smaller_is_counted_as_it_is_met() {
+    let wide = |cores: u32| {
+        let mut wide = stage("wide", SlotKind::Encode, 2, 60_000, &[]);
+        wide.demand.cpu = rushes_shared::units::Millicores(cores * 1_000);
+        graph(vec![wide])
+    };
+    let scene = check(
+        |s| {
+            join_ahead(s, 'a');
+            let (worker, link) =
+                (tell::worker('a'), s.world.workers[&tell::worker('a')].link.expect("it is there"));
+            let facts = |cores: u32| {
+                let cpu = rushes_shared::units::Millicores(cores * 1_000);
+                Box::new(rushes_shared::node::NodeFacts { cpu, light_slots: 1, ..node("a") })
+            };
+            s.world.workers.get_mut(&worker).expect("it is there").facts = *facts(4);
+            s.tell(Event::FactsChanged { worker, link, facts: facts(4) });
+            s.submit(wide(4));
+            assert!(s.runs('a', "1.0"));
+            s.tell(Event::FactsChanged { worker, link, facts: facts(4) });
+            s.world.tell(Event::FactsChanged { worker, link, facts: facts(2) });
+            s.world.engine().recount().expect("it runs as it began");
+            let attempt = s.attempt('a', "1.0");
+            let outcome = TaskOutcome::Succeeded {
+                value: rushes_shared::task::TaskValue::Nothing,
+                usage: rushes_shared::task::Usage::default(),
+            };
+            s.world.end(worker, attempt, outcome, false);
+            s.world.settle();
+        },
+        |_| {},
+        &[],
+    );
+    scene.world.engine().recount().expect("it is counted as it is met");
+    let doc = &scene.world.engine().workers()[0];
+    assert_eq!((doc.cpu_used.0, doc.running.len()), (2_000, 1), "{doc:?}");
+}

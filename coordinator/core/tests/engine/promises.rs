@@ -73,7 +73,7 @@ fn what_cannot_be_kept_even_at_its_floor_is_declared_late_and_drags_nobody() {
         &["j1 succeeded", "collect #1-1 on a", "start j2.0 #1-2 on a"],
     );
     assert_eq!(decisions(&scene, 3), ["promise_late"]);
-    assert!(scene.world.engine().state().jobs[&JobId(3)].late_since.is_some());
+    assert!(scene.world.engine().state().jobs[&JobId(3)].late.is_some());
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn promises_survive_a_restart_of_the_coordinator() {
         },
         &["accepted j4", "j1 succeeded", "collect #1-1 on a", "start j3.0 #2-1 on a"],
     );
-    assert!(scene.world.engine().state().jobs[&JobId(2)].late_since.is_some());
+    assert!(scene.world.engine().state().jobs[&JobId(2)].late.is_some());
     assert_eq!(scene.world.engine().job_state(JobId(2)), Some(JobState::Queued));
 }
 
@@ -295,7 +295,7 @@ fn a_trade_says_what_when_why_and_what_it_saved() {
         _ => None,
     });
     let told = told.expect("it is told");
-    assert!(told.contains("preset medium instead of slow") && told.contains("ms saved"), "{told}");
+    assert!(told.contains("preset slow -> medium") && told.contains("ms saved"), "{told}");
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn what_a_job_itself_gives_up_is_taken_from_its_own_work() {
         &["accepted j1", "start j1.0 #1-1 on a"],
     );
     let job = &scene.world.engine().state().jobs[&JobId(1)];
-    assert!(job.late_since.is_none() && job.stages[1].dropped, "{:?}", job.trades);
+    assert!(job.late.is_none() && job.stages[1].dropped, "{:?}", job.trades);
 }
 
 #[test]

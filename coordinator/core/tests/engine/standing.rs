@@ -41,7 +41,7 @@ fn due(seconds: u64, spec: JobSpec) -> JobSpec {
 }
 
 fn is_late(scene: &Scene, job: u128) -> bool {
-    scene.world.engine().state().jobs[&JobId(job)].late_since.is_some()
+    scene.world.engine().state().jobs[&JobId(job)].late.is_some()
 }
 
 /// The owner asks for the same again, so that the promise is looked at.

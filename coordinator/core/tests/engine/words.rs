@@ -122,10 +122,11 @@ fn a_refusal_says_whether_it_is_worth_asking_again() {
         Refusal::LimitTooLow { name: "dolby".into(), asked: 3, most: 2 },
     ];
     let later = [
-        Refusal::FarmFull { limit: 5 },
-        Refusal::TenantFull { tenant: tenant.clone(), limit: 5 },
-        Refusal::TooManyDeadlines { tenant, limit: 5 },
-        Refusal::TooManyNeeds { limit: 5 },
+        Refusal::FarmFull { class: Class::Bulk, limit: 5, retry_s: 3 },
+        Refusal::TenantFull { tenant: tenant.clone(), limit: 5, retry_s: 3 },
+        Refusal::TooManyDeadlines { tenant, limit: 5, retry_s: 3 },
+        Refusal::TooManyNeeds { limit: 5, retry_s: 3 },
+        Refusal::TooManySignatures { limit: 5, retry_s: 3 },
         Refusal::DiskNearlyFull,
     ];
     assert!(never.iter().all(|refusal| refusal.retry_after_s().is_none()));

@@ -25,6 +25,7 @@ pub(crate) fn hold(world: &World) {
     if let Some(engine) = &world.engine {
         assert_eq!(engine.state(), &world.replayed, "replay of the records is the live state");
         compact_rebuilds(engine.state());
+        engine.recount().unwrap_or_else(|what| panic!("the books have drifted: {what}"));
         for doc in engine.workers() {
             if let Some(facts) = doc.facts {
                 let what = format!("{} at {:?}", doc.name, world.now.mono);
@@ -130,18 +131,21 @@ fn trades_are_justified(world: &World) {
             let is_allowed = match trade.what {
                 What::Drop => floor.drop_optional && job.stages[trade.stage as usize].optional,
                 What::Analysis => floor.drop_optional && job.stages[trade.stage as usize].is_advice(),
+                What::Pass => floor.one_pass,
                 What::Preset { to, .. } => floor.fastest_preset.is_some_and(|fastest| to >= fastest),
                 What::Height { to, .. } => floor.min_height.is_some_and(|lowest| to >= lowest),
             };
             assert!(is_allowed, "{} gave up more than it may: {trade:?}", job.id);
             assert!(
-                job.late_since.is_none() || trade.undone.is_some() || cannot_be_undone(job, trade),
+                job.late.is_none() || trade.undone.is_some() || cannot_be_undone(job, trade),
                 "{trade:?}"
             );
             let is_last = job.trades.iter().rfind(|t| t.stage == trade.stage) == Some(trade);
             let stage = &job.stages[trade.stage as usize];
             if is_last && !trade.what.leaves_out() {
-                let planned = if trade.undone.is_none() { trade.after } else { trade.before };
+                let of_stage = || job.trades.iter().filter(|t| t.stage == trade.stage);
+                let first = of_stage().next().expect("it is one of them");
+                let planned = of_stage().rfind(|t| t.undone.is_none()).map_or(first.before, |t| t.after);
                 assert_eq!(stage.prediction, planned, "{} is planned as it was traded", job.id);
             }
             if is_last && trade.what.leaves_out() && trade.undone.is_none() {

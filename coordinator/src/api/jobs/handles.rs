@@ -31,7 +31,7 @@ pub(in crate::api) async fn amend(
 ) -> Result<HttpResponse, Problem> {
     let by = caller.needs(&[Role::Submitter, Role::Operator])?;
     let request: AmendRequest = body::json(&bytes, "invalid_change")?;
-    let asking = Asking { tenant: &by.tenant, now: api.now() };
+    let asking = Asking { tenant: &by.tenant, now: api.now(), presets: &api.parts.presets };
     let change = request.settle(asking).map_err(|bad| body::invalid("invalid_change", bad.to_string()))?;
     changed(&api, by, job_id(&id)?, change).await
 }

@@ -96,13 +96,14 @@ impl World<'_> {
         }
         let clock = self.clock();
         let engine = self.engine.as_mut().expect("events are dropped while it is down");
+        let due = if kind == EventKind::Timer { engine.timers_due(clock.mono) } else { 0 };
         let watch = self.stopwatch.as_mut();
         let effects = match watch {
             None => engine.handle(clock, event),
             Some(watch) => watch.time(kind, || engine.handle(clock, event)),
         };
-        if kind == EventKind::Timer && engine.next_wake().is_some_and(|at| at <= clock.mono) {
-            return Err(broken!(TimersAreWorkedOff, "a timer of {:?} stays", engine.next_wake()));
+        if kind == EventKind::Timer && due > 0 && engine.timers_due(clock.mono) >= due {
+            return Err(broken!(TimersAreWorkedOff, "{due} timers stay due"));
         }
         let cost = At(self.scenario.cost.of(kind));
         self.free_at = now.plus(cost);

@@ -289,6 +289,8 @@ fn bit_rates_are_held() {
             RateControl::CappedCrf { crf: 20, peak_bps: target },
             RateControl::Cbr { bitrate_bps: target },
             RateControl::TwoPass { bitrate_bps: target, peak_bps: None },
+            RateControl::OnePass { bitrate_bps: target, peak_bps: None },
+            RateControl::OnePass { bitrate_bps: target, peak_bps: Some(2 * target) },
         ] {
             let held = rate_of(codec, rate);
             // Three seconds, of which the buffer's two may be spent at once.

@@ -28,7 +28,7 @@ pub(in crate::encode) fn is_eight_bit_only() -> bool {
 }
 
 pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
-    if matches!(order.settings.rate, RateControl::TwoPass { .. }) {
+    if matches!(order.settings.rate, RateControl::TwoPass { .. } | RateControl::OnePass { .. }) {
         return Err(impossible(
             "AV1 cannot be encoded in two passes here",
             "use crf, crf with max_bitrate, or rate = \"cbr\"",
@@ -77,7 +77,9 @@ fn libaom(order: &Order<'_>) -> Result<gst::Element, Failure> {
             target(peak_bps, PEAK_BUFFER_MS);
             set_number(&encoder, "min-quantizer", u32::from(crf));
         }
-        RateControl::Cbr { bitrate_bps } | RateControl::TwoPass { bitrate_bps, .. } => {
+        RateControl::Cbr { bitrate_bps }
+        | RateControl::TwoPass { bitrate_bps, .. }
+        | RateControl::OnePass { bitrate_bps, .. } => {
             encoder.set_property_from_str("end-usage", "cbr");
             target(bitrate_bps, CONSTANT_BUFFER_MS);
         }
@@ -102,7 +104,9 @@ fn svt(order: &Order<'_>) -> Result<gst::Element, Failure> {
             set_number(&encoder, "crf", u32::from(crf));
             set_number(&encoder, "maximum-bitrate", kbps(peak_bps));
         }
-        RateControl::Cbr { bitrate_bps } | RateControl::TwoPass { bitrate_bps, .. } => {
+        RateControl::Cbr { bitrate_bps }
+        | RateControl::TwoPass { bitrate_bps, .. }
+        | RateControl::OnePass { bitrate_bps, .. } => {
             set_number(&encoder, "target-bitrate", kbps(bitrate_bps));
         }
     }

@@ -73,6 +73,11 @@ fn rate(encoder: &gst::Element, order: &Order<'_>) {
             encoder.set_property_from_str("end-usage", "cbr");
             target(bitrate_bps, CONSTANT_BUFFER_MS);
         }
+        // One pass places bits by its buffer alone, so that a peak is kept by it as well.
+        RateControl::OnePass { bitrate_bps, .. } => {
+            encoder.set_property_from_str("end-usage", "vbr");
+            target(bitrate_bps, PEAK_BUFFER_MS);
+        }
         RateControl::TwoPass { bitrate_bps, peak_bps } => {
             encoder.set_property_from_str("end-usage", "vbr");
             target(bitrate_bps, PEAK_BUFFER_MS);

@@ -52,20 +52,30 @@ fn rate(encoder: &gst::Element, order: &Order<'_>) -> String {
             encoder.set_property("vbv-buf-capacity", CONSTANT_BUFFER_MS);
             ":nal-hrd=cbr".to_owned()
         }
+        RateControl::OnePass { bitrate_bps, peak_bps } => {
+            // The element's "cbr" is x264's mean rate; only a buffer would make it constant.
+            encoder.set_property_from_str("pass", "cbr");
+            mean(encoder, bitrate_bps, peak_bps)
+        }
         RateControl::TwoPass { bitrate_bps, peak_bps } => {
             let pass = if *order.pass == Pass::Single || order.pass.is_first() { "pass1" } else { "pass2" };
             encoder.set_property_from_str("pass", pass);
             if let Some(path) = order.pass.statistics() {
                 encoder.set_property("multipass-cache-file", path.to_string_lossy().as_ref());
             }
-            encoder.set_property("bitrate", kbps(bitrate_bps));
-            encoder.set_property("vbv-buf-capacity", 0u32);
-            peak_bps.map_or_else(String::new, |peak| {
-                let buffer = u64::from(kbps(peak)) * u64::from(PEAK_BUFFER_MS) / 1000;
-                format!(":vbv-maxrate={}:vbv-bufsize={buffer}", kbps(peak))
-            })
+            mean(encoder, bitrate_bps, peak_bps)
         }
     }
+}
+
+/// Sets a mean rate; gives the options of its peak.
+fn mean(encoder: &gst::Element, bitrate_bps: u32, peak_bps: Option<u32>) -> String {
+    encoder.set_property("bitrate", kbps(bitrate_bps));
+    encoder.set_property("vbv-buf-capacity", 0u32);
+    peak_bps.map_or_else(String::new, |peak| {
+        let buffer = u64::from(kbps(peak)) * u64::from(PEAK_BUFFER_MS) / 1000;
+        format!(":vbv-maxrate={}:vbv-bufsize={buffer}", kbps(peak))
+    })
 }
 
 /// `pass=qual` is CRF, but its VBV would cap the rate at 2 Mbit/s; a buffer of no length turns the VBV off.

@@ -40,7 +40,9 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
 fn mean_rate(rate: RateControl) -> Option<u32> {
     match rate {
         RateControl::Crf(_) | RateControl::CappedCrf { .. } => None,
-        RateControl::Cbr { bitrate_bps } | RateControl::TwoPass { bitrate_bps, .. } => Some(bitrate_bps),
+        RateControl::Cbr { bitrate_bps }
+        | RateControl::TwoPass { bitrate_bps, .. }
+        | RateControl::OnePass { bitrate_bps, .. } => Some(bitrate_bps),
     }
 }
 
@@ -53,6 +55,9 @@ fn rate(order: &Order<'_>) -> String {
         RateControl::Crf(crf) => format!("crf={crf}"),
         RateControl::CappedCrf { crf, peak_bps } => format!("crf={crf}:{}", vbv(peak_bps, PEAK_BUFFER_MS)),
         RateControl::Cbr { bitrate_bps } => vbv(bitrate_bps, CONSTANT_BUFFER_MS),
+        RateControl::OnePass { peak_bps, .. } => {
+            peak_bps.map_or_else(String::new, |peak| vbv(peak, PEAK_BUFFER_MS))
+        }
         RateControl::TwoPass { peak_bps, .. } => {
             let mut options: Vec<String> =
                 peak_bps.map(|peak| vbv(peak, PEAK_BUFFER_MS)).into_iter().collect();
