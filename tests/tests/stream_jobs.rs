@@ -100,7 +100,7 @@ fn chunks_run(farm: &Farm, id: JobId, count: usize) -> JobView {
 fn a_film_becomes_a_set_on_two_nodes_and_every_frame_is_in_it() {
     let film = media::film();
     let farm = FarmPlan::new(2).start();
-    let id = farm.api().submit(&job(&farm, &film, "medium", 2));
+    let id = farm.api().submit(&job(&farm, &film, "veryfast", 2));
     let done = farm.api().succeeded(id);
     is_the_film(&farm, &film, &done);
     let mut workers: Vec<_> = chunks(&done).iter().map(|task| task.worker).collect();
@@ -131,7 +131,7 @@ fn a_film_becomes_a_set_on_two_nodes_and_every_frame_is_in_it() {
 fn a_worker_that_is_killed_in_the_middle_costs_its_chunk_alone() {
     let film = media::film();
     let mut farm = FarmPlan::new(2).start();
-    let id = farm.api().submit(&job(&farm, &film, "veryslow", 2));
+    let id = farm.api().submit(&job(&farm, &film, "medium", 2));
     let running = chunks_run(&farm, id, 2);
     let victim = running.tasks.iter().rfind(|task| task.state == TaskState::Running).expect("one runs");
     let name = victim.worker_name.clone().expect("it is known");
@@ -146,7 +146,7 @@ fn a_coordinator_that_is_killed_between_chunks_and_package_loses_no_chunk() {
     let film = media::film();
     let mut farm = FarmPlan::new(2).start();
     // Two chunks, one for each node.
-    let id = farm.api().submit(&job(&farm, &film, "medium", 7));
+    let id = farm.api().submit(&job(&farm, &film, "fast", 7));
     let _running = chunks_run(&farm, id, 2);
     assert_eq!(farm.api().post(&format!("/v1/jobs/{id}/pause"), &json!({})).status, 200);
     let all_made = || {
@@ -197,7 +197,7 @@ fn a_destination_with_something_in_it_is_refused_and_a_broken_film_leaves_nothin
 fn a_canceled_job_leaves_nothing() {
     let film = media::film();
     let farm = FarmPlan::new(1).start();
-    let id = farm.api().submit(&job(&farm, &film, "veryslow", 2));
+    let id = farm.api().submit(&job(&farm, &film, "medium", 2));
     let _running = chunks_run(&farm, id, 1);
     assert_eq!(farm.api().post(&format!("/v1/jobs/{id}/cancel"), &json!({})).status, 200);
     assert_eq!(farm.api().ended(id).state, JobState::Canceled);

@@ -256,6 +256,13 @@ impl Running {
         })
     }
 
+    /// Takes the pipeline down while it is at work. What its elements say of that is no failure, and nobody hears it.
+    pub(crate) fn stop(self) {
+        if let Some(bus) = self.pipeline.bus() {
+            bus.set_sync_handler(|_, _| gst::BusSyncReply::Drop);
+        }
+    }
+
     /// Leaves the pipeline as it is, for good.
     pub(crate) fn abandon(&mut self) {
         self.abandoned = true;

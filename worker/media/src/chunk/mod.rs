@@ -203,7 +203,7 @@ impl Work<'_> {
             }
         }
         // What would be decoded after the range takes time from the encoders.
-        drop(reader);
+        reader.stop();
         let passed = std::mem::take(&mut *lock(&passed));
         Ok((!passed.missed).then_some(passed))
     }
