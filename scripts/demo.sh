@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The main job on a real clip: a coordinator and two workers on loopback, with fresh identities and no directory in
-# common, encode INPUT into OUT. Everything that is started here is stopped here.
+# common, make a streaming set of INPUT in OUT, which is empty or holds the set of an earlier demo. Everything that is started here is stopped here.
 #
 #   scripts/demo.sh INPUT OUT BINDIR
 set -euo pipefail
@@ -56,6 +56,7 @@ for n in 1 2; do
 done
 
 mkdir -p "$out"
-"$bin/rushes" encode "$input" -o "$out" --force
+"$bin/rushes" encode "$input" -o "$out" --preset abr-h264 --force
 "$bin/rushes" worker list
+echo "demo: any static web server plays it: python3 -m http.server -d $out, then $out/master.m3u8 or manifest.mpd in a player"
 failed=no

@@ -41,3 +41,37 @@ fn a_farm_of_ones_own_that_loses_its_coordinator_says_so() {
         succeed(command(&[short.to_str().expect("UTF-8"), "--encoder-preset", "ultrafast", "--quiet"]));
     assert!(said.contains(".mp4"), "{said}");
 }
+
+#[test]
+fn a_preset_of_ones_own_makes_a_set_that_only_force_replaces() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let presets = dir.path().join("config/rushes/presets");
+    fs::create_dir_all(&presets).expect("a directory");
+    let text = "description = 'small and fast'\nstream = { preset = 'ultrafast', crf = 30, segment_s = 2, chunk_s = 2 }\n";
+    fs::write(presets.join("ours.toml"), text).expect("a preset");
+    let out = dir.path().join("out");
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(binaries::cli());
+        command.env_remove("RUSHES_URL").env("XDG_STATE_HOME", dir.path().join("state"));
+        command.env("XDG_CONFIG_HOME", dir.path().join("config")).args(arguments);
+        command
+    };
+    let clip = media::short();
+    let (clip, place) = (clip.to_str().expect("UTF-8"), out.to_str().expect("UTF-8"));
+    let encode = ["encode", clip, "-o", place, "--preset", "ours", "--max-height", "480", "--quiet"];
+    assert!(succeed(command(&["preset", "list"])).contains("small and fast"));
+    let said = succeed(command(&encode));
+    assert!(said.contains("master.m3u8") && !said.contains("720p"), "{said}");
+    let first = fs::metadata(out.join("report.json")).expect("a report").modified().expect("a time");
+    for file in ["manifest.mpd", "poster.jpg", "sprite.jpg", "sprite.vtt"] {
+        assert!(out.join(file).is_file(), "{file}");
+    }
+    let again = command(&encode).output().expect("it runs");
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert!(again.status.code() == Some(2) && said.contains("holds a set already; use --force"), "{said}");
+    succeed(command(&[&encode[..], &["--force"]].concat()));
+    assert!(fs::metadata(out.join("report.json")).expect("a report").modified().expect("a time") > first);
+    let left: Vec<_> =
+        fs::read_dir(dir.path()).expect("it is there").flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left.len(), 3, "config, state, out: {left:?}");
+}
