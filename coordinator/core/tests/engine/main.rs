@@ -26,6 +26,7 @@ mod outputs;
 mod preemption;
 mod prefetch;
 mod promises;
+mod properties;
 mod queue;
 mod random;
 mod room;

@@ -137,7 +137,7 @@ fn trades_are_justified(world: &World) {
             };
             assert!(is_allowed, "{} gave up more than it may: {trade:?}", job.id);
             assert!(
-                job.late.is_none() || trade.undone.is_some() || cannot_be_undone(job, trade),
+                job.late.is_none() || trade.undone.is_some() || cannot_be_undone(world, job, trade),
                 "{trade:?}"
             );
             let is_last = job.trades.iter().rfind(|t| t.stage == trade.stage) == Some(trade);
@@ -155,17 +155,26 @@ fn trades_are_justified(world: &World) {
     }
 }
 
-/// Whether the stage has been begun, or what went on without an analysis. What runs is not in the durable state, so that
-/// nothing is said of analyses whose followers may run.
-fn cannot_be_undone(job: &Job, trade: &Trade) -> bool {
-    is_begun(job, trade.stage) || trade.what == What::Analysis
+/// Whether the stage has been begun, or what went on without an analysis. What ran and came back untried is not in the
+/// durable state, so that nothing is said of analyses whose followers may run.
+fn cannot_be_undone(world: &World, job: &Job, trade: &Trade) -> bool {
+    is_begun(world, job, trade.stage) || trade.what == What::Analysis
 }
 
-/// Whether a task of the stage has been tried.
-fn is_begun(job: &Job, stage: u32) -> bool {
+/// Whether a task of the stage has been tried, or is.
+fn is_begun(world: &World, job: &Job, stage: u32) -> bool {
     let first: u32 = job.stages[..stage as usize].iter().map(|s| s.count).sum();
-    let tasks = &job.tasks[first as usize..(first + job.stages[stage as usize].count) as usize];
-    job.ended.is_some() || tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some())
+    let own = first..first + job.stages[stage as usize].count;
+    let live =
+        world.engine.as_ref().and_then(|engine| engine.job(job.id)).map(|doc| doc.live).unwrap_or_default();
+    let tasks = &job.tasks[own.start as usize..own.end as usize];
+    job.ended.is_some()
+        || tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some())
+        || live.range(own.clone()).next().is_some()
+        // A worker that has not come back since a crash may be on it.
+        || world.workers.values().flat_map(|w| w.held.values()).any(|held| {
+            held.order.task.job == job.id && own.contains(&held.order.task.index)
+        })
 }
 
 fn answered_submits_exist(world: &World) {
