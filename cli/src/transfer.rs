@@ -177,7 +177,7 @@ pub(crate) fn receive(
     })
     .map_err(|e| Fault::local(format!("cannot fetch '{name}'"), e))?;
     interrupt.check()?;
-    if hash.is_some_and(|hash| *hash != hasher.finalize().to_hex().to_string()) {
+    if hash.is_some_and(|hash| hash != hasher.finalize().to_hex().as_str()) {
         return Err(Fault::Local(format!("'{name}' arrived damaged (its hash is wrong); fetch it again")));
     }
     Ok(done)
