@@ -177,7 +177,7 @@ pub(crate) fn receive(
     })
     .map_err(|e| Fault::local(format!("cannot fetch '{name}'"), e))?;
     interrupt.check()?;
-    if hash.is_some_and(|hash| hasher.finalize().to_hex().as_str() != hash) {
+    if hash.is_some_and(|hash| hash != hasher.finalize().to_hex().as_str()) {
         return Err(Fault::Local(format!("'{name}' arrived damaged (its hash is wrong); fetch it again")));
     }
     Ok(done)
@@ -201,7 +201,7 @@ pub(crate) fn place(from: &Path, target: &Path, force: bool) -> Result<(), Fault
     })
 }
 
-/// A file or directory that goes when it was not moved to its place.
+/// A file that goes when it was not moved to its place.
 pub(crate) struct Temp(pub(crate) PathBuf);
 
 impl Temp {
@@ -215,7 +215,7 @@ impl Temp {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        fs::remove_file(&self.0).or_else(|_| fs::remove_dir_all(&self.0)).ok();
+        fs::remove_file(&self.0).ok();
     }
 }
 

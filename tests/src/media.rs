@@ -41,7 +41,11 @@ pub fn long() -> PathBuf {
 /// Thirteen seconds with sound, large enough for two rungs of a ladder.
 #[must_use]
 pub fn film() -> PathBuf {
-    made("film13.mp4", &source("854x480", 13, "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"))
+    let picture = "testsrc2=size=854x480:rate=25:duration=13";
+    let sound = "sine=frequency=330:sample_rate=48000:duration=13";
+    let inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound];
+    let codecs = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+    made("film-13s.mp4", &inputs.iter().chain(&codecs).map(|word| (*word).to_owned()).collect::<Vec<_>>())
 }
 
 /// Sound alone.

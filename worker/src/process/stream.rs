@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rushes_media as media;
+use rushes_shared::artifact::{ContentHash, FilePath};
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
@@ -212,10 +213,8 @@ fn package(
     // The whole rungs are in their segments now.
     fs::remove_dir_all(&scratch).map_err(|error| unwritable(&error))?;
     if let Some(stills) = parts.stills {
-        let place = |path: &rushes_shared::artifact::FilePath| {
-            STILLS.contains(&path.as_str()).then(|| set.join(path.as_str()))
-        };
-        bundle::take(stills, STILLS.len(), &mut { place })?;
+        let mut place = |path: &FilePath| STILLS.contains(&path.as_str()).then(|| set.join(path.as_str()));
+        bundle::take(stills, STILLS.len(), &mut place)?;
     }
     let size: u64 = bundle::list(&set)?.iter().map(|entry| entry.size).sum();
     let mut done = 0;
@@ -276,7 +275,7 @@ fn write_report(
     Ok(SetFile {
         path: REPORT.parse().expect("it is a path"),
         size_bytes: bytes.len() as u64,
-        hash: rushes_shared::artifact::ContentHash(*blake3::hash(&bytes).as_bytes()),
+        hash: ContentHash(*blake3::hash(&bytes).as_bytes()),
     })
 }
 

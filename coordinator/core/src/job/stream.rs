@@ -38,12 +38,14 @@ impl Job {
         let made = |step| self.parts(step).map(|(part, usage)| (part.clone(), *usage)).collect::<Vec<_>>();
         let (sound, stills, chunks) =
             (made(StreamStep::Sound), made(StreamStep::Stills), made(StreamStep::Chunk));
-        let run_ms = |parts: &[(PartMade, Usage)]| parts.iter().map(|(_, usage)| usage.run_ms).sum();
+        // Workers say these numbers.
+        let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::saturating_add);
+        let run_ms = |parts: &[(PartMade, Usage)]| sum(&mut parts.iter().map(|(_, usage)| usage.run_ms));
         let took = Took {
             sound_ms: run_ms(&sound),
             stills_ms: run_ms(&stills),
             chunks_ms: run_ms(&chunks),
-            chunks_cpu_ms: chunks.iter().map(|(_, usage)| usage.cpu_ms).sum(),
+            chunks_cpu_ms: sum(&mut chunks.iter().map(|(_, usage)| usage.cpu_ms)),
             package_ms: 0,
         };
         let one = |parts: Vec<(PartMade, Usage)>| parts.into_iter().next().map(|(part, _)| part.artifact);
@@ -51,7 +53,7 @@ impl Job {
             rungs: settings.ladder.rungs(source),
             source: source.clone(),
             settings: settings.ladder.clone(),
-            frames: chunks.iter().map(|(part, _)| part.frames).sum(),
+            frames: sum(&mut chunks.iter().map(|(part, _)| part.frames)),
             sound: one(sound),
             stills: one(stills),
             chunks: chunks.into_iter().map(|(part, _)| part.artifact).collect(),

@@ -108,12 +108,13 @@ pub(super) fn chunks(doc: &JobDoc) -> ProgressView {
     let chunks = doc.job.tasks.iter().enumerate().zip(kinds).filter(|(_, kind)| *kind == TaskKind::Chunk);
     for ((at, task), _) in chunks {
         if let Some(TaskValue::Part(part)) = task.success.as_ref().and_then(|s| s.value.as_deref()) {
-            view.frames += part.frames;
-            view.media_ms += part.duration_ns / 1_000_000;
+            // Workers say these numbers.
+            view.frames = view.frames.saturating_add(part.frames);
+            view.media_ms = view.media_ms.saturating_add(part.duration_ns / 1_000_000);
         } else if let Some(live) = doc.live_of(at) {
             let live = ProgressView::from(live.progress);
-            view.frames += live.frames;
-            view.media_ms += live.media_ms;
+            view.frames = view.frames.saturating_add(live.frames);
+            view.media_ms = view.media_ms.saturating_add(live.media_ms);
             view.speed += live.speed;
         }
     }
