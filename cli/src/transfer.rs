@@ -201,7 +201,7 @@ pub(crate) fn place(from: &Path, target: &Path, force: bool) -> Result<(), Fault
     })
 }
 
-/// A file that goes when it was not moved to its place.
+/// A file or directory that goes when it was not moved to its place.
 pub(crate) struct Temp(pub(crate) PathBuf);
 
 impl Temp {
@@ -215,7 +215,7 @@ impl Temp {
 
 impl Drop for Temp {
     fn drop(&mut self) {
-        fs::remove_file(&self.0).ok();
+        fs::remove_file(&self.0).or_else(|_| fs::remove_dir_all(&self.0)).ok();
     }
 }
 
