@@ -1,5 +1,6 @@
 //! The engine's front for everything else in the process: requests that wait for the disk, questions, news.
 
+mod explain;
 mod filter;
 mod pages;
 
@@ -8,7 +9,6 @@ use std::time::Duration;
 
 use actix::{Addr, MailboxError};
 use rushes_core::event::{Event, Refusal, Reply, ReplyTo};
-use rushes_core::explain::{Explanation, TaskExplanation};
 use rushes_core::job::JobDoc;
 use rushes_core::promise::Forecast;
 use rushes_core::record::IdempotencyKey;
@@ -139,38 +139,6 @@ impl Farm {
         match self.request(move |reply, _| Event::AmendAsked { reply, job, change }).await? {
             Reply::Amended { .. } => Ok(()),
             other => Err(unexpected(&other)),
-        }
-    }
-
-    /// Why a live job is where it is. `None` for one that has ended.
-    ///
-    /// # Errors
-    /// [`FarmError::NoSuchJob`] where there is none that the caller may see.
-    pub async fn explain(&self, by: &Principal, job: JobId) -> Result<Option<Explanation>, FarmError> {
-        self.check_seen(by, job).await?;
-        let now = self.clock.now();
-        self.inspect(move |view| view.engine.explain(now, job)).await
-    }
-
-    /// Why a task of a live job is where it is. `None` for a job that has ended.
-    ///
-    /// # Errors
-    /// [`FarmError::NoSuchJob`] where there is none that the caller may see, [`FarmError::NoSuchTask`] where it has no such
-    /// task.
-    pub async fn explain_task(
-        &self,
-        by: &Principal,
-        task: TaskId,
-    ) -> Result<Option<TaskExplanation>, FarmError> {
-        self.check_seen(by, task.job).await?;
-        let now = self.clock.now();
-        let look = move |view: &View<'_>| {
-            let is_live = view.engine.state().jobs.contains_key(&task.job);
-            (is_live, view.engine.explain_task(now, task))
-        };
-        match self.inspect(look).await? {
-            (true, None) => Err(FarmError::NoSuchTask(task)),
-            (_, explanation) => Ok(explanation),
         }
     }
 

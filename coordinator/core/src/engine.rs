@@ -14,6 +14,7 @@
 //!         ├─ ladder     which jobs give quality up for others
 //!         ├─ shedding   which promises are given up when nodes are lost
 //!         ├─ forecast   what is expected of a job
+//!         ├─ forgetting  keys and workers that nobody needs
 //!         ├─ attempts   outcomes of attempts, retries
 //!         ├─ giving_up  what follows when a task is given up
 //!         ├─ anomalies  what is out of the ordinary
@@ -40,6 +41,7 @@ mod dispatch;
 mod explain;
 mod filing;
 mod forecast;
+mod forgetting;
 mod giving_up;
 mod hardware;
 mod health;

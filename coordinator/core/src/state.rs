@@ -16,22 +16,9 @@ use crate::id_map::JobMap;
 use crate::job::{Ended, Failed, Job, Published, Success, Task, Trouble};
 use crate::order::fair::USUAL_WEIGHT;
 use crate::promise::late::{Late, LateBy};
-use crate::record::{IdempotencyKey, Record, Verdict};
+use crate::record::{Record, Verdict};
 use common::Common;
-pub use keys::Keys;
-
-/// An idempotency key that was used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KeptKey {
-    /// Whose.
-    pub tenant: TenantId,
-    /// What the client sent.
-    pub key: IdempotencyKey,
-    /// The job that it made.
-    pub job: JobId,
-    /// When.
-    pub at: WallMs,
-}
+pub use keys::{KeptKey, Keys};
 
 /// A worker that has connected before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -151,13 +151,8 @@ impl Engine {
         kept.map(because(Because::Reserved))
             .or_else(|| in_hardware().map(because(Because::HasEncoder)))
             .or_else(|| near().map(because(Because::HasInput)))
-            .or_else(|| found().map(because(self.why_found(sig))))
+            .or_else(|| found().map(because(self.fleet.why_found(&self.order.sigs, sig))))
             .or_else(|| filled().map(because(Because::Backfill)))
-    }
-
-    /// Why a task goes to the node that was found for it.
-    fn why_found(&self, sig: SigIx) -> Because {
-        if self.fleet.has_only_one(&self.order.sigs, sig) { Because::OnlyOne } else { Because::FastestFreest }
     }
 
     /// Whether every open node that could do the task is one that it avoids.

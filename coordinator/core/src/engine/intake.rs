@@ -4,19 +4,16 @@ use std::sync::Arc;
 
 use rushes_shared::id::{JobId, TaskId, TenantId};
 use rushes_shared::job::{Class, JobSpec, JobState, Priority};
-use rushes_shared::units::{MonoMs, Now, WallMs};
+use rushes_shared::units::Now;
 
 use super::run::JobRun;
 use super::tenants::TenantRun;
-use super::{Engine, Timer, Turn};
+use super::{Engine, Turn};
 use crate::event::{Command, FarmNews, Refusal, Reply, ReplyTo};
 use crate::job::Stage;
 use crate::policy::Admission;
 use crate::promise::Forecast;
 use crate::record::{IdempotencyKey, Record};
-
-/// Idempotency keys that are forgotten in one turn, at about.
-const KEYS_A_TURN: usize = 1_000;
 
 /// A request to do a job.
 pub(super) struct Submit {
@@ -234,36 +231,6 @@ impl Engine {
         let Some(run) = self.runs.get(&job) else { return };
         if !run.rare().cancels.is_empty() && run.rare().publishes_in_flight.is_empty() {
             self.end_job(turn, job, JobState::Canceled, None);
-        }
-    }
-
-    pub(super) fn wake_to_forget_keys(&mut self, now: Now) {
-        self.forget_keys_at(now.mono.plus((self.policy.idempotency_ms / 24).max(1_000)));
-    }
-
-    /// One look is due at a time, the earliest that is wanted.
-    fn forget_keys_at(&mut self, at: MonoMs) {
-        if self.forgets_keys_at.is_none_or(|due| at < due) {
-            if let Some(due) = self.forgets_keys_at.replace(at) {
-                self.timers.remove(&(due, Timer::ForgetKeys));
-            }
-            self.wake_at(at, Timer::ForgetKeys);
-        }
-    }
-
-    /// Forgets keys that were kept for long enough, and the oldest where there are too many: a bounded number in a turn.
-    pub(super) fn forget_keys(&mut self, turn: &mut Turn) {
-        self.forgets_keys_at = None;
-        let old = WallMs(turn.now.wall.0.saturating_sub(self.policy.idempotency_ms));
-        let over = self.state.keys.len().saturating_sub(self.policy.max_keys);
-        let (before, is_more) = self.state.keys.forgettable(old, over, KEYS_A_TURN);
-        if let Some(before) = before {
-            self.emit(turn, Record::KeysForgotten { before });
-        }
-        if is_more {
-            self.forget_keys_at(turn.now.mono.plus(1));
-        } else if !self.state.keys.is_empty() {
-            self.wake_to_forget_keys(turn.now);
         }
     }
 }

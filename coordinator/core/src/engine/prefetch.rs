@@ -74,7 +74,9 @@ impl Engine {
     /// What waits of a job on workers is as urgent as the job is now.
     pub(super) fn rerank_ahead(&mut self, job: JobId) {
         if let Some(run) = self.runs.get(&job).filter(|run| run.live.ahead() > 0) {
-            self.ahead.rerank(job, rank_of(run.spot));
+            let waiting = run.live.values().flatten().filter(|live| live.is_ahead);
+            let workers = waiting.map(|live| live.worker).collect();
+            self.ahead.rerank(job, &workers, rank_of(run.spot));
         }
     }
 
@@ -307,10 +309,9 @@ impl Engine {
 
     /// Asks for all back that is ahead of a job: it is not to start now.
     pub(super) fn recall_job(&mut self, turn: &mut Turn, job: JobId) {
-        if self.runs.get(&job).is_none_or(|run| run.live.ahead() == 0) {
-            return;
-        }
-        for (worker, attempt) in self.ahead.of_job(job) {
+        let Some(run) = self.runs.get(&job).filter(|run| run.live.ahead() > 0) else { return };
+        let waiting = run.live.values().flatten().filter(|live| live.is_ahead);
+        for (worker, attempt) in waiting.map(|live| (live.worker, live.attempt)).collect::<Vec<_>>() {
             self.recall(turn, worker, attempt);
         }
     }

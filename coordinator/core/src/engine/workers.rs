@@ -17,9 +17,6 @@ use crate::placement::node::Node;
 use crate::promise::ledger::Power;
 use crate::record::Record;
 
-/// Workers that are forgotten in one turn at most.
-const WORKERS_A_TURN: usize = 1_000;
-
 /// What a worker says when it connects.
 pub(super) struct Hello {
     pub(super) instance: u64,
@@ -324,36 +321,6 @@ impl Engine {
         // Nothing of these has been tried.
         for entry in waited {
             self.back_untried(worker, entry.holding.task, entry.attempt, entry.since);
-        }
-    }
-
-    /// Looks from time to time for workers that were away for long.
-    pub(super) fn wake_to_forget_workers(&mut self, now: Now) {
-        if !std::mem::replace(&mut self.forgets_workers, true) {
-            let often_ms = (self.policy.forget_workers_ms / 24).max(1_000);
-            self.wake_at(now.mono.plus(often_ms), Timer::ForgetWorkers);
-        }
-    }
-
-    /// Forgets workers that nobody waits for and that were not here for long: in a farm that grows and shrinks by itself
-    /// each start of a node may be a new one.
-    pub(super) fn forget_workers(&mut self, turn: &mut Turn) {
-        self.forgets_workers = false;
-        let before = turn.now.wall.0.saturating_sub(self.policy.forget_workers_ms);
-        let is_old = |w: &&crate::state::KnownWorker| {
-            !w.expected && w.at.0 <= before && self.fleet.get(&w.id).is_none()
-        };
-        let old = self.state.workers.values().filter(is_old).map(|w| w.id);
-        let old: Vec<WorkerId> = old.take(WORKERS_A_TURN).collect();
-        let is_more = old.len() == WORKERS_A_TURN;
-        for worker in old {
-            self.emit(turn, Record::WorkerForgotten { worker });
-        }
-        if is_more {
-            self.forgets_workers = true;
-            self.wake_at(turn.now.mono.plus(1), Timer::ForgetWorkers);
-        } else if !self.state.workers.is_empty() {
-            self.wake_to_forget_workers(turn.now);
         }
     }
 

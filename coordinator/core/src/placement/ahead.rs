@@ -3,10 +3,11 @@
 //! for light slots and those for cores apart, and the engine follows by the same rule.
 
 mod line;
+mod urgency;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use rushes_shared::id::{AttemptId, JobId, WorkerId};
+use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::task::TaskKind;
 use rushes_shared::units::MonoMs;
 use rushes_shared::wire::AheadOffer;
@@ -15,6 +16,7 @@ use super::fleet::Fleet;
 use super::node::{Lined, Node};
 use crate::order::signature::SigIx;
 use line::{Lines, Ranks};
+use urgency::Holders;
 
 pub use line::{Entry, LAST, Want};
 
@@ -48,6 +50,8 @@ pub struct Ahead {
     roomy: BTreeSet<WorkerId>,
     /// By signature.
     counts: BTreeMap<SigIx, Count>,
+    /// Workers by how urgent what they hold is.
+    holders: Holders,
     kinds: BTreeMap<TaskKind, u64>,
 }
 
@@ -143,42 +147,6 @@ impl Ahead {
         self.counts.iter().filter(move |(_, count)| outranks(count)).map(|(sig, _)| *sig)
     }
 
-    /// The most urgent of what waits with a signature and is more urgent than `bound`, on workers that hear of it and have
-    /// no room for it soon. What is being recalled comes first. `rank` is how urgent an entry's job is now; what is less
-    /// urgent than it was sorts itself in by that.
-    pub fn most_urgent(
-        &mut self,
-        (fleet, now): (&Fleet, MonoMs),
-        (sig, light): (SigIx, bool),
-        bound: u8,
-        rank: impl Fn(&Entry) -> u8,
-    ) -> Option<(WorkerId, AttemptId)> {
-        let mut best: Option<((bool, u8, AttemptId), WorkerId)> = None;
-        let counts = &mut self.counts;
-        let urgent = self.lines.iter_mut().filter(|(_, lines)| lines.has_above(light, bound));
-        for (id, lines) in urgent.take(MOST_LOOKS) {
-            let is_deaf = |n: &&Node| n.link.is_none() || n.lease_until <= now;
-            let Some(node) = fleet.get(id).filter(|n| !is_deaf(n)) else { continue };
-            if lines.offer == AheadOffer::default() || lines.opens_now(node, now, light) {
-                continue;
-            }
-            let Lines { light: of_light, cores, ranks, .. } = lines;
-            let line = if light { of_light } else { cores };
-            for entry in line.iter_mut().filter(|e| e.sig == sig && e.rank < bound) {
-                let rank = rank(entry).min(LAST);
-                if rank > entry.rank {
-                    let count = counts.get_mut(&sig).expect("what waits is counted");
-                    entry.become_rank(rank, &mut ranks[usize::from(light)], &mut count.ranks);
-                }
-                let found = (!entry.is_recalled, rank, entry.attempt);
-                if rank < bound && best.is_none_or(|(least, _)| found < least) {
-                    best = Some((found, *id));
-                }
-            }
-        }
-        best.map(|((.., attempt), id)| (id, attempt))
-    }
-
     /// The open worker that takes such a task ahead, has room for it soonest and then has least ahead. It can start the
     /// task when any of its tasks ends.
     #[must_use]
@@ -239,7 +207,11 @@ impl Ahead {
         *self.kinds.entry(entry.holding.kind).or_default() += 1;
         let lines = self.lines.entry(worker).or_default();
         let light = entry.holding.slot.is_light();
-        lines.ranks[usize::from(light)][usize::from(entry.rank)] += 1;
+        let ranks = &mut lines.ranks[usize::from(light)][usize::from(entry.rank)];
+        *ranks += 1;
+        if *ranks == 1 {
+            self.holders.enter(worker, light, entry.rank);
+        }
         let line = lines.of_mut(light);
         let at = line.partition_point(|before| before.attempt < entry.attempt);
         line.insert(at, entry);
@@ -252,8 +224,12 @@ impl Ahead {
             let at = place(line, attempt)?;
             line.remove(at)
         })?;
-        let light = usize::from(found.holding.slot.is_light());
-        lines.ranks[light][usize::from(found.rank)] -= 1;
+        let light = found.holding.slot.is_light();
+        let ranks = &mut lines.ranks[usize::from(light)][usize::from(found.rank)];
+        *ranks -= 1;
+        if *ranks == 0 {
+            self.holders.leave(worker, light, found.rank);
+        }
         self.roomy.insert(worker);
         self.uncount(&found);
         Some(found)
@@ -271,6 +247,7 @@ impl Ahead {
     /// The worker is gone; what it held ahead.
     pub fn remove(&mut self, worker: WorkerId) -> Vec<Entry> {
         self.roomy.remove(&worker);
+        self.holders.forget(worker);
         let Some(lines) = self.lines.remove(&worker) else { return Vec::new() };
         let entries: Vec<Entry> = lines.light.into_iter().chain(lines.cores).collect();
         entries.iter().for_each(|entry| self.uncount(entry));
@@ -309,54 +286,6 @@ impl Ahead {
         let mut entries: Vec<&Entry> = of_sig.collect();
         entries.sort_by_key(|e| e.rank);
         entries.into_iter().take(most.min(count.div_ceil(2))).map(|e| (worker, e.attempt)).collect()
-    }
-
-    /// What waits of a job is of another rank from now on.
-    pub fn rerank(&mut self, job: JobId, rank: u8) {
-        for Lines { light, cores, ranks, .. } in self.lines.values_mut() {
-            for (line, ranks) in [cores, light].into_iter().zip(ranks) {
-                for entry in line.iter_mut().filter(|e| e.holding.task.job == job) {
-                    let count = self.counts.get_mut(&entry.sig).expect("what waits is counted");
-                    entry.become_rank(rank.min(LAST), ranks, &mut count.ranks);
-                }
-            }
-        }
-    }
-
-    /// The least urgent attempt that waits where such a task could, if it is less urgent than `rank` and none is being
-    /// recalled for such a reason already.
-    #[must_use]
-    pub fn less_urgent(
-        &self,
-        fleet: &Fleet,
-        now: MonoMs,
-        want: &Want<'_>,
-        rank: u8,
-    ) -> Option<(WorkerId, AttemptId)> {
-        let light = want.signature.slot.is_light();
-        let able = self
-            .lines
-            .iter()
-            .filter(|(_, l)| l.has_below(light, rank))
-            .filter(|(id, l)| fleet.get(id).is_some_and(|node| l.suits(node, now, want)));
-        let entries = able.take(MOST_LOOKS).flat_map(|(id, l)| l.of(light).iter().map(move |e| (*id, e)));
-        let mut worst: Option<(u8, WorkerId, AttemptId)> = None;
-        for (id, entry) in entries {
-            if entry.is_recalled {
-                return None;
-            }
-            if entry.rank > rank && worst.is_none_or(|(most, ..)| entry.rank >= most) {
-                worst = Some((entry.rank, id, entry.attempt));
-            }
-        }
-        worst.map(|(_, id, attempt)| (id, attempt))
-    }
-
-    /// What waits of a job.
-    #[must_use]
-    pub fn of_job(&self, job: JobId) -> Vec<(WorkerId, AttemptId)> {
-        let all = self.lines.iter().flat_map(|(id, l)| l.light.iter().chain(&l.cores).map(move |e| (*id, e)));
-        all.filter(|(_, e)| e.holding.task.job == job).map(|(id, e)| (id, e.attempt)).collect()
     }
 
     fn uncount(&mut self, entry: &Entry) {

@@ -9,6 +9,7 @@ use rushes_shared::wire::WireVersion;
 
 use super::index::Index;
 use super::node::{Holding, Lined, Node, Powers};
+use crate::explain::Because;
 use crate::health::{Health, History};
 use crate::id_map::IdMap;
 use crate::order::signature::{SigIx, Signature, Signatures};
@@ -243,10 +244,9 @@ impl Fleet {
         sigs.shapes(sig, version).is_some_and(|shapes| !shapes.is_empty())
     }
 
-    /// Open nodes that have what the signature asks for, room aside; at most so many.
+    /// Open nodes that have what the signature asks for, room aside; at most so many. None that lacks it is looked at.
     pub fn able(&self, signature: &Signature, most: usize) -> Vec<WorkerId> {
-        let is_able = |(_, node): &(&WorkerId, &Node)| node.is_open() && node.can_do(signature);
-        self.iter().filter(is_able).map(|(id, _)| *id).take(most).collect()
+        self.index.nodes(signature).take(most).collect()
     }
 
     /// Open nodes that have what the signature asks for and on which something may be stopped for it, of a bounded number;
@@ -280,10 +280,11 @@ impl Fleet {
         self.index.find(sigs.get(sig), shapes, not)
     }
 
-    /// Whether one open node alone has what the signature asks for.
+    /// Why a task of this signature goes to the node that was found for it.
     #[must_use]
-    pub fn has_only_one(&self, sigs: &Signatures, sig: SigIx) -> bool {
-        self.index.is_only_one(sigs.shapes(sig, self.index.version()).unwrap_or_default())
+    pub fn why_found(&self, sigs: &Signatures, sig: SigIx) -> Because {
+        let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
+        if self.index.is_only_one(shapes) { Because::OnlyOne } else { Because::FastestFreest }
     }
 
     /// Whether no node has room for any task of this signature, nor is one kept for anything.

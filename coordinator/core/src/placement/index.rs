@@ -97,7 +97,7 @@ type ByLight = BTreeSet<(u32, Reverse<WorkerId>)>;
 #[derive(Debug)]
 struct Group {
     shape: Shape,
-    nodes: u32,
+    nodes: BTreeSet<WorkerId>,
     by_cpu: ByCpu,
     behind: ByCpu,
     by_light: ByLight,
@@ -140,7 +140,7 @@ impl Index {
         }
         if node.placed.is_none_or(|p| p.shape != shape) {
             self.remove(id, node);
-            self.groups.get_mut(&shape).expect("the group was just looked up").nodes += 1;
+            self.groups.get_mut(&shape).expect("the group was just looked up").nodes.insert(id);
         }
         let group = self.groups.get_mut(&shape).expect("the group was just looked up");
         let before = node.placed.replace(placed);
@@ -158,8 +158,8 @@ impl Index {
         shift(&mut group.behind, id, placed.behind, None);
         shift_light(&mut group.by_light, id, placed.light, 0);
         shift_latest(&mut group.by_latest, id, placed.latest, [None; 2]);
-        group.nodes -= 1;
-        if group.nodes == 0
+        group.nodes.remove(&id);
+        if group.nodes.is_empty()
             && let Some(group) = self.groups.remove(&placed.shape)
         {
             self.known.remove(&group.shape);
@@ -175,7 +175,7 @@ impl Index {
         self.known.insert(shape.clone(), ix);
         let group = Group {
             shape,
-            nodes: 0,
+            nodes: BTreeSet::new(),
             by_cpu: ByCpu::new(),
             behind: ByCpu::new(),
             by_light: ByLight::new(),
@@ -195,10 +195,16 @@ impl Index {
         able.into_iter().map(|(_, ix)| ix).collect()
     }
 
+    /// Nodes in groups that have what the signature asks for.
+    pub fn nodes<'a>(&'a self, signature: &'a Signature) -> impl Iterator<Item = WorkerId> + 'a {
+        let able = self.groups.values().filter(|group| group.shape.can_do(signature));
+        able.flat_map(|group| group.nodes.iter().copied())
+    }
+
     /// Whether one node alone is in these groups.
     #[must_use]
     pub fn is_only_one(&self, shapes: &[ShapeIx]) -> bool {
-        matches!(shapes, [shape] if self.groups.get(shape).is_some_and(|group| group.nodes == 1))
+        matches!(shapes, [shape] if self.groups.get(shape).is_some_and(|group| group.nodes.len() == 1))
     }
 
     /// The freest node with room in the fastest of these groups that have one.

@@ -5,8 +5,22 @@ use std::sync::Arc;
 
 use rushes_shared::id::{JobId, TenantId};
 use rushes_shared::units::WallMs;
+use serde::{Deserialize, Serialize};
 
-use super::KeptKey;
+use crate::record::IdempotencyKey;
+
+/// An idempotency key that was used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptKey {
+    /// Whose.
+    pub tenant: TenantId,
+    /// What the client sent.
+    pub key: IdempotencyKey,
+    /// The job that it made.
+    pub job: JobId,
+    /// When.
+    pub at: WallMs,
+}
 
 /// A tenant's key.
 type Name = (TenantId, Arc<str>);
@@ -81,7 +95,6 @@ fn after(at: WallMs) -> WallMs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::IdempotencyKey;
 
     fn kept(at: u64, job: u128) -> KeptKey {
         let key = IdempotencyKey { key: format!("k{job}"), fingerprint: [0; 32] };

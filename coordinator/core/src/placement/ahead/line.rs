@@ -14,7 +14,7 @@ use crate::placement::node::{Holding, Node};
 const SHORTEST_RANKED_MS: u64 = 1;
 
 /// Ranks of urgency.
-const RANKS: usize = 6;
+pub(super) const RANKS: usize = 6;
 
 /// How many there are of each rank.
 pub(super) type Ranks = [u32; RANKS];
@@ -67,16 +67,6 @@ impl Lines {
 
     pub(super) fn of_mut(&mut self, light: bool) -> &mut VecDeque<Entry> {
         if light { &mut self.light } else { &mut self.cores }
-    }
-
-    /// Whether something more urgent than this waits for light slots, or for cores.
-    pub(super) fn has_above(&self, light: bool, rank: u8) -> bool {
-        self.ranks[usize::from(light)][..usize::from(rank)].iter().any(|n| *n > 0)
-    }
-
-    /// Whether something less urgent than this does.
-    pub(super) fn has_below(&self, light: bool, rank: u8) -> bool {
-        self.ranks[usize::from(light)][usize::from(rank) + 1..].iter().any(|n| *n > 0)
     }
 
     /// How many of such tasks are held ahead on this node.
