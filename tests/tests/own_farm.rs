@@ -69,7 +69,7 @@ fn a_preset_of_ones_own_makes_a_set_that_only_force_replaces() {
     let again = command(&encode).output().expect("it runs");
     let said = String::from_utf8_lossy(&again.stderr);
     assert!(again.status.code() == Some(2) && said.contains("holds a set already; use --force"), "{said}");
-    succeed(command(&[&encode[..], &["--force"]].concat()));
+    assert!(succeed(command(&[&encode[..], &["--force"]].concat())).contains("manifest.mpd"));
     assert!(fs::metadata(out.join("report.json")).expect("a report").modified().expect("a time") > first);
     let left: Vec<_> =
         fs::read_dir(dir.path()).expect("it is there").flatten().map(|e| e.file_name()).collect();
