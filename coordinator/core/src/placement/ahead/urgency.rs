@@ -211,7 +211,9 @@ mod tests {
                     held.push((id, entry));
                 }
                 4 | 5 if !held.is_empty() => {
-                    let (id, entry) = held.swap_remove((dice as usize / 7) % held.len());
+                    let (id, entry) = held.swap_remove(
+                        usize::try_from(dice / 7 % held.len() as u64).expect("it is in the list"),
+                    );
                     ahead.take(id, entry.attempt);
                 }
                 6 => {
