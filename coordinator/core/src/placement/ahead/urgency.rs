@@ -176,6 +176,7 @@ mod tests {
     fn entry(counter: u64, job: u128, light: bool, rank: u8) -> Entry {
         let slot = if light { SlotKind::Light } else { SlotKind::Encode };
         let holding = Holding {
+            is_emergency: false,
             task: TaskId { job: JobId(job), index: 0 },
             kind: TaskKind::Noop,
             slot,
