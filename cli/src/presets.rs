@@ -26,18 +26,31 @@ pub(crate) fn find(name: &str, client: Option<&Client>) -> Result<Preset, Fault>
             "'{name}' is a preset of the encoder: write --encoder-preset {name}; --preset names a whole way to make files ('rushes preset list')"
         )));
     }
-    let found = known(client)?.find("--preset", name).cloned();
+    // One's own is read alone: another one that is wrong is in nobody's way.
+    let own = own_dir().map(|dir| dir.join(format!("{name}.toml"))).filter(|path| path.is_file());
+    // A file that a shell has just made for this very command's output says nothing yet.
+    if let Some(own) = own.filter(|path| fs::metadata(path).is_ok_and(|facts| facts.len() > 0)) {
+        return read(&own);
+    }
+    let found = farms(client)?.find("--preset", name).cloned();
     found.map_err(|bad| Fault::Usage(format!("{bad} ('rushes preset list' shows all)")))
 }
 
-/// The user's own over the farm's over those that come along.
-pub(crate) fn known(client: Option<&Client>) -> Result<Presets, Fault> {
+/// The farm's over those that come along.
+fn farms(client: Option<&Client>) -> Result<Presets, Fault> {
     let mut presets = Presets::embedded();
     for preset in client.map(Client::presets).transpose()?.into_iter().flat_map(|list| list.items) {
         presets
             .add(Preset::read(&preset.name, &preset.text).map_err(|bad| usage(&bad))?)
             .map_err(|bad| usage(&bad))?;
     }
+    Ok(presets)
+}
+
+/// The user's own over the farm's over those that come along. Files of the user's that are wrong are told of and passed
+/// over.
+pub(crate) fn known(client: Option<&Client>) -> Result<Presets, Fault> {
+    let mut presets = farms(client)?;
     let Some(dir) = own_dir() else { return Ok(presets) };
     let entries = match fs::read_dir(&dir) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(presets),
@@ -46,7 +59,10 @@ pub(crate) fn known(client: Option<&Client>) -> Result<Presets, Fault> {
     for entry in entries {
         let path = entry.map_err(|e| Fault::local(format!("cannot read {}", dir.display()), e))?.path();
         if path.extension().is_some_and(|ending| ending == "toml") {
-            presets.add(read(&path)?).map_err(|bad| usage(&bad))?;
+            match read(&path) {
+                Ok(preset) => presets.add(preset).map_err(|bad| usage(&bad))?,
+                Err(fault) => eprintln!("rushes: passed over: {fault}"),
+            }
         }
     }
     Ok(presets)

@@ -274,7 +274,7 @@ fn plan(args: &EncodeArgs, wanted: &Wanted) -> Result<Vec<Piece>, Fault> {
         };
         let mut results = Vec::with_capacity(targets.len());
         for target in targets {
-            check_free(args, &input, given, &target, &pieces)?;
+            check_free(args, &input, given, &target, matches!(wanted, Wanted::Set(_)), &pieces)?;
             results.push(Planned { target, temp: None });
         }
         pieces.push(Piece { input, results });
@@ -287,6 +287,7 @@ fn check_free(
     input: &Path,
     given: &Path,
     target: &Path,
+    is_set: bool,
     before: &[Piece],
 ) -> Result<(), Fault> {
     if target == input {
@@ -304,8 +305,11 @@ fn check_free(
         );
         return Err(Fault::Usage(message));
     }
-    if target.is_dir() {
+    if is_set && target.exists() {
         return sets::check_free(target, args.force);
+    }
+    if target.is_dir() {
+        return Err(Fault::Usage(format!("{} is a directory; choose another place", target.display())));
     }
     if target.exists() && !args.force {
         return Err(Fault::Usage(format!(
@@ -347,7 +351,9 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
                 .filter(|_| job.state == JobState::Succeeded)
                 .map(|(result, _)| result.target.as_path())
                 .collect();
-            let set = piece.results.first().filter(|_| job.set.is_some()).map(|set| set.target.as_path());
+            let is_there = job.state == JobState::Succeeded
+                && job.set.as_ref().is_some_and(|set| set.state == OutputState::Published);
+            let set = piece.results.first().filter(|_| is_there).map(|set| set.target.as_path());
             let files = if job.set.is_some() { Vec::new() } else { files };
             Done { input: &piece.input, file: files.first().copied(), files, set, job }
         })

@@ -13,6 +13,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rushes_shared::artifact::FileName;
 use rushes_shared::id::JobId;
 use rushes_shared::request::{Format, job_schema};
 use rushes_shared::view::{JobList, JobView, TaskView};
@@ -209,7 +210,10 @@ fn fetch(farm: &FarmArgs, client: &Client, id: JobId, out: &Path) -> Result<Endi
         std::fs::create_dir_all(out)
             .map_err(|e| Fault::local(format!("cannot make {}", out.display()), e))?;
         for output in made {
-            transfer::download(client, output, &out.join(&output.name), false, &board, &interrupt)?;
+            // What a farm says is no path.
+            let name: FileName =
+                output.name.parse().map_err(|bad| Fault::Local(format!("the farm's output {bad}")))?;
+            transfer::download(client, output, &out.join(name.as_str()), false, &board, &interrupt)?;
         }
     }
     drop(board);

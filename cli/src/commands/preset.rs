@@ -53,10 +53,8 @@ fn listed(known: &Presets) -> String {
             .filter_map(|output| output.settings(known).ok())
             .map(|settings| format!("{} {}", settings.container.name(), codecs(&settings)))
             .collect();
-        [preset.name.clone(), made.join(", "), preset.description.clone()]
-            .into_iter()
-            .map(Cell::from)
-            .collect()
+        let made = if preset.stream.is_some() { "hls+dash h264+aac".to_owned() } else { made.join(", ") };
+        [preset.name.clone(), made, preset.description.clone()].into_iter().map(Cell::from).collect()
     };
     let rows: Vec<Vec<Cell>> = known.iter().map(row).collect();
     table(&["PRESET", "MAKES", "FOR"], &rows, colours())

@@ -14,13 +14,15 @@ pub(super) fn check(paths: &[String], roots: &[PathBuf]) -> Result<(), Problem> 
     let real: Vec<PathBuf> = roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
     for path in paths {
         let path = Path::new(path);
-        if !roots.iter().chain(&real).any(|root| path.starts_with(root)) {
+        let is_set = path.as_os_str().as_encoded_bytes().ends_with(b"/");
+        // A set appears in the directory around it, which has to be within the roots as well.
+        let within = if is_set { path.parent().unwrap_or(path) } else { path };
+        if !roots.iter().chain(&real).any(|root| within.starts_with(root)) {
             let detail =
                 format!("{} is outside the directories into which files may be written", path.display());
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "outside_roots", detail)
                 .advice("add its directory to depot.output_roots in coordinator.toml, or leave the destination out and fetch the file"));
         }
-        let is_set = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         if is_taken(path, &real) && !(is_set && is_empty(path)) {
             let what = if is_set { "is there already and not empty" } else { "exists already" };
             let detail = format!("the destination {} {what}", path.display());

@@ -76,11 +76,22 @@ fn appear(
         Ok(()) => target.sync_dir().map_err(unwritable),
         // What is in the way may be what an earlier try has made.
         Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => match is_at(target, hash) {
-            Ok(true) => Ok(()),
+            // Whoever made it may not have come to this.
+            Ok(true) => target.sync_dir().map_err(unwritable),
             Ok(false) | Err(_) => Err(refusal::exists(to)),
         },
+        Err(Errno::BUSY) => Err(mounted(to)),
         Err(e) => Err(unwritable(e.into())),
     }
+}
+
+/// A directory that a file system is mounted on can be replaced by nothing.
+fn mounted(to: &Location) -> Failure {
+    Failure::new(
+        FailureCode::OutputForbidden,
+        format!("{to} is a mount point, which no set can take the place of"),
+        "name a directory in it",
+    )
 }
 
 /// Reads and hashes.

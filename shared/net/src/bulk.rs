@@ -27,6 +27,8 @@ use crate::framed;
 const STALL: Duration = Duration::from_secs(60);
 /// How long the depot may take to sync a stored file, or to publish one over a file system's border.
 const COMMIT: Duration = Duration::from_secs(15 * 60);
+/// Bytes a second at which the depot puts a set's files to their places, at the least.
+const SLOWEST_PUBLISH: u64 = 10 << 20;
 /// How often a request is repeated without any progress.
 const TRIES: u32 = 4;
 /// Pause before the first repetition; doubles with each.
@@ -240,7 +242,7 @@ impl BulkClient {
         let (mut send, mut recv) = self.open().await?;
         framed::send(&mut send, request).await?;
         let _ = send.finish();
-        let reply = answer(&mut recv, COMMIT).await?;
+        let reply = answer(&mut recv, patience(request)).await?;
         if is_wanted(&reply) { Ok(()) } else { Err(unexpected(reply)) }
     }
 
@@ -368,4 +370,15 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
         "look at the node's scratch directory and its permissions"
     };
     Failure::new(FailureCode::NodeUnfit, format!("cannot write {}: {error}", path.display()), advice)
+}
+
+/// How long a request may take: a set is written once more as it is published.
+fn patience(request: &BulkRequest) -> Duration {
+    match request {
+        BulkRequest::Publish { from, .. } => {
+            let bytes = from.size.map_or(0, |size| size.0);
+            COMMIT.max(Duration::from_secs(bytes / SLOWEST_PUBLISH))
+        }
+        _ => COMMIT,
+    }
 }

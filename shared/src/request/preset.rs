@@ -238,6 +238,7 @@ const TOGETHER: &[(&str, &[&str])] = &[
     ("quality", &["bitrate", "variant"]),
     ("codec", &["crf", "profile", "bitrate", "variant", "quality", "bits", "rate", "max_bitrate"]),
     ("loudness", &["true_peak"]),
+    ("sound", &["sound_bitrate"]),
 ];
 
 /// `own` over `base`.

@@ -1,8 +1,10 @@
 //! Sets for streaming: directories that appear whole, or take the place of an earlier set at once.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use rushes_shared::task::{REPORT, SetReport};
 use rushes_shared::view::JobView;
 use rustix::fs::{CWD, RenameFlags};
 
@@ -13,14 +15,10 @@ use crate::fault::Fault;
 use crate::interrupt::Interrupt;
 use crate::set;
 
-/// What every set has; a directory without them is nobody's to replace.
-const OF_EVERY_SET: &[&str] = &["report.json", "master.m3u8", "manifest.mpd"];
-
-/// Refuses a directory with something in it, unless that is a set and may be replaced.
+/// Refuses what is no directory, and a directory with something in it, unless that is a set and may be replaced.
 pub(super) fn check_free(target: &Path, force: bool) -> Result<(), Fault> {
     let Err(fault) = set::is_free(target) else { return Ok(()) };
-    let is_set = OF_EVERY_SET.iter().all(|name| target.join(name).is_file());
-    match (is_set, force) {
+    match (is_nothing_but_a_set(target), force) {
         (true, true) => Ok(()),
         (true, false) => Err(Fault::Usage(format!(
             "{} holds a set already; use --force to replace it, or name another directory",
@@ -50,8 +48,36 @@ pub(super) fn arrive(
     Ok(())
 }
 
-/// Puts a directory in the place of another, which goes.
+/// Whether a directory holds a set and not a single file beside it: all else would be lost.
+fn is_nothing_but_a_set(dir: &Path) -> bool {
+    let report = fs::read(dir.join(REPORT)).ok();
+    let Some(report) = report.and_then(|bytes| serde_json::from_slice::<SetReport>(&bytes).ok()) else {
+        return false;
+    };
+    let known: BTreeSet<&str> = report.files.iter().map(|file| file.path.as_str()).collect();
+    holds_only(dir, "", &known).unwrap_or(false)
+}
+
+fn holds_only(dir: &Path, prefix: &str, known: &BTreeSet<&str>) -> std::io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let path = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        let kind = entry.file_type()?;
+        let is_known = if kind.is_dir() {
+            holds_only(&entry.path(), &format!("{path}/"), known)?
+        } else {
+            kind.is_file() && (known.contains(path.as_str()) || path == REPORT)
+        };
+        if !is_known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Puts a directory in the place of another, which goes. What came to be there meanwhile is kept, and the new one too.
 fn replace(new: &Path, old: &Path) -> Result<(), Fault> {
+    check_free(old, true)?;
     let fails = |e| Fault::local(format!("cannot make {}", old.display()), e);
     match rustix::fs::renameat_with(CWD, new, CWD, old, RenameFlags::EXCHANGE) {
         // What was there has the temporary name now, and goes with it.
@@ -62,5 +88,33 @@ fn replace(new: &Path, old: &Path) -> Result<(), Fault> {
             fs::rename(new, old).map_err(fails)
         }
         Err(e) => Err(fails(e.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_directory_with_nothing_but_a_set_is_replaced() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let out = dir.path().join("out");
+        assert!(check_free(&out, false).is_ok(), "nothing is there");
+        fs::create_dir_all(out.join("720p")).expect("directories");
+        let write = |name: &str, text: &str| fs::write(out.join(name), text).expect("a file");
+        write("master.m3u8", "#EXTM3U");
+        write("720p/1.m4s", "media");
+        let report = serde_json::json!({
+            "package": { "duration_ns": 0, "video": [], "audio": [], "files": [], "checks": [] },
+            "took": { "chunks": 0 },
+            "files": [],
+        });
+        write(REPORT, &report.to_string());
+        assert!(check_free(&out, true).is_err(), "its report names no such files");
+        let known = BTreeSet::from(["master.m3u8", "720p/1.m4s"]);
+        assert!(holds_only(&out, "", &known).expect("it is read"));
+        write("film.mov", "the only copy");
+        assert!(!holds_only(&out, "", &known).expect("it is read"));
+        assert!(check_free(&out.join("film.mov"), true).is_err(), "a file is no set");
     }
 }

@@ -79,11 +79,6 @@ fn set(name: &str, base: &StreamRequest, own: &OutputRequest) -> Result<StreamRe
     if known != *own {
         return Err(not_of_sets(name));
     }
-    let base = if said.sound == Some(false) {
-        StreamRequest { sound_bitrate: None, ..base.clone() }
-    } else {
-        base.clone()
-    };
     base.with(&said).map_err(|bad| Fault::Usage(bad.to_string()))
 }
 

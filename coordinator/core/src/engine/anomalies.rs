@@ -1,7 +1,7 @@
 //! Notices what is out of the ordinary and reacts where that makes sense: a task that stands still is tried elsewhere as
 //! well, a slow node gets less. What takes a look at all nodes happens on a timer of its own, never when a task ends.
 
-use rushes_shared::failure::FailureCode;
+use rushes_shared::failure::{FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::task::Progress;
 use rushes_shared::units::{MonoMs, Now};
@@ -115,7 +115,13 @@ impl Engine {
     }
 
     /// Takes in a failure. Where many of one kind are of one node while others do better, the node is put in quarantine.
-    pub(super) fn note_failure(&mut self, turn: &mut Turn, code: FailureCode, of: (WorkerId, JobId)) {
+    /// What is the input's fault, an encoder's, or all of one job's, says nothing about the node.
+    pub(super) fn note_failure(
+        &mut self,
+        turn: &mut Turn,
+        (class, code): (FailureClass, FailureCode),
+        of: (WorkerId, JobId),
+    ) {
         let health = &self.policy.health;
         let (most, over_ms) = (health.burst_failures.min(MOST_FAILURES), health.burst_window_ms);
         if most == 0 || !self.anomalies.bursts.note((turn.now.mono, code), of, most, over_ms) {
@@ -124,7 +130,8 @@ impl Engine {
         let failures = u32::try_from(most).unwrap_or(u32::MAX);
         let source = self.anomalies.bursts.source_of(code);
         self.decided(turn, None, Decision::ErrorBurst { code, failures, over_ms, source });
-        if let Some(worker) = source.worker {
+        let may_be_the_nodes = class != FailureClass::Permanent && code != FailureCode::EncoderFailed;
+        if let Some(worker) = source.worker.filter(|_| may_be_the_nodes && source.job.is_none()) {
             let is_good = self.fleet.get(&worker).is_some_and(|node| node.health == Health::Good);
             if is_good && self.others_do_better(worker) {
                 self.quarantine(turn, worker);

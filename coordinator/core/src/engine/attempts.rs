@@ -268,7 +268,7 @@ impl Engine {
         if code != FailureCode::EncoderFailed {
             self.note_outcome(turn, worker, task, Some(class));
         }
-        self.note_failure(turn, code, (worker, task.job));
+        self.note_failure(turn, (class, code), (worker, task.job));
         self.note_job_failed(turn, task.job, (class, code));
         match retry_ms {
             Some(_) if twin_runs => {}

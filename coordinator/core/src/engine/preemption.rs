@@ -90,6 +90,8 @@ impl Engine {
         }
         let run = &self.runs[&job];
         let ready: u32 = run.stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();
+        // One whose attempts all fail is tried a task at a time.
+        let ready = if run.rare().is_held_back { ready.min(1) } else { ready };
         let others = |shares: &dyn Fn(JobId) -> bool| {
             u32::try_from(self.rooms_for(&|by| by != job && shares(by))).unwrap_or(u32::MAX)
         };

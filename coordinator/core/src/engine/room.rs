@@ -10,6 +10,10 @@ use super::progress::signature_of;
 use crate::event::Refusal;
 use crate::job::{Job, Stage};
 use crate::planner;
+use crate::promise::ledger::Load;
+
+/// Where no work is in the books: in so many seconds, with a look at the farm, something may be.
+const UNKNOWN_S: u32 = 60;
 
 impl Engine {
     /// Whether the farm takes another job of a class.
@@ -29,6 +33,10 @@ impl Engine {
     /// where nobody works.
     pub(super) fn room_in_s(&self, now: Now, over: u64, of: u64) -> u32 {
         let left = self.ledger.all().plus(self.fleet.running_left(now.mono).left);
+        // What is paused or not looked into yet has nothing in the books.
+        if left == Load::default() {
+            return UNKNOWN_S;
+        }
         let (least, most) = (*Refusal::RETRY_AFTER_S.start(), *Refusal::RETRY_AFTER_S.end());
         let Some(ms) = self.fleet.power().time_for(left) else { return most };
         let part = u128::from(ms) * u128::from(over.max(1)) / u128::from(of.max(1));

@@ -1,7 +1,8 @@
 //! The stages of a streaming set: sound and stills beside the chunks, then the package of them all.
 
+use rushes_shared::bundle::MAX_FILES;
 use rushes_shared::encode::VideoSettings;
-use rushes_shared::failure::Failure;
+use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{LadderSettings, Rung, StreamSettings, split};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, SlotKind, StreamStep};
@@ -17,6 +18,8 @@ const DECODE_NS: u64 = 4;
 /// Bytes that a node reads and writes in a millisecond while it joins and packages, each of them some three times.
 const DISK_BYTES_A_MS: u64 = 100_000;
 const COPIES: u64 = 3;
+/// Files of a set that are no segments: manifests, stills, the beginnings of renditions.
+const FEW_FILES: u64 = 32;
 
 /// The stages of a set after its probe, which is the first.
 ///
@@ -26,6 +29,14 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
     let ladder = &settings.ladder;
     let video = source.video.first().ok_or_else(|| no_video(source))?;
     let count = u64::try_from(split(source, &ladder.grid).len()).unwrap_or(u64::MAX);
+    let files = segments(ladder, source).saturating_mul(ladder.rungs(source).len() as u64 + 1);
+    if files.saturating_add(FEW_FILES) > MAX_FILES as u64 {
+        return Err(Failure::new(
+            FailureCode::SettingsImpossible,
+            format!("the set would have some {files} files, and {MAX_FILES} is the most"),
+            "ask for longer segments, or make the film in parts",
+        ));
+    }
     let mut stages = Vec::with_capacity(4);
     if ladder.sound_bps.is_some() && !source.audio.is_empty() {
         stages.push(light(StreamStep::Sound, source.duration_ns / 1_000_000 / SOUND_SPEED));
@@ -38,6 +49,10 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
     let after = (1..).take(stages.len()).collect();
     stages.push(Stage { after, ..package(ladder, source, video) });
     Ok(stages)
+}
+
+fn segments(ladder: &LadderSettings, source: &MediaFacts) -> u64 {
+    source.duration_ns.div_ceil(ladder.grid.segment_ns().max(1)).saturating_add(1)
 }
 
 fn light(step: StreamStep, cpu_ms: u64) -> Stage {
@@ -180,6 +195,7 @@ mod tests {
         let mut hostile = film(1, (u32::MAX, u32::MAX));
         (hostile.duration_ns, hostile.video[0].duration_ns) = (u64::MAX, u64::MAX);
         hostile.video[0].frames = u64::MAX;
-        assert!(stages(&settings(), &hostile).is_ok());
+        let refused = stages(&settings(), &hostile).expect_err("more files than a set may have");
+        assert_eq!(refused.code, FailureCode::SettingsImpossible);
     }
 }
