@@ -86,6 +86,7 @@ impl Engine {
                 // One that does not say that it leaves would get it back at once, again and again.
                 if self.fleet.get(&worker).is_some_and(|n| n.leaving) {
                     self.make_ready(turn.now.mono, task);
+                    self.came_back(turn, task);
                 } else {
                     self.wake_at(turn.now.mono.plus(self.policy.retry_base_ms), Timer::Retry(task));
                 }

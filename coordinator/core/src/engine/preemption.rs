@@ -69,6 +69,7 @@ impl Engine {
             self.command(turn, Command::CancelTask { worker, attempt });
             self.decided(turn, Some(task.job), Decision::Preempted { task, by, lost_ms });
             self.make_ready(turn.now.mono, task);
+            self.came_back(turn, task);
         }
     }
 

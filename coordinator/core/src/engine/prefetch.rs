@@ -40,11 +40,17 @@ impl Engine {
         if let Some(other) = held.map(|h| h.task).filter(|held| *held != task) {
             return self.is_confused(turn, worker, other, attempt);
         }
-        self.back_untried(worker, task, attempt, since);
+        self.back_untried(turn, worker, (task, attempt), since);
     }
 
     /// Queues a task again of whose attempt nothing was done, if it still counts, as if it had never been sent.
-    pub(super) fn back_untried(&mut self, worker: WorkerId, task: TaskId, attempt: AttemptId, since: MonoMs) {
+    pub(super) fn back_untried(
+        &mut self,
+        turn: &mut Turn,
+        worker: WorkerId,
+        (task, attempt): (TaskId, AttemptId),
+        since: MonoMs,
+    ) {
         let Some(live) = self.take_live(worker, task, attempt) else { return };
         // One that was adopted was charged in the reign before.
         if live.because != Because::Held {
@@ -53,8 +59,23 @@ impl Engine {
             self.order.refund(job.spec.class, run.tenant, run.priority, cost_ms);
         }
         self.make_ready(since, task);
-        if let Some(run) = self.runs.get_mut(&task.job).filter(|run| !run.touched) {
-            run.stage_of(task.index).begin_anew();
+        self.came_back(turn, task);
+    }
+
+    /// A task is ready again after an attempt that counts for nothing: where all of its stage is back and none of it was
+    /// tried, what the stage gave up may change again.
+    pub(super) fn came_back(&mut self, turn: &mut Turn, task: TaskId) {
+        if let Some((run, job)) = self.runs.get_mut(&task.job).zip(self.state.jobs.get(&task.job)) {
+            let is_tried = |index: u32| {
+                job.tasks
+                    .get(index as usize)
+                    .is_none_or(|task| task.success.is_some() || task.trouble.is_some())
+            };
+            run.stage_of(task.index).begin_anew(is_tried);
+        }
+        // What was given up for a deadline that is past saving can be taken back now.
+        if self.state.jobs.get(&task.job).is_some_and(|job| job.late.is_some() && job.has_trades()) {
+            self.undo_all_trades(turn, task.job);
         }
     }
 

@@ -307,7 +307,7 @@ impl Engine {
         }
     }
 
-    fn undo_all_trades(&mut self, turn: &mut Turn, id: JobId) {
+    pub(super) fn undo_all_trades(&mut self, turn: &mut Turn, id: JobId) {
         while self.undo_trade(turn, id, |_| true) {}
     }
 

@@ -365,9 +365,10 @@ impl StageRun {
             && self.odd().returned.is_empty()
     }
 
-    /// Once all that was sent of it has come back untried, it is as if nothing had been sent.
-    pub(super) fn begin_anew(&mut self) {
-        if self.is_released && self.open == self.count && self.ready == self.count {
+    /// Once all that was sent of it has come back and none was tried, it is as if nothing had been sent.
+    pub(super) fn begin_anew(&mut self, is_tried: impl Fn(u32) -> bool) {
+        let is_back = self.is_released && self.open == self.count && self.ready == self.count;
+        if is_back && !(self.first..self.first + self.count).any(is_tried) {
             let returned = self.odd().returned.values().copied().min();
             self.since = returned.map_or(self.since, |at| at.min(self.since));
             (self.next, self.odd) = (self.first, None);
@@ -427,10 +428,10 @@ mod tests {
             run.take(task);
         }
         run.put_back(3, MonoMs(9));
-        run.begin_anew();
+        run.begin_anew(|_| false);
         assert!(!run.is_untouched(), "one is still away");
         run.put_back(2, MonoMs(8));
-        run.begin_anew();
+        run.begin_anew(|_| false);
         assert!(run.is_untouched() && run.ready == 3 && run.since == MonoMs(7));
         let mut order = Vec::new();
         while let Some(task) = run.peek(&tasks) {

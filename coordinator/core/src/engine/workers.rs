@@ -148,6 +148,7 @@ impl Engine {
             } else {
                 // The order went into a connection that was already dead: nothing has been tried.
                 self.make_ready(turn.now.mono, holding.task);
+                self.came_back(turn, holding.task);
             }
         }
         self.take_back_ahead(turn, worker, &has);
@@ -320,7 +321,7 @@ impl Engine {
         }
         // Nothing of these has been tried.
         for entry in waited {
-            self.back_untried(worker, entry.holding.task, entry.attempt, entry.since);
+            self.back_untried(turn, worker, (entry.holding.task, entry.attempt), entry.since);
         }
     }
 

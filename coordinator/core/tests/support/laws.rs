@@ -138,7 +138,8 @@ fn trades_are_justified(world: &World) {
             assert!(is_allowed, "{} gave up more than it may: {trade:?}", job.id);
             assert!(
                 job.late.is_none() || trade.undone.is_some() || cannot_be_undone(world, job, trade),
-                "{trade:?}"
+                "{} is late and has not taken back {trade:?}",
+                job.id
             );
             let is_last = job.trades.iter().rfind(|t| t.stage == trade.stage) == Some(trade);
             let stage = &job.stages[trade.stage as usize];
@@ -158,7 +159,12 @@ fn trades_are_justified(world: &World) {
 /// Whether the stage has been begun, or what went on without an analysis. What ran and came back untried is not in the
 /// durable state, so that nothing is said of analyses whose followers may run.
 fn cannot_be_undone(world: &World, job: &Job, trade: &Trade) -> bool {
-    is_begun(world, job, trade.stage) || trade.what == What::Analysis
+    // One that was sent may have been at work when the job became late, and have come to nothing since.
+    let was_sent = world
+        .sent
+        .iter()
+        .any(|task| task.job == job.id && job.stage_of(task.index).0 == trade.stage as usize);
+    was_sent || is_begun(world, job, trade.stage) || trade.what == What::Analysis
 }
 
 /// Whether a task of the stage has been tried, or is.

@@ -82,6 +82,8 @@ pub(crate) struct World {
     pub(crate) accepted: BTreeSet<JobId>,
     pub(crate) cancels: BTreeSet<JobId>,
     pub(crate) started: BTreeSet<AttemptId>,
+    /// Tasks that were ever sent to a worker.
+    pub(crate) sent: BTreeSet<TaskId>,
     pub(crate) news: Vec<FarmEvent>,
     /// What a user, a worker or the depot could see, in short words.
     pub(crate) trace: Vec<String>,
@@ -111,6 +113,7 @@ impl World {
             accepted: BTreeSet::new(),
             cancels: BTreeSet::new(),
             started: BTreeSet::new(),
+            sent: BTreeSet::new(),
             news: Vec::new(),
             trace: Vec::new(),
         };
@@ -175,6 +178,7 @@ impl World {
             assert!(gated.after <= self.replayed.seq, "a command waits for a record that was never made");
             if let Command::StartTask { order, .. } = &gated.command {
                 assert!(self.started.insert(order.attempt), "{} was used twice", order.attempt);
+                self.sent.insert(order.task);
             }
         }
         self.disk.append(&effects);
