@@ -150,9 +150,16 @@ fn a_worker_that_is_killed_in_the_middle_costs_its_chunk_alone() {
 fn a_coordinator_that_is_killed_between_chunks_and_package_loses_no_chunk() {
     let film = media::film();
     let mut farm = FarmPlan::new(2).start();
-    // Two chunks, one for each node.
-    let id = farm.api().submit(&job(&farm, &film, "medium", 7));
-    let _running = chunks_run(&farm, id, 2);
+    // Two chunks, one for each node; slow enough for the second to be at work for some seconds after it has begun.
+    let id = farm.api().submit(&job(&farm, &film, "slow", 7));
+    until("both chunks have begun", ENCODE, || {
+        let job = farm.api().job(id);
+        assert!(!job.state.is_final(), "{id} ended before it could be disturbed: {job:#?}");
+        let begun = |task: &&rushes_shared::view::TaskView| {
+            matches!(task.state, TaskState::Running | TaskState::Succeeded)
+        };
+        (chunks(&job).into_iter().filter(|task| begun(task)).count() == 2).then_some(())
+    });
     assert_eq!(farm.api().post(&format!("/v1/jobs/{id}/pause"), &json!({})).status, 200);
     let all_made = || {
         let job = farm.api().job(id);
