@@ -16,7 +16,8 @@ const FIRST: Duration = Duration::from_secs(600);
 const EVERY: Duration = Duration::from_secs(3600);
 /// An interrupted upload can go on for this long.
 const KEEP_PARTIAL: Duration = Duration::from_secs(24 * 3600);
-/// The engine drops what it no longer needs; what it never learned of goes after this long.
+/// The engine drops what it no longer needs; what it never learned of goes after this long. So do parts of a streaming set
+/// whose job stands still for as long.
 const KEEP_STAGED: Duration = Duration::from_secs(14 * 24 * 3600);
 
 /// Sweeps for ever.
