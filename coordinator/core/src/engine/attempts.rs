@@ -213,7 +213,7 @@ impl Engine {
         run.stage_of(task.index).live -= u32::from(!twins.is_empty());
         for twin in twins {
             self.forget_stall(task, twin.attempt);
-            self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
+            self.stop_attempt(turn, twin.worker, twin.attempt);
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
     }

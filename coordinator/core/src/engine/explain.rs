@@ -99,10 +99,7 @@ impl Engine {
         if entered.is_held {
             return add(entered.open.saturating_sub(entered.live), Waiting::Reattachment);
         }
-        let (first, end) = (entered.first, entered.first + entered.count);
-        let of_stage = |index| TaskId { job: job.id, index };
-        let aside = self.picky.range(of_stage(first)..of_stage(end)).count();
-        let aside = u32::try_from(aside).unwrap_or(u32::MAX);
+        let aside = self.aside.count(job.id, entered.first..entered.first + entered.count);
         add(aside, Waiting::AnotherNode);
         add(entered.open.saturating_sub(entered.live + entered.ready + aside), Waiting::Backoff);
         add(entered.live.saturating_sub(entered.running), Waiting::OnWorker);

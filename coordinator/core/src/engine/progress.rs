@@ -258,7 +258,7 @@ impl Engine {
         self.emit(turn, Record::JobEnded { job: id, state, failure: failure.clone(), at });
         for (index, live) in run.live.iter().flat_map(|(i, live)| live.iter().map(move |l| (*i, l))) {
             self.forget_stall(TaskId { job: id, index }, live.attempt);
-            self.command(turn, Command::CancelTask { worker: live.worker, attempt: live.attempt });
+            self.stop_attempt(turn, live.worker, live.attempt);
         }
         if !staged.is_empty() {
             self.command(turn, Command::DropStaged { attempts: staged });

@@ -23,7 +23,23 @@ impl Engine {
     pub fn recount(&self) -> Result<(), String> {
         self.fleet.recount()?;
         self.recount_books()?;
-        self.recount_holdings()
+        self.recount_holdings()?;
+        self.recount_stoppable()
+    }
+
+    /// What may be stopped for an emergency is live, and of no emergency.
+    fn recount_stoppable(&self) -> Result<(), String> {
+        for (id, node) in self.fleet.iter() {
+            for (attempt, holding) in [false, true].into_iter().flat_map(|light| node.stoppable(light)) {
+                let live = self.runs.get(&holding.task.job).and_then(|run| run.live.get(&holding.task.index));
+                let is_live =
+                    live.is_some_and(|live| live.iter().any(|l| l.attempt == attempt && l.worker == *id));
+                if !is_live || self.is_emergency(holding.task.job) {
+                    return Err(format!("{attempt} at {} may be stopped on {id}", holding.task));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How often it was looked for what could be given up for promises that did not fit any more.

@@ -60,7 +60,7 @@ impl Engine {
             self.stages_before(stage, run)
         } else if entered.is_held {
             Waiting::Reattachment
-        } else if self.picky.contains_key(&task) {
+        } else if self.aside.has(&task) {
             Waiting::AnotherNode
         } else if entered.is_ready(task.index) {
             self.why_not_started(run, entered.sig)

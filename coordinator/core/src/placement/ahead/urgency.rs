@@ -177,6 +177,8 @@ mod tests {
         let slot = if light { SlotKind::Light } else { SlotKind::Encode };
         let holding = Holding {
             is_emergency: false,
+            is_ending: false,
+            since: MonoMs(0),
             task: TaskId { job: JobId(job), index: 0 },
             kind: TaskKind::Noop,
             slot,
