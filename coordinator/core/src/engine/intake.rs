@@ -186,6 +186,9 @@ impl Engine {
         self.unbook_job(id, &run);
         run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
         self.jobs_started -= u64::from(run.is_started);
+        if run.is_unplanned {
+            self.usual.count_unplanned(false);
+        }
         let spec = &self.state.jobs[&id].spec;
         let counts = self.tenants.at_mut(run.tenant);
         counts.jobs -= 1;

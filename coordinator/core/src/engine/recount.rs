@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use rushes_shared::id::JobId;
 
 use super::Engine;
+use crate::job::Job;
 use crate::placement::node::Holding;
+use crate::planner;
 
 /// What holdings of one job take.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -54,6 +56,12 @@ impl Engine {
             if due != Some(booked) {
                 return Err(format!("{id} has booked {booked:?}, not {due:?}"));
             }
+        }
+        let is_unplanned = |job: &Job| !job.spec.paused && planner::is_unplanned(job);
+        let (counted, found) =
+            (self.usual.unplanned().0, self.state.jobs.values().filter(|job| is_unplanned(job)).count());
+        if counted != found as u64 {
+            return Err(format!("{found} jobs wait for the probe of their input, not {counted}"));
         }
         let is_whole = self.ledger.holds(self.runs.values().map(|run| run.booked()));
         is_whole.then_some(()).ok_or_else(|| "the books are not what jobs have booked".to_owned())

@@ -1,9 +1,10 @@
 //! One worker of this reign: its link, its lease, what it holds.
 
+mod ends;
 mod may_stop;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rushes_shared::id::{AttemptId, TaskId};
 use rushes_shared::node::NodeFacts;
@@ -17,6 +18,7 @@ use crate::health::{Health, History};
 use crate::order::fair::TenantIx;
 use crate::order::signature::{SigIx, Signature};
 use crate::promise::ledger::Power;
+pub use ends::Ends;
 use may_stop::MayStop;
 
 /// What begins the tag that puts a node into a pool of its own: `pool:NAME`.
@@ -145,6 +147,8 @@ pub struct Node {
     light_used: u32,
     /// Of those that take cores, and light slots.
     may_stop: [MayStop; 2],
+    /// When what runs should end, as long as that is the same.
+    ends: OnceLock<Box<Ends>>,
     /// Whether its facts or speed have changed since it was put into the index.
     pub(super) shape_changed: bool,
     /// Its entry in the index.
@@ -179,6 +183,7 @@ impl Node {
             memory_used: 0,
             light_used: 0,
             may_stop: [MayStop::default(); 2],
+            ends: OnceLock::new(),
             shape_changed: true,
             placed: None,
         }
@@ -280,6 +285,7 @@ impl Node {
 
     /// Takes capacity for an attempt: a light slot, or a share of the cores.
     pub(super) fn hold(&mut self, attempt: AttemptId, holding: Holding) -> Demand {
+        self.ends.take();
         let (light, demand) = (holding.slot.is_light(), self.met(&holding));
         self.cpu_used += demand.cpu.0;
         self.memory_used += demand.memory.0;
@@ -299,6 +305,7 @@ impl Node {
     /// Gives an attempt's capacity back.
     pub(super) fn release(&mut self, attempt: AttemptId) -> Option<Box<Holding>> {
         let holding = self.holdings.remove(&attempt)?;
+        self.ends.take();
         if holding.is_stoppable() {
             self.uncount_stoppable(attempt, &holding);
         }
@@ -347,21 +354,24 @@ impl Node {
         Demand { cpu: Millicores(self.cpu_used), memory: Bytes(self.memory_used) }
     }
 
+    /// When what runs here should end.
+    pub fn ends(&self) -> &Ends {
+        self.ends.get_or_init(|| Box::new(Ends::of(self.holdings.values().map(|holding| &**holding))))
+    }
+
     /// When this demand should fit, if nothing else is started here before.
     #[must_use]
     pub fn fits_at(&self, demand: Demand, now: MonoMs) -> MonoMs {
         let wanted = self.clamped(demand);
         let (mut cpu, mut memory) = (self.cpu_free(), self.memory_free());
-        let mut ends: Vec<&Box<Holding>> = self.holdings.values().filter(|h| !h.slot.is_light()).collect();
-        ends.sort_by_key(|h| h.until);
         let mut at = now;
-        for holding in ends {
+        for (until, demand) in &self.ends().cores {
             if wanted.cpu.0 <= cpu && wanted.memory.0 <= memory {
                 break;
             }
-            cpu += holding.demand.cpu.0;
-            memory += holding.demand.memory.0;
-            at = at.max(holding.until);
+            cpu += demand.cpu.0;
+            memory += demand.memory.0;
+            at = at.max(*until);
         }
         at
     }
