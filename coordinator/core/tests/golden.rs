@@ -31,7 +31,7 @@ variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSuc
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored,
     NodeQuarantined, NodeReadmitted, EncoderFellBack, EncoderShut, EncoderReadmitted,
-    StageSized, PromiseGivenUp, WorkerForgotten);
+    StageSized, PromiseGivenUp, WorkerForgotten, FailuresCarried);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -477,6 +477,7 @@ fn golden_records() {
         ("", vec![Record::EncoderReadmitted { worker: WORKER }]),
         ("", vec![sized()]),
         ("", vec![Record::WorkerForgotten { worker: WORKER }]),
+        ("", vec![Record::FailuresCarried { job: JOB, in_row: 12 }]),
         ("graph-encode", vec![accepted(encoding_graph(), None)]),
         ("hardware", vec![accepted(in_hardware(), None)]),
         ("fell-back", vec![Record::StagesPlanned { job: JOB, stages: fallen_back() }]),

@@ -54,6 +54,8 @@ pub(super) struct JobRun {
     pub(super) touched: bool,
     /// Whether it is among [`super::Engine::jobs_started`].
     pub(super) is_started: bool,
+    /// Whether it counts as one whose input is yet to be probed.
+    pub(super) is_unplanned: bool,
     /// Live attempts by task index.
     pub(super) live: Live,
     rare: Option<Box<Rare>>,
@@ -81,9 +83,7 @@ pub(super) struct Rare {
     pub(super) publishes_in_flight: BTreeSet<u32>,
     /// Those who want the job canceled and wait until the depot has answered: what it publishes now is published.
     pub(super) cancels: Vec<ReplyTo>,
-    /// Attempts that have failed in a row, of whatever task.
-    pub(super) failed_in_row: u32,
-    /// Whether one task at a time is tried, because of that.
+    /// Whether one task at a time is tried, because its attempts all fail.
     pub(super) is_held_back: bool,
     /// Workers that have read the input and may still have it, latest last.
     pub(super) input_on: Vec<WorkerId>,
@@ -99,7 +99,6 @@ static NOTHING: Rare = Rare {
     held_up: None,
     publishes_in_flight: BTreeSet::new(),
     cancels: Vec::new(),
-    failed_in_row: 0,
     is_held_back: false,
     input_on: Vec::new(),
 };
@@ -164,6 +163,7 @@ impl JobRun {
             open: 0,
             touched: false,
             is_started: false,
+            is_unplanned: false,
             live: Live::default(),
             rare: None,
         }

@@ -205,7 +205,7 @@ impl Engine {
             return false;
         }
         self.withdraw(task);
-        self.picky.remove(&task);
+        self.aside.remove(&task);
         let is_ahead = self.adopt_holding(now.mono, worker, attempt, task);
         let node = self.fleet.get(&worker).expect("the worker has just been entered");
         let live = LiveTask {
@@ -303,7 +303,7 @@ impl Engine {
             self.after_release(&entry.holding);
         }
         for (attempt, holding) in &node.holdings {
-            self.preempting.remove(attempt);
+            self.rooms.gone(*attempt);
             self.after_release(holding);
         }
         self.unpark_all();

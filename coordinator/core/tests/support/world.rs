@@ -84,6 +84,8 @@ pub(crate) struct World {
     pub(crate) started: BTreeSet<AttemptId>,
     /// Tasks that were ever sent to a worker.
     pub(crate) sent: BTreeSet<TaskId>,
+    /// The most attempts that one turn of the engine had stopped.
+    pub(crate) most_stops: usize,
     pub(crate) news: Vec<FarmEvent>,
     /// What a user, a worker or the depot could see, in short words.
     pub(crate) trace: Vec<String>,
@@ -114,6 +116,7 @@ impl World {
             cancels: BTreeSet::new(),
             started: BTreeSet::new(),
             sent: BTreeSet::new(),
+            most_stops: 0,
             news: Vec::new(),
             trace: Vec::new(),
         };
@@ -181,6 +184,8 @@ impl World {
                 self.sent.insert(order.task);
             }
         }
+        let is_stop = |gated: &&Gated| matches!(gated.command, Command::CancelTask { .. });
+        self.most_stops = self.most_stops.max(effects.commands.iter().filter(is_stop).count());
         self.disk.append(&effects);
         self.gated.extend(effects.commands);
         self.release();
