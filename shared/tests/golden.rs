@@ -9,10 +9,14 @@ use std::path::PathBuf;
 use golden::{check, every, variants};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::codec;
-use rushes_shared::encode::{AudioSettings, EncodeSettings, RateControl, SpeedPreset, VideoSettings};
+use rushes_shared::encode::{
+    AudioSettings, EncodeSettings, RateControl, SpeedPreset, VideoCodec, VideoSettings,
+};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::ladder::{ChunkRange, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung};
+use rushes_shared::ladder::{
+    ChunkRange, CodecLadder, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung,
+};
 use rushes_shared::media::{
     AudioFacts, CheckReport, Colour, Hdr, MediaFacts, Orientation, SubtitleFacts, VideoFacts,
 };
@@ -205,6 +209,14 @@ fn stream_works() -> [TaskWork; 4] {
         max_height: Some(1080),
         sound_bps: Some(128_000),
         decode: true,
+        codec: VideoCodec::H264,
+        more: vec![CodecLadder {
+            codec: VideoCodec::Hevc,
+            crf: 28,
+            preset: SpeedPreset::Fast,
+            max_height: Some(720),
+        }],
+        more_sounds: vec![96_000],
     };
     let rung = Rung {
         name: "720p".into(),
@@ -212,6 +224,7 @@ fn stream_works() -> [TaskWork; 4] {
         crf: 23,
         preset: SpeedPreset::Medium,
         cap: Some(RateCap { max_bps: 2_500_000, buffer_ms: 1000 }),
+        codec: VideoCodec::Vp9,
     };
     let range = ChunkRange { start_ns: 9_980_000_000, end_ns: Some(19_980_000_000) };
     let (audio, rungs, staged) = (AudioSettings::default(), vec![rung], artifact(places()[2].clone()));
@@ -232,8 +245,9 @@ fn stream_works() -> [TaskWork; 4] {
             frames: 14_385,
             sound: Some(staged.clone()),
             stills: None,
-            chunks: vec![staged.clone(), staged],
+            chunks: vec![staged.clone(), staged.clone()],
             took: took(),
+            more_sounds: vec![staged],
         }),
     ];
     works.map(|work| {

@@ -20,7 +20,7 @@ use rushes_shared::job::{
     Class, ContentValue, Destination, GraphStage, JobChange, JobSpec, JobState, Needs, OutputSpec, Priority,
     QualityFloor, StageWork, Work,
 };
-use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
+use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::task::{
     Demand, EncodedOutput, PartMade, SetFile, SetMade, SlotKind, StreamStep, TaskValue, Took, Usage,
@@ -134,6 +134,14 @@ fn stream() -> Work {
         max_height: Some(1080),
         sound_bps: Some(160_000),
         decode: true,
+        codec: VideoCodec::H264,
+        more: vec![CodecLadder {
+            codec: VideoCodec::Av1,
+            crf: 32,
+            preset: SpeedPreset::Fast,
+            max_height: Some(720),
+        }],
+        more_sounds: vec![96_000],
     };
     let settings = StreamSettings { ladder, stills: true };
     let destination = Destination::Place("/out/film/".parse().expect("a path"));

@@ -49,14 +49,18 @@ const STREAM: &[&str] = &[
     "destination",
     "segment_s",
     "chunk_s",
+    "codec",
     "crf",
     "preset",
     "max_height",
     "sound",
     "sound_bitrate",
+    "sound_variants",
+    "more",
     "decode",
     "stills",
 ];
+const CODEC: &[&str] = &["codec", "crf", "preset", "max_height"];
 
 /// The keys of each type by its schema's name; a test holds them against the schema.
 #[cfg(test)]
@@ -69,6 +73,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("QualityFloor", FLOOR),
     ("StageRequest", STAGE),
     ("StreamRequest", STREAM),
+    ("CodecRequest", CODEC),
 ];
 
 pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
@@ -82,6 +87,7 @@ pub(super) fn read_preset<T: DeserializeOwned>(text: &str) -> Result<T, BadReque
         if let Some(Json::Object(fields)) = preset.get("stream") {
             check_keys("stream", fields, STREAM)?;
         }
+        check_codecs(preset)?;
         check_outputs(preset)
     })
 }
@@ -166,6 +172,7 @@ fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
             check_keys(part, fields, known)?;
         }
     }
+    check_codecs(job)?;
     let stages = job.get("stages").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     for (i, stage) in stages.iter().enumerate() {
         if let Json::Object(stage) = stage {
@@ -177,6 +184,16 @@ fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
         }
     }
     check_outputs(job)
+}
+
+fn check_codecs(document: &Map<String, Json>) -> Result<(), BadRequest> {
+    let more = document.get("stream").and_then(|stream| stream.get("more")).and_then(Json::as_array);
+    for (i, codec) in more.into_iter().flatten().enumerate() {
+        if let Json::Object(codec) = codec {
+            check_keys(&format!("stream.more[{i}]"), codec, CODEC)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_outputs(document: &Map<String, Json>) -> Result<(), BadRequest> {

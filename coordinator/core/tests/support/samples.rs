@@ -48,14 +48,7 @@ pub(crate) fn encode(outputs: u32) -> JobSpec {
 
 /// A streaming set that the depot keeps; chunks of two seconds, so that [`facts`] have five of them.
 pub(crate) fn stream() -> JobSpec {
-    let ladder = LadderSettings {
-        grid: Grid::of(2, 2),
-        crf: 23,
-        preset: SpeedPreset::Medium,
-        max_height: None,
-        sound_bps: Some(128_000),
-        decode: true,
-    };
+    let ladder = LadderSettings { grid: Grid::of(2, 2), ..LadderSettings::default() };
     let settings = StreamSettings { ladder, stills: true };
     spec(Work::Stream { input: source(), settings, destination: Destination::Depot })
 }
