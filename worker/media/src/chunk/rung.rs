@@ -1,7 +1,7 @@
 //! One rung of a chunk: decoded frames in, closed groups of pictures into the chunk's file.
 //!
 //! ```text
-//! Branch::take -> appsrc ! videocrop ! videoconvertscale ! encoder ! appsink -> ChunkFile
+//! Branch::take -> Scaler -> appsrc ! videocrop ! videoconvertscale ! encoder ! appsink -> ChunkFile
 //! ```
 //! Encoders set a key frame every so many frames and nowhere else, so that all rungs of a film, whose frames are the same,
 //! have theirs at the same frames. What they write into their headers follows from the rung's settings alone; what does not show
@@ -28,6 +28,7 @@ use crate::encode::plan::Plan;
 use crate::encode::tail::Tail;
 use crate::mp4::Packet;
 use crate::note::{Branch as Kind, Note, Notes};
+use crate::scale::Scaler;
 
 /// Frames that may wait between decoder and encoder.
 const WAITING_FRAMES: u64 = 6;
@@ -46,6 +47,8 @@ pub(super) struct Branch {
     file: Arc<Mutex<Option<ChunkFile>>>,
     ended: Arc<AtomicBool>,
     entrance: Option<app::AppSrc>,
+    /// What scales frames before they enter; where it is none, the pipeline does.
+    scaler: Option<Scaler>,
     tail: Tail,
 }
 
@@ -60,7 +63,20 @@ impl Branch {
         let recipe = recipe(&rung, &plan, key_frames);
         let file = Arc::new(Mutex::new(Some(ChunkFile::create(output, recipe)?)));
         let (ended, tail) = (Arc::new(AtomicBool::new(false)), Tail::of(rung.codec));
-        Ok(Self { pipeline, plan, rung, key_frames, threads, notes, crf, file, ended, entrance: None, tail })
+        Ok(Self {
+            pipeline,
+            plan,
+            rung,
+            key_frames,
+            threads,
+            notes,
+            crf,
+            file,
+            ended,
+            entrance: None,
+            scaler: None,
+            tail,
+        })
     }
 
     /// Gives a frame to the encoder.
@@ -76,6 +92,10 @@ impl Branch {
                 let built = self.build(caps)?;
                 self.entrance.insert(built)
             }
+        };
+        let buffer = match &mut self.scaler {
+            Some(scaler) => scaler.scale(&buffer)?,
+            None => buffer,
         };
         self.tail.passes(&buffer, lasts_ns);
         source.push_buffer(buffer).map(drop).map_err(|_| stopped())
@@ -111,8 +131,17 @@ impl Branch {
         file.finish(last_ns).map(|()| share)
     }
 
-    fn build(&self, caps: &gst::CapsRef) -> Result<app::AppSrc, Failure> {
-        let caps = picture::described(caps, &self.plan, self.rung.codec, true)?;
+    fn build(&mut self, caps: &gst::CapsRef) -> Result<app::AppSrc, Failure> {
+        let mut caps = picture::described(caps, &self.plan, self.rung.codec, true)?;
+        let (width, height) = (self.plan.width, self.plan.height);
+        if self.plan.scaled
+            && let Some(scaler) = Scaler::of(&caps, (width, height))
+        {
+            self.scaler = Some(scaler);
+            let fields = caps.make_mut().structure_mut(0).expect("fixed caps have one structure");
+            fields.set("width", i32::try_from(width).unwrap_or(i32::MAX));
+            fields.set("height", i32::try_from(height).unwrap_or(i32::MAX));
+        }
         let info = picture::frame_info(&caps)?;
         let source = app::AppSrc::builder()
             .caps(&caps)
