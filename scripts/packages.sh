@@ -7,7 +7,8 @@ set -euo pipefail
 
 want=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-    gstreamer1.0-libav gstreamer1.0-tools)
+    gstreamer1.0-libav gstreamer1.0-tools
+    meson ninja-build nasm xxd)
 if [ "${1:-}" = tests ]; then
     want+=(ffmpeg python3 gstreamer1.0-plugins-base-apps util-linux)
 fi
@@ -20,6 +21,15 @@ if command -v dpkg-query >/dev/null; then
 elif ! pkg-config --exists gstreamer-1.0 gstreamer-app-1.0 2>/dev/null; then
     echo "rushes: this is no Debian or Ubuntu; install GStreamer 1.22 or newer with its development files, and the good, bad, ugly and libav plugins" >&2
     exit 1
+else
+    # libvmaf is built with these.
+    for program in meson ninja xxd; do
+        command -v "$program" >/dev/null || { echo "rushes: this is no Debian or Ubuntu; install $program" >&2; exit 1; }
+    done
+    if [ "$(uname -m)" = x86_64 ] && ! command -v nasm >/dev/null; then
+        echo "rushes: this is no Debian or Ubuntu; install nasm 2.14 or newer" >&2
+        exit 1
+    fi
 fi
 
 if [ ${#missing[@]} -gt 0 ]; then

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
 use crate::ladder::{LadderSettings, PackageReport, PackageSettings};
-use crate::measure::{Comparison, Loudness, WaveformSettings};
+use crate::measure::{CompareSettings, Comparison, Loudness, WaveformSettings};
 use crate::media::MediaFacts;
 use crate::still::{PreviewSettings, SpriteSettings, ThumbnailSettings};
 use crate::task::{Progress, TaskLimits};
@@ -45,8 +45,13 @@ pub enum Work {
     Sprite(SpriteSettings),
     /// A moving preview: the file `preview.gif`.
     Preview(PreviewSettings),
-    /// How close another file, an absolute path, is to this one.
-    Compare(PathBuf),
+    /// How close another file is to this one.
+    Compare {
+        /// That file; an absolute path.
+        other: PathBuf,
+        /// How.
+        settings: CompareSettings,
+    },
     /// A package for streaming in the directory `out`, of this rung and others.
     Package {
         /// The other rungs; absolute paths.
@@ -84,7 +89,7 @@ pub enum Outcome {
     /// Of a measurement of loudness.
     Loudness(Loudness),
     /// Of a comparison.
-    Comparison(Comparison),
+    Comparison(Box<Comparison>),
     /// Of a package.
     Package(PackageReport),
     /// Files in the order's directory, by name.

@@ -1,7 +1,11 @@
 //! What measurements of media give, and how they are asked for.
 
+mod vmaf;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use vmaf::{VmafModel, VmafScores, VmafTally};
 
 /// Loudness of a programme by EBU R 128 (ITU-R BS.1770-4, EBU Tech 3341 and 3342).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -65,11 +69,34 @@ pub struct Waveform {
     pub data: Vec<i16>,
 }
 
-/// How close a film is to its reference, frame by frame; 4:2:0, in the depth of the deeper one.
+/// How two films are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompareSettings {
+    /// Every so many-th pair of frames is measured, from the first on; at least 1, which is all of them.
+    pub every: u32,
+    /// VMAF by this model; `None` leaves it out.
+    pub vmaf: Option<VmafModel>,
+    /// Whether PSNR and SSIM are measured.
+    pub likeness: bool,
+    /// Frames that only one film has are left out and counted, and frame rates may differ; else both are errors.
+    pub unpaired: bool,
+    /// Threads that VMAF may keep busy; `None` for one a core.
+    pub threads: Option<u32>,
+}
+
+impl Default for CompareSettings {
+    fn default() -> Self {
+        Self { every: 1, vmaf: Some(VmafModel::default()), likeness: true, unpaired: false, threads: None }
+    }
+}
+
+/// How close a film is to its reference, frame by frame; 4:2:0, in the depth of the deeper one, at most 10 bits.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Comparison {
-    /// Frames that were compared: of both files, paired by their time from each file's first frame on.
+    /// Frames of both files that belong together, paired by their time from each file's first frame on.
     pub frames: u64,
+    /// Pairs that were measured.
+    pub measured: u64,
     /// Frames of the reference for which the other has none at their time.
     pub frames_missing: u64,
     /// Frames of the other for which the reference has none.
@@ -80,6 +107,10 @@ pub struct Comparison {
     pub height: u32,
     /// Bits a component.
     pub bit_depth: u8,
+    /// Whether the other had another size and was scaled (bicubic).
+    pub scaled: bool,
+    /// VMAF; `None` where it was not asked for, or a side is below 64 pixels.
+    pub vmaf: Option<VmafScores>,
     /// Peak signal-to-noise ratio over all frames in dB; `None` where a plane is the same in both.
     pub psnr_db: Planes,
     /// Structural similarity, mean over all frames, at most 1; `None` where a plane is smaller than 8x8 pixels.
@@ -88,7 +119,8 @@ pub struct Comparison {
     pub psnr_min_db: Option<f64>,
     /// The lowest SSIM of a frame, all planes together.
     pub ssim_min: Option<f64>,
-    /// The worst moments by SSIM, worst first, each in another second; none that is the same in both.
+    /// The worst moments by VMAF, or by SSIM where there is no VMAF: worst first, each in another second; none that is the
+    /// same in both.
     pub worst: Vec<WorstMoment>,
 }
 
@@ -112,6 +144,8 @@ pub struct WorstMoment {
     pub at_ns: u64,
     /// Its PSNR in dB, all planes together; `None` where it is the same.
     pub psnr_db: Option<f64>,
-    /// Its SSIM, all planes together.
-    pub ssim: f64,
+    /// Its SSIM, all planes together; `None` where that was not measured.
+    pub ssim: Option<f64>,
+    /// Its VMAF; `None` where that was not measured.
+    pub vmaf: Option<f64>,
 }

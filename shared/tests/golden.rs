@@ -36,8 +36,8 @@ variants!(LaneBound: Start, Cancel, Collected, Enter, Recall);
 variants!(LaneReply: Ended, Refused, Recalled, Succeeded);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
-variants!(BulkRequest: Read, Write, Publish, Drop);
-variants!(BulkReply: Reading, Written, Published, Dropped, Failed);
+variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep);
+variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept);
 
 fn dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wire/v1")
@@ -470,11 +470,12 @@ fn golden_bulk() {
     let (location, size, hash) = (staged.clone(), Bytes(7), HASH);
     let write = BulkRequest::Write { location, size, hash, ticket: ticket.clone() };
     let publish = BulkRequest::Publish { from: artifact(staged), to: place, ticket: ticket.clone() };
-    let drop = BulkRequest::Drop { attempts: vec![ATTEMPT, ATTEMPT], ticket };
-    check(
-        &dir(),
-        vec![("", places().map(read).to_vec()), ("", vec![write]), ("", vec![publish]), ("", vec![drop])],
-    );
+    let drop = BulkRequest::Drop { attempts: vec![ATTEMPT, ATTEMPT], ticket: ticket.clone() };
+    let [_, _, staged, _] = places();
+    let take = BulkRequest::Take { to: staged.clone(), maker: HASH, ticket: ticket.clone() };
+    let keep = BulkRequest::Keep { from: artifact(staged), maker: HASH, note: vec![1, 2], ticket };
+    let requests = [write, publish, drop, take, keep].map(|request| ("", vec![request]));
+    check(&dir(), [vec![("", places().map(read).to_vec())], requests.to_vec()].concat());
     check(
         &dir(),
         vec![
@@ -483,6 +484,9 @@ fn golden_bulk() {
             ("", vec![BulkReply::Published]),
             ("", vec![BulkReply::Dropped]),
             ("", failures().into_iter().map(BulkReply::Failed).collect()),
+            ("", vec![BulkReply::Taken { size: Bytes(5), hash: ContentHash([3; 32]), note: vec![1, 2] }]),
+            ("", vec![BulkReply::NotKept]),
+            ("", vec![BulkReply::Kept]),
         ],
     );
 }
@@ -492,6 +496,7 @@ fn golden_bulk() {
 fn golden_tickets() {
     let [_, upload, staged, place] = places();
     let [_, _, set] = places_of_sets();
+    let made = staged.clone();
     let grants = [
         ("read", Grant::Read(upload)),
         ("write", Grant::Write(staged.clone())),
@@ -499,6 +504,7 @@ fn golden_tickets() {
         ("publish-set", Grant::Publish { from: staged, to: set }),
         ("read-staged", Grant::ReadStaged(vec![ATTEMPT])),
         ("drop", Grant::Drop(vec![ATTEMPT])),
+        ("make", Grant::Make { to: made, tenant: TenantId::default_tenant(), of: ContentHash([3; 32]) }),
     ];
     for (name, grant) in grants {
         match &grant {
@@ -506,7 +512,8 @@ fn golden_tickets() {
             | Grant::Write(_)
             | Grant::Publish { .. }
             | Grant::Drop(_)
-            | Grant::ReadStaged(_) => {}
+            | Grant::ReadStaged(_)
+            | Grant::Make { .. } => {}
         }
         let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
         let path = dir().join(format!("ticket.{name}.bin"));

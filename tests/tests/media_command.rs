@@ -168,7 +168,21 @@ fn a_film_is_compared_with_its_reference() {
     assert!(!found["worst"].as_array().expect("a list").is_empty());
     let shown = bench.run(&["compare", text(&clip), text(&clip)]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(shown.contains("75 frames compared, 0 missing") && shown.contains("same"), "{shown}");
+    assert!(
+        shown.contains("75 frames compared, 75 measured, 0 missing") && shown.contains("same"),
+        "{shown}"
+    );
+    assert!(shown.contains("vmaf_v0.6.1") && shown.contains("WORST 1 %"), "{shown}");
+    let sampled =
+        bench.found(&["compare", text(&clip), "worse.mp4", "--every", "5", "--model", "vmaf_v0.6.1neg"]);
+    let vmaf = |found: &serde_json::Value, name: &str| found["vmaf"][name].as_f64().expect("it is measured");
+    assert_eq!((sampled["measured"].as_u64(), sampled["frames"].as_u64()), (Some(15), Some(75)), "{sampled}");
+    assert!(vmaf(&found, "min") <= vmaf(&found, "harmonic_mean"), "{found}");
+    assert!(vmaf(&found, "harmonic_mean") <= vmaf(&found, "mean"), "{found}");
+    assert!(
+        vmaf(&found, "mean") < 90.0 && vmaf(&sampled, "mean") < vmaf(&found, "mean") + 5.0,
+        "{found} {sampled}"
+    );
 }
 
 /// What each odd file gives by an operation that decodes it: a result, or an error that says what to do.

@@ -77,7 +77,7 @@ fn walls(settings: &Settings, order: &Order) -> Walls {
     let mut read = settings.sandbox.read.clone();
     read.push(order.input.clone());
     match &order.work {
-        Work::Compare(other) => read.push(other.clone()),
+        Work::Compare { other, .. } => read.push(other.clone()),
         Work::Package { rungs, sound, .. } => read.extend(rungs.iter().chain(sound).cloned()),
         _ => {}
     }

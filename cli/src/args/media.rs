@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use rushes_shared::encode::SpeedPreset;
+use rushes_shared::measure::VmafModel;
 
 /// Looks at files and measures them on this machine, without a farm.
 #[derive(Debug, Args)]
@@ -185,14 +186,37 @@ pub(crate) enum MediaCommand {
         #[arg(long)]
         no_decode: bool,
     },
-    /// Compares a film with its reference, frame by frame: PSNR, SSIM, the worst moments.
-    #[command(after_help = "Example:\n  rushes media compare film.mov out/film.mp4")]
+    /// Compares a film with its reference, frame by frame: VMAF, PSNR, SSIM, the worst moments.
+    #[command(
+        after_help = "Example:\n  rushes media compare film.mov out/film.mp4\n  rushes media compare film.mov out/film.mp4 --every 10 --model vmaf_v0.6.1neg"
+    )]
     Compare {
         /// What it should look like.
         reference: PathBuf,
-        /// What is compared with it; brought to the reference's size.
+        /// What is compared with it; where it has another size it is scaled to the reference's (bicubic).
         other: PathBuf,
+        /// Measures every so many-th frame, from the first on; 1 is all of them.
+        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000), value_name = "N")]
+        every: u32,
+        /// VMAF's model.
+        #[arg(long, default_value = VmafModel::default().as_str(), value_parser = model, value_name = "MODEL")]
+        model: VmafModel,
+        /// Leaves VMAF out, which takes most of the time.
+        #[arg(long)]
+        no_vmaf: bool,
+        /// Compares the frames that both have, where one has others or another frame rate.
+        #[arg(long)]
+        unpaired: bool,
+        /// Threads for VMAF; one a core where it is left out.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "N")]
+        threads: Option<u32>,
     },
+}
+
+fn model(text: &str) -> Result<VmafModel, String> {
+    let all = VmafModel::ALL.map(VmafModel::as_str);
+    let named = VmafModel::ALL.into_iter().find(|model| model.as_str() == text);
+    named.ok_or_else(|| format!("there is no such model; there are {}", all.join(", ")))
 }
 
 /// How pictures look.

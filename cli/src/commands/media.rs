@@ -7,7 +7,7 @@ mod streaming;
 use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::{Outcome, Work};
-use rushes_shared::measure::WaveformSettings;
+use rushes_shared::measure::{CompareSettings, WaveformSettings};
 use rushes_shared::task::Progress;
 use serde::Serialize;
 
@@ -60,7 +60,16 @@ pub(super) fn run(farm: &FarmArgs, args: &MediaArgs) -> Result<Ending, Fault> {
             };
             session.make(file, Work::Waveform(settings), target, |_| vec![target.out.clone()])
         }
-        MediaCommand::Compare { reference, other } => compare(&session, reference, other),
+        MediaCommand::Compare { reference, other, every, model, no_vmaf, unpaired, threads } => {
+            let settings = CompareSettings {
+                every: *every,
+                vmaf: (!no_vmaf).then_some(*model),
+                likeness: true,
+                unpaired: *unpaired,
+                threads: *threads,
+            };
+            compare(&session, reference, other, settings)
+        }
         MediaCommand::Ladder { .. } | MediaCommand::Package { .. } => streaming::run(&session, &args.command),
         other => pictures::run(&session, other),
     }
@@ -156,9 +165,14 @@ impl Session<'_> {
     }
 }
 
-fn compare(session: &Session<'_>, reference: &Path, other: &Path) -> Result<Ending, Fault> {
+fn compare(
+    session: &Session<'_>,
+    reference: &Path,
+    other: &Path,
+    settings: CompareSettings,
+) -> Result<Ending, Fault> {
     let bench = Workbench::aside()?;
-    let work = Work::Compare(at_hand::absolute(other)?);
+    let work = Work::Compare { other: at_hand::absolute(other)?, settings };
     let Outcome::Comparison(found) = session.perform(reference, work, &bench)? else {
         return Err(unexpected());
     };

@@ -14,7 +14,7 @@
 //! check     finished file + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! still     thumbnails, sprite sheets, moving previews
-//! compare   PSNR and SSIM of a film against its reference
+//! compare   VMAF, PSNR and SSIM of a film against its reference
 //! discover  which encoders of this node really work
 //! ```
 //!
@@ -40,11 +40,13 @@ mod note;
 mod once;
 mod pace;
 mod package;
+mod plane;
 mod probe;
 mod reader;
 mod sound;
 mod start;
 mod still;
+mod vmaf;
 mod walk;
 mod witness;
 

@@ -39,10 +39,10 @@ pub(super) fn perform(order: &Order, progress: &mut dyn FnMut(Progress)) -> Resu
             media::preview(input, &source, settings, file, progress)?;
             Outcome::Files(vec!["preview.gif".to_owned()])
         }
-        Work::Compare(other) => {
+        Work::Compare { other, settings } => {
             let facts = media::probe(other)?;
-            let found = media::compare((input, &source), (other, &facts), progress)?;
-            Outcome::Comparison(found)
+            let found = media::compare((input, &source), (other, &facts), settings, progress)?;
+            Outcome::Comparison(Box::new(found))
         }
         Work::Package { rungs, sound, settings } => {
             let directory = new_directory(PACKAGE)?;

@@ -99,19 +99,29 @@ pub(super) fn comparison(found: &Comparison) -> String {
         cells("SSIM", &found.ssim, found.ssim_min, 5, "-"),
     ];
     let mut text = format!(
-        "{} compared, {} missing, {} extra; {}x{}, {} bits\n",
+        "{} compared, {} measured, {} missing, {} extra; {}x{}, {} bits{}\n",
         words::count(found.frames, "frame"),
+        found.measured,
         found.frames_missing,
         found.frames_extra,
         found.width,
         found.height,
-        found.bit_depth
+        found.bit_depth,
+        if found.scaled { ", scaled to the reference's size (bicubic)" } else { "" }
     );
+    if let Some(vmaf) = &found.vmaf {
+        let values = [vmaf.mean, vmaf.harmonic_mean, vmaf.worst_percent, vmaf.min].map(|v| format!("{v:.2}"));
+        let mut row: Vec<Cell> = vec![vmaf.model.as_str().into()];
+        row.extend(values.map(Into::into));
+        text.push_str(&table(&["", "MEAN", "HARMONIC", "WORST 1 %", "WORST FRAME"], &[row], colours()));
+    }
     text.push_str(&table(&["", "ALL", "Y", "U", "V", "WORST FRAME"], &rows, colours()));
     for moment in &found.worst {
         let at = words::duration(moment.at_ns / 1_000_000);
+        let vmaf = moment.vmaf.map(|vmaf| format!("VMAF {vmaf:.2}, ")).unwrap_or_default();
         let psnr = value(moment.psnr_db, 2, "same");
-        text.push_str(&format!("worst at {at}: SSIM {:.5}, PSNR {psnr} dB\n", moment.ssim));
+        let ssim = value(moment.ssim, 5, "-");
+        text.push_str(&format!("worst at {at}: {vmaf}SSIM {ssim}, PSNR {psnr} dB\n"));
     }
     text
 }

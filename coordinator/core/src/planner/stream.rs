@@ -39,11 +39,11 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
     }
     let mut stages = Vec::with_capacity(4);
     if ladder.sound_bps.is_some() && !source.audio.is_empty() {
-        stages.push(light(StreamStep::Sound, source.duration_ns / 1_000_000 / SOUND_SPEED));
+        stages.push(one(StreamStep::Sound, source.duration_ns / 1_000_000 / SOUND_SPEED));
     }
     if settings.stills {
         let whole = frames(source, video).saturating_mul(pixels_of(video)).saturating_mul(DECODE_NS);
-        stages.push(light(StreamStep::Stills, whole / 1_000_000));
+        stages.push(one(StreamStep::Stills, whole / 1_000_000));
     }
     stages.push(chunks(ladder, source, video, count));
     let after = (1..).take(stages.len()).collect();
@@ -55,10 +55,13 @@ fn segments(ladder: &LadderSettings, source: &MediaFacts) -> u64 {
     source.duration_ns.div_ceil(ladder.grid.segment_ns().max(1)).saturating_add(1)
 }
 
-fn light(step: StreamStep, cpu_ms: u64) -> Stage {
+/// One task of a core's work over the whole film: no light work, of which a long film would keep a slot for minutes. The
+/// package waits for it as it does for the chunks.
+fn one(step: StreamStep, cpu_ms: u64) -> Stage {
     let cpu_ms = cpu_ms.max(1);
     Stage {
         step: Step::Stream(step),
+        slot: SlotKind::Analyse,
         demand: Demand { cpu: Millicores(1_000), memory: Bytes(300 * MIB) },
         prediction: Prediction { cpu_ms, wall_ms: cpu_ms, model: 0 },
         ..probe()
@@ -168,7 +171,9 @@ mod tests {
             step(StreamStep::Package, 1, &[1, 2, 3]),
         ];
         assert_eq!(plan, expected);
-        assert_eq!(stages[3].slot, SlotKind::Finish);
+        let slots: Vec<_> = stages.iter().map(|stage| stage.slot).collect();
+        let (cores, light) = ([SlotKind::Analyse, SlotKind::Analyse, SlotKind::Encode], SlotKind::Finish);
+        assert_eq!(slots, [&cores[..], &[light]].concat(), "what reads the whole film takes no light slot");
     }
 
     #[test]

@@ -4,34 +4,17 @@
 //! 8x8 samples that overlap by half, unweighted, with sample variances. K1 and K2 are 0.01 and 0.03; the first constant is
 //! a 64th of the paper's, as in x264 and FFmpeg, so that values can be held against theirs.
 
-/// Samples of one plane: of one byte each, or of two in little endian.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Plane<'a> {
-    pub(super) data: &'a [u8],
-    pub(super) stride: usize,
-    pub(super) width: usize,
-    pub(super) height: usize,
-    pub(super) bytes: usize,
-}
+use crate::plane::Plane;
 
-impl<'a> Plane<'a> {
-    /// A row's bytes, if the plane has them.
-    fn row(&self, line: usize) -> Option<&'a [u8]> {
-        let start = line * self.stride;
-        self.data.get(start..start + self.width * self.bytes)
+/// A row's samples, if the plane has them.
+fn samples(plane: &Plane<'_>, line: usize, into: &mut Vec<u32>) -> Option<()> {
+    into.clear();
+    let row = plane.row(line)?;
+    match plane.bytes {
+        1 => into.extend(row.iter().map(|sample| u32::from(*sample))),
+        _ => into.extend(row.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]])))),
     }
-
-    fn samples(&self, line: usize, into: &mut Vec<u32>) -> Option<()> {
-        into.clear();
-        let row = self.row(line)?;
-        match self.bytes {
-            1 => into.extend(row.iter().map(|sample| u32::from(*sample))),
-            _ => {
-                into.extend(row.chunks_exact(2).map(|pair| u32::from(u16::from_le_bytes([pair[0], pair[1]]))))
-            }
-        }
-        Some(())
-    }
+    Some(())
 }
 
 /// What two planes are to each other.
@@ -63,8 +46,8 @@ pub(super) fn likeness(a: &Plane<'_>, b: &Plane<'_>, peak: u32) -> Option<Likene
     let (mut above, mut open) = (Vec::<Block>::new(), vec![Block::default(); blocks]);
     let (mut squares, mut ssim, mut windows) = (0u64, 0.0, 0u32);
     for line in 0..a.height {
-        a.samples(line, &mut row_a)?;
-        b.samples(line, &mut row_b)?;
+        samples(a, line, &mut row_a)?;
+        samples(b, line, &mut row_b)?;
         squares += row_a.iter().zip(&row_b).map(|(a, b)| u64::from(a.abs_diff(*b)).pow(2)).sum::<u64>();
         for (block, (a, b)) in open.iter_mut().zip(row_a.chunks_exact(BLOCK).zip(row_b.chunks_exact(BLOCK))) {
             for (a, b) in a.iter().zip(b) {

@@ -1,11 +1,12 @@
-//! A film against its reference: PSNR and SSIM, frame by frame.
+//! A film against its reference: VMAF, PSNR and SSIM, frame by frame.
 //!
 //! ```text
 //! reader of the reference --+--> Pairs: whichever frame completes a pair is compared on its own thread;
 //! reader of the other ------+    whoever is ahead waits
 //! ```
-//! Both become 4:2:0 in the depth of the deeper one, upright and in the reference's size, without a change of their
-//! colours. Frames are paired by their time from the first frame on, within half a frame.
+//! Both become 4:2:0 in the depth of the deeper one, upright and in the reference's size (bicubic, as is usual
+//! where VMAF of smaller renditions is measured), without a change of their colours. Frames are paired by their time from the
+//! first frame on, within half a frame. VMAF is libvmaf's; it looks at every pair, and scores those that are measured.
 
 mod metric;
 mod pairs;
@@ -17,9 +18,10 @@ use std::sync::Arc;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::measure::Comparison;
+use rushes_shared::measure::{CompareSettings, Comparison, VmafTally};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Phase, Progress};
+use rushes_shared::units::Ratio;
 
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running};
 use crate::pace::Pace;
@@ -33,22 +35,38 @@ use pairs::{Pairs, Side};
 ///
 /// # Errors
 /// [`FailureCode::StreamMissing`] where one has no video; [`FailureCode::InputDamaged`] where not one pair of frames came
-/// together; the codes of [`probe`](crate::probe()); [`FailureCode::ProcessStalled`].
+/// together; [`FailureCode::SettingsImpossible`] for other frame rates or frames that only one has, unless that is allowed;
+/// the codes of [`probe`](crate::probe()); [`FailureCode::ProcessStalled`].
 pub fn compare(
     reference: (&Path, &MediaFacts),
     other: (&Path, &MediaFacts),
+    settings: &CompareSettings,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Comparison, Failure> {
+    tallied(reference, other, settings, Phase::Running, progress).map(|(found, _)| found)
+}
+
+/// The same with the sums of the scores.
+pub(crate) fn tallied(
+    reference: (&Path, &MediaFacts),
+    other: (&Path, &MediaFacts),
+    settings: &CompareSettings,
+    phase: Phase,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Comparison, VmafTally), Failure> {
     start::init()?;
     let (first, second) = (film(reference.1, "the reference")?, film(other.1, "the other file")?);
     let shape = Shape::of(first, second)?;
+    if !settings.unpaired {
+        same_rate(first, second)?;
+    }
     let (notes, waiting) = Notes::new();
-    let pairs = Arc::new(Pairs::new(shape, half_a_frame(first)));
+    let pairs = Arc::new(Pairs::new(shape, half_a_frame(first), *settings)?);
     let mut readers = [
         opened(reference.0, first, shape, (&pairs, Side::Reference), &notes)?,
         opened(other.0, second, shape, (&pairs, Side::Other), &notes)?,
     ];
-    let pace = Pace::new(Phase::Running, first.duration_ns, first.frames);
+    let pace = Pace::new(phase, first.duration_ns, first.frames);
     for reader in &readers {
         reader.play()?;
     }
@@ -75,7 +93,8 @@ pub fn compare(
     }
     beat();
     drop(readers);
-    pairs.result()
+    let (found, tally) = pairs.result()?;
+    Ok((Comparison { scaled: first.shown_size() != second.shown_size(), ..found }, tally))
 }
 
 /// What both are brought to.
@@ -111,6 +130,37 @@ fn film<'a>(facts: &'a MediaFacts, which: &str) -> Result<&'a VideoFacts, Failur
     })
 }
 
+/// Two films of different frame rates do not show the same frames.
+fn same_rate(first: &VideoFacts, second: &VideoFacts) -> Result<(), Failure> {
+    let rate = |film: &VideoFacts| film.fps.filter(|rate| rate.num > 0 && rate.den > 0);
+    let (Some(a), Some(b)) = (rate(first), rate(second)) else { return Ok(()) };
+    let (one, two) = (u64::from(a.num) * u64::from(b.den), u64::from(b.num) * u64::from(a.den));
+    // A thousandth is 24 against 23.976; what containers round their rates by is far less.
+    if one.abs_diff(two) <= one / 2000 {
+        return Ok(());
+    }
+    let shown = |rate: Ratio| f64::from(rate.num) / f64::from(rate.den);
+    let message =
+        format!("the reference has {:.3} frames a second, the other film {:.3}", shown(a), shown(b));
+    Err(Failure::new(FailureCode::SettingsImpossible, message, UNPAIRED))
+}
+
+/// What helps where films do not have the same frames.
+const UNPAIRED: &str =
+    "compare films with the same frames, or ask for those that both have to be compared (--unpaired)";
+
+/// The failure for frames that only one of the films has: so many of the reference and of the other, the first at a time.
+fn unlike(paired: u64, [missing, extra]: [u64; 2], at_ns: u64) -> Failure {
+    let message = format!(
+        "the reference has {} frames, the other film {}: {missing} are missing, {extra} are there in addition, the first at {}.{:03} s",
+        paired + missing,
+        paired + extra,
+        at_ns / 1_000_000_000,
+        at_ns / 1_000_000 % 1000
+    );
+    Failure::new(FailureCode::SettingsImpossible, message, UNPAIRED)
+}
+
 fn half_a_frame(film: &VideoFacts) -> u64 {
     let rate = film.fps.filter(|rate| rate.num > 0);
     rate.map_or(10_000_000, |rate| {
@@ -139,7 +189,7 @@ fn opened(
         chain.push(flip);
     }
     let convert = element("videoconvertscale")?;
-    convert.set_property_from_str("method", "lanczos");
+    convert.set_property_from_str("method", "catrom");
     convert.set_property("add-borders", false);
     let filter = element("capsfilter")?;
     let side_of = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);

@@ -7,13 +7,15 @@ use gstreamer as gst;
 use gstreamer_video as video;
 use gstreamer_video::VideoFrameExt;
 use rushes_shared::failure::Failure;
-use rushes_shared::measure::Comparison;
+use rushes_shared::measure::{CompareSettings, Comparison, VmafScores, VmafTally};
 
-use super::Shape;
-use super::metric::{Likeness, Plane, likeness};
+use super::metric::{Likeness, likeness};
 use super::totals::Totals;
+use super::{Shape, unlike};
 use crate::fault;
+use crate::plane::Plane;
 use crate::reader::{Feed, shown_at, unusable};
+use crate::vmaf::{Format, Judge, Judgement};
 
 /// Frames of one film that may wait for the other's.
 const WAITING_FRAMES: usize = 4;
@@ -28,6 +30,7 @@ pub(super) enum Side {
 /// Frames that wait, and what came of those that met.
 pub(super) struct Pairs {
     shape: Shape,
+    settings: CompareSettings,
     half_frame_ns: u64,
     state: Mutex<State>,
     room: Condvar,
@@ -37,6 +40,13 @@ pub(super) struct Pairs {
 struct State {
     sides: [Queue; 2],
     totals: Totals,
+    judge: Option<Judge>,
+    /// Pairs that met, and the last one's time.
+    paired: u64,
+    last_ns: u64,
+    /// Frames of one side alone, and the first one's time.
+    alone: [u64; 2],
+    first_alone_ns: Option<u64>,
     closed: bool,
 }
 
@@ -69,18 +79,27 @@ impl Feed for Arriving {
 }
 
 impl Pairs {
-    pub(super) fn new(shape: Shape, half_frame_ns: u64) -> Self {
-        Self { shape, half_frame_ns, state: Mutex::default(), room: Condvar::new() }
+    pub(super) fn new(shape: Shape, half_frame_ns: u64, settings: CompareSettings) -> Result<Self, Failure> {
+        let Shape { width, height, bit_depth } = shape;
+        let cores = || {
+            std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
+        };
+        let threads = settings.threads.unwrap_or_else(cores);
+        let wanted = settings.vmaf.map(|model| Judgement { model, every: settings.every, threads });
+        let judge =
+            wanted.map(|wanted| Judge::new(Format { width, height, bit_depth }, wanted)).transpose()?;
+        let state = Mutex::new(State { judge: judge.flatten(), ..State::default() });
+        Ok(Self { shape, settings, half_frame_ns, state, room: Condvar::new() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Frames compared and the last one's time.
+    /// Pairs that met and the last one's time.
     pub(super) fn reached(&self) -> (u64, u64) {
         let state = self.state();
-        (state.totals.frames(), state.totals.last_ns())
+        (state.paired, state.last_ns)
     }
 
     /// Lets everybody go who waits.
@@ -89,12 +108,27 @@ impl Pairs {
         self.room.notify_all();
     }
 
-    pub(super) fn result(&self) -> Result<Comparison, Failure> {
-        let state = self.state();
-        if state.totals.frames() == 0 {
+    /// What all came to, with the sums of the scores.
+    pub(super) fn result(&self) -> Result<(Comparison, VmafTally), Failure> {
+        let mut state = self.state();
+        if state.paired == 0 {
             return Err(fault::damaged("the two films have no frame at the same time"));
         }
-        Ok(state.totals.result(self.shape.width, self.shape.height, self.shape.bit_depth))
+        if let Some(at_ns) = state.first_alone_ns.filter(|_| !self.settings.unpaired) {
+            return Err(unlike(state.paired, state.alone, at_ns));
+        }
+        let judged = state.judge.take().map(|judge| judge.finish(None)).transpose()?;
+        let (scored, tally) = judged.unwrap_or_default();
+        state.totals.score(&scored);
+        let vmaf: Option<VmafScores> = self.settings.vmaf.and_then(|model| tally.scores(model));
+        let [frames_missing, frames_extra] = state.alone;
+        let Shape { width, height, bit_depth } = self.shape;
+        let found = state.totals.result();
+        let frames = state.paired;
+        Ok((
+            Comparison { frames, frames_missing, frames_extra, width, height, bit_depth, vmaf, ..found },
+            tally,
+        ))
     }
 
     fn arrive(&self, side: Side, at: u64, sample: &gst::Sample) -> Result<(), Failure> {
@@ -128,19 +162,15 @@ impl Pairs {
                 _ => break,
             };
             match early {
-                Some(Side::Reference) => {
-                    reference.frames.pop_front();
-                    state.totals.missing += 1;
-                }
-                Some(Side::Other) => {
-                    other.frames.pop_front();
-                    state.totals.extra += 1;
+                Some(side) => {
+                    let alone = state.sides[side as usize].frames.pop_front();
+                    state.alone[side as usize] += 1;
+                    state.first_alone_ns = state.first_alone_ns.or(alone.map(|(at, _)| at));
                 }
                 None => {
                     let pair = (reference.frames.pop_front(), other.frames.pop_front());
                     let (Some((at, a)), Some((_, b))) = pair else { break };
-                    let found = self.compared(&a, &b)?;
-                    state.totals.add(at, &found, self.peak());
+                    self.pair(state, at, (&a, &b))?;
                 }
             }
         }
@@ -152,8 +182,33 @@ impl Pairs {
         (1 << self.shape.bit_depth) - 1
     }
 
-    fn compared(&self, a: &gst::Sample, b: &gst::Sample) -> Result<[Likeness; 3], Failure> {
+    /// Measures a pair, if it is its turn.
+    fn pair(&self, state: &mut State, at: u64, (a, b): (&gst::Sample, &gst::Sample)) -> Result<(), Failure> {
+        let every = u64::from(self.settings.every.max(1));
+        let its_turn = match &state.judge {
+            Some(judge) => judge.scores_next(),
+            None => state.paired.is_multiple_of(every),
+        };
+        state.paired += 1;
+        state.last_ns = at;
+        if state.judge.is_none() && !its_turn {
+            return Ok(());
+        }
         let (a, b) = (Frame::of(a)?, Frame::of(b)?);
+        let planes = if its_turn && self.settings.likeness { Some(self.compared(&a, &b)?) } else { None };
+        if its_turn {
+            state.totals.add(at, planes.as_ref(), self.peak(), state.judge.is_some());
+        }
+        if let Some(judge) = &mut state.judge {
+            let luma = a.plane(0, self.shape).zip(b.plane(0, self.shape));
+            let (a, b) = luma.ok_or_else(|| unusable("a frame that is shorter than its size"))?;
+            judge.push(at, &a, &b)?;
+            state.totals.score(&judge.known());
+        }
+        Ok(())
+    }
+
+    fn compared(&self, a: &Frame, b: &Frame) -> Result<[Likeness; 3], Failure> {
         let mut found = [Likeness::default(); 3];
         for (plane, found) in (0u32..).zip(&mut found) {
             let both = a.plane(plane, self.shape).zip(b.plane(plane, self.shape));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rushes_shared::measure::{Comparison, Planes, WorstMoment};
 
 use super::metric::{Likeness, psnr};
+use crate::vmaf::Scored;
 
 /// Worst moments that are told.
 const WORST: usize = 5;
@@ -13,8 +14,7 @@ const SECOND_NS: u64 = 1_000_000_000;
 /// Sums over frames.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
-    frames: u64,
-    last_ns: u64,
+    measured: u64,
     squares: [u64; 3],
     samples: [u64; 3],
     ssim: [f64; 3],
@@ -23,27 +23,31 @@ pub(super) struct Totals {
     ssim_all: f64,
     psnr_min: Option<f64>,
     ssim_min: Option<f64>,
+    /// Frames whose VMAF is not known yet, by their time; no more than a span of them.
+    waiting: BTreeMap<u64, WorstMoment>,
     /// The worst frame of each second.
     seconds: BTreeMap<u64, WorstMoment>,
     peak: u32,
-    pub(super) missing: u64,
-    pub(super) extra: u64,
 }
 
 impl Totals {
-    pub(super) fn frames(&self) -> u64 {
-        self.frames
-    }
-
-    pub(super) fn last_ns(&self) -> u64 {
-        self.last_ns
-    }
-
-    /// Adds a frame: its time and its planes.
-    pub(super) fn add(&mut self, at_ns: u64, planes: &[Likeness; 3], peak: u32) {
-        self.frames += 1;
-        self.last_ns = at_ns;
+    /// Adds a frame that was measured: its time, and its planes where they were compared. Its VMAF may follow.
+    pub(super) fn add(&mut self, at_ns: u64, planes: Option<&[Likeness; 3]>, peak: u32, vmaf_follows: bool) {
+        self.measured += 1;
         self.peak = peak;
+        let moment = match planes {
+            Some(planes) => self.likeness(at_ns, planes),
+            None => Some(WorstMoment { at_ns, ..WorstMoment::default() }),
+        };
+        match moment {
+            Some(moment) if vmaf_follows => drop(self.waiting.insert(at_ns, moment)),
+            Some(moment) => self.keep(moment),
+            None => {}
+        }
+    }
+
+    /// Adds planes; what the frame is as a moment, unless it is the same.
+    fn likeness(&mut self, at_ns: u64, planes: &[Likeness; 3]) -> Option<WorstMoment> {
         for (number, plane) in planes.iter().enumerate() {
             self.squares[number] += plane.squares;
             self.samples[number] += plane.samples;
@@ -52,35 +56,42 @@ impl Totals {
         }
         let squares: u64 = planes.iter().map(|plane| plane.squares).sum();
         let samples = planes.iter().map(|plane| plane.samples).sum();
-        let frame_psnr = psnr(squares, samples, peak);
+        let frame_psnr = psnr(squares, samples, self.peak);
         self.psnr_min = [self.psnr_min, frame_psnr].into_iter().flatten().reduce(f64::min);
-        let Some(ssim) = together(planes) else { return };
-        self.ssim_all += ssim;
-        self.ssim_min = Some(self.ssim_min.map_or(ssim, |least| least.min(ssim)));
-        if squares > 0 {
-            let moment = WorstMoment { at_ns, psnr_db: frame_psnr, ssim };
-            let worst = self.seconds.entry(at_ns / SECOND_NS).or_insert(moment);
-            if ssim < worst.ssim {
-                *worst = moment;
+        let ssim = together(planes);
+        self.ssim_all += ssim.unwrap_or(0.0);
+        self.ssim_min = [self.ssim_min, ssim].into_iter().flatten().reduce(f64::min);
+        (squares > 0).then_some(WorstMoment { at_ns, psnr_db: frame_psnr, ssim, vmaf: None })
+    }
+
+    /// Adds scores that have become known.
+    pub(super) fn score(&mut self, scored: &[Scored]) {
+        for (at_ns, score) in scored {
+            if let Some(moment) = self.waiting.remove(at_ns) {
+                self.keep(WorstMoment { vmaf: Some(*score), ..moment });
             }
         }
     }
 
-    pub(super) fn result(&self, width: u32, height: u32, bit_depth: u8) -> Comparison {
+    fn keep(&mut self, moment: WorstMoment) {
+        let Some(value) = value(&moment) else { return };
+        let worst = self.seconds.entry(moment.at_ns / SECOND_NS).or_insert(moment);
+        if self::value(worst).is_some_and(|worst| value < worst) {
+            *worst = moment;
+        }
+    }
+
+    /// What they come to; what is known of the films as a whole is left to others.
+    pub(super) fn result(&self) -> Comparison {
         let plane = |number: usize| psnr(self.squares[number], self.samples[number], self.peak);
         #[expect(clippy::cast_precision_loss, reason = "frames of a film are far fewer than 2^52")]
-        let frames = self.frames.max(1) as f64;
+        let frames = self.measured.max(1) as f64;
         let mean = |number: usize| self.has_ssim[number].then(|| self.ssim[number] / frames);
         let mut worst: Vec<WorstMoment> = self.seconds.values().copied().collect();
-        worst.sort_by(|a, b| a.ssim.total_cmp(&b.ssim));
+        worst.sort_by(|a, b| value(a).unwrap_or(0.0).total_cmp(&value(b).unwrap_or(0.0)));
         worst.truncate(WORST);
         Comparison {
-            frames: self.frames,
-            frames_missing: self.missing,
-            frames_extra: self.extra,
-            width,
-            height,
-            bit_depth,
+            measured: self.measured,
             psnr_db: Planes {
                 y: plane(0),
                 u: plane(1),
@@ -96,8 +107,14 @@ impl Totals {
             psnr_min_db: self.psnr_min,
             ssim_min: self.ssim_min,
             worst,
+            ..Comparison::default()
         }
     }
+}
+
+/// What moments are held against each other by.
+fn value(moment: &WorstMoment) -> Option<f64> {
+    moment.vmaf.or(moment.ssim)
 }
 
 /// SSIM of all planes that have one, weighted by their samples.
