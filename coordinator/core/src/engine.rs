@@ -338,7 +338,7 @@ impl Engine {
             self.timers.remove(&(at, timer));
             match timer {
                 Timer::Lease(worker) => self.lease_due(turn, worker),
-                Timer::Retry(task) => self.make_ready(turn.now.mono, task),
+                Timer::Retry(task) => self.retry_due(turn, task),
                 Timer::Publish(job, output) => self.publish(turn, job, output),
                 Timer::Probation(worker) => self.probation_due(worker),
                 Timer::EncoderProbe(worker) => self.encoder_probe_due(worker),

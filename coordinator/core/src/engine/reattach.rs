@@ -38,7 +38,10 @@ impl Engine {
             self.emit(turn, Record::WorkerGone { worker, at });
             self.notify(turn, None, FarmNews::WorkerGone { worker, lost: false });
         }
-        window.jobs.into_iter().for_each(|job| self.release_held(turn.now.mono, job));
+        for job in window.jobs {
+            self.release_held(turn.now.mono, job);
+            self.undo_if_late(turn, job);
+        }
         // What could not be judged meanwhile is judged now, by what the farm has come back with.
         self.note_loss();
         self.note_room();
