@@ -206,6 +206,9 @@ fn an_emergency_that_is_held_back_has_one_task_stopped_for_it_at_a_time() {
     };
     (0..6).for_each(|_| fail_one(&mut scene));
     scene.wait(70_000);
+    let runner = |s: &Scene, n: usize| {
+        nodes.iter().find(|name| s.runs(**name, &format!("2.{n}"))).map(|name| (*name, format!("2.{n}")))
+    };
     for _ in 0..3 {
         assert_eq!(run_of(&scene, &nodes, 2), 1, "one at a time");
         assert_eq!(stopped(&scene).len(), 7, "one was stopped for it, and what it leaves is the next one's");
@@ -213,4 +216,9 @@ fn an_emergency_that_is_held_back_has_one_task_stopped_for_it_at_a_time() {
         fail_one(&mut scene);
         scene.wait(70_000);
     }
+    // Its node is lost, so that all of its tasks wait and none of the nodes that are left has room.
+    let (name, _) = (0..6).find_map(|n| runner(&scene, n)).expect("one of it runs");
+    scene.kill(name);
+    scene.wait(30_000);
+    assert_eq!((run_of(&scene, &nodes, 2), stopped(&scene).len()), (1, 8), "one more, and no more than one");
 }
