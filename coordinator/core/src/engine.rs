@@ -22,7 +22,8 @@
 //!         ├─ holding_back  jobs whose attempts all fail
 //!         ├─ preemption what is stopped for emergencies
 //!         ├─ hardware   hardware encoders, and software where they fail
-//!         ├─ workers    joins, leases, losses, re-attachment
+//!         ├─ workers    joins, leases, losses
+//!         ├─ reattach   what waits after a start for workers of the reign before
 //!         ├─ capacity   what attempts take and give back
 //!         ├─ aside      tasks that wait for a node on which they have not failed
 //!         ├─ dispatch   which ready task goes where
@@ -57,6 +58,7 @@ mod prefetch;
 mod progress;
 mod promises;
 mod query;
+mod reattach;
 mod recount;
 mod room;
 mod run;
@@ -86,6 +88,7 @@ use anomalies::Anomalies;
 use aside::Aside;
 use conflicts::Conflicts;
 use preemption::Rooms;
+use reattach::Reattach;
 use run::{JobRun, ReadyCounts};
 use tenants::Tenants;
 use usual::Usual;
@@ -173,14 +176,6 @@ pub struct Engine {
     jobs_started: u64,
     /// Tasks of the reign before that wait for their workers, and those workers; `None` once the window is closed.
     reattach: Option<Reattach>,
-}
-
-#[derive(Debug)]
-struct Reattach {
-    jobs: BTreeSet<JobId>,
-    workers: BTreeSet<WorkerId>,
-    /// When it closes.
-    until: MonoMs,
 }
 
 /// One call of `handle`: its time and what it led to so far.
@@ -343,7 +338,7 @@ impl Engine {
             self.timers.remove(&(at, timer));
             match timer {
                 Timer::Lease(worker) => self.lease_due(turn, worker),
-                Timer::Retry(task) => self.make_ready(turn.now.mono, task),
+                Timer::Retry(task) => self.retry_due(turn, task),
                 Timer::Publish(job, output) => self.publish(turn, job, output),
                 Timer::Probation(worker) => self.probation_due(worker),
                 Timer::EncoderProbe(worker) => self.encoder_probe_due(worker),

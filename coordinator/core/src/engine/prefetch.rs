@@ -73,10 +73,20 @@ impl Engine {
             };
             run.stage_of(task.index).begin_anew(is_tried);
         }
-        // What was given up for a deadline that is past saving can be taken back now.
-        if self.state.jobs.get(&task.job).is_some_and(|job| job.late.is_some() && job.has_trades()) {
-            self.undo_all_trades(turn, task.job);
+        self.undo_if_late(turn, task.job);
+    }
+
+    /// What was given up for a deadline that is past saving is taken back, where it can be now.
+    pub(super) fn undo_if_late(&mut self, turn: &mut Turn, id: JobId) {
+        if self.state.jobs.get(&id).is_some_and(|job| job.late.is_some() && job.has_trades()) {
+            self.undo_all_trades(turn, id);
         }
+    }
+
+    /// A task is ready again after its delay.
+    pub(super) fn retry_due(&mut self, turn: &mut Turn, task: TaskId) {
+        self.make_ready(turn.now.mono, task);
+        self.came_back(turn, task);
     }
 
     /// An attempt waits on its worker from now on.

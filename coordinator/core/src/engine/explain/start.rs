@@ -315,5 +315,8 @@ mod tests {
         let in_order: Vec<u64> = (1..u64::from(count)).map(|at| NOW.wall.0 + at * 2_000).collect();
         assert_eq!(starts, in_order, "two seconds of one core each, one after the other");
         assert!(outlook.looks <= u64::from(count) + 1, "{} looks", outlook.looks);
+        let before = outlook.looks;
+        assert!((0..count as usize).all(|at| outlook.start_of_wait(at, &Waiting::Room).is_some()));
+        assert_eq!(outlook.looks, before, "all need the same, for which room was looked for already");
     }
 }
