@@ -153,7 +153,8 @@ mod tests {
         assert_eq!(scaled.pts(), Some(gst::ClockTime::from_mseconds(40)));
         for (plane, factor) in [(0, 426.0 / 214.0), (1, 213.0 / 107.0)] {
             for row in samples(&scaled, &scaler.to, plane) {
-                for (x, sample) in row.iter().enumerate() {
+                // At the edges a slope ends.
+                for (x, sample) in row.iter().enumerate().skip(3).take(row.len() - 6) {
                     // The middle of a sample lies over the middle of as many of the source's.
                     let wanted = ((x as f64 + 0.5) * factor - 0.5) / 4.0 + 16.0;
                     assert!(
