@@ -45,6 +45,7 @@ mod reader;
 mod sound;
 mod start;
 mod still;
+mod tone;
 mod walk;
 mod witness;
 
