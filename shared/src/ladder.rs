@@ -140,6 +140,11 @@ impl LadderSettings {
         first.map_or_else(Vec::new, |first| [&[first], self.more_sounds.as_slice()].concat())
     }
 
+    fn sound_names(&self) -> Vec<String> {
+        let rates = self.sound_bps.iter().chain(&self.more_sounds).filter(|_| !self.more_sounds.is_empty());
+        rates.map(|bps| format!("sound-{}k", bps / 1000)).collect()
+    }
+
     /// The same with the bounds that each of so many chunks has to keep.
     #[must_use]
     pub fn rungs_of_chunks(&self, source: &MediaFacts, chunks: usize) -> Vec<Rung> {
@@ -162,6 +167,7 @@ impl LadderSettings {
             window_ns: segment_ns,
             decode: self.decode,
             sounds_are_variants: !self.more_sounds.is_empty(),
+            sound_names: self.sound_names(),
             ..PackageSettings::default()
         }
     }
@@ -193,6 +199,8 @@ pub struct PackageSettings {
     pub decode: bool,
     /// Whether sounds are one sound at several rates, of which each rung is given one, and not several to choose from.
     pub sounds_are_variants: bool,
+    /// Names of the sounds, in the order of their files; `sound` where there are fewer.
+    pub sound_names: Vec<String>,
 }
 
 impl Default for PackageSettings {
@@ -206,6 +214,7 @@ impl Default for PackageSettings {
             longest_permille: 1500,
             decode: true,
             sounds_are_variants: false,
+            sound_names: Vec::new(),
         }
     }
 }

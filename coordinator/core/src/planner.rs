@@ -258,10 +258,24 @@ fn ns_per_pixel(settings: &VideoSettings) -> u64 {
         VideoCodec::H264 | VideoCodec::H264Hardware => 10,
         VideoCodec::Hevc => 30,
         VideoCodec::Vp9 => 60,
-        VideoCodec::Av1 => 80,
+        VideoCodec::Av1 => return av1_ns_per_pixel(settings.preset),
         VideoCodec::Ffv1 | VideoCodec::ProRes | VideoCodec::DnxHd => return MEZZANINE_NS,
     };
     (x264_ns_per_pixel(settings.preset) * tenths / 10).max(1)
+}
+
+/// Nanoseconds of one common server core per pixel, measured with libaom from `faster` to `medium` and for `slower`.
+fn av1_ns_per_pixel(preset: SpeedPreset) -> u64 {
+    match preset {
+        SpeedPreset::Ultrafast => 40,
+        SpeedPreset::Superfast => 45,
+        SpeedPreset::Veryfast | SpeedPreset::Faster => 53,
+        SpeedPreset::Fast => 137,
+        SpeedPreset::Medium => 358,
+        SpeedPreset::Slow => 600,
+        SpeedPreset::Slower => 988,
+        SpeedPreset::Veryslow => 1_800,
+    }
 }
 
 /// Nanoseconds of one common server core per pixel, measured with x264.

@@ -211,7 +211,7 @@ impl SpeedPreset {
         }
     }
 
-    /// Its place, 8 for the fastest to 0 for the slowest: `cpu-used` of libvpx (0 to 8) and of libaom (0 to 8 of 10), and
+    /// Its place, 8 for the fastest to 0 for the slowest: `cpu-used` of libvpx (0 to 8), and
     /// one less than that of SVT-AV1's presets that is meant (medium is its 7).
     #[must_use]
     pub fn step(self) -> u8 {

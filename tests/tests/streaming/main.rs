@@ -15,8 +15,13 @@ use rushes_tests::{SOON, binaries, media};
 use serde_json::Value;
 use web::Web;
 
-/// Twelve seconds that go into three rungs, packaged in segments of two seconds.
+/// Twelve seconds of H.264 in three rungs, packaged in segments of two seconds.
 fn ladder(dir: &Path) -> (PathBuf, Value) {
+    ladder_of(dir, &["--chunk", "6"])
+}
+
+/// The same as the options say.
+fn ladder_of(dir: &Path, options: &[&str]) -> (PathBuf, Value) {
     let film = dir.join("film.mp4");
     let made = Command::new("ffmpeg")
         .args(["-v", "error", "-nostdin", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=25:d=12"])
@@ -35,20 +40,8 @@ fn ladder(dir: &Path) -> (PathBuf, Value) {
         .arg(&film)
         .status();
     assert!(made.is_ok_and(|made| made.success()), "these tests need ffmpeg");
-    let line = [
-        "film.mp4",
-        "-o",
-        "out",
-        "--preset",
-        "ultrafast",
-        "--segment",
-        "2",
-        "--chunk",
-        "6",
-        "--output",
-        "json",
-    ];
-    let (code, said, complaint) = rushes(dir, "ladder", &line);
+    let line = ["film.mp4", "-o", "out", "--preset", "ultrafast", "--segment", "2", "--output", "json"];
+    let (code, said, complaint) = rushes(dir, "ladder", &[&line, options].concat());
     assert_eq!(code, Some(0), "{complaint}");
     (dir.join("out"), serde_json::from_str(&said).expect("the report is JSON"))
 }
@@ -135,6 +128,27 @@ fn browsers_play_both_manifests_through_a_change_of_rung_to_the_end() {
     let Some(players) = players() else { return };
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let (out, _) = ladder(scratch.path());
+    plays_through_a_change_of_rung(&out, &players);
+}
+
+/// Sets of one codec that every Chromium decodes, with sound at two rates: a change of the rung changes that too.
+#[test]
+fn browsers_play_vp9_and_av1_through_a_change_of_rung_to_the_end() {
+    let Some(players) = players() else { return };
+    for codec in ["vp9", "av1"] {
+        let scratch = tempfile::tempdir().expect("a temporary directory");
+        let (out, report) =
+            ladder_of(scratch.path(), &["--chunk", "6", "--codec", codec, "--sound", "192000,96000"]);
+        let packets = report["video"].as_array().expect("rungs").iter().map(|rung| rung["packets"].as_u64());
+        assert!(packets.into_iter().all(|packets| packets == Some(300)), "{report}");
+        for manifest in ["master.m3u8", "manifest.mpd"] {
+            assert_eq!(media::Facts::of(&out.join(manifest)).frames(), 300, "{codec}: {manifest}");
+        }
+        plays_through_a_change_of_rung(&out, &players);
+    }
+}
+
+fn plays_through_a_change_of_rung(out: &Path, players: &Path) {
     for (file, script) in [("hls.html", HLS), ("dash.html", DASH)] {
         fs::write(out.join(file), page(script)).expect("it can be written");
     }
@@ -142,7 +156,7 @@ fn browsers_play_both_manifests_through_a_change_of_rung_to_the_end() {
     fs::copy(players.join("dashjs/dist/modern/umd/dash.all.min.js"), out.join("dash.js"))
         .expect("the player is there");
     for file in ["hls.html", "dash.html"] {
-        let web = Web::serve(&out);
+        let web = Web::serve(out);
         let profile = tempfile::tempdir().expect("a temporary directory");
         let mut browser = Command::new("chromium")
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--no-first-run"])

@@ -14,10 +14,10 @@ use rushes_shared::ladder::{LadderSettings, PackageReport, Rung, split};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
-use crate::chunk::{ChunkJob, encode_chunk};
+use crate::chunk::{self, ChunkJob, encode_chunk};
 use crate::join::{JoinJob, join, sound};
 use crate::package::{PackageJob, package};
-use crate::{encode, fault};
+use crate::{encode, fault, tone};
 
 /// What to make a ladder of.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +37,8 @@ pub struct LadderJob<'a> {
 /// Chunks and sound of a film that are to become its package.
 #[derive(Debug, Clone, Copy)]
 pub struct FinishJob<'a> {
+    /// What the probe found of the film.
+    pub source: &'a MediaFacts,
     /// The rungs, the best first.
     pub rungs: &'a [Rung],
     /// How many frames each has to have; `None` where that is not known.
@@ -58,6 +60,10 @@ const FINISH: (u16, u16) = (930, 1000);
 /// The same of the finish: joins, package.
 const JOINS: (u16, u16) = (0, 430);
 const PACKAGE: (u16, u16) = (430, 1000);
+
+/// Longest segment of a film of variable rate, in thousandths of its length as asked for: encoders count the frames from key
+/// frame to key frame, so that a part with fewer frames than the mean has longer segments.
+const LONGEST_OF_VARIABLE: u32 = 5_000;
 
 /// Makes a ladder and its package. Blocks; calls `progress` at least once a second.
 ///
@@ -83,6 +89,7 @@ pub fn make_ladder(
     }
     let (mut chunks, frames) = encode_chunks(job, progress)?;
     let finish = FinishJob {
+        source: job.source,
         rungs: &rungs,
         frames: Some(frames),
         sound: &tracks,
@@ -118,10 +125,27 @@ pub fn finish_ladder(
         }
         whole.push(output);
     }
-    let checked = job.settings.package(job.rungs);
+    let mut checked = job.settings.package(job.rungs);
+    if job.source.video.first().is_some_and(|video| video.vfr) {
+        checked.longest_permille = LONGEST_OF_VARIABLE;
+    }
     let packaging =
         PackageJob { rungs: &whole, sound: job.sound, settings: &checked, directory: job.directory };
-    package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))
+    let mut report = package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))?;
+    report.checks.extend(tone_mapped(job.source, job.rungs)?);
+    Ok(report)
+}
+
+/// Which rungs do not carry the film's high dynamic range, in a line.
+fn tone_mapped(source: &MediaFacts, rungs: &[Rung]) -> Result<Option<String>, Failure> {
+    let mut mapped = (None, Vec::new());
+    for rung in rungs {
+        if let Some(hdr) = chunk::plan_of(source, rung)?.tone_mapped {
+            mapped.0 = Some(hdr);
+            mapped.1.push(rung.name.as_str());
+        }
+    }
+    Ok(mapped.0.map(|hdr| format!("colour: {} {}", mapped.1.join(", "), tone::told(hdr))))
 }
 
 /// Every chunk of every rung, by rung, and how many frames each rung has.

@@ -47,6 +47,7 @@ mod scale;
 mod sound;
 mod start;
 mod still;
+mod tone;
 mod vmaf;
 mod walk;
 mod witness;

@@ -202,6 +202,7 @@ fn package(
     let (scratch, set) = (directory("scratch")?, directory("set")?);
     let teller = RefCell::new(Teller { progress, last: Progress::default(), steps: 0 });
     let job = media::FinishJob {
+        source: &work.source,
         rungs: &work.rungs,
         frames: Some(work.frames),
         sound: parts.sound,

@@ -151,7 +151,7 @@ fn encode_once(
     let keys = Keys::of(job.source, job.grid);
     let mut branches = Vec::new();
     for Wish { rung, output, crf } in wishes {
-        let plan = Plan::new(job.source, &settings_of(rung))?;
+        let plan = plan_of(job.source, rung)?;
         let parts = (plan, (*rung).clone(), *crf);
         let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
         branches.push(Branch::new(encoder.clone(), parts, output, pace, notes.clone())?);
@@ -180,6 +180,11 @@ pub fn chunk_encoder(rungs: &[Rung]) -> String {
         }
     }
     names.join(" + ")
+}
+
+/// What happens to the picture of a rung.
+pub(crate) fn plan_of(source: &MediaFacts, rung: &Rung) -> Result<Plan, Failure> {
+    Plan::new(source, &settings_of(rung))
 }
 
 /// A rung as settings of an encode, which decide what happens to the picture.
@@ -293,6 +298,9 @@ impl Work<'_> {
             rungs: Arc::clone(&self.rungs),
             passed: Arc::clone(passed),
             notes: self.notes.clone(),
+            film: self.job.source.video[0].clone(),
+            threads: self.job.threads,
+            mapper: None,
         };
         let packets = Arc::clone(passed);
         let wanted = Wanted {

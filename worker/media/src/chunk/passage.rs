@@ -7,10 +7,12 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::Failure;
 use rushes_shared::ladder::{ChunkRange, Keys};
+use rushes_shared::media::VideoFacts;
 
 use super::rung::Branch;
 use crate::note::{Branch as Kind, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
+use crate::tone::{self, ToneMapper};
 
 /// What has come by; shared between the feed, the probes and the thread that waits.
 #[derive(Debug, Default)]
@@ -45,11 +47,16 @@ pub(super) struct Passage {
     pub(super) rungs: Arc<Mutex<Vec<Branch>>>,
     pub(super) passed: Shared,
     pub(super) notes: Notes,
+    /// The film, whose high dynamic range some rungs may not carry.
+    pub(super) film: VideoFacts,
+    pub(super) threads: Option<u32>,
+    pub(super) mapper: Option<ToneMapper>,
 }
 
 impl Feed for Passage {
     fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
-        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let shared = Arc::clone(&self.passed);
+        let mut passed = shared.lock().unwrap_or_else(PoisonError::into_inner);
         if !passed.begun {
             passed.begun = true;
             self.notes.tell(Note::Begun);
@@ -106,7 +113,7 @@ impl Passage {
     }
 
     fn pass(
-        &self,
+        &mut self,
         passed: &mut Passed,
         caps: &gst::CapsRef,
         mut buffer: gst::Buffer,
@@ -123,8 +130,23 @@ impl Passage {
         stamped.set_pts(gst::ClockTime::from_nseconds(at));
         stamped.set_dts(gst::ClockTime::NONE);
         stamped.set_duration(gst::ClockTime::from_nseconds(duration_ns));
-        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            rung.take(caps, buffer.clone(), duration_ns)?;
+        let rungs = Arc::clone(&self.rungs);
+        let mut standard = None;
+        for rung in rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            if rung.plan.tone_mapped.is_none() {
+                rung.take(caps, buffer.clone(), duration_ns)?;
+                continue;
+            }
+            let (caps, frame) = match &standard {
+                Some(mapped) => mapped,
+                None => standard.insert(tone::mapped(
+                    &mut self.mapper,
+                    (caps, &buffer),
+                    &self.film,
+                    self.threads,
+                )?),
+            };
+            rung.take(caps, frame.clone(), duration_ns)?;
         }
         Ok(())
     }

@@ -198,6 +198,7 @@ pub(super) fn of_audio(codec: AudioCodec, shape: Shape, sample: &gst::Sample) ->
             base(b"mp4a", 16).with(Atom::full(b"esds", 0, 0).bytes(&crate::mp4::descriptor(3, &stream)))
         }
         AudioCodec::Ac3 => base(b"ac-3", 16).with(Atom::new(b"dac3").bytes(&ac3(sample)?)),
+        AudioCodec::Pcm if shape.rate > 0xffff => quick_pcm(shape),
         AudioCodec::Pcm if shape.bits == 16 => base(b"sowt", 16),
         AudioCodec::Pcm => quicktime_pcm(shape),
     };
@@ -221,6 +222,32 @@ fn quicktime_pcm(shape: Shape) -> Atom {
         .u32(bytes)
         .u32(bytes * u32::from(shape.channels))
         .u32(bytes)
+}
+
+/// Samples at rates that do not fit the first forms of QuickTime's sound description: its version 2.
+fn quick_pcm(shape: Shape) -> Atom {
+    const SIGNED: u32 = 4;
+    const PACKED: u32 = 8;
+    const BIG_ENDIAN: u32 = 2;
+    let flags = SIGNED | PACKED | if shape.bits == 16 { 0 } else { BIG_ENDIAN };
+    Atom::new(b"lpcm")
+        .zeros(6)
+        .u16(1)
+        .u16(2)
+        .zeros(6)
+        .u16(3)
+        .u16(16)
+        .u16(0xfffe)
+        .u16(0)
+        .u32(0x1_0000)
+        .u32(72)
+        .u64(f64::from(shape.rate).to_bits())
+        .u32(u32::from(shape.channels))
+        .u32(0x7f00_0000)
+        .u32(u32::from(shape.bits))
+        .u32(flags)
+        .u32(u32::from(shape.bits / 8) * u32::from(shape.channels))
+        .u32(1)
 }
 
 /// The headers that an encoder's caps carry, each as its bytes.

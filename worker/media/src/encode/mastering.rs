@@ -22,6 +22,15 @@ impl Mastering {
         (display.is_some() || light.is_some()).then_some(Self { display, light })
     }
 
+    /// The most light that the content has, or else the display, in cd/m2; `None` where neither is said.
+    pub(crate) fn peak(&self) -> Option<f32> {
+        let content = self.light.map(|[most, _]| f32::from(most)).filter(|most| *most >= 1.0);
+        // In ten thousandths.
+        let display =
+            self.display.map(|numbers| f32::from(u16::try_from(numbers[8] / 10_000).unwrap_or(10_000)));
+        content.or(display.filter(|most| *most >= 1.0))
+    }
+
     /// As x265's options: chromaticities in 1/50000, luminances in 1/10000 cd/m2.
     pub(crate) fn to_x265(&self) -> String {
         let mut options = Vec::new();

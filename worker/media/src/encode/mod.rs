@@ -23,12 +23,14 @@ pub(crate) mod picture;
 pub(crate) mod plan;
 pub(crate) mod sound;
 mod spool;
+mod statistics;
 mod tags;
 pub(crate) mod tail;
 pub(crate) mod tally;
 mod video;
+mod whole;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -42,14 +44,16 @@ use crate::fault::{self, Side};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running, Waiting};
 use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
-use crate::{damage, start};
+use crate::{damage, start, tone};
 use audio::AudioFeed;
 use encoder::Pass;
 use output::Output;
 use plan::Plan;
+use statistics::Statistics;
 use tail::Tail;
 use tally::Tally;
 use video::VideoFeed;
+use whole::{complete, heard_whole, left_out, no_sound};
 
 use crate::witness::{Witness, Witnessed};
 
@@ -101,7 +105,7 @@ pub struct Encoded {
 ///
 /// # Errors
 /// [`FailureCode::StreamMissing`] without what the output needs; [`FailureCode::SettingsImpossible`] for settings that do
-/// not go together, and for HDR where it cannot be kept;
+/// not go together;
 /// [`FailureCode::InputDamaged`] where the source ends early or frames cannot be decoded; the codes of
 /// [`probe`](crate::probe()) for files that cannot be read; [`FailureCode::NodeUnfit`] and
 /// [`FailureCode::ProcessStalled`] for trouble of the node. The output is incomplete then and must be deleted.
@@ -167,27 +171,6 @@ struct Way<'a> {
     passes: u64,
     since: Instant,
     warnings: Vec<String>,
-}
-
-/// What the first of two passes leaves; gone when the encode is.
-struct Statistics(PathBuf);
-
-impl Statistics {
-    fn beside(output: &Path) -> Self {
-        Self(output.with_file_name("rushes-pass"))
-    }
-}
-
-impl Drop for Statistics {
-    fn drop(&mut self) {
-        let Some((dir, name)) = self.0.parent().zip(self.0.file_name()) else { return };
-        // Encoders put endings of their own behind the name.
-        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
-            if entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes()) {
-                drop(std::fs::remove_file(entry.path()));
-            }
-        }
-    }
 }
 
 fn one_pass(
@@ -291,6 +274,8 @@ fn pipelines(
         notes: notes.clone(),
         entrance: None,
         tail: Tail::of(settings.codec),
+        tone_mapped: plan.tone_mapped.and_then(|_| job.source.video.first().cloned()),
+        mapper: None,
     });
     let audio = settings.audio.as_ref().filter(|_| sound_of(job, way)).map(|audio| AudioFeed {
         pipeline: encoder.clone(),
@@ -361,74 +346,6 @@ fn wait(
     Ok(())
 }
 
-/// Frames that a source may lose at its start without being damaged: a recording that began between two key frames
-/// has a few that nothing can decode.
-const LOST_HEAD_NS: u64 = 1_500_000_000;
-
-/// Whether the source gave what its index promised. A decoder that conceals damage still gives every frame; one that
-/// gives less has met an end or a hole.
-fn complete(source: &MediaFacts, plan: &Plan, tally: &Tally) -> Result<(), Failure> {
-    let promised = &source.video[0];
-    if promised.frames == 0 || tally.frames >= promised.frames {
-        return Ok(());
-    }
-    let missing = promised.frames - tally.frames;
-    let frame = plan.frame_ns.max(1);
-    let length = tally.video_length();
-    let late_start = promised.duration_ns.saturating_sub(length);
-    let head_ok = missing * frame <= LOST_HEAD_NS
-        && late_start <= LOST_HEAD_NS + frame
-        && tally.video_start.is_some_and(|start| start > promised.start_ns.saturating_add(frame / 2))
-        && tally.video_end + 2 * frame >= promised.start_ns + promised.duration_ns;
-    if head_ok {
-        return Ok(());
-    }
-    let at = tally.video_end;
-    Err(Failure::new(
-        FailureCode::InputDamaged,
-        format!(
-            "the input is damaged after {}: {} of {} frames could be decoded",
-            seconds(at),
-            tally.frames,
-            promised.frames
-        ),
-        format!("get a complete copy; what is before {} can be cut out and encoded", seconds(at)),
-    ))
-}
-
-/// Sound that a source may lack against its index before it counts as damaged, in nanoseconds.
-const LOST_SOUND_NS: u64 = 1_500_000_000;
-
-/// The same of sound alone.
-fn heard_whole(source: &MediaFacts, tally: &Tally) -> Result<(), Failure> {
-    let promised = source.audio.first().map_or(0, |audio| audio.duration_ns);
-    let heard = tally.audio_length();
-    if tally.audio_start.is_some() && heard + LOST_SOUND_NS >= promised {
-        return Ok(());
-    }
-    Err(Failure::new(
-        FailureCode::InputDamaged,
-        format!(
-            "the input is damaged: {} of {} of its sound could be decoded",
-            seconds(heard),
-            seconds(promised)
-        ),
-        "get a complete copy",
-    ))
-}
-
-fn no_sound() -> Failure {
-    Failure::new(
-        FailureCode::StreamMissing,
-        "the input has no sound",
-        "give a file with an audio stream; this output is of sound alone",
-    )
-}
-
-fn seconds(ns: u64) -> String {
-    format!("{}.{} s", ns / 1_000_000_000, ns / 100_000_000 % 10)
-}
-
 fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<Witnessed>) -> Encoded {
     let elapsed = way.since.elapsed();
     let has_audio = tally.audio_start.is_some();
@@ -441,6 +358,7 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
     let length = if way.plan.is_some() { tally.video_length() } else { tally.audio_length() };
     let mut warnings: Vec<String> = left_out(job.source, job.settings).into_iter().collect();
     warnings.extend(way.warnings.iter().cloned());
+    warnings.extend(way.plan.as_ref().and_then(|plan| plan.tone_mapped).map(tone::told));
     let seen = damage::take();
     if seen.count > 0 {
         warnings
@@ -460,21 +378,6 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
         // Which of two decoders complained cannot be told, so that a check has to see for itself.
         witnessed: witnessed.filter(|_| seen.count == 0),
     }
-}
-
-/// Names the streams that the output has no place for.
-fn left_out(source: &MediaFacts, settings: &EncodeSettings) -> Option<String> {
-    let beyond = |streams: usize, kept: bool| streams.saturating_sub(usize::from(kept));
-    // Sound alone, or pictures alone, is what was asked for.
-    let counts = [
-        (beyond(source.video.len(), true), "video"),
-        (beyond(source.audio.len(), true), "audio"),
-        (if settings.video.is_some() { source.subtitles.len() } else { 0 }, "subtitle"),
-    ];
-    let named = counts.iter().filter(|(count, _)| *count > 0).map(|(count, kind)| format!("{count} {kind}"));
-    let named: Vec<String> = named.collect();
-    (!named.is_empty())
-        .then(|| format!("streams left out, as one video and one audio are kept: {}", named.join(", ")))
 }
 
 /// An element with its library's version where known.

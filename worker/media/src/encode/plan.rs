@@ -10,8 +10,8 @@
 //!   frame each.
 //! - Colour is carried as the source describes it. Where it describes nothing and the picture shrinks from HD to SD
 //!   size, BT.709 is written, because players guess by size and would guess differently for the output.
-//! - HDR stays HDR: with 10 bits in codecs that are played so, or kept in mezzanines. Anything else is refused, as without
-//!   tone mapping it would look washed out.
+//! - HDR stays HDR: with 10 bits in codecs that are played so, or kept in mezzanines. For anything else it is tone-mapped to
+//!   BT.709, as it would look washed out otherwise.
 
 use gstreamer_video::VideoFormat;
 use rushes_shared::encode::{Chroma, EncodeSettings, VideoCodec, VideoSettings};
@@ -20,6 +20,7 @@ use rushes_shared::media::{Colour, Hdr, MediaFacts, Orientation, VideoFacts};
 use rushes_shared::units::Ratio;
 
 use super::encoder::av1_is_eight_bit_only;
+use crate::tone;
 
 /// The picture's way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) timescale: u32,
     /// How long a frame lasts where nothing else is known, in nanoseconds.
     pub(crate) frame_ns: u64,
+    /// The high dynamic range that is brought into BT.709; `None` where the picture keeps its own.
+    pub(crate) tone_mapped: Option<Hdr>,
 }
 
 /// Pictures, not films.
@@ -63,7 +66,7 @@ impl Plan {
                 "give a video file",
             ));
         }
-        let format = format(wanted, video)?;
+        let (format, tone_mapped) = format(wanted, video)?;
         let (width, height) = video.shown_size();
         if width < 2 || height < 2 {
             return Err(Failure::new(
@@ -95,7 +98,11 @@ impl Plan {
             scaled: (out_width, out_height) != (width & !1, height & !1),
             sar: shown_sar(video),
             format,
-            colour: described(video, (width, height), (out_width, out_height)),
+            colour: match tone_mapped {
+                Some(_) => tone::described(),
+                None => described(video, (width, height), (out_width, out_height)),
+            },
+            tone_mapped,
             fps: constant,
             timescale: constant.map_or(VARIABLE_TIMESCALE, timescale),
             frame_ns: fps.map_or(40_000_000, |rate| {
@@ -127,8 +134,8 @@ pub(crate) fn no_video(source: &MediaFacts) -> Failure {
     )
 }
 
-/// Depth and chroma of the output.
-fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<VideoFormat, Failure> {
+/// Depth and chroma of the output, and the dynamic range that it cannot carry.
+fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<(VideoFormat, Option<Hdr>), Failure> {
     let codec = wanted.codec;
     let eight_bit_only = codec == VideoCodec::Av1 && av1_is_eight_bit_only();
     let kept = if video.bit_depth > 8 && !eight_bit_only { 10 } else { 8 };
@@ -145,9 +152,7 @@ fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<VideoFormat, Fai
         ));
     }
     let is_h264 = matches!(codec, VideoCodec::H264 | VideoCodec::H264Hardware);
-    if video.hdr != Hdr::Sdr && (depth < 10 || is_h264) {
-        return Err(hdr_refused(video, codec));
-    }
+    let lost = Some(video.hdr).filter(|hdr| *hdr != Hdr::Sdr && (depth < 10 || is_h264));
     let chroma = wanted.chroma.unwrap_or(match codec {
         VideoCodec::ProRes | VideoCodec::DnxHd => Chroma::C422,
         VideoCodec::Ffv1 => chroma_of(video),
@@ -160,14 +165,15 @@ fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<VideoFormat, Fai
             "set another chroma or bit_depth",
         ));
     }
-    Ok(match (depth, chroma) {
+    let format = match (depth, chroma) {
         (8, Chroma::C420) => VideoFormat::I420,
         (8, Chroma::C422) => VideoFormat::Y42b,
         (8, Chroma::C444) => VideoFormat::Y444,
         (_, Chroma::C420) => VideoFormat::I42010le,
         (_, Chroma::C422) => VideoFormat::I42210le,
         (_, Chroma::C444) => VideoFormat::Y44410le,
-    })
+    };
+    Ok((format, lost))
 }
 
 /// The source's chroma; RGB has all of it.
@@ -180,15 +186,6 @@ fn chroma_of(video: &VideoFacts) -> Chroma {
     } else {
         Chroma::C420
     }
-}
-
-fn hdr_refused(video: &VideoFacts, codec: VideoCodec) -> Failure {
-    let kind = if video.hdr == Hdr::Pq { "PQ (HDR10)" } else { "HLG" };
-    Failure::new(
-        FailureCode::SettingsImpossible,
-        format!("the input is HDR, {kind}; {} as set cannot show it as it was meant", codec.word()),
-        "use the codec hevc, vp9 or av1 with 10 bits, which keep it, or convert it to SDR with tone mapping first",
-    )
 }
 
 /// Pixel aspect after rotation.
@@ -251,21 +248,21 @@ mod tests {
     }
 
     #[test]
-    fn hdr_where_it_cannot_be_kept_and_sound_alone_are_refused_for_good() {
+    fn hdr_is_kept_or_tone_mapped_and_sound_alone_is_refused() {
         crate::start::init().unwrap();
         let hdr = VideoFacts { width: 64, height: 64, hdr: Hdr::Pq, ..VideoFacts::default() };
-        let refused = Plan::new(&facts(hdr), &EncodeSettings::default()).unwrap_err();
-        assert_eq!(refused.code, FailureCode::SettingsImpossible);
+        let plan = Plan::new(&facts(hdr), &EncodeSettings::default()).unwrap();
+        assert_eq!((plan.tone_mapped, plan.colour), (Some(Hdr::Pq), bt709()));
         let hdr = VideoFacts { width: 64, height: 64, hdr: Hdr::Hlg, bit_depth: 10, ..VideoFacts::default() };
         let with = |codec, depth| {
             let video = VideoSettings { bit_depth: depth, ..VideoSettings::of(codec) };
             let settings = EncodeSettings { video: Some(video), ..EncodeSettings::default() };
-            Plan::new(&facts(hdr.clone()), &settings).map(|plan| plan.format).map_err(|failure| failure.code)
+            Plan::new(&facts(hdr.clone()), &settings).map(|plan| (plan.format, plan.tone_mapped)).unwrap()
         };
-        assert_eq!(with(VideoCodec::Hevc, None), Ok(VideoFormat::I42010le), "HDR stays what it is");
-        assert_eq!(with(VideoCodec::ProRes, None), Ok(VideoFormat::I42210le));
-        assert_eq!(with(VideoCodec::Vp9, Some(8)), Err(FailureCode::SettingsImpossible));
-        assert_eq!(with(VideoCodec::H264, Some(10)), Err(FailureCode::SettingsImpossible));
+        assert_eq!(with(VideoCodec::Hevc, None), (VideoFormat::I42010le, None), "HDR stays what it is");
+        assert_eq!(with(VideoCodec::ProRes, None), (VideoFormat::I42210le, None));
+        assert_eq!(with(VideoCodec::Vp9, Some(8)), (VideoFormat::I420, Some(Hdr::Hlg)));
+        assert_eq!(with(VideoCodec::H264, Some(10)), (VideoFormat::I42010le, Some(Hdr::Hlg)));
         let missing = Plan::new(&MediaFacts::default(), &EncodeSettings::default()).unwrap_err();
         assert_eq!(missing.code, FailureCode::StreamMissing);
     }

@@ -14,6 +14,7 @@ use gstreamer_app as app;
 use gstreamer_video as video;
 use rushes_shared::encode::VideoSettings;
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::media::VideoFacts;
 
 use super::bitstream;
 use super::encoder::{self, Encoder, Order, Pass};
@@ -27,6 +28,7 @@ use super::tally::Tally;
 use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
+use crate::tone::{self, ToneMapper};
 use crate::witness::Witness;
 
 /// Frames that may wait between decoder and encoder.
@@ -47,6 +49,9 @@ pub(crate) struct VideoFeed {
     pub(crate) notes: Notes,
     pub(crate) entrance: Option<Entrance>,
     pub(crate) tail: Tail,
+    /// The film whose high dynamic range the output does not carry.
+    pub(crate) tone_mapped: Option<VideoFacts>,
+    pub(crate) mapper: Option<ToneMapper>,
 }
 
 /// The encoder branch's beginning, once built.
@@ -62,10 +67,13 @@ type Times = Arc<Mutex<VecDeque<(u64, u64)>>>;
 
 impl Feed for VideoFeed {
     fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
-        let (Some(mut buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
+        let (Some(mut buffer), Some(mut caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
             return Err(unusable("a frame without data or format"));
         };
         let Some(shown_ns) = shown_at(sample, &buffer) else { return Ok(()) };
+        if let Some(film) = &self.tone_mapped {
+            (caps, buffer) = tone::mapped(&mut self.mapper, (&caps, &buffer), film, self.threads)?;
+        }
         if self.entrance.is_none() {
             self.entrance = Some(self.build(&caps)?);
         }

@@ -148,8 +148,11 @@ impl<'a> Work<'a> {
             return Err(Failure::new(FailureCode::SettingsImpossible, what, "name a file with pictures"));
         }
         let mut audio = Vec::new();
-        for (path, track) in tracks.into_iter().filter(|(_, track)| !track.samples.is_empty()) {
-            let name = name_of(Some(&sound_name(&track, settings)), &path, &mut names);
+        let heard = tracks.into_iter().filter(|(_, track)| !track.samples.is_empty());
+        for (number, (path, track)) in heard.enumerate() {
+            let plain = "sound".to_owned();
+            let name = settings.sound_names.get(number).unwrap_or(&plain);
+            let name = name_of(Some(name), &path, &mut names);
             audio.push(Self::item(&name, &path, track, &borders, settings)?);
         }
         Ok(Self { settings, video, audio })
@@ -221,17 +224,6 @@ impl<'a> Work<'a> {
         let made = |items: Vec<Item>| items.into_iter().map(|item| item.made).collect();
         (made(self.video), made(self.audio))
     }
-}
-
-/// What sound is called: variants by their rate, to the next step of 32 kbit/s.
-fn sound_name(track: &ReadTrack, settings: &PackageSettings) -> String {
-    if !settings.sounds_are_variants {
-        return "sound".to_owned();
-    }
-    let bytes: u64 = track.samples.iter().map(|sample| u64::from(sample.size)).sum();
-    let length: u64 = track.samples.iter().map(|sample| u64::from(sample.duration)).sum();
-    let bps = crate::pace::scaled(bytes * 8, u64::from(track.timescale), length);
-    format!("sound-{}k", (bps / 1000).div_ceil(32).max(1) * 32)
 }
 
 /// Pictures before the film's start cannot be left out without encoding again.

@@ -14,7 +14,7 @@ mod sprite;
 mod thumbnail;
 
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::media::{Hdr, MediaFacts, VideoFacts};
+use rushes_shared::media::{MediaFacts, VideoFacts};
 
 pub use preview::preview;
 pub use sprite::{Sprite, sprite};
@@ -29,13 +29,6 @@ fn film(source: &MediaFacts) -> Result<&VideoFacts, Failure> {
             "give a file with a video stream",
         ));
     };
-    if video.hdr != Hdr::Sdr {
-        return Err(Failure::new(
-            FailureCode::SettingsImpossible,
-            "the input is HDR; a picture of 8 bits cannot show it as it was meant",
-            "convert it to SDR with tone mapping first",
-        ));
-    }
     Ok(video)
 }
 

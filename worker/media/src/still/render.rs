@@ -4,12 +4,12 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as video;
 use rushes_shared::failure::Failure;
-use rushes_shared::media::VideoFacts;
+use rushes_shared::media::{Hdr, VideoFacts};
 
 use crate::canvas::Canvas;
 use crate::reader::unusable;
 use crate::start::element;
-use crate::{colour, encode, once};
+use crate::{colour, encode, once, tone};
 
 /// The size of a film's pictures with square pixels, fitted into limits; never enlarged but for the pixels' own aspect.
 pub(super) fn fitted(film: &VideoFacts, max_width: Option<u32>, max_height: Option<u32>) -> (u32, u32) {
@@ -42,6 +42,15 @@ pub(super) fn render(frame: &gst::Sample, film: &VideoFacts, size: (u32, u32)) -
     let (Some(buffer), Some(caps)) = (frame.buffer_owned(), frame.caps_owned()) else {
         return Err(unusable("a frame without data or format"));
     };
+    let mut film = film.clone();
+    let (caps, buffer) = if film.hdr == Hdr::Sdr {
+        (caps, buffer)
+    } else {
+        let mapped = tone::mapped(&mut None, (&caps, &buffer), &film, None)?;
+        film.colour = tone::described();
+        mapped
+    };
+    let film = &film;
     let deinterlace = element("deinterlace")?;
     deinterlace.set_property_from_str("mode", "auto");
     deinterlace.set_property_from_str("fields", "top");

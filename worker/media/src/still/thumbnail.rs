@@ -30,7 +30,7 @@ type Keep = Box<dyn FnMut(usize, &[u8]) -> Result<(), Failure> + Send>;
 /// from 0 and as the bytes of a file. Returns their number. Blocks; calls `progress` at least once a second.
 ///
 /// # Errors
-/// `StreamMissing` without video; `SettingsImpossible` for a time beyond the film's end, HDR, or more than 10,000
+/// `StreamMissing` without video; `SettingsImpossible` for a time beyond the film's end, or more than 10,000
 /// pictures; `InputDamaged` where no frame can be decoded; the codes of [`probe`](crate::probe()); what `keep` says.
 pub fn thumbnails(
     input: &Path,

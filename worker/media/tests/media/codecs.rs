@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use rushes_media::{ChunkJob, JoinJob, PackageJob, encode_chunk, join, package, probe};
-use rushes_shared::encode::VideoCodec;
+use rushes_media::{ChunkJob, EncodeJob, JoinJob, PackageJob, encode, encode_chunk, join, package, probe};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::ladder::{CODECS, ChunkRange, PackageSettings, RateCap, Rung};
 
@@ -144,5 +144,26 @@ fn a_bound_on_the_rate_holds_in_codecs_whose_encoders_do_not_hold_it() {
             made.name,
             made.average_bps
         );
+    }
+}
+
+#[test]
+fn an_interlaced_source_becomes_progressive_in_every_codec() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.ts");
+    let fields = "-vf tinterlace=interleave_top,setfield=tff -flags +ilme+ildct -c:v mpeg2video -q:v 3";
+    clip(&film, &format!("-f lavfi -i testsrc2=s=192x108:d=1.2:r=50 {fields}"));
+    let source = probe(&film).unwrap();
+    assert!(source.video[0].interlaced);
+    for codec in CODECS {
+        let video = VideoSettings { preset: SpeedPreset::Ultrafast, ..VideoSettings::of(codec) };
+        let settings = EncodeSettings { video: Some(video), ..EncodeSettings::default() };
+        let output = dir.path().join("out.mp4");
+        let job =
+            EncodeJob { input: &film, source: &source, settings: &settings, output: &output, threads: None };
+        let done = encode(&job, &mut |_| ());
+        done.unwrap_or_else(|failure| panic!("{codec:?}: {failure} {}", failure.detail));
+        assert_eq!(frames(&output, "null").len(), 30, "{codec:?}");
+        assert!(!probe(&output).unwrap().video[0].interlaced, "{codec:?}");
     }
 }

@@ -143,6 +143,27 @@ fn every_audio_codec_in_every_container_is_as_long_as_its_source() {
 }
 
 #[test]
+fn samples_at_rates_above_those_of_quicktimes_first_form_are_what_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    for (rate, bits, format) in
+        [("88200", 16, "pcm_s16le"), ("96000", 24, "pcm_s24le"), ("192000", 24, "pcm_s24le")]
+    {
+        let (source, output) = (dir.path().join("source.wav"), dir.path().join("out.mov"));
+        let noise = format!("anoisesrc=d=0.4:r={rate}:a=0.3,pan=stereo|c0=c0|c1=-1*c0");
+        let Some(()) = made(&["-f", "lavfi", "-i", &noise, "-c:a", format], &source) else { return };
+        let mut settings = settings(Container::Mov, None, Some(AudioCodec::Pcm));
+        settings.audio.as_mut().unwrap().bits = Some(bits);
+        good(&source, &output, &settings);
+        assert_eq!(told(&output, "a:0", "sample_rate,channels"), [rate, "2"]);
+        let samples = |file: &Path| {
+            let mut ffmpeg = Command::new("ffmpeg");
+            ffmpeg.args(["-v", "error", "-i"]).arg(file).args(["-f", "s32le", "-"]).output().unwrap().stdout
+        };
+        assert!(samples(&source) == samples(&output), "{rate} Hz, {bits} bits");
+    }
+}
+
+#[test]
 fn ten_bits_chroma_and_hdr_are_kept_where_they_can_be() {
     let dir = tempfile::tempdir().unwrap();
     let hdr = dir.path().join("hdr.mkv");
@@ -161,9 +182,14 @@ fn ten_bits_chroma_and_hdr_are_kept_where_they_can_be() {
         hdr_tags,
     ];
     let Some(()) = made(&arguments, &hdr) else { return };
-    let refused =
-        done(&hdr, &dir.path().join("no.mp4"), &settings(Container::Mp4, Some(VideoCodec::H264), None));
-    assert_eq!(refused.unwrap_err().code, FailureCode::SettingsImpossible);
+    let standard = dir.path().join("standard.mp4");
+    good(&hdr, &standard, &settings(Container::Mp4, Some(VideoCodec::H264), None));
+    let found = told(&standard, "v:0", "pix_fmt,color_transfer,color_primaries,color_space");
+    assert_eq!(
+        found,
+        ["yuv420p", "bt709", "bt709", "bt709"],
+        "tone-mapped, as H.264 of 8 bits carries no HDR"
+    );
     for (container, codec, format) in [
         (Container::Mp4, VideoCodec::Hevc, "yuv420p10le"),
         (Container::Mkv, VideoCodec::Hevc, "yuv420p10le"),

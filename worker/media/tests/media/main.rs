@@ -7,6 +7,7 @@ mod compare;
 mod cuts;
 mod formats;
 mod generated;
+mod hdr;
 mod package;
 mod real;
 mod sound;
