@@ -147,7 +147,12 @@ mod tests {
         // 426 is padded to 428 bytes a row; what lies there is white.
         let caps = caps(426, 240);
         let picture =
-            frame(&caps, |plane, x, _| if plane == 0 && x >= 426 { 255 } else { (x / 4 + 16) as u8 });
+            frame(
+                &caps,
+                |plane, x, _| {
+                    if plane == 0 && x >= 426 { 255 } else { u8::try_from(x / 4 + 16).expect("small") }
+                },
+            );
         let mut scaler = Scaler::of(&caps, (214, 120)).expect("a format that it knows");
         let scaled = scaler.scale(&picture).expect("scaled");
         assert_eq!(scaled.pts(), Some(gst::ClockTime::from_mseconds(40)));
