@@ -6,7 +6,8 @@ mod split;
 
 use serde::{Deserialize, Serialize};
 
-use crate::encode::SpeedPreset;
+use crate::check::Check;
+use crate::encode::{SpeedPreset, VmafLimits};
 use crate::media::MediaFacts;
 
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
@@ -147,6 +148,8 @@ pub struct LadderSettings {
     pub sound_bps: Option<u32>,
     /// Whether every segment is decoded after it is written.
     pub decode: bool,
+    /// VMAF of every rung against the source, measured chunk by chunk; limits are those of the best rung.
+    pub vmaf: VmafLimits,
 }
 
 impl LadderSettings {
@@ -240,8 +243,8 @@ pub struct PackageReport {
     pub audio: Vec<Rendition>,
     /// Every file, relative to the package's directory, in the order in which they were written: the top manifest last.
     pub files: Vec<String>,
-    /// What was checked and kept its limit, one line each.
-    pub checks: Vec<String>,
+    /// What was checked; nothing that has failed.
+    pub checks: Vec<Check>,
 }
 
 /// One rung or sound of a package.

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::settling::{no_place, ranged};
-use super::{BadRequest, BitRate, MAX_SIDE, preset};
+use super::{BadRequest, BitRate, MAX_SIDE, StreamCheckRequest, check, preset};
 use crate::artifact::Location;
 use crate::encode::{AudioCodec, SpeedPreset};
 use crate::job::{Destination, Work};
@@ -62,6 +62,10 @@ pub struct StreamRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = true)]
     pub stills: Option<bool>,
+    /// What the set has to keep before it is published, beside key frames, segment lengths, bit rates and whole segments,
+    /// which every set is held to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<StreamCheckRequest>,
 }
 
 impl StreamRequest {
@@ -96,6 +100,7 @@ pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadReq
         max_height: max_height.transpose()?,
         sound_bps: sound(request)?,
         decode: request.decode.unwrap_or(true),
+        vmaf: check::of_stream(request.check.as_ref())?,
     };
     Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
 }
@@ -175,6 +180,8 @@ mod tests {
             ("destination = 'farm://outputs/default/x'", "not a file of the farm"),
             ("destination = 'out'", "absolute"),
             ("segments = 6", "did you mean 'segment_s'"),
+            ("check = { min_vmaf = 200 }", "line 4: stream.check.min_vmaf: should be 0 to 100"),
+            ("check = { frames = 1 }", "there is no such field"),
         ] {
             let said = read(&format!("{job}{line}")).expect_err(line);
             assert!(said.contains(word), "{said}");

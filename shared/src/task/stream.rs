@@ -13,6 +13,7 @@ use super::TaskKind;
 use crate::artifact::{Artifact, ContentHash, FileName, FilePath};
 use crate::encode::AudioSettings;
 use crate::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
+use crate::measure::VmafTally;
 use crate::media::MediaFacts;
 
 /// The report's path in a set of files.
@@ -66,6 +67,7 @@ impl StreamStep {
 
 /// A step of a streaming set with all that it works on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "an order's work is in a box as a whole")]
 pub enum StreamWork {
     /// The film's sound; the output is one MP4 file.
     Sound {
@@ -119,6 +121,8 @@ pub struct PackageWork {
     pub chunks: Vec<Artifact>,
     /// What the steps before took, for the report.
     pub took: Took,
+    /// Scores of the rungs, in their order; none where VMAF is not measured.
+    pub vmaf: Vec<VmafTally>,
 }
 
 /// What the steps of a set took.
@@ -165,7 +169,7 @@ impl StreamWork {
 }
 
 /// What a step but the package leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartMade {
     /// The file in staging, with its size and hash.
     pub artifact: Artifact,
@@ -173,6 +177,8 @@ pub struct PartMade {
     pub frames: u64,
     /// How long a chunk or the sound is, in nanoseconds.
     pub duration_ns: u64,
+    /// Scores of a chunk's rungs, in their order and in times of the film; none where VMAF is not measured.
+    pub vmaf: Vec<VmafTally>,
 }
 
 /// A file of a finished set.

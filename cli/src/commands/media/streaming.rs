@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::{Outcome, PACKAGE, Work};
+use rushes_shared::encode::VmafLimits;
 use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, PackageSettings};
 use rushes_shared::view::RenditionView;
 
@@ -17,7 +18,18 @@ use crate::table::colours;
 /// Does one of the operations that make a package.
 pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Ending, Fault> {
     match command {
-        MediaCommand::Ladder { file, out, crf, preset, max_height, segment, chunk, sound, no_decode } => {
+        MediaCommand::Ladder {
+            file,
+            out,
+            crf,
+            preset,
+            max_height,
+            segment,
+            chunk,
+            sound,
+            no_decode,
+            vmaf,
+        } => {
             let settings = LadderSettings {
                 grid: Grid::of(*segment, *chunk),
                 crf: *crf,
@@ -25,6 +37,7 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
                 max_height: *max_height,
                 sound_bps: (*sound > 0).then_some(*sound),
                 decode: !no_decode,
+                vmaf: VmafLimits { scope: *vmaf, ..VmafLimits::default() },
             };
             make(session, file, Work::Ladder(settings), out)
         }
@@ -65,7 +78,7 @@ fn shown(report: &PackageReport, out: &Path) -> String {
         report.video.iter().chain(&report.audio).map(RenditionView::from).collect();
     let mut text = set::renditions(&made, colours());
     for check in &report.checks {
-        text.push_str(&format!("checked: {check}\n"));
+        text.push_str(&format!("{}\n", set::check(check, colours())));
     }
     for manifest in ["master.m3u8", "manifest.mpd"] {
         text.push_str(&format!("{}\n", out.join(manifest).display()));

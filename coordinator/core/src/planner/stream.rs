@@ -123,7 +123,7 @@ fn frames(source: &MediaFacts, video: &VideoFacts) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use rushes_shared::encode::SpeedPreset;
+    use rushes_shared::encode::{SpeedPreset, VmafLimits};
     use rushes_shared::ladder::Grid;
     use rushes_shared::media::AudioFacts;
     use rushes_shared::units::Ratio;
@@ -152,6 +152,7 @@ mod tests {
             max_height: None,
             sound_bps: Some(128_000),
             decode: true,
+            vmaf: VmafLimits::default(),
         };
         StreamSettings { ladder, stills: true }
     }

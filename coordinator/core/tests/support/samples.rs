@@ -2,7 +2,7 @@
 
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings, VmafLimits};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, StreamSettings};
@@ -55,6 +55,7 @@ pub(crate) fn stream() -> JobSpec {
         max_height: None,
         sound_bps: Some(128_000),
         decode: true,
+        vmaf: VmafLimits::default(),
     };
     let settings = StreamSettings { ladder, stills: true };
     spec(Work::Stream { input: source(), settings, destination: Destination::Depot })
@@ -206,9 +207,11 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
             };
             match work.step() {
                 StreamStep::Package => TaskValue::Set(Box::new(set(artifact))),
-                StreamStep::Chunk => TaskValue::Part(PartMade { artifact, frames: 250, duration_ns: 1 }),
+                StreamStep::Chunk => {
+                    TaskValue::Part(PartMade { artifact, frames: 250, duration_ns: 1, vmaf: Vec::new() })
+                }
                 StreamStep::Sound | StreamStep::Stills => {
-                    TaskValue::Part(PartMade { artifact, frames: 0, duration_ns: 1 })
+                    TaskValue::Part(PartMade { artifact, frames: 0, duration_ns: 1, vmaf: Vec::new() })
                 }
             }
         }

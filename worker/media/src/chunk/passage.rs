@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 use rushes_shared::failure::Failure;
 use rushes_shared::ladder::{ChunkRange, Keys};
 
-use super::rung::Branch;
+use super::Taker;
 use crate::note::{Branch as Kind, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
 
@@ -38,16 +38,16 @@ pub(super) struct Passed {
 pub(super) type Shared = Arc<Mutex<Passed>>;
 
 /// Sends frames on.
-pub(super) struct Passage {
+pub(super) struct Passage<T> {
     pub(super) range: ChunkRange,
     pub(super) keys: Keys,
     pub(super) frame_ns: u64,
-    pub(super) rungs: Arc<Mutex<Vec<Branch>>>,
+    pub(super) rungs: Arc<Mutex<Vec<T>>>,
     pub(super) passed: Shared,
     pub(super) notes: Notes,
 }
 
-impl Feed for Passage {
+impl<T: Taker> Feed for Passage<T> {
     fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         if !passed.begun {
@@ -66,10 +66,15 @@ impl Feed for Passage {
             return Err(unusable("a frame without data or format"));
         };
         let Some(shown_ns) = place(sample, &buffer, passed.sought) else { return Ok(()) };
-        if self.range.end_ns.is_some_and(|end| shown_ns >= end) {
+        let is_behind = self.range.end_ns.is_some_and(|end| shown_ns >= end);
+        if self.range.holds(shown_ns) {
+            return self.pass(&mut passed, caps, buffer, shown_ns);
+        }
+        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            rung.beside(caps, buffer.clone())?;
+        }
+        if is_behind {
             self.finish(&mut passed);
-        } else if self.range.holds(shown_ns) {
-            self.pass(&mut passed, caps, buffer, shown_ns)?;
         }
         Ok(())
     }
@@ -86,10 +91,10 @@ impl Feed for Passage {
     }
 }
 
-impl Passage {
+impl<T: Taker> Passage<T> {
     fn finish(&self, passed: &mut Passed) {
         passed.done = true;
-        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             rung.end();
         }
         self.notes.tell(Note::Ended(Kind::Video));

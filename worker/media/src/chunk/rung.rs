@@ -17,6 +17,7 @@ use gstreamer_video as video;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::Rung;
 
+use super::Taker;
 use super::file::ChunkFile;
 use crate::colour;
 use crate::encode::plan::Plan;
@@ -58,37 +59,6 @@ impl Branch {
         let file = Arc::new(Mutex::new(Some(ChunkFile::create(output)?)));
         let ended = Arc::new(AtomicBool::new(false));
         Ok(Self { pipeline, plan, rung, key_frames, threads, notes, file, ended, entrance: None })
-    }
-
-    /// Gives a frame to the encoder.
-    pub(super) fn take(&mut self, caps: &gst::CapsRef, buffer: gst::Buffer) -> Result<(), Failure> {
-        let source = match &self.entrance {
-            Some(entrance) => entrance,
-            None => {
-                let built = self.build(caps)?;
-                self.entrance.insert(built)
-            }
-        };
-        source.push_buffer(buffer).map(drop).map_err(|_| stopped())
-    }
-
-    /// No more frames will come.
-    pub(super) fn end(&self) {
-        match &self.entrance {
-            Some(source) => drop(source.end_of_stream()),
-            None => has_ended(&self.ended, &self.notes),
-        }
-    }
-
-    /// Whether the last packet is in the file.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// Finishes the file, whose last frame lasts `last_ns`; after the encoder has ended.
-    pub(super) fn finish(&self, last_ns: u64) -> Result<(), Failure> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        file.map_or(Ok(()), |file| file.finish(last_ns))
     }
 
     fn build(&self, caps: &gst::CapsRef) -> Result<app::AppSrc, Failure> {
@@ -193,6 +163,37 @@ impl Branch {
                 .build(),
         );
         sink
+    }
+}
+
+impl Taker for Branch {
+    fn take(&mut self, caps: &gst::CapsRef, buffer: gst::Buffer) -> Result<(), Failure> {
+        let source = match &self.entrance {
+            Some(entrance) => entrance,
+            None => {
+                let built = self.build(caps)?;
+                self.entrance.insert(built)
+            }
+        };
+        source.push_buffer(buffer).map(drop).map_err(|_| stopped())
+    }
+
+    fn end(&mut self) {
+        match &self.entrance {
+            Some(source) => drop(source.end_of_stream()),
+            None => has_ended(&self.ended, &self.notes),
+        }
+    }
+
+    /// Whether the last packet is in the file.
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Finishes the file; after the encoder has ended.
+    fn finish(&mut self, last_ns: u64) -> Result<(), Failure> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        file.map_or(Ok(()), |file| file.finish(last_ns))
     }
 }
 
