@@ -6,6 +6,7 @@
 # make bench    every benchmark; tables here, rows in target/bench
 # make bench-sim  the scheduler on virtual time: deadlines, classes, scale; table here, rows in target/bench/sim.json
 # make soak     the long tests: 1,000 kills, many seeds
+# make fuzz-media  2,000 mutated files through a farm; no worker may be lost
 # make coverage  lines of the engine that tests run; installs cargo-llvm-cov where it is missing
 # make audit    licences, bans, advisories (needs cargo-deny)
 
@@ -14,7 +15,7 @@ OUT ?= out
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export RUSHES_COMMIT := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build install test verify fix bench bench-sim soak coverage audit packages test-packages
+.PHONY: demo build install test verify fix bench bench-sim soak fuzz-media coverage audit packages test-packages
 
 demo: packages
 	@echo "demo: building; the first time this takes some minutes"
@@ -53,6 +54,10 @@ bench-sim:
 
 soak: test-packages
 	RUSHES_SOAK=1 KILLS=1000 POWERCUT_IMAGES=2000 NEXTEST_PROFILE=soak scripts/test.sh
+
+fuzz-media: test-packages
+	cargo build --workspace --bins --examples --quiet
+	RUSHES_FUZZ=$${RUSHES_FUZZ:-2000} cargo test -p rushes-tests --test fuzz_media -- --nocapture
 
 coverage:
 	@cargo llvm-cov --version >/dev/null 2>&1 || cargo install cargo-llvm-cov --locked

@@ -25,6 +25,7 @@ mod areas;
 mod bulk_server;
 pub mod command;
 mod http;
+mod kept;
 mod place;
 mod publish;
 mod refusal;
@@ -62,6 +63,8 @@ pub struct DepotConfig {
     pub keep_uploads: Duration,
     /// Published outputs in the depot's own area are removed after this long.
     pub keep_outputs: Duration,
+    /// Most bytes of results that are kept for whoever does the same work again; 0 keeps none.
+    pub keep_results: u64,
     /// Connections at once, on each side.
     pub max_connections: usize,
     /// Transfers at once; more wait.
@@ -88,6 +91,7 @@ impl DepotConfig {
             min_free_bytes: 1 << 30,
             keep_uploads: DAY * 7,
             keep_outputs: DAY * 30,
+            keep_results: 16 << 30,
             max_connections: 1024,
             max_transfers: 256,
             idle_timeout: Duration::from_secs(30),

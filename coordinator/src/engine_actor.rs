@@ -214,7 +214,10 @@ impl EngineActor {
                 self.links.hand(worker, Some(link), LinkOrder::Welcome { give_up, draining });
             }
             Command::StartTask { worker, link, order } => {
-                self.links.hand(worker, Some(link), LinkOrder::Start(order));
+                let job = self.engine.state().jobs.get(&order.task.job);
+                // Only work with a file has a result that could be kept.
+                let tenant = order.work.output().and(job).map(|job| job.tenant.clone());
+                self.links.hand(worker, Some(link), LinkOrder::Start { order, tenant });
             }
             Command::AttachTask { worker, link, task, attempt } => {
                 self.links.hand(worker, Some(link), LinkOrder::Attach { task, attempt });

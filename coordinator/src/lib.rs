@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod link_actor;
 pub mod listener;
 pub mod local_api;
+mod made_of;
 pub mod pki;
 pub mod presets;
 mod problem;

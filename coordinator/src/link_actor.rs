@@ -17,9 +17,9 @@ use quinn::{Connection, VarInt};
 use rushes_core::event::Event;
 use rushes_net::endpoint::refuse;
 use rushes_net::ticket::TicketKey;
-use rushes_shared::artifact::Location;
+use rushes_shared::artifact::{FileName, Location};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::id::{AttemptId, Epoch, TaskId, WorkerId};
+use rushes_shared::id::{AttemptId, Epoch, TaskId, TenantId, WorkerId};
 use rushes_shared::task::{TaskOrder, TaskWork};
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
@@ -28,6 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::engine_actor::{EngineActor, Happened, tell};
+use crate::made_of::made_of;
 use crate::task_logs::TaskLogs;
 
 use control::Word;
@@ -80,7 +81,12 @@ pub enum LinkOrder {
         draining: bool,
     },
     /// Open a stream and start this.
-    Start(Box<TaskOrder>),
+    Start {
+        /// What.
+        order: Box<TaskOrder>,
+        /// Whose job it is, where the job is known.
+        tenant: Option<TenantId>,
+    },
     /// Open a stream for what the worker holds.
     Attach {
         /// The task.
@@ -208,7 +214,7 @@ impl LinkActor {
         ctx.spawn(async move { tell(&engine, Happened(refused)).await }.into_actor(self));
     }
 
-    fn start_word(&self, order: TaskOrder) -> TaskBound {
+    fn start_word(&self, order: TaskOrder, tenant: Option<TenantId>) -> TaskBound {
         let wall = self.farm.clock.now().wall.0;
         let expires = WallMs(wall.saturating_add(order.limits.wall_ms).saturating_add(TICKET_GRACE_MS));
         let sign = |grant: Grant| self.farm.key.sign(&Ticket { grant, expires });
@@ -218,11 +224,14 @@ impl LinkActor {
             None if parts.is_empty() => Vec::new(),
             None => sign(Grant::ReadStaged(parts)),
         };
-        let write_ticket = order
-            .work
-            .output()
-            .map(|name| sign(Grant::Write(Location::Staged(order.attempt, name.clone()))))
-            .unwrap_or_default();
+        let write = |name: &FileName| {
+            let to = Location::Staged(order.attempt, name.clone());
+            match made_of(&order.work).zip(tenant) {
+                Some((of, tenant)) => Grant::Make { to, tenant, of },
+                None => Grant::Write(to),
+            }
+        };
+        let write_ticket = order.work.output().map(|name| sign(write(name))).unwrap_or_default();
         TaskBound::Start { order, read_ticket, write_ticket }
     }
 }
@@ -256,7 +265,7 @@ impl LinkActor {
                     self.say(WorkerBound::Draining(true));
                 }
             }
-            LinkOrder::Start(order) => {
+            LinkOrder::Start { order, tenant } => {
                 let (task, attempt) = (order.task, order.attempt);
                 if let TaskWork::Noop { hold_ms, .. } = order.work {
                     let hold_ms = u64::from(hold_ms);
@@ -271,7 +280,7 @@ impl LinkActor {
                 if needs > self.version {
                     return self.refuse(ctx, task, attempt, needs);
                 }
-                let first = self.start_word(*order);
+                let first = self.start_word(*order, tenant);
                 self.open(ctx, task, attempt, first);
             }
             LinkOrder::Attach { task, attempt } => {

@@ -104,6 +104,7 @@ pub struct DepotSettings {
     pub min_free_bytes: u64,
     pub upload_days: u64,
     pub output_days: u64,
+    pub keep_results_bytes: u64,
     pub max_connections: usize,
     pub max_transfers: usize,
     pub idle_timeout_ms: u64,

@@ -37,7 +37,7 @@ pub use graph::StageRequest;
 pub use output::{AudioRequest, AudioVariant, OutputRequest, RateMode, VideoRequest};
 pub use preset::{Preset, Presets};
 pub use schema::job_schema;
-pub use stream::StreamRequest;
+pub use stream::{CodecRequest, StreamRequest};
 
 /// Largest number of outputs of one job.
 pub const MAX_OUTPUTS: usize = 32;

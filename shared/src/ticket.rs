@@ -5,8 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Location;
-use crate::id::AttemptId;
+use crate::artifact::{ContentHash, Location};
+use crate::id::{AttemptId, TenantId};
 use crate::units::WallMs;
 
 /// What a ticket permits.
@@ -27,6 +27,15 @@ pub enum Grant {
     Drop(Vec<AttemptId>),
     /// Read what these attempts staged.
     ReadStaged(Vec<AttemptId>),
+    /// Write one staged file, take it from what was kept, or keep it: what work of this tenant makes of what is named by its hash.
+    Make {
+        /// The staged file.
+        to: Location,
+        /// Whose results are taken and kept.
+        tenant: TenantId,
+        /// BLAKE3 of all that decides what the result is, but for the programs that make it.
+        of: ContentHash,
+    },
 }
 
 /// A grant and when it ends. The MAC over its encoding travels in front of it.

@@ -345,7 +345,30 @@ pub enum BulkRequest {
         /// Permission.
         ticket: Vec<u8>,
     },
+    /// Stage what was kept of the same work. Reply: `Taken`, or `NotKept`.
+    Take {
+        /// Where; `farm://staging/…`.
+        to: Location,
+        /// The programs that would make it otherwise.
+        maker: ContentHash,
+        /// Permission; it says which work.
+        ticket: Vec<u8>,
+    },
+    /// Keep a staged file for whoever does the same work again. Reply: `Kept`, also where there is no room for it.
+    Keep {
+        /// The staged file, with its size and hash.
+        from: Artifact,
+        /// The programs that made it.
+        maker: ContentHash,
+        /// What else is to be known of it; at most [`NOTE_LIMIT`] bytes.
+        note: Vec<u8>,
+        /// Permission; it says which work.
+        ticket: Vec<u8>,
+    },
 }
+
+/// Most bytes that are kept beside a result.
+pub const NOTE_LIMIT: usize = 48 << 10;
 
 /// Depot to worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -363,6 +386,19 @@ pub enum BulkReply {
     Dropped,
     /// It cannot be done.
     Failed(Failure),
+    /// The file is staged, synced.
+    Taken {
+        /// Its size.
+        size: Bytes,
+        /// Its hash.
+        hash: ContentHash,
+        /// What was kept beside it.
+        note: Vec<u8>,
+    },
+    /// Nothing of that kind is kept.
+    NotKept,
+    /// It is kept, or need not be.
+    Kept,
 }
 
 macro_rules! messages {

@@ -11,12 +11,14 @@ use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
 use rushes_shared::codec;
 use rushes_shared::encode::{
-    AudioSettings, CheckLimits, EncodeSettings, PeakLimit, RateControl, SpeedPreset, VideoSettings,
-    VmafLimits, VmafScope,
+    AudioSettings, CheckLimits, EncodeSettings, PeakLimit, RateControl, SpeedPreset, VideoCodec,
+    VideoSettings, VmafLimits, VmafScope,
 };
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
-use rushes_shared::ladder::{ChunkRange, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung};
+use rushes_shared::ladder::{
+    ChunkRange, CodecLadder, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung,
+};
 use rushes_shared::measure::{VmafModel, VmafTally};
 use rushes_shared::media::{
     AudioFacts, CheckReport, Colour, Hdr, MediaFacts, Orientation, SubtitleFacts, VideoFacts,
@@ -41,8 +43,8 @@ variants!(LaneBound: Start, Cancel, Collected, Enter, Recall);
 variants!(LaneReply: Ended, Refused, Recalled, Succeeded);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
-variants!(BulkRequest: Read, Write, Publish, Drop);
-variants!(BulkReply: Reading, Written, Published, Dropped, Failed);
+variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep);
+variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept);
 
 fn dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wire/v1")
@@ -228,6 +230,14 @@ fn stream_works() -> [TaskWork; 4] {
         max_height: Some(1080),
         sound_bps: Some(128_000),
         decode: true,
+        codec: VideoCodec::H264,
+        more: vec![CodecLadder {
+            codec: VideoCodec::Hevc,
+            crf: 28,
+            preset: SpeedPreset::Fast,
+            max_height: Some(720),
+        }],
+        more_sounds: vec![96_000],
         vmaf: VmafLimits {
             scope: VmafScope::Sampled,
             model: VmafModel::HdNeg,
@@ -241,6 +251,7 @@ fn stream_works() -> [TaskWork; 4] {
         crf: 23,
         preset: SpeedPreset::Medium,
         cap: Some(RateCap { max_bps: 2_500_000, buffer_ms: 1000 }),
+        codec: VideoCodec::Vp9,
     };
     let range = ChunkRange { start_ns: 9_980_000_000, end_ns: Some(19_980_000_000) };
     let (audio, rungs, staged) = (AudioSettings::default(), vec![rung], artifact(places()[2].clone()));
@@ -261,8 +272,9 @@ fn stream_works() -> [TaskWork; 4] {
             frames: 14_385,
             sound: Some(staged.clone()),
             stills: None,
-            chunks: vec![staged.clone(), staged],
+            chunks: vec![staged.clone(), staged.clone()],
             took: took(),
+            more_sounds: vec![staged],
             vmaf: vec![tally()],
         }),
     ];
@@ -538,11 +550,12 @@ fn golden_bulk() {
     let (location, size, hash) = (staged.clone(), Bytes(7), HASH);
     let write = BulkRequest::Write { location, size, hash, ticket: ticket.clone() };
     let publish = BulkRequest::Publish { from: artifact(staged), to: place, ticket: ticket.clone() };
-    let drop = BulkRequest::Drop { attempts: vec![ATTEMPT, ATTEMPT], ticket };
-    check(
-        &dir(),
-        vec![("", places().map(read).to_vec()), ("", vec![write]), ("", vec![publish]), ("", vec![drop])],
-    );
+    let drop = BulkRequest::Drop { attempts: vec![ATTEMPT, ATTEMPT], ticket: ticket.clone() };
+    let [_, _, staged, _] = places();
+    let take = BulkRequest::Take { to: staged.clone(), maker: HASH, ticket: ticket.clone() };
+    let keep = BulkRequest::Keep { from: artifact(staged), maker: HASH, note: vec![1, 2], ticket };
+    let requests = [write, publish, drop, take, keep].map(|request| ("", vec![request]));
+    check(&dir(), [vec![("", places().map(read).to_vec())], requests.to_vec()].concat());
     check(
         &dir(),
         vec![
@@ -551,6 +564,9 @@ fn golden_bulk() {
             ("", vec![BulkReply::Published]),
             ("", vec![BulkReply::Dropped]),
             ("", failures().into_iter().map(BulkReply::Failed).collect()),
+            ("", vec![BulkReply::Taken { size: Bytes(5), hash: ContentHash([3; 32]), note: vec![1, 2] }]),
+            ("", vec![BulkReply::NotKept]),
+            ("", vec![BulkReply::Kept]),
         ],
     );
 }
@@ -560,6 +576,7 @@ fn golden_bulk() {
 fn golden_tickets() {
     let [_, upload, staged, place] = places();
     let [_, _, set] = places_of_sets();
+    let made = staged.clone();
     let grants = [
         ("read", Grant::Read(upload)),
         ("write", Grant::Write(staged.clone())),
@@ -567,6 +584,7 @@ fn golden_tickets() {
         ("publish-set", Grant::Publish { from: staged, to: set }),
         ("read-staged", Grant::ReadStaged(vec![ATTEMPT])),
         ("drop", Grant::Drop(vec![ATTEMPT])),
+        ("make", Grant::Make { to: made, tenant: TenantId::default_tenant(), of: ContentHash([3; 32]) }),
     ];
     for (name, grant) in grants {
         match &grant {
@@ -574,7 +592,8 @@ fn golden_tickets() {
             | Grant::Write(_)
             | Grant::Publish { .. }
             | Grant::Drop(_)
-            | Grant::ReadStaged(_) => {}
+            | Grant::ReadStaged(_)
+            | Grant::Make { .. } => {}
         }
         let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
         let path = dir().join(format!("ticket.{name}.bin"));

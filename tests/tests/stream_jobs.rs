@@ -263,3 +263,29 @@ fn a_set_that_the_farm_keeps_is_fetched_whole_by_the_command_line() {
     assert!(code == Some(2) && told.contains("not empty"), "{code:?}: {told}");
     assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 2, "job.toml, out and nothing else");
 }
+
+/// What was made of the same film with the same settings is taken, not made again; a change of settings makes all anew.
+#[test]
+fn the_same_chunks_are_not_encoded_twice() {
+    let film = media::film();
+    let farm = FarmPlan::new(1).start();
+    let first = farm.api().succeeded(farm.api().submit(&job(&farm, &film, "ultrafast", 4)));
+    is_the_film(&farm, &film, &first);
+    fs::remove_dir_all(farm.out().join("film")).expect("it was published");
+    // The same film under another name.
+    let copy = farm.input("copy.mp4");
+    fs::copy(&film, &copy).expect("copied");
+    let second = farm.api().succeeded(farm.api().submit(&job(&farm, &copy, "ultrafast", 4)));
+    is_the_film(&farm, &copy, &second);
+    let parts = [TaskKind::Sound, TaskKind::Stills, TaskKind::Chunk];
+    let worked = |job: &JobView| {
+        let of_parts = job.tasks.iter().filter(|task| parts.contains(&task.kind));
+        of_parts.map(|task| task.usage.expect("it ended").run_ms > 0).collect::<Vec<_>>()
+    };
+    assert_eq!(worked(&first), [true; 6], "{:#?}", first.tasks);
+    assert_eq!(worked(&second), [false; 6], "nothing of it was made again: {:#?}", second.tasks);
+    fs::remove_dir_all(farm.out().join("film")).expect("it was published");
+    let other = farm.api().succeeded(farm.api().submit(&job(&farm, &film, "superfast", 4)));
+    let chunks = other.tasks.iter().filter(|task| task.kind == TaskKind::Chunk);
+    assert!(chunks.clone().count() == 4 && chunks.into_iter().all(|t| t.usage.expect("it ended").run_ms > 0));
+}

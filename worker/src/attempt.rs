@@ -4,6 +4,7 @@
 //! the process's own; all is gone before the outcome is told. Without an input it gets an empty directory that others had
 //! before and will have after it.
 
+mod kept;
 mod scratch;
 mod stream;
 mod transfer;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rushes_shared::artifact::ContentHash;
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::frame::{self, FrameError};
 use rushes_shared::task::{
@@ -55,6 +57,8 @@ pub struct Workshop {
     pub inputs: Inputs,
     /// The farm's transfer.
     pub depot: Depot,
+    /// The programs that make results here: others that have the same make the same.
+    pub maker: ContentHash,
 }
 
 /// An order with its permissions.
@@ -142,6 +146,11 @@ impl Attempt<'_> {
                 other => Err(not_done(other).into()),
             };
         };
+        if let Some(value) = self.taken().await? {
+            let since = self.admitted(room).await?;
+            self.begins(since, started);
+            return Ok(value);
+        }
         let (in_dir, work_dir) = scratch::rooms(dir)?;
         // One that waits for room fetches its input meanwhile.
         let (fetched, since) = tokio::try_join!(self.fetch_all(&in_dir, usage), self.admitted(room))?;
@@ -188,7 +197,9 @@ impl Attempt<'_> {
             }
             LocalResult::Part(done) => {
                 let artifact = self.store(&open_output(&output)?, usage).await?;
-                Ok(stream::part(done, artifact))
+                let value = stream::part(done, artifact.clone());
+                self.keep(&artifact, &value).await?;
+                Ok(value)
             }
             LocalResult::Set(done) => {
                 let artifact = self.store(&open_output(&output)?, usage).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rushes_net::NetError;
 use rushes_net::bulk::BulkClient;
-use rushes_shared::artifact::{Artifact, Location};
+use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::units::Bytes;
 use tokio::sync::watch;
@@ -110,6 +110,30 @@ impl Depot {
                 Ok(artifact) => return Ok(artifact),
                 Err(failure) => patience.pause(failure, "store").await?,
             }
+        }
+    }
+}
+
+impl Depot {
+    /// Has what was kept of an attempt's work staged. `None` where nothing is, or where nobody can say.
+    pub async fn take(
+        &self,
+        to: &Location,
+        maker: ContentHash,
+        ticket: &[u8],
+    ) -> Option<(Artifact, Vec<u8>)> {
+        let taken = self.client().ok()?.take(to, maker, ticket).await;
+        taken.unwrap_or_else(|failure| {
+            info!(%failure, "what was kept of this work cannot be asked for; it is done anew");
+            None
+        })
+    }
+
+    /// Has an attempt's result kept for whoever does the same work again. Nothing depends on it.
+    pub async fn keep(&self, from: &Artifact, maker: ContentHash, note: Vec<u8>, ticket: &[u8]) {
+        let Ok(client) = self.client() else { return };
+        if let Err(failure) = client.keep(from, maker, note, ticket).await {
+            info!(%failure, "a result could not be kept for others");
         }
     }
 }

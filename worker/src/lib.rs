@@ -33,6 +33,7 @@ pub mod held;
 pub mod inputs;
 pub mod lane;
 pub mod link;
+mod maker;
 pub mod metrics;
 pub mod process;
 pub mod progress;

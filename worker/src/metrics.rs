@@ -26,6 +26,7 @@ const CPU: &str = "rushes_worker_task_cpu_seconds";
 const FETCHED: &str = "rushes_worker_fetched_bytes_total";
 const STORED: &str = "rushes_worker_stored_bytes_total";
 const KEPT: &str = "rushes_worker_inputs_kept_total";
+const TAKEN: &str = "rushes_worker_results_taken_total";
 const LINK: &str = "rushes_worker_link_up";
 const LINKS: &str = "rushes_worker_links_total";
 const BUILD: &str = "rushes_build_info";
@@ -83,6 +84,10 @@ fn describe() {
     describe_counter!(FETCHED, "Bytes of inputs fetched.");
     describe_counter!(STORED, "Bytes of outputs stored.");
     describe_counter!(KEPT, "Inputs that did not have to be fetched, because an earlier task had.");
+    describe_counter!(
+        TAKEN,
+        "Results that did not have to be made, because the farm had kept those of the same work."
+    );
     describe_gauge!(LINK, "Whether the link to the coordinator is up.");
     describe_counter!(LINKS, "Links to the coordinator that came about.");
     describe_gauge!(BUILD, "Always 1; its labels say what runs.");
@@ -170,6 +175,11 @@ pub fn bytes_stored(count: u64) {
 /// An input was at hand already.
 pub fn input_kept() {
     counter!(KEPT).increment(1);
+}
+
+/// A result was taken from what the farm has kept.
+pub fn result_taken() {
+    counter!(TAKEN).increment(1);
 }
 
 /// The link came up or went down.

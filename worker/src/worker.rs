@@ -19,6 +19,7 @@ use crate::facts;
 use crate::held::{HeldAttempts, StopReason};
 use crate::inputs::Inputs;
 use crate::link::{self, LinkError, Target};
+use crate::maker;
 use crate::metrics::{self, MetricsError};
 use crate::process::ledger::Ledger;
 use crate::process::nursery::{Loads, Nursery};
@@ -189,6 +190,7 @@ async fn build(
         warn!(processes = ended, attempts = left, "an earlier run was killed; what it left is gone");
     }
     let nursery = Nursery::start(&pool_config(&settings, &state, false), Loads::Media).await;
+    let maker = maker::hash(nursery.as_ref().map_or("", Nursery::media));
     let surveyed = survey::run(&settings, &state, &nursery, &ledger).await;
     let name = [&settings.name, &enrolment.name].into_iter().find(|n| !n.is_empty()).cloned();
     let facts = facts::gather(&settings, &name.unwrap_or_else(facts::host_name), surveyed);
@@ -218,6 +220,7 @@ async fn build(
         pool: Pool::new(&pool_config(&settings, &state, true), &ledger, nursery.ok()),
         inputs: Inputs::new(state.cache(), settings.transfer.cache()),
         depot,
+        maker,
         settings,
     };
     let worker = Worker {

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rushes_shared::encode::{SpeedPreset, VmafScope};
+use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafScope};
+use rushes_shared::ladder::CODECS;
 use rushes_shared::measure::VmafModel;
 
 /// Looks at files and measures them on this machine, without a farm.
@@ -137,10 +138,14 @@ pub(crate) enum MediaCommand {
         /// The directory to make; it may be there if it is empty.
         #[arg(long, short = 'o', value_name = "DIR")]
         out: PathBuf,
-        /// Constant rate factor, 0 to 51.
-        #[arg(long, default_value_t = 23, value_parser = clap::value_parser!(u8).range(0..=51), value_name = "N")]
-        crf: u8,
-        /// x264's preset, from ultrafast to veryslow.
+        /// Codecs of the rungs: h264, hevc, vp9, av1, or several with commas between them, each in rungs of its own.
+        #[arg(long, default_value = "h264", value_delimiter = ',', value_parser = stream_codec, value_name = "NAME")]
+        codec: Vec<VideoCodec>,
+        /// Constant rate factor of the first codec, on its own scale: 0 to 51, of vp9 and av1 to 63 [default: 23, hevc 28, vp9 and
+        /// av1 32].
+        #[arg(long, value_parser = clap::value_parser!(u8).range(0..=63), value_name = "N")]
+        crf: Option<u8>,
+        /// How much time encoders take, from ultrafast to veryslow.
         #[arg(long, default_value = "medium", value_parser = preset, value_name = "NAME")]
         preset: SpeedPreset,
         /// Short side of the largest rung in pixels.
@@ -153,8 +158,9 @@ pub(crate) enum MediaCommand {
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400), value_name = "SECONDS")]
         chunk: u32,
         /// Bit rate of the sound in bits a second; 0 leaves it out.
-        #[arg(long, default_value_t = 128_000, value_parser = clap::value_parser!(u32).range(0..=512_000), value_name = "BPS")]
-        sound: u32,
+        /// Several with commas between them, the best first, are one sound at several rates.
+        #[arg(long, default_value = "128000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=512_000), value_name = "BPS")]
+        sound: Vec<u32>,
         /// Leaves out the decode of every segment at the end.
         #[arg(long)]
         no_decode: bool,
@@ -266,6 +272,11 @@ fn seconds(text: &str) -> Result<u64, String> {
 fn preset(text: &str) -> Result<SpeedPreset, String> {
     let name = serde_json::Value::String(text.to_owned());
     serde_json::from_value(name).map_err(|_| "use one from ultrafast to veryslow".to_owned())
+}
+
+fn stream_codec(text: &str) -> Result<VideoCodec, String> {
+    let named = CODECS.into_iter().find(|codec| codec.word() == text);
+    named.ok_or_else(|| format!("use one of {}", CODECS.map(VideoCodec::word).join(", ")))
 }
 
 fn bits(text: &str) -> Result<u8, String> {

@@ -22,8 +22,10 @@
 //!         ├─ holding_back  jobs whose attempts all fail
 //!         ├─ preemption what is stopped for emergencies
 //!         ├─ hardware   hardware encoders, and software where they fail
-//!         ├─ workers    joins, leases, losses, re-attachment
+//!         ├─ workers    joins, leases, losses
+//!         ├─ reattach   what waits after a start for workers of the reign before
 //!         ├─ capacity   what attempts take and give back
+//!         ├─ aside      tasks that wait for a node on which they have not failed
 //!         ├─ dispatch   which ready task goes where
 //!         ├─ prefetch   what workers hold before there is room for it
 //!         └─ recount    whether sums that are kept are what they are sums of
@@ -33,6 +35,7 @@
 //! **Invariant:** a command leaves only after the records that it follows from are on disk ([`Gated`]).
 
 mod anomalies;
+mod aside;
 mod attempts;
 mod beside;
 mod capacity;
@@ -55,6 +58,7 @@ mod prefetch;
 mod progress;
 mod promises;
 mod query;
+mod reattach;
 mod recount;
 mod room;
 mod run;
@@ -81,8 +85,10 @@ use crate::promise::ledger::{Ledger, Tightness};
 use crate::record::Record;
 use crate::state::State;
 use anomalies::Anomalies;
+use aside::Aside;
 use conflicts::Conflicts;
-use preemption::Stopped;
+use preemption::Rooms;
+use reattach::Reattach;
 use run::{JobRun, ReadyCounts};
 use tenants::Tenants;
 use usual::Usual;
@@ -116,6 +122,8 @@ enum Timer {
     ForgetKeys,
     /// Workers that are gone for long go.
     ForgetWorkers,
+    /// What one turn leaves to the next is gone on with, as every turn does.
+    Rest,
 }
 
 /// Timers that are worked off in one turn; the others are due at once, behind what has come in meanwhile.
@@ -148,10 +156,10 @@ pub struct Engine {
     tight_holds_until: MonoMs,
     /// Ready tasks by kind.
     ready: ReadyCounts,
-    /// Ready tasks that wait for a node on which they have not failed, and since when they are ready.
-    picky: BTreeMap<TaskId, MonoMs>,
-    /// Attempts that were stopped for an emergency and still take room, and for which.
-    preempting: BTreeMap<AttemptId, Stopped>,
+    /// Ready tasks that wait for a node on which they have not failed.
+    aside: Aside,
+    /// What is being made free for emergencies.
+    rooms: Rooms,
     /// How much of each named limit attempts hold.
     limits_held: BTreeMap<String, u32>,
     /// Combinations of needs that live jobs have, and how many have each.
@@ -168,14 +176,6 @@ pub struct Engine {
     jobs_started: u64,
     /// Tasks of the reign before that wait for their workers, and those workers; `None` once the window is closed.
     reattach: Option<Reattach>,
-}
-
-#[derive(Debug)]
-struct Reattach {
-    jobs: BTreeSet<JobId>,
-    workers: BTreeSet<WorkerId>,
-    /// When it closes.
-    until: MonoMs,
 }
 
 /// One call of `handle`: its time and what it led to so far.
@@ -209,8 +209,8 @@ impl Engine {
             tight: Tightness::default(),
             tight_holds_until: MonoMs(0),
             ready: ReadyCounts::default(),
-            picky: BTreeMap::new(),
-            preempting: BTreeMap::new(),
+            aside: Aside::default(),
+            rooms: Rooms::default(),
             limits_held: BTreeMap::new(),
             needs: BTreeMap::new(),
             timers: BTreeSet::new(),
@@ -338,7 +338,7 @@ impl Engine {
             self.timers.remove(&(at, timer));
             match timer {
                 Timer::Lease(worker) => self.lease_due(turn, worker),
-                Timer::Retry(task) => self.make_ready(turn.now.mono, task),
+                Timer::Retry(task) => self.retry_due(turn, task),
                 Timer::Publish(job, output) => self.publish(turn, job, output),
                 Timer::Probation(worker) => self.probation_due(worker),
                 Timer::EncoderProbe(worker) => self.encoder_probe_due(worker),
@@ -350,6 +350,7 @@ impl Engine {
                 Timer::Reattach => self.close_reattach_window(turn),
                 Timer::ForgetKeys => self.forget_keys(turn),
                 Timer::ForgetWorkers => self.forget_workers(turn),
+                Timer::Rest => {}
             }
         }
     }

@@ -123,6 +123,12 @@ pub fn awaits_probe(job: &Job) -> bool {
     }
 }
 
+/// Whether nothing but the probe of a job's input is planned yet, so that the books lack most of it.
+#[must_use]
+pub fn is_unplanned(job: &Job) -> bool {
+    matches!(job.spec.work, Work::Encode { .. } | Work::Stream { .. }) && job.stages.len() <= 1
+}
+
 /// The stages that a job should have whose input nobody has looked into, if that is like `facts`.
 #[must_use]
 pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {

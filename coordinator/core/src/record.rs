@@ -291,6 +291,13 @@ pub enum Record {
         /// Which.
         worker: WorkerId,
     },
+    /// How many of a job's latest attempts have failed in a row, as a snapshot carries it behind the job.
+    FailuresCarried {
+        /// Whose.
+        job: JobId,
+        /// How many.
+        in_row: u32,
+    },
 }
 
 impl Message for Record {

@@ -1,6 +1,8 @@
 //! The durable state and the only place that changes it: [`State::apply`], live and on replay.
 
+mod amend;
 mod common;
+mod failing;
 mod keys;
 
 use std::collections::BTreeMap;
@@ -8,7 +10,7 @@ use std::sync::Arc;
 
 use rushes_shared::failure::{FailureClass, FailureCode};
 use rushes_shared::id::{Epoch, JobId, Seq, TaskId, TenantId, WorkerId};
-use rushes_shared::job::{Class, JobChange, JobSpec, Priority};
+use rushes_shared::job::{Class, Priority};
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +19,9 @@ use crate::job::{Ended, Failed, Job, Published, Success, Task, Trouble};
 use crate::order::fair::USUAL_WEIGHT;
 use crate::promise::late::{Late, LateBy};
 use crate::record::{Record, Verdict};
+pub(crate) use amend::amend;
 use common::Common;
+pub use failing::Failing;
 pub use keys::{KeptKey, Keys};
 
 /// A worker that has connected before.
@@ -119,6 +123,8 @@ pub struct State {
     pub quarantined: BTreeMap<WorkerId, Quarantine>,
     /// Nodes whose hardware encoder has failed task after task and has not shown since that it works.
     pub encoders_shut: BTreeMap<WorkerId, Quarantine>,
+    /// Jobs whose latest attempts have failed.
+    pub failing: Failing,
     /// Tenants whose limits are not the policy's.
     pub tenants: BTreeMap<TenantId, TenantLimits>,
     /// Named limits.
@@ -228,6 +234,7 @@ impl State {
                 trouble.given_up = *verdict == Verdict::GiveUp;
                 trouble.last = last;
                 entry.trouble = Some(trouble);
+                self.failing.failed(task.job, failure);
             }
             Record::TaskSucceeded { task, attempt, worker, value, usage, queued_ms, speed_permille, at } => {
                 self.task(seq, *task)?.success = Some(Box::new(Success {
@@ -238,6 +245,7 @@ impl State {
                     queued_ms: *queued_ms,
                     at: *at,
                 }));
+                self.failing.forget(task.job);
                 if let Some(known) = self.workers.get_mut(worker) {
                     known.speed_permille = *speed_permille;
                 }
@@ -248,6 +256,7 @@ impl State {
             }
             Record::JobEnded { job, state, failure, at } => {
                 let mut ended = self.jobs.remove(job).ok_or(Misfit::NoJob(seq, *job))?;
+                self.failing.forget(*job);
                 ended.ended = Some(Box::new(Ended { state: *state, failure: failure.clone(), at: *at }));
                 return Ok(Some(ended));
             }
@@ -310,6 +319,10 @@ impl State {
                 job.stages = self.common.plan(&job.stages);
                 self.jobs.insert(job.id, job);
             }
+            Record::FailuresCarried { job, in_row } => {
+                self.job(seq, *job)?;
+                self.failing.set(*job, *in_row);
+            }
             Record::KeyCarried(kept) => self.keys.keep(kept.clone()),
             Record::WorkerCarried(known) => {
                 self.workers.insert(known.id, known.clone());
@@ -339,13 +352,17 @@ impl State {
             .chain(self.limits.iter().map(|(n, m)| Record::LimitSet { name: n.clone(), most: Some(*m) }))
             .chain(self.keys.values().cloned().map(Record::KeyCarried))
             .chain(self.jobs.values().cloned().map(Record::JobCarried))
+            .chain(self.failing.iter().map(|(job, in_row)| Record::FailuresCarried { job, in_row }))
     }
 
     /// The same, without a copy of each job.
     pub fn into_compact(mut self) -> impl Iterator<Item = Record> {
-        let jobs = std::mem::take(&mut self.jobs);
+        let (jobs, failing) = (std::mem::take(&mut self.jobs), std::mem::take(&mut self.failing));
         let others: Vec<Record> = self.compact().collect();
-        others.into_iter().chain(jobs.into_values().map(Record::JobCarried))
+        let failing: Vec<(JobId, u32)> = failing.iter().collect();
+        let jobs = jobs.into_values().map(Record::JobCarried);
+        let behind = failing.into_iter().map(|(job, in_row)| Record::FailuresCarried { job, in_row });
+        others.into_iter().chain(jobs).chain(behind)
     }
 
     fn job(&mut self, seq: Seq, job: JobId) -> Result<&mut Job, Misfit> {
@@ -360,27 +377,6 @@ impl State {
         let job = self.job(seq, task.job)?;
         job.tasks.get_mut(task.index as usize).ok_or(Misfit::NoTask(seq, task))
     }
-}
-
-/// What a request is with a change.
-pub(crate) fn amend(spec: &mut JobSpec, change: &JobChange) {
-    spec.class = change.class.unwrap_or(spec.class);
-    if let Some(priority) = change.priority {
-        spec.priority = priority;
-        spec.value = None;
-    }
-    if let Some(value) = change.value {
-        spec.value = Some(Box::new(value));
-    }
-    spec.deadline = change.deadline.unwrap_or(spec.deadline);
-    for (key, value) in &change.labels {
-        if value.is_empty() {
-            spec.labels.remove(key);
-        } else {
-            spec.labels.insert(key.clone(), value.clone());
-        }
-    }
-    spec.paused = change.paused.unwrap_or(spec.paused);
 }
 
 /// Whether the task may have brought its process or its whole node down.

@@ -21,7 +21,7 @@ use rushes_shared::job::{
     Class, ContentValue, Destination, GraphStage, JobChange, JobSpec, JobState, Needs, OutputSpec, Priority,
     QualityFloor, StageWork, Work,
 };
-use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
+use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::task::{
@@ -33,7 +33,7 @@ variants!(Record: EpochBegan, JobAccepted, StagesPlanned, AttemptFailed, TaskSuc
     Traded, TradeUndone, StageDropped, PromiseLate, TenantSet, LimitSet, JobEnded,
     WorkerSeen, WorkerGone, WorkerDrained, KeysForgotten, JobCarried, KeyCarried, WorkerCarried, PromiseRestored,
     NodeQuarantined, NodeReadmitted, EncoderFellBack, EncoderShut, EncoderReadmitted,
-    StageSized, PromiseGivenUp, WorkerForgotten);
+    StageSized, PromiseGivenUp, WorkerForgotten, FailuresCarried);
 variants!(Job);
 
 const JOB: JobId = JobId(0x0192_0000_0000_0000_0000_0000_0000_0001);
@@ -136,6 +136,14 @@ fn stream() -> Work {
         max_height: Some(1080),
         sound_bps: Some(160_000),
         decode: true,
+        codec: VideoCodec::H264,
+        more: vec![CodecLadder {
+            codec: VideoCodec::Av1,
+            crf: 32,
+            preset: SpeedPreset::Fast,
+            max_height: Some(720),
+        }],
+        more_sounds: vec![96_000],
         vmaf: VmafLimits { scope: VmafScope::Sampled, mean_tenths: Some(900), ..VmafLimits::default() },
     };
     let settings = StreamSettings { ladder, stills: true };
@@ -489,6 +497,7 @@ fn golden_records() {
         ("", vec![Record::EncoderReadmitted { worker: WORKER }]),
         ("", vec![sized()]),
         ("", vec![Record::WorkerForgotten { worker: WORKER }]),
+        ("", vec![Record::FailuresCarried { job: JOB, in_row: 12 }]),
         ("graph-encode", vec![accepted(encoding_graph(), None)]),
         ("hardware", vec![accepted(in_hardware(), None)]),
         ("fell-back", vec![Record::StagesPlanned { job: JOB, stages: fallen_back() }]),

@@ -4,6 +4,7 @@
 //! STATE/depot/incoming/            what is on its way; emptied at every start, but for uploads that can go on
 //!             uploads/TENANT/HASH
 //!             staging/ATTEMPT/NAME
+//!             kept/TENANT/KEY                    results for whoever does the same work again: see `kept`
 //!             outputs/TENANT/JOB/NAME            NAME may be a path, where a job has made a set of files
 //! ```
 
@@ -25,6 +26,7 @@ use super::place::{Place, open_dir, open_or_make_dir};
 
 pub(super) const UPLOADS: &str = "uploads";
 pub(super) const STAGING: &str = "staging";
+pub(super) const KEPT: &str = "kept";
 pub(super) const OUTPUTS: &str = "outputs";
 pub(super) const INCOMING: &str = "incoming";
 /// Ends the names of uploads that can go on after an interruption.

@@ -15,9 +15,9 @@ use rushes_shared::wire::{BulkReply, BulkRequest, close};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::DepotConfig;
 use super::refusal;
 use super::shelf::Shelf;
+use super::{DepotConfig, kept};
 use crate::strangers;
 
 /// How long a client may take for its request.
@@ -114,7 +114,10 @@ impl Desk {
         };
         let permits = match &request {
             BulkRequest::Read { .. } | BulkRequest::Write { .. } => &self.transfers,
-            BulkRequest::Publish { .. } | BulkRequest::Drop { .. } => &self.deeds,
+            BulkRequest::Publish { .. }
+            | BulkRequest::Drop { .. }
+            | BulkRequest::Take { .. }
+            | BulkRequest::Keep { .. } => &self.deeds,
         };
         let Ok(_permit) = permits.acquire().await else { return Ok(()) };
         let (kind, outcome) = match request {
@@ -137,6 +140,14 @@ impl Desk {
                     shelf.drop_attempts(&attempts)
                 };
                 ("drop", self.on_disk(deed).await.map(|()| Some(BulkReply::Dropped)))
+            }
+            BulkRequest::Take { to, maker, ticket } => {
+                let taken = self.on_disk(move |shelf| shelf.take(&ticket, &to, maker)).await;
+                ("take", taken.map(|taken| Some(taken_or_not(taken))))
+            }
+            BulkRequest::Keep { from, maker, note, ticket } => {
+                let deed = move |shelf: &Shelf| shelf.keep(&ticket, &from, maker, note);
+                ("keep", self.on_disk(deed).await.map(|()| Some(BulkReply::Kept)))
             }
         };
         count(kind, outcome.as_ref().err());
@@ -266,6 +277,15 @@ impl Desk {
         deed: impl FnOnce(&Shelf) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         on_disk(&self.shelf, deed).await
+    }
+}
+
+fn taken_or_not(taken: Option<kept::Result>) -> BulkReply {
+    let result = if taken.is_some() { "hit" } else { "miss" };
+    metrics::counter!("rushes_depot_results_total", "result" => result).increment(1);
+    match taken {
+        Some(kept::Result { size, hash, note }) => BulkReply::Taken { size, hash, note },
+        None => BulkReply::NotKept,
     }
 }
 

@@ -100,6 +100,7 @@ pub fn config_of(settings: &Settings, layout: &Layout) -> DepotConfig {
         min_free_bytes: told.min_free_bytes,
         keep_uploads: days(told.upload_days),
         keep_outputs: days(told.output_days),
+        keep_results: told.keep_results_bytes,
         max_connections: told.max_connections,
         max_transfers: told.max_transfers,
         idle_timeout: Duration::from_millis(told.idle_timeout_ms),

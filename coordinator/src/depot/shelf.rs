@@ -3,18 +3,21 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use rushes_net::flow::Written;
 use rushes_net::ticket::TicketKey;
-use rushes_shared::artifact::{ContentHash, Location};
+use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, TenantId};
 use rushes_shared::ticket::Grant;
 use rushes_shared::units::{Bytes, WallMs};
+use rustix::fs::{AtFlags, CWD};
 
-use super::areas::Areas;
+use super::areas::{Areas, KEPT};
+use super::kept::{self, Kept};
 use super::place::Place;
 use super::refusal::{self, Deed};
 use super::roots::Roots;
@@ -33,6 +36,7 @@ pub(super) struct Shelf {
     pub(super) keep_outputs: Duration,
     pub(super) busy: Arc<Busy>,
     dropped: Mutex<Dropped>,
+    kept: Kept,
 }
 
 /// Attempts that are remembered as dropped; one that was dropped before so many others has nothing under way any more.
@@ -60,8 +64,12 @@ impl Dropped {
 
 impl Shelf {
     pub(super) fn open(config: &DepotConfig, key: TicketKey) -> Result<Self, DepotError> {
+        let areas = Areas::open(&config.state_dir)?;
+        let path = areas.path.join(KEPT);
+        let kept = Kept::open(path.clone(), Bytes(config.keep_results));
         Ok(Self {
-            areas: Areas::open(&config.state_dir)?,
+            kept: kept.map_err(|source| DepotError::Area { path, source })?,
+            areas,
             inputs: Roots::open(&config.input_roots, Deed::Read)?,
             outputs: Roots::open(&config.output_roots, Deed::Write)?,
             key,
@@ -84,6 +92,7 @@ impl Shelf {
     pub(super) fn permit(&self, ticket: &[u8], wanted: &Grant) -> Result<(), Failure> {
         match (self.granted(ticket)?, wanted) {
             (granted, wanted) if granted == *wanted => return Ok(()),
+            (Grant::Make { to, .. }, Grant::Write(wanted)) if to == *wanted => return Ok(()),
             (Grant::ReadStaged(attempts), Grant::Read(Location::Staged(by, _))) if attempts.contains(by) => {
                 return Ok(());
             }
@@ -91,7 +100,7 @@ impl Shelf {
         }
         Err(match wanted {
             Grant::Read(place) | Grant::Write(place) => refusal::other_ticket(place),
-            Grant::Publish { to, .. } => refusal::other_ticket(to),
+            Grant::Publish { to, .. } | Grant::Make { to, .. } => refusal::other_ticket(to),
             Grant::Drop(_) | Grant::ReadStaged(_) => refusal::other_ticket(&"these attempts"),
         })
     }
@@ -184,22 +193,83 @@ impl Shelf {
         };
         place().map_err(|e| refusal::unwritable(location, &e))?;
         incoming.place = None;
-        // Looked up once the file is at its place: whoever drops the attempt notes that first, so that one of both
-        // removes it.
+        self.still_wanted(location)
+    }
+
+    /// Refuses what would leave the disk with too little free space.
+    pub(super) fn check_space(&self, location: &Location, size: Bytes) -> Result<(), Failure> {
+        let needed = size.0.saturating_add(self.min_free.0);
+        let free = || self.areas.free_space().map_err(|e| refusal::unwritable(location, &e));
+        if free()?.0 >= needed {
+            return Ok(());
+        }
+        // What is made now goes before what may be wanted once more.
+        match (self.kept.clear(), free()?) {
+            (true, free) if free.0 >= needed => Ok(()),
+            (_, free) => Err(refusal::no_space(location, Some(free))),
+        }
+    }
+
+    /// Stages what was kept of the work that the ticket names; `None` where nothing is.
+    pub(super) fn take(
+        &self,
+        ticket: &[u8],
+        to: &Location,
+        maker: ContentHash,
+    ) -> Result<Option<kept::Result>, Failure> {
+        let Some((tenant, of)) = self.work_of(ticket, to)? else { return Ok(None) };
+        let unwritable = |e: io::Error| refusal::unwritable(to, &e);
+        let target = self.areas.make(to).map_err(unwritable)?.ok_or_else(|| refusal::misplaced(to))?;
+        let link = |from: &Path| {
+            target.remove()?;
+            rustix::fs::linkat(CWD, from, &target.dir, &target.name, AtFlags::empty())?;
+            target.sync_dir()
+        };
+        let taken = self.kept.take(&tenant, (of, maker), link).map_err(unwritable)?;
+        self.still_wanted(to)?;
+        Ok(taken)
+    }
+
+    /// Keeps a staged file for whoever does the work again that the ticket names.
+    pub(super) fn keep(
+        &self,
+        ticket: &[u8],
+        from: &Artifact,
+        maker: ContentHash,
+        note: Vec<u8>,
+    ) -> Result<(), Failure> {
+        let location = &from.location;
+        let Some((tenant, of)) = self.work_of(ticket, location)? else { return Ok(()) };
+        let unreadable = |e: io::Error| refusal::unreadable(location, &e);
+        let place =
+            self.areas.find(location).map_err(unreadable)?.ok_or_else(|| refusal::misplaced(location))?;
+        let (Some(Bytes(size)), Some(hash)) = (from.size, from.hash) else { return Ok(()) };
+        // Not what the worker says: its word would be good for other jobs.
+        if place.hash(size).map_err(unreadable)? != Some(hash) {
+            return Err(refusal::wrong_hash(location));
+        }
+        let link = |to: &Path| Ok(rustix::fs::linkat(&place.dir, &place.name, CWD, to, AtFlags::empty())?);
+        let result = kept::Result { size: Bytes(size), hash, note };
+        self.kept.keep(&tenant, (of, maker), &result, link).map_err(|e| refusal::unwritable(location, &e))
+    }
+
+    /// Whose work a ticket for this staged file names; `None` for work whose results are not kept.
+    fn work_of(&self, ticket: &[u8], staged: &Location) -> Result<Option<(TenantId, ContentHash)>, Failure> {
+        match self.granted(ticket)? {
+            Grant::Make { to, tenant, of } if to == *staged => Ok(Some((tenant, of))),
+            Grant::Write(to) if to == *staged => Ok(None),
+            _ => Err(refusal::other_ticket(staged)),
+        }
+    }
+
+    /// Refuses what was staged for an attempt that was dropped meanwhile. Looked up once the file is at its place: whoever
+    /// drops the attempt notes that first, so that one of both removes it.
+    fn still_wanted(&self, location: &Location) -> Result<(), Failure> {
         if let Location::Staged(attempt, _) = location
             && self.is_dropped(*attempt)
         {
             self.areas.drop_attempt(*attempt).map_err(|e| refusal::unwritable(location, &e))?;
             return Err(refusal::dropped(location));
-        }
-        Ok(())
-    }
-
-    /// Refuses what would leave the disk with too little free space.
-    pub(super) fn check_space(&self, location: &Location, size: Bytes) -> Result<(), Failure> {
-        let free = self.areas.free_space().map_err(|e| refusal::unwritable(location, &e))?;
-        if free.0 < size.0.saturating_add(self.min_free.0) {
-            return Err(refusal::no_space(location, Some(free)));
         }
         Ok(())
     }

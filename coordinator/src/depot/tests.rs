@@ -20,6 +20,7 @@ use crate::pki::Authority;
 
 mod files;
 mod http;
+mod kept;
 mod publishing;
 mod sets;
 

@@ -21,7 +21,10 @@ use super::{BadRequest, Format, JobKind, JobRequest, MAX_OUTPUTS, OutputRequest,
 
 /// Those that every program brings along.
 const EMBEDDED: &[(&str, &str)] = &[
+    ("abr-av1", include_str!("../../../configs/presets/abr-av1.toml")),
+    ("abr-full", include_str!("../../../configs/presets/abr-full.toml")),
     ("abr-h264", include_str!("../../../configs/presets/abr-h264.toml")),
+    ("abr-hevc", include_str!("../../../configs/presets/abr-hevc.toml")),
     ("archive", include_str!("../../../configs/presets/archive.toml")),
     ("broadcast-loudness", include_str!("../../../configs/presets/broadcast-loudness.toml")),
     ("podcast", include_str!("../../../configs/presets/podcast.toml")),
@@ -238,7 +241,9 @@ const TOGETHER: &[(&str, &[&str])] = &[
     ("quality", &["bitrate", "variant"]),
     ("codec", &["crf", "profile", "bitrate", "variant", "quality", "bits", "rate", "max_bitrate"]),
     ("loudness", &["true_peak"]),
-    ("sound", &["sound_bitrate"]),
+    ("sound", &["sound_bitrate", "sound_variants"]),
+    ("sound_bitrate", &["sound_variants"]),
+    ("sound_variants", &["sound_bitrate"]),
 ];
 
 /// `own` over `base`.

@@ -59,11 +59,14 @@ const STREAM: &[&str] = &[
     "destination",
     "segment_s",
     "chunk_s",
+    "codec",
     "crf",
     "preset",
     "max_height",
     "sound",
     "sound_bitrate",
+    "sound_variants",
+    "more",
     "decode",
     "stills",
     "check",
@@ -82,6 +85,7 @@ const CHECK: &[&str] = &[
     "true_peak",
 ];
 const STREAM_CHECK: &[&str] = &["vmaf", "vmaf_model", "min_vmaf", "min_vmaf_worst"];
+const CODEC: &[&str] = &["codec", "crf", "preset", "max_height"];
 
 /// The keys of each type by its schema's name; a test holds them against the schema.
 #[cfg(test)]
@@ -94,6 +98,7 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("QualityFloor", FLOOR),
     ("StageRequest", STAGE),
     ("StreamRequest", STREAM),
+    ("CodecRequest", CODEC),
     ("CheckRequest", CHECK),
     ("StreamCheckRequest", STREAM_CHECK),
 ];
@@ -107,6 +112,7 @@ pub(super) fn read_preset<T: DeserializeOwned>(text: &str) -> Result<T, BadReque
     read_as(Format::Toml, text, |preset| {
         check_keys("", preset, PRESET)?;
         check_stream(preset)?;
+        check_codecs(preset)?;
         check_outputs(preset)
     })
 }
@@ -192,6 +198,7 @@ fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
         }
     }
     check_stream(job)?;
+    check_codecs(job)?;
     let stages = job.get("stages").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     for (i, stage) in stages.iter().enumerate() {
         if let Json::Object(stage) = stage {
@@ -212,6 +219,16 @@ fn check_stream(document: &Map<String, Json>) -> Result<(), BadRequest> {
         Some(Json::Object(fields)) => check_keys("stream.check", fields, STREAM_CHECK),
         _ => Ok(()),
     }
+}
+
+fn check_codecs(document: &Map<String, Json>) -> Result<(), BadRequest> {
+    let more = document.get("stream").and_then(|stream| stream.get("more")).and_then(Json::as_array);
+    for (i, codec) in more.into_iter().flatten().enumerate() {
+        if let Json::Object(codec) = codec {
+            check_keys(&format!("stream.more[{i}]"), codec, CODEC)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_outputs(document: &Map<String, Json>) -> Result<(), BadRequest> {

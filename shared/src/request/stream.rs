@@ -4,20 +4,18 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::settling::{no_place, ranged};
-use super::{BadRequest, BitRate, MAX_SIDE, StreamCheckRequest, check, preset};
+use super::{AudioVariant, BadRequest, BitRate, MAX_SIDE, StreamCheckRequest, check, preset};
 use crate::artifact::Location;
-use crate::encode::{AudioCodec, SpeedPreset};
+use crate::encode::{AudioCodec, SpeedPreset, VideoCodec};
 use crate::job::{Destination, Work};
-use crate::ladder::{Grid, LadderSettings, StreamSettings};
+use crate::ladder::{CODECS, CodecLadder, Grid, LadderSettings, StreamSettings};
 
-/// Rate factor, segment and chunk where nothing else is asked for. Chunks are short enough for a more urgent job to get
-/// a node soon.
-const CRF: i64 = 23;
+/// Segment and chunk where nothing else is asked for. Chunks are short enough for a more urgent job to get a node soon.
 const SEGMENT_S: i64 = 6;
 const CHUNK_S: i64 = 10;
 
-/// How a `stream` job makes its set: rungs of 2160p, 1080p, 720p, 480p and 360p in H.264, none above the source, as CMAF
-/// segments with `master.m3u8` (HLS) and `manifest.mpd` (DASH) over the same files, and `report.json`.
+/// How a `stream` job makes its set: rungs of 2160p, 1080p, 720p, 480p and 360p, none above the source, in one codec or
+/// several, as CMAF segments with `master.m3u8` (HLS) and `manifest.mpd` (DASH) over the same files, and `report.json`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StreamRequest {
@@ -35,9 +33,14 @@ pub struct StreamRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 3600, default = 10)]
     pub chunk_s: Option<i64>,
-    /// Constant rate factor of every rung, 0 (lossless) to 51, under the rung's own bound on the rate. Default: 23.
+    /// Codec of the rungs: `h264`, `hevc`, `vp9` or `av1`. Default: `h264`, which every player knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 0, maximum = 51, default = 23)]
+    #[schema(default = "h264")]
+    pub codec: Option<VideoCodec>,
+    /// Constant rate factor of every rung, under the rung's own bound on the rate: 0 (lossless or best) to 51, of VP9 and
+    /// AV1 to 63. Default: 23 for H.264, 28 for HEVC, 32 for VP9 and AV1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 63)]
     pub crf: Option<i64>,
     /// How much time the encoder takes for compression. Default: `medium`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +57,13 @@ pub struct StreamRequest {
     /// Bit rate of the sound (AAC): a number in bits a second or a text such as `"128k"`. Default: 128k.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sound_bitrate: Option<BitRate>,
+    /// The sound at several rates, the best first, such as `["high", "low"]`: the largest rungs get the first. In place of
+    /// `sound_bitrate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sound_variants: Option<Vec<AudioVariant>>,
+    /// The same film in further codecs in the same set, for players that know them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<Vec<CodecRequest>>,
     /// Whether every segment is decoded before anything is published. Default: `true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = true)]
@@ -66,6 +76,25 @@ pub struct StreamRequest {
     /// which every set is held to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<StreamCheckRequest>,
+}
+
+/// The rungs of a further codec in a set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CodecRequest {
+    /// The codec: `h264`, `hevc`, `vp9` or `av1`, each once in a set.
+    pub codec: VideoCodec,
+    /// Constant rate factor on the codec's own scale. Default: as for a set of this codec alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 63)]
+    pub crf: Option<i64>,
+    /// How much time the encoder takes for compression. Default: the set's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preset: Option<SpeedPreset>,
+    /// Short side in pixels of its largest rung, 16 to 16384. Default: the set's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 16, maximum = 16_384)]
+    pub max_height: Option<i64>,
 }
 
 impl StreamRequest {
@@ -93,30 +122,87 @@ pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadReq
     let segment_s = ranged("stream.segment_s", request.segment_s.unwrap_or(SEGMENT_S), 1, 30)?;
     let chunk_s = ranged("stream.chunk_s", request.chunk_s.unwrap_or(CHUNK_S), 1, 3600)?;
     let max_height = request.max_height.map(|side| ranged("stream.max_height", side, 16, MAX_SIDE));
+    let codec = request.codec.unwrap_or_default();
+    let mut sounds = sounds(request)?.into_iter();
     let ladder = LadderSettings {
         grid: Grid::of(segment_s, chunk_s),
-        crf: ranged("stream.crf", request.crf.unwrap_or(CRF), 0, 51)?,
+        crf: quality("stream", codec, request.crf)?,
         preset: request.preset.unwrap_or_default(),
         max_height: max_height.transpose()?,
-        sound_bps: sound(request)?,
+        sound_bps: sounds.next(),
         decode: request.decode.unwrap_or(true),
+        codec,
+        more: more(request)?,
+        more_sounds: sounds.collect(),
         vmaf: check::of_stream(request.check.as_ref())?,
     };
     Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
 }
 
-fn sound(request: &StreamRequest) -> Result<Option<u32>, BadRequest> {
+/// The codec's rate factor, which is tried together with the codec.
+fn quality(path: &str, codec: VideoCodec, crf: Option<i64>) -> Result<u8, BadRequest> {
+    let Some(worst) = codec.worst_crf().filter(|_| CODECS.contains(&codec)) else {
+        let names = CODECS.map(VideoCodec::word).join(", ");
+        let message = format!("players of HLS and DASH do not know {}; use one of {names}", codec.word());
+        return Err(BadRequest::at(format!("{path}.codec"), message));
+    };
+    let crf = crf.unwrap_or(i64::from(codec.usual_crf()));
+    ranged(&format!("{path}.crf"), crf, 0, i64::from(worst))
+}
+
+/// The further codecs of a set.
+fn more(request: &StreamRequest) -> Result<Vec<CodecLadder>, BadRequest> {
+    let mut taken = vec![request.codec.unwrap_or_default()];
+    let mut ladders = Vec::new();
+    for (number, one) in request.more.iter().flatten().enumerate() {
+        let path = format!("stream.more[{number}]");
+        let crf = quality(&path, one.codec, one.crf)?;
+        if taken.contains(&one.codec) {
+            let message = format!("the set has {} already; name each codec once", one.codec.word());
+            return Err(BadRequest::at(format!("{path}.codec"), message));
+        }
+        taken.push(one.codec);
+        let most = |side| ranged(&format!("{path}.max_height"), side, 16, MAX_SIDE);
+        ladders.push(CodecLadder {
+            codec: one.codec,
+            crf,
+            preset: one.preset.or(request.preset).unwrap_or_default(),
+            max_height: one.max_height.map(most).transpose()?,
+        });
+    }
+    Ok(ladders)
+}
+
+/// Bit rates of the sound, the best first; none for a set without.
+fn sounds(request: &StreamRequest) -> Result<Vec<u32>, BadRequest> {
     let codec = AudioCodec::Aac;
-    match (request.sound, request.sound_bitrate) {
-        (Some(false), Some(_)) => {
+    let is_silent = request.sound == Some(false);
+    match (request.sound_bitrate, &request.sound_variants) {
+        (Some(_), _) if is_silent => {
             let message = "there is no sound that could have a bit rate; leave one of the two out";
             Err(BadRequest::at("stream.sound_bitrate", message))
         }
-        (Some(false), None) => Ok(None),
-        (_, None) => Ok(Some(codec.usual_bitrate_bps(None))),
-        (_, Some(rate)) => {
+        (_, Some(_)) if is_silent => {
+            let message = "there is no sound that could have variants; leave one of the two out";
+            Err(BadRequest::at("stream.sound_variants", message))
+        }
+        (Some(_), Some(_)) => {
+            let message = "decide the sound's bit rate, and so does sound_bitrate; leave one of the two out";
+            Err(BadRequest::at("stream.sound_variants", message))
+        }
+        (None, None) if is_silent => Ok(Vec::new()),
+        (None, None) => Ok(vec![codec.usual_bitrate_bps(None)]),
+        (Some(rate), None) => {
             let (low, high) = codec.bitrates().unwrap_or((8_000, 512_000));
-            ranged("stream.sound_bitrate", rate.0, i64::from(low), i64::from(high)).map(Some)
+            ranged("stream.sound_bitrate", rate.0, i64::from(low), i64::from(high)).map(|bps| vec![bps])
+        }
+        (None, Some(variants)) => {
+            let rates: Vec<u32> = variants.iter().map(|variant| variant.bitrate_bps()).collect();
+            if rates.is_empty() || rates.windows(2).any(|pair| pair[0] <= pair[1]) {
+                let message = "name at least one of high, medium, low and mobile, each once, the best first";
+                return Err(BadRequest::at("stream.sound_variants", message));
+            }
+            Ok(rates)
         }
     }
 }
@@ -137,6 +223,7 @@ fn directory(text: &str) -> Result<Location, BadRequest> {
 mod tests {
     use super::*;
     use crate::id::TenantId;
+    use crate::media::{AudioFacts, MediaFacts, VideoFacts};
     use crate::request::{Asking, Format, JobRequest, Presets};
     use crate::units::WallMs;
 
@@ -169,6 +256,26 @@ mod tests {
     }
 
     #[test]
+    fn the_set_for_everybody_has_each_codec_in_rungs_of_its_own_and_sound_at_several_rates() {
+        let text = "kind = 'stream'\ninput = '/in/film.mov'\npreset = 'abr-full'";
+        let Work::Stream { settings, .. } = read(text).expect("valid") else { panic!() };
+        let video = VideoFacts { width: 1920, height: 1080, ..VideoFacts::default() };
+        let film =
+            MediaFacts { video: vec![video], audio: vec![AudioFacts::default()], ..MediaFacts::default() };
+        let rungs = settings.ladder.rungs(&film);
+        let names =
+            |codec| rungs.iter().filter(|r| r.codec == codec).map(|r| r.name.as_str()).collect::<Vec<_>>();
+        assert_eq!(names(VideoCodec::H264), ["1080p", "720p", "480p", "360p"]);
+        assert_eq!(names(VideoCodec::Hevc)[0], "1080p-hevc");
+        assert_eq!(names(VideoCodec::Av1).last(), Some(&"360p-av1"));
+        let of =
+            |name: &str| rungs.iter().find(|r| r.name == name).and_then(|r| r.cap).expect("bounded").max_bps;
+        assert!(of("1080p-av1") < of("1080p-hevc") && of("1080p-hevc") < of("1080p"));
+        assert_eq!(settings.ladder.sounds(&film), [320_000, 192_000, 128_000, 96_000]);
+        assert_eq!(settings.ladder.sounds(&MediaFacts::default()), [0_u32; 0]);
+    }
+
+    #[test]
     fn what_cannot_be_is_told_with_its_field() {
         let job = "kind = 'stream'\ninput = '/in/a.mov'\n[stream]\n";
         for (line, word) in [
@@ -180,6 +287,15 @@ mod tests {
             ("destination = 'farm://outputs/default/x'", "not a file of the farm"),
             ("destination = 'out'", "absolute"),
             ("segments = 6", "did you mean 'segment_s'"),
+            (
+                "codec = 'prores'",
+                "stream.codec: players of HLS and DASH do not know prores; use one of h264, hevc, vp9, av1",
+            ),
+            ("codec = 'vp9'\ncrf = 64", "0 to 63"),
+            ("more = [{ codec = 'h264' }]", "stream.more[0].codec: the set has h264 already"),
+            ("more = [{ codec = 'hevc', crf = 60 }]", "stream.more[0].crf: should be 0 to 51"),
+            ("sound_variants = ['low', 'high']", "the best first"),
+            ("sound_bitrate = '96k'\nsound_variants = ['low']", "leave one of the two out"),
             ("check = { min_vmaf = 200 }", "line 4: stream.check.min_vmaf: should be 0 to 100"),
             ("check = { frames = 1 }", "there is no such field"),
         ] {

@@ -67,7 +67,7 @@ impl StreamStep {
 
 /// A step of a streaming set with all that it works on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "an order's work is in a box as a whole")]
+#[expect(clippy::large_enum_variant, reason = "made once per task, and boxed there")]
 pub enum StreamWork {
     /// The film's sound; the output is one MP4 file.
     Sound {
@@ -121,6 +121,8 @@ pub struct PackageWork {
     pub chunks: Vec<Artifact>,
     /// What the steps before took, for the report.
     pub took: Took,
+    /// The same sound staged at lower rates, the best first.
+    pub more_sounds: Vec<Artifact>,
     /// Scores of the rungs, in their order; none where VMAF is not measured.
     pub vmaf: Vec<VmafTally>,
 }
@@ -164,7 +166,9 @@ impl StreamWork {
     /// What other attempts have staged for it.
     pub fn parts(&self) -> impl Iterator<Item = &Artifact> + '_ {
         let work = if let Self::Package(work) = self { Some(work) } else { None };
-        work.into_iter().flat_map(|work| work.sound.iter().chain(&work.stills).chain(&work.chunks))
+        work.into_iter().flat_map(|work| {
+            work.sound.iter().chain(&work.more_sounds).chain(&work.stills).chain(&work.chunks)
+        })
     }
 }
 

@@ -1,10 +1,21 @@
 //! Media operations beside the programs that people use for them. The method is in `tests/benches/README.md`.
 
 mod encode;
+mod ladder;
+mod package;
 mod probe;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    rushes_bench::suite("media", &[("probe", probe::run), ("encode", encode::run)])
+    rushes_bench::suite(
+        "media",
+        &[
+            ("probe", probe::run),
+            ("encode", encode::run),
+            ("ladder", ladder::run),
+            ("chunks", ladder::chunks),
+            ("package", package::run),
+        ],
+    )
 }

@@ -44,8 +44,8 @@ pub struct FinishJob<'a> {
     pub rungs: &'a [Rung],
     /// How many frames each has to have; `None` where that is not known.
     pub frames: Option<u64>,
-    /// The film's sound.
-    pub sound: Option<&'a Path>,
+    /// The film's sound, the best rate first.
+    pub sound: &'a [PathBuf],
     /// Scores of the rungs, in their order; none where VMAF was not measured.
     pub vmaf: &'a [VmafTally],
     /// How the ladder is made.
@@ -77,18 +77,20 @@ pub fn make_ladder(
     if rungs.is_empty() {
         return Err(encode::plan::no_video(job.source));
     }
-    let track = job.scratch.join("sound.m4a");
-    let with_sound = settings.sound_bps.filter(|_| !job.source.audio.is_empty());
-    if let Some(bitrate_bps) = with_sound {
+    let rates = settings.sounds(job.source);
+    let mut tracks = Vec::with_capacity(rates.len());
+    for (number, bitrate_bps) in rates.iter().copied().enumerate() {
+        let track = job.scratch.join(format!("sound-{number}.m4a"));
         let audio = AudioSettings { bitrate_bps, ..AudioSettings::default() };
-        let mut step = |at| progress(within(at, SOUND, 0, 1));
+        let mut step = |at| progress(within(at, SOUND, number, rates.len()));
         sound(job.input, job.source, &audio, &track, &mut step)?;
+        tracks.push(track);
     }
     let Chunks { files: mut chunks, frames, vmaf } = encode_chunks(job, progress)?;
     let finish = FinishJob {
         rungs: &rungs,
         frames: Some(frames),
-        sound: with_sound.map(|_| track.as_path()),
+        sound: &tracks,
         vmaf: &vmaf,
         settings,
         scratch: job.scratch,
@@ -125,9 +127,8 @@ pub fn finish_ladder(
         whole.push(output);
     }
     let checked = job.settings.package(job.rungs);
-    let tracks: Vec<PathBuf> = job.sound.iter().map(|track| track.to_path_buf()).collect();
     let packaging =
-        PackageJob { rungs: &whole, sound: &tracks, settings: &checked, directory: job.directory };
+        PackageJob { rungs: &whole, sound: job.sound, settings: &checked, directory: job.directory };
     let mut report = package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))?;
     report.checks.extend(vmaf);
     Ok(report)

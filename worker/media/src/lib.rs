@@ -44,6 +44,7 @@ mod package;
 mod plane;
 mod probe;
 mod reader;
+mod scale;
 mod sound;
 mod start;
 mod still;

@@ -18,7 +18,7 @@ pub(super) fn local(work: &StreamWork, files: Vec<PathBuf>, threads: Option<u32>
             LocalStream::Chunk { input: next(), source, range, settings, rungs, threads }
         }
         StreamWork::Package(work) => {
-            let sound = work.sound.as_ref().map(|_| next());
+            let sound = work.sound.iter().chain(&work.more_sounds).map(|_| next()).collect();
             let stills = work.stills.as_ref().map(|_| next());
             LocalStream::Package { work, sound, stills, chunks: files.collect() }
         }

@@ -68,8 +68,8 @@ pub enum LocalStream {
     Package {
         /// What it is made of; the files are these.
         work: PackageWork,
-        /// The sound.
-        sound: Option<PathBuf>,
+        /// The sound, the best rate first.
+        sound: Vec<PathBuf>,
         /// The stills' bundle.
         stills: Option<PathBuf>,
         /// The chunks' bundles, in the film's order.
@@ -149,7 +149,7 @@ pub(super) fn perform(
             Ok(LocalResult::Part(LocalPart { frames: made.frames, duration_ns, vmaf }))
         }
         LocalStream::Package { work, sound, stills, chunks } => {
-            let parts = Parts { sound: sound.as_deref(), stills: stills.as_deref(), chunks };
+            let parts = Parts { sound, stills: stills.as_deref(), chunks };
             let made = package(work, &parts, output, progress)?;
             Ok(LocalResult::Set(Box::new(made)))
         }
@@ -191,7 +191,7 @@ fn stills(
 }
 
 struct Parts<'a> {
-    sound: Option<&'a Path>,
+    sound: &'a [PathBuf],
     stills: Option<&'a Path>,
     chunks: &'a [PathBuf],
 }
@@ -251,7 +251,7 @@ fn package(
     let mut files = bundle::hash(&set, &mut passed)?;
     let package_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
     let took = Took { package_ms, ..work.took };
-    let encoder = media::chunk_encoder();
+    let encoder = media::chunk_encoder(&work.rungs);
     files.push(write_report(&set, work, &report, took, &encoder, files.clone())?);
     bundle::make(&set, output, &mut passed)?;
     let is_top = |file: &&SetFile| file.path.parts().0.is_empty();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::{Outcome, PACKAGE, Work};
 use rushes_shared::encode::VmafLimits;
-use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, PackageSettings};
+use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, PackageSettings};
 use rushes_shared::view::RenditionView;
 
 use super::{Session, unexpected};
@@ -18,29 +18,7 @@ use crate::table::colours;
 /// Does one of the operations that make a package.
 pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Ending, Fault> {
     match command {
-        MediaCommand::Ladder {
-            file,
-            out,
-            crf,
-            preset,
-            max_height,
-            segment,
-            chunk,
-            sound,
-            no_decode,
-            vmaf,
-        } => {
-            let settings = LadderSettings {
-                grid: Grid::of(*segment, *chunk),
-                crf: *crf,
-                preset: *preset,
-                max_height: *max_height,
-                sound_bps: (*sound > 0).then_some(*sound),
-                decode: !no_decode,
-                vmaf: VmafLimits { scope: *vmaf, ..VmafLimits::default() },
-            };
-            make(session, file, Work::Ladder(settings), out)
-        }
+        MediaCommand::Ladder { file, out, .. } => make(session, file, Work::Ladder(ladder(command)?), out),
         MediaCommand::Package { rungs, audio, out, segment, max_rate, no_decode } => {
             if max_rate.len() > rungs.len() {
                 return Err(Fault::Usage("there are more values of --max-rate than rungs".to_owned()));
@@ -59,6 +37,48 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
         }
         _ => unreachable!("these make no package"),
     }
+}
+
+/// The ladder that the options ask for.
+fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
+    let MediaCommand::Ladder {
+        codec, crf, preset, max_height, segment, chunk, sound, no_decode, vmaf, ..
+    } = command
+    else {
+        unreachable!("this makes no ladder")
+    };
+    let (first, others) = codec.split_first().ok_or_else(|| Fault::Usage("name a codec".to_owned()))?;
+    if (1..codec.len()).any(|at| codec[..at].contains(&codec[at])) {
+        return Err(Fault::Usage("--codec names a codec twice".to_owned()));
+    }
+    let crf = crf.unwrap_or(first.usual_crf());
+    if let Some(worst) = first.worst_crf().filter(|worst| crf > *worst) {
+        return Err(Fault::Usage(format!("--crf of {} is 0 to {worst}, not {crf}", first.word())));
+    }
+    let mut rates = sound.iter().copied().filter(|bps| *bps > 0);
+    let sound_bps = rates.next();
+    let more_sounds: Vec<u32> = rates.collect();
+    if sound.len() > 1 && sound.windows(2).any(|pair| pair[0] <= pair[1]) {
+        return Err(Fault::Usage("the rates of --sound go from the best to the lowest".to_owned()));
+    }
+    let more = others.iter().map(|codec| CodecLadder {
+        codec: *codec,
+        crf: codec.usual_crf(),
+        preset: *preset,
+        max_height: None,
+    });
+    Ok(LadderSettings {
+        grid: Grid::of(*segment, *chunk),
+        crf,
+        preset: *preset,
+        max_height: *max_height,
+        sound_bps,
+        decode: !no_decode,
+        codec: *first,
+        more: more.collect(),
+        more_sounds,
+        vmaf: VmafLimits { scope: *vmaf, ..VmafLimits::default() },
+    })
 }
 
 fn make(session: &Session<'_>, file: &Path, work: Work, out: &Path) -> Result<Ending, Fault> {

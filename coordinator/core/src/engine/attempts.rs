@@ -213,7 +213,7 @@ impl Engine {
         run.stage_of(task.index).live -= u32::from(!twins.is_empty());
         for twin in twins {
             self.forget_stall(task, twin.attempt);
-            self.command(turn, Command::CancelTask { worker: twin.worker, attempt: twin.attempt });
+            self.stop_attempt(turn, twin.worker, twin.attempt);
             self.command(turn, Command::DropStaged { attempts: vec![twin.attempt] });
         }
     }
@@ -260,7 +260,7 @@ impl Engine {
             Verdict::Retry { delay_ms } => Some(delay_ms),
             Verdict::GiveUp => None,
         };
-        let news = FarmNews::AttemptFailed { task, kind, worker, failure: cause, retry_ms };
+        let news = FarmNews::AttemptFailed { task, kind, worker, failure: cause.clone(), retry_ms };
         self.notify(turn, Some(task.job), news);
         if is_encoder_fault {
             self.encoder_failed(turn, task, live);
@@ -270,7 +270,7 @@ impl Engine {
             self.note_outcome(turn, worker, task, Some(class));
         }
         self.note_failure(turn, (class, code), (worker, task.job));
-        self.note_job_failed(turn, task.job, (class, code));
+        self.note_job_failed(turn, task.job, &cause);
         match retry_ms {
             Some(_) if twin_runs => {}
             Some(delay) => self.wake_at(turn.now.mono.plus(delay), Timer::Retry(task)),

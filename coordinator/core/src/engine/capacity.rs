@@ -6,7 +6,8 @@ use rushes_shared::job::Class;
 use rushes_shared::task::Demand;
 use rushes_shared::units::MonoMs;
 
-use super::Engine;
+use super::{Engine, Turn};
+use crate::event::Command;
 use crate::order::signature::Closed;
 use crate::placement::node::{Holding, Lined};
 
@@ -39,10 +40,12 @@ impl Engine {
             kind: stage.step.kind(),
             slot: stage.slot,
             demand: node.clamped(stage.demand),
+            since: now,
             until: now.plus(node.expected_ms(stage.prediction.wall_ms)),
             tenant,
             hardware,
             is_emergency: job.spec.class == Class::Emergency,
+            is_ending: false,
             limits: limits.map(|n| Box::new(n.limits.clone())),
         }
     }
@@ -55,6 +58,27 @@ impl Engine {
         let run = self.runs.get_mut(&holding.task.job).expect("a live job has a run");
         run.live.count(holding.slot, holding.demand, true);
         self.count_running(holding.tenant, true);
+    }
+
+    /// Has a worker stop an attempt, which takes its room until it is gone.
+    pub(super) fn stop_attempt(&mut self, turn: &mut Turn, worker: WorkerId, attempt: AttemptId) {
+        self.fleet.change_holding(worker, attempt, |holding| holding.is_ending = true);
+        self.command(turn, Command::CancelTask { worker, attempt });
+    }
+
+    /// Whether a live job is an emergency.
+    pub(super) fn is_emergency(&self, job: JobId) -> bool {
+        self.state.jobs.get(&job).is_some_and(|job| job.spec.class == Class::Emergency)
+    }
+
+    /// What runs of a job may be stopped for others, or not, as its class has become another.
+    pub(super) fn note_class(&mut self, job: JobId) {
+        let is_emergency = self.is_emergency(job);
+        let Some(run) = self.runs.get(&job) else { return };
+        let live: Vec<_> = run.live.values().flatten().map(|live| (live.worker, live.attempt)).collect();
+        for (worker, attempt) in live {
+            self.fleet.change_holding(worker, attempt, |holding| holding.is_emergency = is_emergency);
+        }
     }
 
     /// Gives back what an attempt took.
@@ -105,9 +129,7 @@ impl Engine {
                 && node.can_do(signature)
                 && node.fits(signature.slot, signature.demand())
         });
-        if !self.picky.is_empty() {
-            self.unpark(worker);
-        }
+        self.unpark(worker);
     }
 
     /// Opens the signatures that waited for a named limit.

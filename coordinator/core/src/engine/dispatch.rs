@@ -13,8 +13,8 @@ use super::{Engine, Turn};
 use crate::event::{Command, FarmNews};
 use crate::explain::Because;
 use crate::job::LiveTask;
+use crate::order::Pick;
 use crate::order::signature::{Closed, SigIx};
-use crate::order::{LOOK_PAST, Pick};
 
 /// Nodes among which a task that fits nowhere looks for the one where it fits soonest.
 const MOST_RESERVE_LOOKS: usize = 32;
@@ -34,6 +34,7 @@ impl Engine {
         self.mind_tightness(turn);
         self.drop_idle_reservations();
         self.follow_starts(turn);
+        self.go_on_with_round(turn);
         self.start_all(turn);
         self.prefetch(turn);
         self.preempt_for_emergencies(turn);
@@ -126,7 +127,7 @@ impl Engine {
         let signature = self.order.sigs.get(sig);
         let (slot, demand) = (signature.slot, signature.demand());
         let wall_ms = job.stage_of(task.index).1.prediction.wall_ms;
-        let avoids = entry.has_bad_nodes() && !self.is_only_one(sig, entry);
+        let avoids = self.awaits_another_node(sig, task);
         let not = |id: WorkerId| avoids && entry.is_bad_on(id);
         let suits = |id: &WorkerId| {
             let node = self.fleet.get(id)?;
@@ -163,50 +164,13 @@ impl Engine {
     }
 
     fn why_not(&self, sig: SigIx, task: TaskId) -> Place {
+        if self.awaits_another_node(sig, task) { Place::Awaits } else { Place::Closed(Closed::Full) }
+    }
+
+    /// Whether a task avoids nodes on which it failed, and there are others that could do it.
+    pub(super) fn awaits_another_node(&self, sig: SigIx, task: TaskId) -> bool {
         let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
-        if entry.has_bad_nodes() && !self.is_only_one(sig, entry) {
-            return Place::Awaits;
-        }
-        Place::Closed(Closed::Full)
-    }
-
-    /// Sets a task aside that no node but those that it avoids has room for.
-    fn park(&mut self, task: TaskId) {
-        let run = self.runs.get_mut(&task.job).expect("a queued job has a run");
-        let since = run.stage_of(task.index).ready_since(task.index);
-        self.withdraw(task);
-        self.picky.insert(task, since);
-    }
-
-    /// Queues the tasks again that were set aside and do not avoid this node.
-    pub(super) fn unpark(&mut self, worker: WorkerId) {
-        let avoids = |task: &TaskId| {
-            let job = self.state.jobs.get(&task.job);
-            job.and_then(|j| j.tasks.get(task.index as usize)).is_some_and(|t| t.is_bad_on(worker))
-        };
-        let fits = |task: &TaskId| {
-            let (node, run) = (self.fleet.get(&worker)?, self.runs.get(&task.job)?);
-            let stage = run.stages.iter().find(|s| task.index < s.first + s.count)?;
-            let signature = self.order.sigs.get(stage.sig);
-            Some(node.can_do(signature) && node.takes(signature.slot, signature.demand()))
-        };
-        let back = self.picky.keys().filter(|t| !avoids(t) && fits(t) == Some(true)).take(LOOK_PAST).copied();
-        for task in back.collect::<Vec<_>>() {
-            self.put_back(task);
-        }
-    }
-
-    /// Queues every task again that was set aside: the nodes that they wait for may be gone.
-    pub(super) fn unpark_all(&mut self) {
-        for task in self.picky.keys().copied().collect::<Vec<_>>() {
-            self.put_back(task);
-        }
-    }
-
-    fn put_back(&mut self, task: TaskId) {
-        if let Some(since) = self.picky.remove(&task) {
-            self.make_ready(since, task);
-        }
+        entry.has_bad_nodes() && !self.is_only_one(sig, entry)
     }
 
     /// Keeps a node for the job at the head of the queue, if its task fits nowhere yet and `pick` would overtake it.

@@ -13,6 +13,7 @@ use crate::explain::{Bottleneck, Explanation, Running, Sent, StageWait, Standing
 use crate::job::{Job, LiveTask, Stage};
 use crate::order::signature::{Closed, SigIx};
 use crate::order::{AheadOf, Spot};
+use start::Outlook;
 
 impl Engine {
     /// Why a live job is where it is.
@@ -20,9 +21,9 @@ impl Engine {
     pub fn explain(&self, now: Now, id: JobId) -> Option<Explanation> {
         let (job, run) = (self.state.jobs.get(&id)?, self.runs.get(&id)?);
         let (ahead, ahead_ms) = self.ahead_of(job, run);
-        let mut waits = Vec::new();
+        let (mut waits, mut outlook) = (Vec::new(), Outlook::new(self, now, (job, run), ahead_ms));
         for at in (0..run.stages.len()).filter(|at| !job.stages[*at].dropped) {
-            self.explain_stage(now, (job, run), at, ahead_ms, &mut waits);
+            self.explain_stage((job, run), at, &mut outlook, &mut waits);
         }
         let sent = self.live_attempts(id, run, true).map(|(task, live)| self.sent(now, task, live));
         let sent: Vec<Sent> = sent.take(Explanation::MOST_RUNNING).collect();
@@ -78,18 +79,16 @@ impl Engine {
 
     fn explain_stage(
         &self,
-        now: Now,
-        of: (&Job, &JobRun),
+        (job, run): (&Job, &JobRun),
         at: usize,
-        before_ms: Option<u64>,
+        outlook: &mut Outlook<'_>,
         waits: &mut Vec<StageWait>,
     ) {
-        let (job, run) = of;
         let (stage, entered) = (&job.stages[at], &run.stages[at]);
         let mut add = |tasks: u32, why: Waiting| {
             if tasks > 0 {
                 let stage_no = u32::try_from(at).unwrap_or(u32::MAX);
-                let start = self.start_of_wait(now, of, at, (&why, before_ms));
+                let start = outlook.start_of_wait(at, &why);
                 waits.push(StageWait { stage: stage_no, slot: stage.slot, tasks, why, start });
             }
         };
@@ -99,10 +98,7 @@ impl Engine {
         if entered.is_held {
             return add(entered.open.saturating_sub(entered.live), Waiting::Reattachment);
         }
-        let (first, end) = (entered.first, entered.first + entered.count);
-        let of_stage = |index| TaskId { job: job.id, index };
-        let aside = self.picky.range(of_stage(first)..of_stage(end)).count();
-        let aside = u32::try_from(aside).unwrap_or(u32::MAX);
+        let aside = self.aside.count(job.id, entered.first..entered.first + entered.count);
         add(aside, Waiting::AnotherNode);
         add(entered.open.saturating_sub(entered.live + entered.ready + aside), Waiting::Backoff);
         add(entered.live.saturating_sub(entered.running), Waiting::OnWorker);

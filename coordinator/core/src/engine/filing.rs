@@ -221,7 +221,11 @@ impl Engine {
         let adds_deadline = has_deadline && !had_deadline;
         self.within_ceilings(turn.now, &tenant, change.class, wanted, adds_deadline)?;
         let at = turn.now.wall;
+        self.unpark_job(id);
         self.emit(turn, Record::JobAmended { job: id, change: change.clone(), at });
+        if change.class.is_some() {
+            self.note_class(id);
+        }
         let priority = self.policy.order.value.priority_of(&self.state.jobs[&id].spec).value();
         let run = self.runs.get_mut(&id).expect("a live job has a run");
         run.priority = priority;

@@ -16,7 +16,7 @@ use crate::job::{Job, Stage};
 use crate::planner;
 use crate::policy::Admission;
 use crate::promise::Forecast;
-use crate::promise::ledger::{Due, Load};
+use crate::promise::ledger::Due;
 use crate::promise::offer::Giver;
 use crate::promise::path::{self, Left, Path};
 
@@ -50,7 +50,7 @@ impl Engine {
         moment: Now,
     ) -> Forecast {
         let (now, power) = (moment.wall, self.fleet.counted_on());
-        let (path, load) = (self.path_of_new(stages), load_of_all(stages));
+        let (path, load) = (self.path_of_new(stages), path::load_of_all(stages));
         let spec = &job.spec;
         let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
         let in_turn = WallMs(now.0.saturating_add(wait).saturating_add(path.p50_ms));
@@ -83,7 +83,7 @@ impl Engine {
         if now.wall.0.saturating_add(path_ms) > deadline.0 {
             return false;
         }
-        let (class, load) = (job.spec.class, load_of_all(giver.stages()));
+        let (class, load) = (job.spec.class, path::load_of_all(giver.stages()));
         let priority = self.policy.order.value.priority_of(&job.spec).value();
         let own = Giver::may_give(&job.spec).then_some(Asked { giver, priority, deadline });
         let misses = |without: &[Due]| self.miss_with(now, class, Due { deadline, load }, without);
@@ -132,10 +132,4 @@ impl Engine {
         let next = || planner::next_stages(job, || self.usual.input()).ok();
         if job.stages.is_empty() { next() } else { Some(job.stages.to_vec()) }
     }
-}
-
-/// What stages take of the farm, none of which has begun.
-fn load_of_all(stages: &[Stage]) -> Load {
-    let kept = stages.iter().filter(|stage| !stage.dropped);
-    kept.fold(Load::default(), |sum, stage| sum.plus(path::load_of(stage).times(stage.count)))
 }

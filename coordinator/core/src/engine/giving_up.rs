@@ -71,7 +71,7 @@ impl Engine {
             .collect();
         for (index, worker, attempt) in live {
             self.take_live(worker, TaskId { job: id, index }, attempt);
-            self.command(turn, Command::CancelTask { worker, attempt });
+            self.stop_attempt(turn, worker, attempt);
             self.command(turn, Command::DropStaged { attempts: vec![attempt] });
         }
     }

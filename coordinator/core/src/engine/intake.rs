@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rushes_shared::id::{JobId, TaskId, TenantId};
+use rushes_shared::id::{JobId, TenantId};
 use rushes_shared::job::{Class, JobSpec, JobState, Priority};
 use rushes_shared::units::Now;
 
@@ -186,6 +186,9 @@ impl Engine {
         self.unbook_job(id, &run);
         run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
         self.jobs_started -= u64::from(run.is_started);
+        if run.is_unplanned {
+            self.usual.count_unplanned(false);
+        }
         let spec = &self.state.jobs[&id].spec;
         let counts = self.tenants.at_mut(run.tenant);
         counts.jobs -= 1;
@@ -198,10 +201,7 @@ impl Engine {
                 self.needs.remove(&**needs);
             }
         }
-        let aside = self.picky.range(of_job(id)).map(|(task, _)| *task).collect::<Vec<_>>();
-        for task in aside {
-            self.picky.remove(&task);
-        }
+        self.aside.forget(id);
         if let Some(window) = &mut self.reattach {
             window.jobs.remove(&id);
         }
@@ -220,7 +220,7 @@ impl Engine {
         if self.runs.contains_key(&job) {
             // A publish is under way. What runs is stopped meanwhile; the job ends with the depot's answer.
             for (worker, attempt) in live {
-                self.command(turn, Command::CancelTask { worker, attempt });
+                self.stop_attempt(turn, worker, attempt);
             }
             self.unfile(job);
         }
@@ -233,9 +233,4 @@ impl Engine {
             self.end_job(turn, job, JobState::Canceled, None);
         }
     }
-}
-
-/// The tasks of a job, as a range of ids.
-fn of_job(job: JobId) -> std::ops::RangeInclusive<TaskId> {
-    TaskId { job, index: 0 }..=TaskId { job, index: u32::MAX }
 }

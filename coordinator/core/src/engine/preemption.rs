@@ -1,204 +1,211 @@
 //! Stops running work for emergencies that fit nowhere: the cheapest set on one node whose end makes room, and none where
-//! that room would not be used.
+//! that room would not be used. A turn stops a bounded number of sets; where more is wanted, the next turn goes on at once.
 
-use std::collections::BTreeSet;
+mod rooms;
+mod search;
 
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
-use rushes_shared::job::Class;
-use rushes_shared::task::Demand;
-use rushes_shared::units::{Bytes, Millicores};
 
-use super::{Engine, Turn};
-use crate::event::{Command, Decision};
-use crate::order::signature::{Closed, SigIx, Signature};
-use crate::placement::cheapest::{self, Stoppable};
-use crate::placement::node::Node;
+use super::run::JobRun;
+use super::{Engine, Timer, Turn};
+use crate::event::Decision;
+use crate::order::signature::{Closed, SigIx};
+use crate::order::{LOOK_PAST, Pick};
+use rooms::Room;
+use search::{Found, Stop};
 
-/// Nodes that are looked at by what was started on them last, and as many by what is free on them.
-const MOST_LOOKS: usize = 32;
-/// Jobs in the emergency lane for which work is stopped at once.
-const MOST_EMERGENCIES: usize = 8;
+pub(super) use rooms::Rooms;
 
-/// An attempt that was stopped and still takes room.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Stopped {
-    /// The emergency.
-    by: JobId,
-    /// Where.
-    worker: WorkerId,
-    /// The first of those that were stopped for the same task of it.
-    room: AttemptId,
-    /// What that task takes there.
-    wanted: Demand,
-}
-
-/// What is to be stopped on a node.
-struct Stop {
-    worker: WorkerId,
-    attempts: Vec<(AttemptId, TaskId)>,
-    wanted: Demand,
-}
+/// Tasks for which room is made in one turn.
+const MOST_STOPS: u32 = 16;
+/// Jobs of each tenant and kind that are looked at from the head of the emergency lane, and all of them together.
+const MOST_HEADS: usize = 64;
+const MOST_LOOKED_AT: usize = 256;
+/// Kinds of tasks that avoid some nodes for which room is looked for in one turn.
+const MOST_KINDS_ASIDE: usize = 32;
 
 impl Engine {
-    /// Stops the work that is cheapest to lose for tasks of the emergency lane that fit nowhere.
+    /// Stops the work that is cheapest to lose for tasks of emergencies that fit nowhere.
     pub(super) fn preempt_for_emergencies(&mut self, turn: &mut Turn) {
-        if !self.order.has_emergencies() {
-            return;
-        }
-        for (job, sig) in self.short_of_room() {
-            while self.rooms_for(&|by| by == job) < self.wants_room(job, sig) {
-                let Some(stop) = self.cheapest_to_lose(turn, sig) else { break };
-                self.stop_for(turn, job, stop);
+        let mut most = MOST_STOPS;
+        if self.order.has_emergencies() {
+            // Jobs that need the same come one after the other, and are looked for once.
+            let mut found: Option<(SigIx, Found)> = None;
+            for (job, sig) in self.short_of_room() {
+                self.set_aside_first(job, sig);
+                let lacks = self.lacks_room(job, sig).min(most);
+                if lacks == 0 {
+                    continue;
+                }
+                if found.as_ref().is_none_or(|(other, _)| *other != sig) {
+                    found = Some((sig, self.cheapest_to_lose(turn.now.mono, sig, most as usize, &[])));
+                }
+                let Some((_, found)) = &mut found else { continue };
+                let rooms = (0..lacks).take_while(|_| self.make_room(turn, (job, sig, None), found));
+                most -= u32::try_from(rooms.count()).unwrap_or(0);
             }
+        }
+        for (sig, avoided) in self.aside.emergencies(MOST_KINDS_ASIDE) {
+            most = self.make_rooms_aside(turn, sig, &avoided, most);
+        }
+        if most == 0 {
+            self.wake_at(turn.now.mono.plus(1), Timer::Rest);
         }
     }
 
-    fn stop_for(&mut self, turn: &mut Turn, by: JobId, stop: Stop) {
-        let Stop { worker, attempts, wanted } = stop;
-        let room = attempts.first().expect("something is stopped").0;
+    /// Makes room for emergencies that were set aside, as they avoid these nodes; at most for so many in this turn, and how
+    /// many more there may be.
+    fn make_rooms_aside(&mut self, turn: &mut Turn, sig: SigIx, avoided: &[WorkerId], most: u32) -> u32 {
+        if matches!(self.order.sigs.why_closed(sig), Some(Closed::Limit(_) | Closed::Nowhere)) || most == 0 {
+            return most;
+        }
+        let waits = |task: &&TaskId| self.may_start(task.job) && !self.rooms.is_for(**task);
+        let tasks: Vec<TaskId> =
+            self.aside.like(sig, avoided).filter(waits).take(most as usize).copied().collect();
+        if tasks.is_empty() {
+            return most;
+        }
+        let mut found = self.cheapest_to_lose(turn.now.mono, sig, tasks.len(), avoided);
+        let mut made = 0;
+        for task in tasks {
+            if self.may_have(task.job, &self.runs[&task.job]) == 0 {
+                continue;
+            }
+            if !self.make_room(turn, (task.job, sig, Some(task)), &mut found) {
+                break;
+            }
+            made += 1;
+        }
+        most - made
+    }
+
+    /// Makes room for one task where the least is lost of what was found. Whether there is any.
+    fn make_room(
+        &mut self,
+        turn: &mut Turn,
+        (by, sig, task): (JobId, SigIx, Option<TaskId>),
+        found: &mut Found,
+    ) -> bool {
+        let Some(stop) = found.take() else { return false };
+        let worker = stop.worker;
+        self.stop_for(turn, (by, sig, task), stop);
+        self.look_again_at(turn.now.mono, sig, worker, found);
+        true
+    }
+
+    fn stop_for(&mut self, turn: &mut Turn, (by, sig, task): (JobId, SigIx, Option<TaskId>), stop: Stop) {
+        let Stop { worker, attempts, wanted, .. } = stop;
         // What waits there would take the room.
         self.recall_all(turn, worker);
         if attempts.len() > 1 {
             // The first that is gone leaves room for what is smaller.
             self.fleet.change(worker, |node| node.is_clearing = true);
         }
+        let limits =
+            self.state.jobs[&by].spec.needs.as_ref().map(|needs| needs.limits.keys().cloned().collect());
+        let left = match attempts.is_empty() {
+            true => self.rooms.on(worker).flat_map(|room| room.left.iter().copied()).collect(),
+            false => attempts.iter().map(|(attempt, _)| *attempt).collect(),
+        };
+        let tenant = self.runs[&by].tenant;
+        self.rooms.enter(Room {
+            by,
+            sig,
+            task,
+            tenant,
+            limits: limits.unwrap_or_default(),
+            worker,
+            wanted,
+            left,
+        });
         for (attempt, task) in attempts {
-            self.preempting.insert(attempt, Stopped { by, worker, room, wanted });
-            let live = self.take_live(worker, task, attempt).expect("it was just found live");
+            self.stop_attempt(turn, worker, attempt);
+            let live = self.take_live(worker, task, attempt).expect("what may be stopped is live");
             let lost_ms = turn.now.wall.0.saturating_sub(live.since.0);
-            self.command(turn, Command::CancelTask { worker, attempt });
             self.decided(turn, Some(task.job), Decision::Preempted { task, by, lost_ms });
             self.make_ready(turn.now.mono, task);
             self.came_back(turn, task);
         }
     }
 
-    /// Jobs of the emergency lane that could start more if there were room; at most [`MOST_EMERGENCIES`].
-    pub(super) fn short_of_room(&self) -> Vec<(JobId, SigIx)> {
-        if !self.order.has_emergencies() {
-            return Vec::new();
-        }
-        let short =
-            self.order.emergencies(MOST_EMERGENCIES).filter(|(job, sig)| self.wants_room(*job, *sig) > 0);
-        short.take(MOST_EMERGENCIES).collect()
+    /// Whether room is being made, or wanted, for emergencies: what was sent ahead meanwhile would take it.
+    pub(super) fn makes_room(&self) -> bool {
+        let wants = |(job, sig): (JobId, SigIx)| self.ready_for_room(job, sig) > 0;
+        let wants_aside = |(sig, avoided): &(SigIx, Vec<WorkerId>)| {
+            let mut tasks = self.aside.like(*sig, avoided).take(LOOK_PAST);
+            tasks.any(|task| self.may_start(task.job))
+        };
+        !self.rooms.is_empty()
+            || self.aside.emergencies(MOST_KINDS_ASIDE).iter().any(wants_aside)
+            || (self.order.has_emergencies() && self.heads().any(wants))
     }
 
-    /// Tasks of a job in the emergency lane that would start if there were room: no more than the tenant's cap and named
-    /// limits let, less what room is made for already for others under the same.
-    fn wants_room(&self, job: JobId, sig: SigIx) -> usize {
+    /// Whether a job is in the queue, or would be if it had a task ready.
+    fn may_start(&self, job: JobId) -> bool {
+        self.runs.get(&job).is_some_and(|run| run.spot.is_some())
+    }
+
+    /// Jobs of the emergency lane for whose tasks room is to be made.
+    fn short_of_room(&self) -> Vec<(JobId, SigIx)> {
+        let lacks = |(job, sig): &(JobId, SigIx)| self.lacks_room(*job, *sig) > 0;
+        self.heads().filter(lacks).take(MOST_STOPS as usize).collect()
+    }
+
+    fn heads(&self) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
+        self.order.emergencies(MOST_HEADS).take(MOST_LOOKED_AT)
+    }
+
+    /// Sets tasks of a job aside that are next and avoid some nodes, so that room is made for each where it may go.
+    fn set_aside_first(&mut self, job: JobId, sig: SigIx) {
+        for _ in 0..MOST_STOPS {
+            let Some(index) = self.peek(Pick { job, sig }) else { return };
+            let task = TaskId { job, index };
+            if !self.awaits_another_node(sig, task) {
+                return;
+            }
+            self.park(task);
+        }
+    }
+
+    /// Tasks of a job in the emergency lane that would start if there were room.
+    fn ready_for_room(&self, job: JobId, sig: SigIx) -> u32 {
         if self.order.sigs.why_closed(sig) != Some(&Closed::Full) {
             return 0;
         }
-        let run = &self.runs[&job];
-        let ready: u32 = run.stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum();
-        // One whose attempts all fail is tried a task at a time.
-        let ready = if run.rare().is_held_back { ready.min(1) } else { ready };
-        let others = |shares: &dyn Fn(JobId) -> bool| {
-            u32::try_from(self.rooms_for(&|by| by != job && shares(by))).unwrap_or(u32::MAX)
-        };
-        let is_same_tenant = |by: JobId| self.runs.get(&by).is_some_and(|r| r.tenant == run.tenant);
+        self.runs[&job].stages.iter().filter(|s| s.sig == sig).map(|s| s.ready).sum()
+    }
+
+    /// For how many of them room is to be made that is not being made yet.
+    fn lacks_room(&self, job: JobId, sig: SigIx) -> u32 {
+        let lacks = self.ready_for_room(job, sig).saturating_sub(self.rooms.of(job, sig));
+        if lacks == 0 { 0 } else { lacks.min(self.may_have(job, &self.runs[&job])) }
+    }
+
+    /// For how many more tasks of a job room may be made: no more than the tenant's cap and named limits let start, less
+    /// what is being made for others under the same.
+    fn may_have(&self, job: JobId, run: &JobRun) -> u32 {
         let tenant = self.tenants.at(run.tenant);
         let cap = tenant.limits.max_running.saturating_sub(tenant.running);
-        let mut most = ready.min(cap.saturating_sub(others(&is_same_tenant)));
-        let limits_of = |id: &JobId| self.state.jobs.get(id).and_then(|job| job.spec.needs.as_ref());
-        for (name, count) in limits_of(&job).iter().flat_map(|needs| &needs.limits) {
+        let mut most = cap.saturating_sub(self.rooms.of_tenant(run.tenant));
+        // One whose attempts all fail is tried a task at a time.
+        if run.rare().is_held_back {
+            most = most.min(1_u32.saturating_sub(self.rooms.of_job(job)));
+        }
+        let needs = self.state.jobs.get(&job).and_then(|job| job.spec.needs.as_ref());
+        for (name, count) in needs.iter().flat_map(|needs| &needs.limits) {
             let Some(limit) = self.state.limits.get(name) else { continue };
             let held = self.limits_held.get(name).copied().unwrap_or(0);
-            let shares = |by: JobId| limits_of(&by).is_some_and(|needs| needs.limits.contains_key(name));
             let free = limit.saturating_sub(held) / (*count).max(1);
-            most = most.min(free.saturating_sub(others(&shares)));
+            most = most.min(free.saturating_sub(self.rooms.of_limit(name)));
         }
-        most as usize
+        most
     }
 
     /// An attempt does not take room any more that may have been stopped for an emergency.
     pub(super) fn note_gone(&mut self, worker: WorkerId, attempt: AttemptId) {
-        if self.preempting.remove(&attempt).is_none() {
-            return;
-        }
-        let is_clear = self.preempting.values().all(|stopped| stopped.worker != worker);
+        let is_clear = self.rooms.gone(attempt) && self.rooms.on(worker).next().is_none();
         if is_clear && self.fleet.get(&worker).is_some_and(|node| node.is_clearing) {
             self.fleet.change(worker, |node| node.is_clearing = false);
         }
     }
-
-    /// Tasks for which room is being made, of these emergencies.
-    fn rooms_for(&self, by: &dyn Fn(JobId) -> bool) -> usize {
-        let rooms = self.preempting.values().filter(|stopped| by(stopped.by)).map(|stopped| stopped.room);
-        rooms.collect::<BTreeSet<_>>().len()
-    }
-
-    /// The running attempts on one node that lose the least core time, of those whose end would make room there.
-    fn cheapest_to_lose(&mut self, turn: &Turn, sig: SigIx) -> Option<Stop> {
-        self.fleet.is_able(&mut self.order.sigs, sig);
-        let signature = self.order.sigs.get(sig);
-        let nodes = self.fleet.stoppable(&self.order.sigs, sig, MOST_LOOKS);
-        // What is kept for others is not given to an emergency once it is free.
-        let is_kept = |node: &Node| node.reserved.is_some_and(|(kept_for, _)| kept_for != sig);
-        let mut best: Option<(u64, Stop)> = None;
-        for worker in nodes {
-            let Some(node) = self.fleet.get(&worker).filter(|node| !is_kept(node)) else { continue };
-            let Some((lost, stop)) = self.cheapest_on(turn, signature, (worker, node)) else { continue };
-            if best.as_ref().is_none_or(|(least, _)| lost < *least) {
-                best = Some((lost, stop));
-            }
-        }
-        best.map(|(_, stop)| stop)
-    }
-
-    /// The same on one node, and what is lost.
-    fn cheapest_on(
-        &self,
-        turn: &Turn,
-        signature: &Signature,
-        (worker, node): (WorkerId, &Node),
-    ) -> Option<(u64, Stop)> {
-        let is_light = signature.slot.is_light();
-        let wanted = node.clamped(signature.demand());
-        let mut all = Vec::new();
-        for (attempt, holding) in node.holdings.iter().filter(|(_, h)| h.slot.is_light() == is_light) {
-            let Some(job) = self.state.jobs.get(&holding.task.job) else { continue };
-            let live = self.runs[&holding.task.job].live.get(&holding.task.index);
-            let Some(live) = live.and_then(|l| l.iter().find(|l| l.attempt == *attempt)) else { continue };
-            if job.spec.class == Class::Emergency {
-                continue;
-            }
-            let ran_ms = turn.now.wall.0.saturating_sub(live.since.0);
-            let lost = ran_ms.saturating_mul(u64::from(holding.demand.cpu.0.max(1_000)));
-            let frees = if is_light { ONE_SLOT } else { holding.demand };
-            all.push(Stoppable { lost, frees, what: (*attempt, holding.task) });
-        }
-        let missing = if is_light { ONE_SLOT } else { self.missing_on(worker, node, wanted) };
-        let (lost, attempts) = cheapest::set(all, missing)?;
-        (!attempts.is_empty()).then_some((lost, Stop { worker, attempts, wanted }))
-    }
-
-    /// What a node lacks for another task, beside those for which room is being made there already.
-    fn missing_on(&self, worker: WorkerId, node: &Node, wanted: Demand) -> Demand {
-        let (mut cpu, mut memory) = (i64::from(wanted.cpu.0), signed(wanted.memory.0));
-        cpu -= i64::from(node.cpu_free());
-        memory -= signed(node.memory_free());
-        let mut rooms = BTreeSet::new();
-        for (attempt, stopped) in self.preempting.iter().filter(|(_, stopped)| stopped.worker == worker) {
-            if let Some(holding) = node.holdings.get(attempt) {
-                cpu -= i64::from(holding.demand.cpu.0);
-                memory -= signed(holding.demand.memory.0);
-            }
-            if rooms.insert(stopped.room) {
-                cpu += i64::from(stopped.wanted.cpu.0);
-                memory += signed(stopped.wanted.memory.0);
-            }
-        }
-        Demand {
-            cpu: Millicores(u32::try_from(cpu.max(0)).unwrap_or(u32::MAX)),
-            memory: Bytes(memory.max(0).unsigned_abs()),
-        }
-    }
-}
-
-/// A light slot, of which each such task takes one.
-const ONE_SLOT: Demand = Demand { cpu: Millicores(1), memory: Bytes(0) };
-
-fn signed(bytes: u64) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX / 4)
 }

@@ -73,10 +73,20 @@ impl Engine {
             };
             run.stage_of(task.index).begin_anew(is_tried);
         }
-        // What was given up for a deadline that is past saving can be taken back now.
-        if self.state.jobs.get(&task.job).is_some_and(|job| job.late.is_some() && job.has_trades()) {
-            self.undo_all_trades(turn, task.job);
+        self.undo_if_late(turn, task.job);
+    }
+
+    /// What was given up for a deadline that is past saving is taken back, where it can be now.
+    pub(super) fn undo_if_late(&mut self, turn: &mut Turn, id: JobId) {
+        if self.state.jobs.get(&id).is_some_and(|job| job.late.is_some() && job.has_trades()) {
+            self.undo_all_trades(turn, id);
         }
+    }
+
+    /// A task is ready again after its delay.
+    pub(super) fn retry_due(&mut self, turn: &mut Turn, task: TaskId) {
+        self.make_ready(turn.now.mono, task);
+        self.came_back(turn, task);
     }
 
     /// An attempt waits on its worker from now on.
@@ -152,14 +162,21 @@ impl Engine {
         let takes_ms = self.fleet.get(&worker).map_or(0, |node| node.expected_ms(wall_ms.unwrap_or(0)));
         let until = turn.now.mono.plus(takes_ms);
         let (slot, wanted) = (holding.slot, holding.demand);
-        let met = self.fleet.hold(worker, attempt, Holding { until, ..holding });
+        let is_emergency = self.is_emergency(task.job);
+        let met = self.fleet.hold(
+            worker,
+            attempt,
+            Holding { since: turn.now.mono, until, is_emergency, ..holding },
+        );
         // It was counted as it was sent, before the node may have become smaller.
         if let Some(run) = self.runs.get_mut(&task.job) {
             run.live.count(slot, wanted, false);
             run.live.count(slot, met, true);
         }
         let ran = self.runs.get(&task.job).is_some_and(|run| run.has_running(task.index));
-        let Some(live) = self.live_mut(worker, task, attempt) else { return };
+        let Some(live) = self.live_mut(worker, task, attempt) else {
+            return self.fleet.change_holding(worker, attempt, |holding| holding.is_ending = true);
+        };
         (live.is_ahead, live.since, live.queued_ms) = (false, turn.now.wall, queued_ms);
         self.runs.get_mut(&task.job).expect("a live attempt has a run").live.uncount_ahead(1);
         self.note_running(task, ran, true);
@@ -234,11 +251,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Whether work is stopped for an emergency: what went ahead meanwhile would take the room that this makes.
-    fn makes_room(&self) -> bool {
-        !self.short_of_room().is_empty()
     }
 
     /// Whether tasks of a signature that has to wait may do so on a worker: only for room, and not for a named limit,

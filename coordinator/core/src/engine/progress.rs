@@ -16,6 +16,7 @@ use crate::event::{Command, Decision, FarmNews, Refusal, Reply};
 use crate::job::{Job, Stage, Step};
 use crate::order::signature::Signature;
 use crate::planner;
+use crate::promise::path;
 use crate::record::Record;
 
 impl Engine {
@@ -49,6 +50,7 @@ impl Engine {
     pub(super) fn adopt_job(&mut self, turn: &mut Turn, id: JobId) {
         self.enter_run(id);
         self.watch(turn.now);
+        self.resume_holding_back(id);
         let count = self.state.jobs[&id].stages.len();
         self.enter_stages(id, 0);
         self.size_stages(turn, id);
@@ -98,6 +100,9 @@ impl Engine {
     /// Enters the stages that the job has next.
     pub(super) fn plan(&mut self, turn: &mut Turn, id: JobId, stages: Vec<Stage>) {
         let first = self.state.jobs[&id].stages.len();
+        if first > 0 {
+            self.usual.note_cost(path::load_of_all(&stages));
+        }
         self.emit(turn, Record::StagesPlanned { job: id, stages });
         self.enter_stages(id, first);
         self.rebook(id);
@@ -258,7 +263,7 @@ impl Engine {
         self.emit(turn, Record::JobEnded { job: id, state, failure: failure.clone(), at });
         for (index, live) in run.live.iter().flat_map(|(i, live)| live.iter().map(move |l| (*i, l))) {
             self.forget_stall(TaskId { job: id, index }, live.attempt);
-            self.command(turn, Command::CancelTask { worker: live.worker, attempt: live.attempt });
+            self.stop_attempt(turn, live.worker, live.attempt);
         }
         if !staged.is_empty() {
             self.command(turn, Command::DropStaged { attempts: staged });

@@ -26,6 +26,7 @@ impl Engine {
     /// Enters what a job still takes into the books, in place of what it had booked before.
     pub(super) fn rebook(&mut self, id: JobId) {
         let Some(booking) = self.booking_of(id) else { return };
+        self.note_unplanned(id);
         let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
         self.ledger.unbook(&before);
         self.ledger.book(&booking);

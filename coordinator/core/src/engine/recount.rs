@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use rushes_shared::id::JobId;
 
 use super::Engine;
+use crate::job::Job;
 use crate::placement::node::Holding;
+use crate::planner;
 
 /// What holdings of one job take.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -23,7 +25,23 @@ impl Engine {
     pub fn recount(&self) -> Result<(), String> {
         self.fleet.recount()?;
         self.recount_books()?;
-        self.recount_holdings()
+        self.recount_holdings()?;
+        self.recount_stoppable()
+    }
+
+    /// What may be stopped for an emergency is live, and of no emergency.
+    fn recount_stoppable(&self) -> Result<(), String> {
+        for (id, node) in self.fleet.iter() {
+            for (attempt, holding) in [false, true].into_iter().flat_map(|light| node.stoppable(light)) {
+                let live = self.runs.get(&holding.task.job).and_then(|run| run.live.get(&holding.task.index));
+                let is_live =
+                    live.is_some_and(|live| live.iter().any(|l| l.attempt == attempt && l.worker == *id));
+                if !is_live || self.is_emergency(holding.task.job) {
+                    return Err(format!("{attempt} at {} may be stopped on {id}", holding.task));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// How often it was looked for what could be given up for promises that did not fit any more.
@@ -38,6 +56,12 @@ impl Engine {
             if due != Some(booked) {
                 return Err(format!("{id} has booked {booked:?}, not {due:?}"));
             }
+        }
+        let is_unplanned = |job: &Job| !job.spec.paused && planner::is_unplanned(job);
+        let (counted, found) =
+            (self.usual.unplanned().0, self.state.jobs.values().filter(|job| is_unplanned(job)).count());
+        if counted != found as u64 {
+            return Err(format!("{found} jobs wait for the probe of their input, not {counted}"));
         }
         let is_whole = self.ledger.holds(self.runs.values().map(|run| run.booked()));
         is_whole.then_some(()).ok_or_else(|| "the books are not what jobs have booked".to_owned())

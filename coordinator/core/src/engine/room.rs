@@ -1,6 +1,7 @@
 //! Beyond capacity the farm sheds by policy: up to how many jobs it takes of each class, and when there should be room for
 //! more. Bulk is refused first and emergencies last, so that what matters most still gets in when all else piles up.
 
+use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, Work};
 use rushes_shared::units::Now;
 
@@ -11,6 +12,7 @@ use crate::event::Refusal;
 use crate::job::{Job, Stage};
 use crate::planner;
 use crate::promise::ledger::Load;
+use crate::promise::path;
 
 /// Where no work is in the books: in so many seconds, with a look at the farm, something may be.
 const UNKNOWN_S: u32 = 60;
@@ -29,11 +31,12 @@ impl Engine {
     }
 
     /// In how many seconds so many of these jobs should have ended, within [`Refusal::RETRY_AFTER_S`]: by the work that is
-    /// booked and runs over what the nodes get done, as if these jobs' ends were spread evenly over that time. The longest
-    /// where nobody works.
+    /// booked and runs over what the nodes get done, as if these jobs' ends were spread evenly over that time. Films that
+    /// nobody has looked into yet count as what such jobs usually take. The longest where nobody works.
     pub(super) fn room_in_s(&self, now: Now, over: u64, of: u64) -> u32 {
-        let left = self.ledger.all().plus(self.fleet.running_left(now.mono).left);
-        // What is paused or not looked into yet has nothing in the books.
+        let (_, unplanned) = self.usual.unplanned();
+        let left = self.ledger.all().plus(self.fleet.running_left(now.mono).left).plus(unplanned);
+        // What is paused has nothing in the books.
         if left == Load::default() {
             return UNKNOWN_S;
         }
@@ -41,6 +44,20 @@ impl Engine {
         let Some(ms) = self.fleet.power().time_for(left) else { return most };
         let part = u128::from(ms) * u128::from(over.max(1)) / u128::from(of.max(1));
         u32::try_from(part.div_ceil(1_000)).unwrap_or(most).clamp(least, most)
+    }
+
+    /// Keeps the count of jobs that are not in the books but for the probe of their input.
+    pub(super) fn note_unplanned(&mut self, id: JobId) {
+        let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get_mut(&id)) else { return };
+        let is_unplanned = !job.spec.paused && planner::is_unplanned(job);
+        if is_unplanned == std::mem::replace(&mut run.is_unplanned, is_unplanned) {
+            return;
+        }
+        self.usual.count_unplanned(is_unplanned);
+        if is_unplanned && self.usual.knows_no_cost() {
+            let foreseen = planner::foreseen(job, &self.usual.input());
+            self.usual.foresee(path::load_of_all(&foreseen));
+        }
     }
 
     /// Whether a graph asks for nothing of nodes that is not kept apart yet, where no more can be. What others take is of

@@ -42,6 +42,7 @@ impl Engine {
         id: JobId,
         (stage, demand, prediction): (u32, Demand, Prediction),
     ) {
+        self.unpark_job(id);
         self.emit(turn, Record::StageSized { job: id, stage, demand, prediction });
         let (job, at) = (&self.state.jobs[&id], stage as usize);
         let sig = self.order.sigs.take(signature_of(job, &job.stages[at]));

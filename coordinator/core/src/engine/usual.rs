@@ -4,6 +4,7 @@ use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::units::Ratio;
 
 use crate::promise::Assumed;
+use crate::promise::ledger::Load;
 
 /// Weight of the newest length in the mean, one part of so many.
 const MEMORY: u64 = 8;
@@ -17,13 +18,26 @@ pub(super) struct Usual {
     size: (u32, u32),
     fps: Ratio,
     seen: bool,
+    /// What jobs take whose input was probed, beside the probe: the mean, the newer ones weighing more.
+    cost: Option<Load>,
+    /// Jobs whose input was not probed yet and that are not paused, and what the latest of them should take.
+    unplanned: u64,
+    foreseen: Load,
 }
 
 impl Default for Usual {
     /// Before any was seen: a minute of full HD at 30 frames a second.
     fn default() -> Self {
         let fps = Ratio { num: 30, den: 1 };
-        Self { duration_ns: 60_000_000_000, size: (1920, 1080), fps, seen: false }
+        Self {
+            duration_ns: 60_000_000_000,
+            size: (1920, 1080),
+            fps,
+            seen: false,
+            cost: None,
+            unplanned: 0,
+            foreseen: Load::default(),
+        }
     }
 }
 
@@ -38,6 +52,37 @@ impl Usual {
         self.size = (video.width, video.height);
         self.fps = video.fps.unwrap_or(self.fps);
         self.seen = true;
+    }
+
+    /// Takes in what a job takes whose input was probed.
+    pub(super) fn note_cost(&mut self, load: Load) {
+        let weighed = |mean: u64, newest: u64| mean / MEMORY * (MEMORY - 1) + newest / MEMORY;
+        self.cost = Some(self.cost.map_or(load, |mean| Load {
+            cores_ms: weighed(mean.cores_ms, load.cores_ms),
+            light_ms: weighed(mean.light_ms, load.light_ms),
+        }));
+    }
+
+    /// A job waits for the probe of its input, or does no longer.
+    pub(super) fn count_unplanned(&mut self, more: bool) {
+        self.unplanned = if more { self.unplanned + 1 } else { self.unplanned - 1 };
+    }
+
+    /// Whether nothing is known yet of what such jobs take.
+    pub(super) fn knows_no_cost(&self) -> bool {
+        self.cost.is_none()
+    }
+
+    /// What such a job should take, as long as none was planned.
+    pub(super) fn foresee(&mut self, load: Load) {
+        self.foreseen = load;
+    }
+
+    /// How many jobs wait for the probe of their input, and what they should take together.
+    pub(super) fn unplanned(&self) -> (u64, Load) {
+        let each = self.cost.unwrap_or(self.foreseen);
+        let of = |ms: u64| ms.saturating_mul(self.unplanned);
+        (self.unplanned, Load { cores_ms: of(each.cores_ms), light_ms: of(each.light_ms) })
     }
 
     /// An input like them.
@@ -70,6 +115,22 @@ mod tests {
         let fps = Ratio::new(25, 1);
         let video = VideoFacts { width, height: width / 2, fps, ..VideoFacts::default() };
         MediaFacts { duration_ns: seconds * 1_000_000_000, video: vec![video], ..MediaFacts::default() }
+    }
+
+    #[test]
+    fn what_films_take_follows_those_that_were_planned() {
+        let load = |cores_ms| Load { cores_ms, light_ms: 0 };
+        let mut usual = Usual::default();
+        usual.count_unplanned(true);
+        usual.count_unplanned(true);
+        usual.foresee(load(500));
+        assert_eq!(usual.unplanned(), (2, load(1_000)));
+        usual.note_cost(load(8_000));
+        assert_eq!(usual.unplanned(), (2, load(16_000)), "the first one counts whole");
+        usual.note_cost(load(16_000));
+        assert_eq!(usual.unplanned(), (2, load(18_000)));
+        usual.count_unplanned(false);
+        assert_eq!(usual.unplanned(), (1, load(9_000)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use rushes_shared::task::{Progress, Usage};
 use rushes_shared::units::Now;
 use rushes_shared::wire::HeldAttempt;
 
-use super::{Engine, Reattach, Timer, Turn};
+use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews, LinkId, Refusal, Reply, ReplyTo};
 use crate::explain::Because;
 use crate::job::LiveTask;
@@ -205,7 +205,7 @@ impl Engine {
             return false;
         }
         self.withdraw(task);
-        self.picky.remove(&task);
+        self.aside.remove(&task);
         let is_ahead = self.adopt_holding(now.mono, worker, attempt, task);
         let node = self.fleet.get(&worker).expect("the worker has just been entered");
         let live = LiveTask {
@@ -303,7 +303,7 @@ impl Engine {
             self.after_release(&entry.holding);
         }
         for (attempt, holding) in &node.holdings {
-            self.preempting.remove(attempt);
+            self.rooms.gone(*attempt);
             self.after_release(holding);
         }
         self.unpark_all();
@@ -363,30 +363,5 @@ impl Engine {
             }
         };
         self.command(turn, Command::Answer { to: reply, reply: answer });
-    }
-
-    pub(super) fn open_reattach_window(&mut self, now: Now) {
-        let workers: BTreeSet<WorkerId> =
-            self.state.workers.values().filter(|w| w.expected).map(|w| w.id).collect();
-        if !workers.is_empty() {
-            let until = now.mono.plus(self.policy.reattach_ms);
-            self.reattach = Some(Reattach { jobs: BTreeSet::new(), workers, until });
-            self.wake_at(until, Timer::Reattach);
-        }
-    }
-
-    /// Whoever has not come back by now is not waited for; tasks that nobody claimed are queued.
-    pub(super) fn close_reattach_window(&mut self, turn: &mut Turn) {
-        let Some(window) = self.reattach.take() else { return };
-        for worker in window.workers {
-            let at = turn.now.wall;
-            self.emit(turn, Record::WorkerGone { worker, at });
-            self.notify(turn, None, FarmNews::WorkerGone { worker, lost: false });
-        }
-        window.jobs.into_iter().for_each(|job| self.release_held(turn.now.mono, job));
-        // What could not be judged meanwhile is judged now, by what the farm has come back with.
-        self.note_loss();
-        self.note_room();
-        self.power_is_back(turn);
     }
 }

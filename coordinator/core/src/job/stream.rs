@@ -18,7 +18,9 @@ impl Job {
         let (input, source, ladder) = (input.clone(), source.clone(), &settings.ladder);
         let work = match step {
             StreamStep::Sound => {
-                let settings = AudioSettings { bitrate_bps: ladder.sound_bps?, ..AudioSettings::default() };
+                let number = (task - self.first_of(step)?) as usize;
+                let bitrate_bps = *ladder.sounds(&source).get(number)?;
+                let settings = AudioSettings { bitrate_bps, ..AudioSettings::default() };
                 StreamWork::Sound { input, source, settings }
             }
             StreamStep::Stills => StreamWork::Stills { input, source },
@@ -51,16 +53,18 @@ impl Job {
         };
         let rungs = settings.ladder.rungs(source);
         let vmaf = pooled(rungs.len(), chunks.iter().map(|(part, _)| &part.vmaf[..]));
-        let one = |parts: Vec<(PartMade, Usage)>| parts.into_iter().next().map(|(part, _)| part.artifact);
+        let files = |parts: Vec<(PartMade, Usage)>| parts.into_iter().map(|(part, _)| part.artifact);
+        let mut sounds = files(sound);
         Some(PackageWork {
             rungs,
             source: source.clone(),
             settings: settings.ladder.clone(),
             frames: sum(&mut chunks.iter().map(|(part, _)| part.frames)),
-            sound: one(sound),
-            stills: one(stills),
-            chunks: chunks.into_iter().map(|(part, _)| part.artifact).collect(),
+            sound: sounds.next(),
+            stills: files(stills).next(),
+            chunks: files(chunks).collect(),
             took,
+            more_sounds: sounds.collect(),
             vmaf,
         })
     }

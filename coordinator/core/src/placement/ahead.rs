@@ -5,6 +5,7 @@
 mod line;
 mod urgency;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rushes_shared::id::{AttemptId, WorkerId};
@@ -15,7 +16,7 @@ use rushes_shared::wire::AheadOffer;
 use super::fleet::Fleet;
 use super::node::{Lined, Node};
 use crate::order::signature::SigIx;
-use line::{Lines, Ranks};
+use line::{Lines, RANKS, Ranks};
 use urgency::Holders;
 
 pub use line::{Entry, LAST, Want};
@@ -35,11 +36,13 @@ pub enum Found {
 }
 
 /// What waits with one signature.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Count {
     all: u32,
     recalled: u32,
     ranks: Ranks,
+    /// Workers with something of a rank that is not being recalled.
+    holders: [BTreeSet<WorkerId>; RANKS],
 }
 
 /// All of them.
@@ -207,6 +210,8 @@ impl Ahead {
         *self.kinds.entry(entry.holding.kind).or_default() += 1;
         let lines = self.lines.entry(worker).or_default();
         let light = entry.holding.slot.is_light();
+        lines.count_unasked((worker, entry.sig), entry.rank, &mut count.holders, true);
+        lines.forget_least();
         let ranks = &mut lines.ranks[usize::from(light)][usize::from(entry.rank)];
         *ranks += 1;
         if *ranks == 1 {
@@ -225,6 +230,12 @@ impl Ahead {
             line.remove(at)
         })?;
         let light = found.holding.slot.is_light();
+        lines.forget_least();
+        if found.is_recalled {
+            lines.recalled[usize::from(light)] -= 1;
+        } else if let Some(count) = self.counts.get_mut(&found.sig) {
+            lines.count_unasked((worker, found.sig), found.rank, &mut count.holders, false);
+        }
         let ranks = &mut lines.ranks[usize::from(light)][usize::from(found.rank)];
         *ranks -= 1;
         if *ranks == 0 {
@@ -250,7 +261,12 @@ impl Ahead {
         self.holders.forget(worker);
         let Some(lines) = self.lines.remove(&worker) else { return Vec::new() };
         let entries: Vec<Entry> = lines.light.into_iter().chain(lines.cores).collect();
-        entries.iter().for_each(|entry| self.uncount(entry));
+        for entry in &entries {
+            if let Some(count) = self.counts.get_mut(&entry.sig) {
+                count.holders[usize::from(entry.rank)].remove(&worker);
+            }
+            self.uncount(entry);
+        }
         entries
     }
 
@@ -267,25 +283,32 @@ impl Ahead {
         });
         let Some(entry) = entry.filter(|e| !e.is_recalled) else { return false };
         entry.is_recalled = true;
-        self.counts.entry(entry.sig).or_default().recalled += 1;
+        let (sig, rank, light) = (entry.sig, entry.rank, entry.holding.slot.is_light());
+        let count = self.counts.entry(sig).or_default();
+        count.recalled += 1;
+        lines.recalled[usize::from(light)] += 1;
+        lines.count_unasked((worker, sig), rank, &mut count.holders, false);
         true
     }
 
-    /// What has this signature and is not recalled, on the worker with the most urgent of it and then with most of it: the
-    /// most urgent first, then what would be started last, half of it at most. With the worker.
+    /// What has this signature and is not recalled, on the worker with most of it among some of those with the most urgent
+    /// of it: the most urgent first, then what would be started last, half of it at most. With the worker.
     #[must_use]
     pub fn latest(&self, sig: SigIx, light: bool, most: usize) -> Vec<(WorkerId, AttemptId)> {
-        let like = |l: &'_ Lines| -> (u8, usize) {
-            let of_sig = l.of(light).iter().filter(|e| e.sig == sig && !e.is_recalled);
-            of_sig.fold((u8::MAX, 0), |(rank, count), e| (rank.min(e.rank), count + 1))
+        let holders =
+            self.counts.get(&sig).and_then(|count| count.holders.iter().find(|set| !set.is_empty()));
+        let looked_at = holders.into_iter().flatten().take(MOST_LOOKS);
+        let of_sig = |id: &WorkerId| self.lines.get(id).map_or(0, |lines| lines.unasked(sig));
+        let Some((count, worker)) =
+            looked_at.map(|id| (of_sig(id), *id)).min_by_key(|(n, id)| (Reverse(*n), *id))
+        else {
+            return Vec::new();
         };
-        let found = self.lines.iter().map(|(id, l)| (like(l), *id, l)).filter(|((_, count), ..)| *count > 0);
-        let first = found.min_by_key(|((rank, count), id, _)| (*rank, std::cmp::Reverse(*count), *id));
-        let Some(((_, count), worker, lines)) = first else { return Vec::new() };
-        let of_sig = lines.of(light).iter().rev().filter(|e| e.sig == sig && !e.is_recalled);
-        let mut entries: Vec<&Entry> = of_sig.collect();
+        let like = |entry: &&Entry| entry.sig == sig && !entry.is_recalled;
+        let mut entries: Vec<&Entry> = self.lines[&worker].of(light).iter().rev().filter(like).collect();
         entries.sort_by_key(|e| e.rank);
-        entries.into_iter().take(most.min(count.div_ceil(2))).map(|e| (worker, e.attempt)).collect()
+        let half = count.div_ceil(2) as usize;
+        entries.into_iter().take(most.min(half)).map(|e| (worker, e.attempt)).collect()
     }
 
     fn uncount(&mut self, entry: &Entry) {

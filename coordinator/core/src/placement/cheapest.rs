@@ -43,12 +43,20 @@ fn is_enough(some: &[Stoppable], missing: Demand) -> bool {
 
 /// Every set, the cheapest first by its bits.
 fn exact(all: &[Stoppable], missing: Demand) -> Vec<Stoppable> {
-    let of = |bits: u32| -> Vec<Stoppable> {
-        all.iter().enumerate().filter(|(at, _)| bits >> at & 1 == 1).map(|(_, one)| *one).collect()
+    let of =
+        |bits: u32| all.iter().enumerate().filter(move |(at, _)| bits >> at & 1 == 1).map(|(_, one)| one);
+    let is_enough = |bits: u32| {
+        let (mut cpu, mut memory) = (0_u64, 0_u64);
+        for one in of(bits) {
+            cpu += u64::from(one.frees.cpu.0);
+            memory = memory.saturating_add(one.frees.memory.0);
+        }
+        cpu >= u64::from(missing.cpu.0) && memory >= missing.memory.0
     };
-    let sets = (0..1_u32 << all.len()).map(of).filter(|set| is_enough(set, missing));
-    let lost = |set: &Vec<Stoppable>| set.iter().fold(0_u64, |sum, one| sum.saturating_add(one.lost));
-    sets.min_by_key(|set| (lost(set), set.len())).unwrap_or_default()
+    let lost = |bits: u32| of(bits).fold(0_u64, |sum, one| sum.saturating_add(one.lost));
+    let sets = (0..1_u32 << all.len()).filter(|bits| is_enough(*bits));
+    let least = sets.min_by_key(|bits| (lost(*bits), bits.count_ones()));
+    least.map(|bits| of(bits).copied().collect()).unwrap_or_default()
 }
 
 /// One that is enough by itself, or those that lose the least for their share of what is missing, without any that is not

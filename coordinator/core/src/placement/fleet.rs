@@ -178,6 +178,7 @@ impl Fleet {
                 memory += holding.demand.memory.0;
                 light += u32::from(holding.slot.is_light());
             }
+            node.recount_stoppable()?;
             let used = node.used();
             if (cpu, memory) != (used.cpu.0, used.memory.0) || light != node.light_used() {
                 return Err(format!("{id} holds {cpu}, {memory}, {light} and counts {used:?}"));
@@ -249,13 +250,24 @@ impl Fleet {
         self.index.nodes(signature).take(most).collect()
     }
 
-    /// Open nodes that have what the signature asks for and on which something may be stopped for it, of a bounded number;
+    /// Changes what is known of an attempt that takes capacity on a node.
+    pub fn change_holding(&mut self, id: WorkerId, attempt: AttemptId, with: impl FnOnce(&mut Holding)) {
+        self.change_room(id, |node| node.change_holding(attempt, with));
+    }
+
+    /// Open nodes that have what the signature asks for and on which enough may be stopped for it, of a bounded number;
     /// after [`Fleet::is_able`] has looked the groups up.
     #[must_use]
     pub fn stoppable(&self, sigs: &Signatures, sig: SigIx, most: usize) -> Vec<WorkerId> {
         let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
-        let light = sigs.get(sig).slot.is_light();
-        self.index.stoppable(light, shapes, most).into_iter().collect()
+        self.index.stoppable(sigs.get(sig), shapes, most)
+    }
+
+    /// Open nodes that have what the signature asks for, those with the most cores free first; in the same way.
+    #[must_use]
+    pub fn freest(&self, sigs: &Signatures, sig: SigIx, most: usize) -> Vec<WorkerId> {
+        let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
+        self.index.freest(shapes, most)
     }
 
     /// Whether there are nodes that have what the signature asks for, and none of them gets new tasks now.

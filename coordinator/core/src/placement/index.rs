@@ -14,6 +14,11 @@ use crate::order::signature::Signature;
 const MEMORY_STEP: u64 = 256 << 20;
 /// Steps down in free CPU within a group that one search takes at most.
 const MAX_STEPS: usize = 64;
+/// Of what nodes of a group could have free, so many different amounts are looked at, the largest first. Nodes on which
+/// no emergency runs have the same.
+const MOST_YIELDS: usize = 256;
+/// CPU that nodes could have free is told apart by so many millicores.
+const CPU_STEP: u32 = 250;
 
 /// A group's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,11 +86,16 @@ pub struct Placed {
     /// CPU and memory that are free while others wait there for more.
     behind: Option<(u32, u64)>,
     light: u32,
-    /// The attempts that were started last of those that take cores, and light slots, and may be stopped.
-    latest: [Option<AttemptId>; 2],
+    /// What could be had of cores and memory, and the attempt that was sent last of those that would be stopped for it.
+    yields: Option<(Yield, AttemptId)>,
+    /// The attempt that was sent last of those that take light slots and may be stopped.
+    latest_light: Option<AttemptId>,
 }
 
-/// Nodes by the attempt that was started last there of those that may be stopped.
+/// CPU in quarters of a core and memory in steps that a node could have free for an emergency, rounded up.
+type Yield = (u32, u64);
+
+/// Nodes by the attempt that was sent last there of those that may be stopped.
 type ByLatest = BTreeSet<(AttemptId, WorkerId)>;
 
 /// Nodes by free CPU, then by free memory.
@@ -101,7 +111,8 @@ struct Group {
     by_cpu: ByCpu,
     behind: ByCpu,
     by_light: ByLight,
-    by_latest: [ByLatest; 2],
+    by_yield: BTreeMap<Yield, ByLatest>,
+    by_latest_light: ByLatest,
 }
 
 /// The index.
@@ -133,8 +144,11 @@ impl Index {
             _ => self.shape(Shape::of(node)),
         };
         node.shape_changed = false;
-        let latest = [node.latest_stoppable(false), node.latest_stoppable(true)];
-        let placed = Placed { shape, cores, behind, light, latest };
+        let (cpu, memory) = node.yields();
+        let yields = (cpu.div_ceil(CPU_STEP), memory.div_ceil(MEMORY_STEP));
+        let yields = node.latest_stoppable(false).map(|latest| (yields, latest));
+        let latest_light = node.latest_stoppable(true);
+        let placed = Placed { shape, cores, behind, light, yields, latest_light };
         if node.placed == Some(placed) {
             return;
         }
@@ -147,7 +161,8 @@ impl Index {
         shift(&mut group.by_cpu, id, before.and_then(|p| p.cores), cores);
         shift(&mut group.behind, id, before.and_then(|p| p.behind), behind);
         shift_light(&mut group.by_light, id, before.map_or(0, |p| p.light), light);
-        shift_latest(&mut group.by_latest, id, before.map_or([None; 2], |p| p.latest), latest);
+        shift_yield(&mut group.by_yield, id, before.and_then(|p| p.yields), yields);
+        shift_latest(&mut group.by_latest_light, id, before.and_then(|p| p.latest_light), latest_light);
     }
 
     /// Takes a node's entry out.
@@ -157,7 +172,8 @@ impl Index {
         shift(&mut group.by_cpu, id, placed.cores, None);
         shift(&mut group.behind, id, placed.behind, None);
         shift_light(&mut group.by_light, id, placed.light, 0);
-        shift_latest(&mut group.by_latest, id, placed.latest, [None; 2]);
+        shift_yield(&mut group.by_yield, id, placed.yields, None);
+        shift_latest(&mut group.by_latest_light, id, placed.latest_light, None);
         group.nodes.remove(&id);
         if group.nodes.is_empty()
             && let Some(group) = self.groups.remove(&placed.shape)
@@ -179,7 +195,8 @@ impl Index {
             by_cpu: ByCpu::new(),
             behind: ByCpu::new(),
             by_light: ByLight::new(),
-            by_latest: Default::default(),
+            by_yield: BTreeMap::new(),
+            by_latest_light: ByLatest::new(),
         };
         self.groups.insert(ix, group);
         ix
@@ -232,20 +249,33 @@ impl Index {
         best.map(|(.., Reverse(id))| id)
     }
 
-    /// Nodes of these groups on which something may be stopped: so many at most that have begun it last, and as many of
-    /// those with the most cores free.
+    /// Nodes of these groups on which enough may be stopped for such a task, at most so many: those on which something
+    /// that may be stopped was sent last.
     #[must_use]
-    pub fn stoppable(&self, light: bool, shapes: &[ShapeIx], most: usize) -> BTreeSet<WorkerId> {
-        let groups = || shapes.iter().filter_map(|ix| self.groups.get(ix));
-        let which = usize::from(light);
-        let mut latest: Vec<(AttemptId, WorkerId)> =
-            groups().flat_map(|g| g.by_latest[which].iter().rev().take(most).copied()).collect();
+    pub fn stoppable(&self, signature: &Signature, shapes: &[ShapeIx], most: usize) -> Vec<WorkerId> {
+        let mut latest: Vec<(AttemptId, WorkerId)> = Vec::new();
+        for group in shapes.iter().filter_map(|ix| self.groups.get(ix)) {
+            if signature.slot.is_light() {
+                latest.extend(group.by_latest_light.iter().rev().take(most));
+                continue;
+            }
+            let cpu = signature.cpu.min(group.shape.cpu).div_ceil(CPU_STEP);
+            let memory = signature.memory.min(group.shape.memory).div_ceil(MEMORY_STEP);
+            let enough = group.by_yield.range((cpu, 0)..).rev().take(MOST_YIELDS);
+            let enough = enough.filter(|((_, has), _)| *has >= memory);
+            latest.extend(enough.flat_map(|(_, nodes)| nodes.iter().rev().take(most)));
+        }
         latest.sort_unstable_by_key(|entry| Reverse(*entry));
-        let freest = groups().flat_map(|g| g.by_cpu.iter().rev().take(most));
-        let mut freest: Vec<_> = freest.filter(|_| !light).copied().collect();
+        latest.into_iter().take(most).map(|(_, id)| id).collect()
+    }
+
+    /// Nodes of these groups with the most cores free, at most so many.
+    #[must_use]
+    pub fn freest(&self, shapes: &[ShapeIx], most: usize) -> Vec<WorkerId> {
+        let groups = shapes.iter().filter_map(|ix| self.groups.get(ix));
+        let mut freest: Vec<_> = groups.flat_map(|g| g.by_cpu.iter().rev().take(most)).collect();
         freest.sort_unstable_by_key(|entry| Reverse(*entry));
-        let latest = latest.into_iter().take(most).map(|(_, id)| id);
-        latest.chain(freest.into_iter().take(most).map(|(.., Reverse(id))| id)).collect()
+        freest.into_iter().take(most).map(|(.., Reverse(id))| *id).collect()
     }
 
     /// A node with cores free for such a task on which others wait for more than that.
@@ -281,18 +311,37 @@ fn shift_light(set: &mut ByLight, id: WorkerId, before: u32, after: u32) {
     }
 }
 
-/// Moves a node to its place by what was started last there.
-fn shift_latest(
-    sets: &mut [ByLatest; 2],
+/// Moves a node to its place by what was sent last there.
+fn shift_latest(set: &mut ByLatest, id: WorkerId, before: Option<AttemptId>, after: Option<AttemptId>) {
+    if before == after {
+        return;
+    }
+    if let Some(before) = before {
+        set.remove(&(before, id));
+    }
+    set.extend(after.map(|after| (after, id)));
+}
+
+/// Moves a node to its place by what could be had there.
+fn shift_yield(
+    sets: &mut BTreeMap<Yield, ByLatest>,
     id: WorkerId,
-    before: [Option<AttemptId>; 2],
-    after: [Option<AttemptId>; 2],
+    before: Option<(Yield, AttemptId)>,
+    after: Option<(Yield, AttemptId)>,
 ) {
-    for ((set, before), after) in sets.iter_mut().zip(before).zip(after).filter(|((_, b), a)| b != a) {
-        if let Some(before) = before {
-            set.remove(&(before, id));
+    if before == after {
+        return;
+    }
+    if let Some((yields, latest)) = before
+        && let Some(set) = sets.get_mut(&yields)
+    {
+        set.remove(&(latest, id));
+        if set.is_empty() && after.is_none_or(|(other, _)| other != yields) {
+            sets.remove(&yields);
         }
-        set.extend(after.map(|after| (after, id)));
+    }
+    if let Some((yields, latest)) = after {
+        sets.entry(yields).or_default().insert((latest, id));
     }
 }
 

@@ -1,7 +1,10 @@
 //! One worker of this reign: its link, its lease, what it holds.
 
+mod ends;
+mod may_stop;
+
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rushes_shared::id::{AttemptId, TaskId};
 use rushes_shared::node::NodeFacts;
@@ -15,6 +18,8 @@ use crate::health::{Health, History};
 use crate::order::fair::TenantIx;
 use crate::order::signature::{SigIx, Signature};
 use crate::promise::ledger::Power;
+pub use ends::Ends;
+use may_stop::MayStop;
 
 /// What begins the tag that puts a node into a pool of its own: `pool:NAME`.
 pub const POOL_TAG: &str = "pool:";
@@ -30,16 +35,28 @@ pub struct Holding {
     pub slot: SlotKind,
     /// What it takes.
     pub demand: Demand,
+    /// Since when it takes that.
+    pub since: MonoMs,
     /// When it should end, by prediction.
     pub until: MonoMs,
     /// Whose it is.
     pub tenant: TenantIx,
     /// Whether it takes an encoder session.
     pub hardware: bool,
-    /// Whether its job was an emergency when it was sent: it is stopped for no other.
+    /// Whether its job is an emergency: it is stopped for no other.
     pub is_emergency: bool,
+    /// Whether its worker was told to stop it.
+    pub is_ending: bool,
     /// Named limits that it holds; none for nearly all.
     pub limits: Option<Box<BTreeMap<String, u32>>>,
+}
+
+impl Holding {
+    /// Whether it may be stopped for an emergency.
+    #[must_use]
+    pub fn is_stoppable(&self) -> bool {
+        !self.is_emergency && !self.is_ending
+    }
 }
 
 /// Whether orders wait on a node for room, by what they wait for. Those that came first begin first, so nothing else of
@@ -128,6 +145,10 @@ pub struct Node {
     cpu_used: u32,
     memory_used: u64,
     light_used: u32,
+    /// Of those that take cores, and light slots.
+    may_stop: [MayStop; 2],
+    /// When what runs should end, as long as that is the same.
+    ends: OnceLock<Box<Ends>>,
     /// Whether its facts or speed have changed since it was put into the index.
     pub(super) shape_changed: bool,
     /// Its entry in the index.
@@ -161,6 +182,8 @@ impl Node {
             cpu_used: 0,
             memory_used: 0,
             light_used: 0,
+            may_stop: [MayStop::default(); 2],
+            ends: OnceLock::new(),
             shape_changed: true,
             placed: None,
         }
@@ -262,6 +285,7 @@ impl Node {
 
     /// Takes capacity for an attempt: a light slot, or a share of the cores.
     pub(super) fn hold(&mut self, attempt: AttemptId, holding: Holding) -> Demand {
+        self.ends.take();
         let (light, demand) = (holding.slot.is_light(), self.met(&holding));
         self.cpu_used += demand.cpu.0;
         self.memory_used += demand.memory.0;
@@ -269,7 +293,11 @@ impl Node {
         if holding.hardware {
             self.hardware.count(true);
         }
-        let before = self.holdings.insert(attempt, Box::new(Holding { demand, ..holding }));
+        let holding = Holding { demand, ..holding };
+        if holding.is_stoppable() {
+            self.count_stoppable(attempt, &holding);
+        }
+        let before = self.holdings.insert(attempt, Box::new(holding));
         assert!(before.is_none(), "attempt {attempt} is held twice on {}", self.name);
         demand
     }
@@ -277,6 +305,10 @@ impl Node {
     /// Gives an attempt's capacity back.
     pub(super) fn release(&mut self, attempt: AttemptId) -> Option<Box<Holding>> {
         let holding = self.holdings.remove(&attempt)?;
+        self.ends.take();
+        if holding.is_stoppable() {
+            self.uncount_stoppable(attempt, &holding);
+        }
         self.cpu_used -= holding.demand.cpu.0;
         self.memory_used -= holding.demand.memory.0;
         self.light_used -= u32::from(holding.slot.is_light());
@@ -322,15 +354,9 @@ impl Node {
         Demand { cpu: Millicores(self.cpu_used), memory: Bytes(self.memory_used) }
     }
 
-    /// The attempt that was started last of those that take cores, or light slots, and may be stopped for an emergency.
-    pub(super) fn latest_stoppable(&self, light: bool) -> Option<AttemptId> {
-        // Most nodes have one kind at a time, and no look at a thousand holdings for the other at each change.
-        let has_none = if light { self.light_used == 0 } else { self.cpu_used == 0 && self.memory_used == 0 };
-        if has_none {
-            return None;
-        }
-        let may = |holding: &Holding| !holding.is_emergency && holding.slot.is_light() == light;
-        self.holdings.iter().rev().find(|(_, holding)| may(holding)).map(|(attempt, _)| *attempt)
+    /// When what runs here should end.
+    pub fn ends(&self) -> &Ends {
+        self.ends.get_or_init(|| Box::new(Ends::of(self.holdings.values().map(|holding| &**holding))))
     }
 
     /// When this demand should fit, if nothing else is started here before.
@@ -338,16 +364,14 @@ impl Node {
     pub fn fits_at(&self, demand: Demand, now: MonoMs) -> MonoMs {
         let wanted = self.clamped(demand);
         let (mut cpu, mut memory) = (self.cpu_free(), self.memory_free());
-        let mut ends: Vec<&Box<Holding>> = self.holdings.values().filter(|h| !h.slot.is_light()).collect();
-        ends.sort_by_key(|h| h.until);
         let mut at = now;
-        for holding in ends {
+        for (until, demand) in &self.ends().cores {
             if wanted.cpu.0 <= cpu && wanted.memory.0 <= memory {
                 break;
             }
-            cpu += holding.demand.cpu.0;
-            memory += holding.demand.memory.0;
-            at = at.max(holding.until);
+            cpu += demand.cpu.0;
+            memory += demand.memory.0;
+            at = at.max(*until);
         }
         at
     }

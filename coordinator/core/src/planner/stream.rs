@@ -29,7 +29,8 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
     let ladder = &settings.ladder;
     let video = source.video.first().ok_or_else(|| no_video(source))?;
     let count = u64::try_from(split(source, &ladder.grid).len()).unwrap_or(u64::MAX);
-    let files = segments(ladder, source).saturating_mul(ladder.rungs(source).len() as u64 + 1);
+    let sounds = ladder.sounds(source).len();
+    let files = segments(ladder, source).saturating_mul((ladder.rungs(source).len() + sounds.max(1)) as u64);
     if files.saturating_add(FEW_FILES) > MAX_FILES as u64 {
         return Err(Failure::new(
             FailureCode::SettingsImpossible,
@@ -38,12 +39,13 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
         ));
     }
     let mut stages = Vec::with_capacity(4);
-    if ladder.sound_bps.is_some() && !source.audio.is_empty() {
-        stages.push(light(StreamStep::Sound, source.duration_ns / 1_000_000 / SOUND_SPEED));
+    if sounds > 0 {
+        let sound = one(StreamStep::Sound, source.duration_ns / 1_000_000 / SOUND_SPEED);
+        stages.push(Stage { count: u32::try_from(sounds).unwrap_or(u32::MAX), ..sound });
     }
     if settings.stills {
         let whole = frames(source, video).saturating_mul(pixels_of(video)).saturating_mul(DECODE_NS);
-        stages.push(light(StreamStep::Stills, whole / 1_000_000));
+        stages.push(one(StreamStep::Stills, whole / 1_000_000));
     }
     stages.push(chunks(ladder, source, video, count));
     let after = (1..).take(stages.len()).collect();
@@ -55,10 +57,13 @@ fn segments(ladder: &LadderSettings, source: &MediaFacts) -> u64 {
     source.duration_ns.div_ceil(ladder.grid.segment_ns().max(1)).saturating_add(1)
 }
 
-fn light(step: StreamStep, cpu_ms: u64) -> Stage {
+/// One task of a core's work over the whole film: no light work, of which a long film would keep a slot for minutes. The
+/// package waits for it as it does for the chunks.
+fn one(step: StreamStep, cpu_ms: u64) -> Stage {
     let cpu_ms = cpu_ms.max(1);
     Stage {
         step: Step::Stream(step),
+        slot: SlotKind::Analyse,
         demand: Demand { cpu: Millicores(1_000), memory: Bytes(300 * MIB) },
         prediction: Prediction { cpu_ms, wall_ms: cpu_ms, model: 0 },
         ..probe()
@@ -70,8 +75,12 @@ fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, coun
     let rungs = ladder.rungs(source);
     let sizes = rungs.iter().map(|rung| size_of(rung, video));
     let pixels = sizes.fold(0_u64, u64::saturating_add);
-    let ns = ns_per_pixel(&VideoSettings { preset: ladder.preset, ..VideoSettings::default() });
-    let a_frame = pixels.saturating_mul(ns).saturating_add(pixels_of(video).saturating_mul(DECODE_NS));
+    let ns = |rung: &Rung| {
+        let settings = VideoSettings { preset: rung.preset, ..VideoSettings::of(rung.codec) };
+        size_of(rung, video).saturating_mul(ns_per_pixel(&settings))
+    };
+    let encode_ns = rungs.iter().map(ns).fold(0_u64, u64::saturating_add);
+    let a_frame = encode_ns.saturating_add(pixels_of(video).saturating_mul(DECODE_NS));
     let cpu_ms = (frames(source, video) / count.max(1)).saturating_mul(a_frame) / 1_000_000;
     let cpu = useful_cpu(pixels);
     // x264 keeps about 60 frames in lookahead and references; frames wait before it; the decoder has about 20.
@@ -123,7 +132,6 @@ fn frames(source: &MediaFacts, video: &VideoFacts) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use rushes_shared::encode::{SpeedPreset, VmafLimits};
     use rushes_shared::ladder::Grid;
     use rushes_shared::media::AudioFacts;
     use rushes_shared::units::Ratio;
@@ -145,15 +153,7 @@ mod tests {
     }
 
     fn settings() -> StreamSettings {
-        let ladder = LadderSettings {
-            grid: Grid::of(6, 10),
-            crf: 23,
-            preset: SpeedPreset::Medium,
-            max_height: None,
-            sound_bps: Some(128_000),
-            decode: true,
-            vmaf: VmafLimits::default(),
-        };
+        let ladder = LadderSettings { grid: Grid::of(6, 10), ..LadderSettings::default() };
         StreamSettings { ladder, stills: true }
     }
 
@@ -169,7 +169,9 @@ mod tests {
             step(StreamStep::Package, 1, &[1, 2, 3]),
         ];
         assert_eq!(plan, expected);
-        assert_eq!(stages[3].slot, SlotKind::Finish);
+        let slots: Vec<_> = stages.iter().map(|stage| stage.slot).collect();
+        let (cores, light) = ([SlotKind::Analyse, SlotKind::Analyse, SlotKind::Encode], SlotKind::Finish);
+        assert_eq!(slots, [&cores[..], &[light]].concat(), "what reads the whole film takes no light slot");
     }
 
     #[test]

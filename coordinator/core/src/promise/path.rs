@@ -78,6 +78,13 @@ pub fn load_of(stage: &Stage) -> Load {
     load_with(stage.slot, stage.demand, stage.prediction)
 }
 
+/// What stages take of the farm of which nothing has begun.
+#[must_use]
+pub fn load_of_all(stages: &[Stage]) -> Load {
+    let kept = stages.iter().filter(|stage| !stage.dropped);
+    kept.fold(Load::default(), |sum, stage| sum.plus(load_of(stage).times(stage.count)))
+}
+
 /// What a task of this demand and prediction takes of the farm.
 #[must_use]
 pub fn load_with(slot: SlotKind, demand: Demand, prediction: Prediction) -> Load {

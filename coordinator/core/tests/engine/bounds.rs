@@ -50,6 +50,41 @@ fn timers_that_are_due_together_are_worked_off_over_several_turns_without_a_paus
     assert_eq!(scene.starts(rushes_shared::task::TaskKind::Noop), 1_200);
 }
 
+/// Six hundred tasks avoid one node and wait for another one; when that goes, they go where they failed.
+#[test]
+fn tasks_that_avoid_a_node_are_tried_again_over_several_turns() {
+    let health =
+        HealthPolicy { job_failures: 0, failed: 1_000, burst_failures: 0, ..HealthPolicy::default() };
+    let mut scene = check_with(
+        Policy { health, retry_base_ms: 1, retry_max_ms: 1, ..Policy::default() },
+        |s| {
+            s.join_as('a', NodeFacts { light_slots: 600, ..node("a") });
+            s.submit(graph(vec![stage("hold", SlotKind::Light, 600, 60_000, &[])]));
+            s.join_as('b', NodeFacts { light_slots: 1, ..node("b") });
+            let held: Vec<_> = s.world.workers[&tell::worker('a')].held.keys().copied().collect();
+            for attempt in held {
+                let failure = rushes_shared::failure::Failure::new(FailureCode::NodeUnfit, "no", "elsewhere");
+                let usage = rushes_shared::task::Usage::default();
+                let outcome = rushes_shared::task::TaskOutcome::Failed { failure, usage };
+                s.world.end(tell::worker('a'), attempt, outcome, false);
+            }
+            s.rest();
+            s.wait(1_000);
+        },
+        |_| {},
+        &[],
+    );
+    let on = |s: &Scene, name| {
+        s.world.workers[&tell::worker(name)].held.values().filter(|held| held.outcome.is_none()).count()
+    };
+    assert_eq!((on(&scene, 'a'), on(&scene, 'b')), (0, 1), "the others wait for the one slot");
+    scene.world.most_starts = 0;
+    scene.drain('b', true);
+    scene.wait(10);
+    assert_eq!(on(&scene, 'a'), 599, "nothing else could do them any more");
+    assert!(scene.world.most_starts <= 256, "{} are tried in one turn", scene.world.most_starts);
+}
+
 fn keyed(s: &mut Scene, text: &str, body: u8) {
     s.ask(Ask { key: Some(key(text, body)), ..Ask::of(noop(1)) });
     s.wait(10);

@@ -138,3 +138,49 @@ fn a_burst_on_one_node_puts_it_in_quarantine_where_others_do_better() {
     let words = burst.to_string();
     assert!(words.contains("most on worker") && !words.contains("most of job"), "{words}");
 }
+
+/// What was learned in one reign holds in the next one, which finds it in the records.
+#[test]
+fn a_job_that_is_held_back_stays_so_over_a_restart_until_a_task_of_it_succeeds() {
+    let hold = graph(vec![stage("hold", SlotKind::Encode, 12, 10_000, &[])]);
+    let mut scene = seen(policy(|h| h.job_failures = 6), |s| {
+        s.join_with_cores('a', 4);
+        s.submit(hold);
+        (0..6).for_each(|_| fail_one(s, 1));
+        assert_eq!(lasting(s), ["job_failing"]);
+    });
+    let restart = |s: &mut Scene| {
+        s.crash();
+        s.restart('a');
+        s.start();
+        s.connect('a');
+        s.wait(70_000);
+    };
+    restart(&mut scene);
+    assert_eq!(lasting(&scene), ["job_failing"], "it is told again");
+    assert_eq!(running(&scene, 1).len(), 1, "one at a time");
+    let explained = scene.world.engine().explain(scene.world.now, JobId(1)).expect("a live job");
+    assert_eq!(explained.standing, Standing::HeldBack);
+    let (name, task) = running(&scene, 1).remove(0);
+    scene.done(name, &task);
+    assert_eq!(running(&scene, 1).len(), 4, "it is let go");
+    restart(&mut scene);
+    assert_eq!((running(&scene, 1).len(), lasting(&scene)), (4, vec![]), "and stays so as well");
+}
+
+/// Failures from before a restart and from behind it are counted together.
+#[test]
+fn failures_in_a_row_are_counted_over_a_restart() {
+    let mut scene = seen(policy(|h| h.job_failures = 4), |s| {
+        s.join_with_cores('a', 4);
+        s.submit(graph(vec![stage("hold", SlotKind::Encode, 12, 10_000, &[])]));
+        (0..3).for_each(|_| fail_one(s, 1));
+        s.crash();
+        s.start();
+        s.connect('a');
+        s.wait(1_000);
+    });
+    assert_eq!(lasting(&scene), [""; 0]);
+    fail_one(&mut scene, 1);
+    assert_eq!(lasting(&scene), ["job_failing"]);
+}

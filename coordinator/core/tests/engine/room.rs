@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use rushes_core::event::{Refusal, Reply};
 use rushes_core::policy::{HealthPolicy, Policy, RoomPolicy};
 use rushes_core::state::TenantLimits;
-use rushes_shared::job::{Class, JobSpec};
+use rushes_shared::job::{Class, JobChange, JobSpec};
+use rushes_shared::node::NodeFacts;
 use rushes_shared::task::SlotKind;
+use rushes_shared::units::Millicores;
 
-use crate::support::samples::{graph, in_class, stage};
+use crate::support::samples::{encode, graph, in_class, node, stage};
 use crate::support::scene::{Scene, check_with};
 
 const CLASSES: [Class; 4] = [Class::Bulk, Class::Standard, Class::Premium, Class::Emergency];
@@ -108,6 +110,36 @@ fn when_to_come_again_follows_from_what_waits_and_what_the_farm_gets_done() {
     assert_eq!(full(2, 30_000), 15, "two at a time");
     assert_eq!(full(1, 1), *Refusal::RETRY_AFTER_S.start());
     assert_eq!(full(0, 10_000), *Refusal::RETRY_AFTER_S.end(), "nobody works");
+}
+
+/// Nothing of the films is in the books, and yet they take what films take.
+#[test]
+fn films_that_nobody_has_looked_into_yet_count_as_what_such_jobs_take() {
+    let film = || in_class(encode(1), Class::Bulk);
+    let given = |cores: u32, films: usize| {
+        let policy = Policy { max_jobs: 5, ..Policy::default() };
+        scene(policy, |s| {
+            s.join_as('a', NodeFacts { cpu: Millicores(cores * 1_000), light_slots: 4, ..node("a") });
+            (0..films).for_each(|_| s.submit(film()));
+        })
+    };
+    let full = |cores: u32| retry_after(&mut given(cores, 4), film());
+    let expected_s = |s: &mut Scene| {
+        s.dry_run(film());
+        let Reply::Forecast(forecast) = last(s) else { panic!("{:?} is no forecast", last(s)) };
+        let at = forecast.expected_finish.expect("a worker is there");
+        u32::try_from((at.0 - s.world.now.wall.0).div_ceil(1_000)).expect("it is soon")
+    };
+    let one = expected_s(&mut given(4, 0));
+    assert!(full(4).abs_diff(one) <= 1, "{} is one film of four, as a forecast has it: {one}", full(4));
+    assert!((full(4) / 2).abs_diff(full(8)) <= 1, "{} with twice the cores", full(8));
+    let mut looked_into = given(4, 4);
+    let before = retry_after(&mut looked_into, film());
+    looked_into.done('a', "1.0");
+    let after = retry_after(&mut looked_into, film());
+    assert!(after < before / 2, "the first was of ten seconds, not of a minute: {after} after {before}");
+    (2..5).for_each(|job| looked_into.amend(job, JobChange { paused: Some(true), ..JobChange::default() }));
+    assert!(retry_after(&mut looked_into, film()) < after, "what is paused is not waited for");
 }
 
 #[test]

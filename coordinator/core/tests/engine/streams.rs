@@ -38,8 +38,8 @@ fn chunks_run_on_all_nodes_and_the_package_comes_last_and_sweeps() {
             s.submit(stream());
             let first = s.runner("1.0");
             s.done(first, "1.0");
-            assert_ne!(s.runner("1.3"), s.runner("1.4"), "one on each node");
             work_off(s, 1..3);
+            assert_ne!(s.runner("1.3"), s.runner("1.4"), "one on each node");
             work_off(s, CHUNKS);
             let task = tell::task("1.8");
             let held = s.world.workers[&tell::worker(s.runner("1.8"))].held.values();
@@ -124,22 +124,21 @@ fn parts_that_a_crash_kept_from_being_dropped_are_dropped_after_it() {
 fn a_chunk_that_fails_for_good_ends_the_job_and_leaves_nothing() {
     let scene = check(
         |s| {
-            s.join("a");
+            s.join("ab");
             s.submit(stream());
-            s.done('a', "1.0");
-            s.done('a', "1.1");
-            s.done('a', "1.3");
+            work_off(s, 0..4);
+            assert_eq!((s.runner("1.4"), s.runner("1.5")), ('a', 'b'), "one fails while the other runs");
         },
         |s| s.fail('a', "1.4", FailureCode::InputDamaged),
         &[
             "drop #1-5",
             "j1.4 failed on a: input_damaged, given up",
-            "cancel #1-2 on a",
-            "drop #1-3 #1-2 #1-4",
+            "cancel #1-6 on b",
+            "drop #1-3 #1-2 #1-4 #1-6",
             "j1 failed: input_damaged",
             "collect #1-5 on a",
-            "collect #1-2 on a",
-            "drop #1-2",
+            "collect #1-6 on b",
+            "drop #1-6",
         ],
     );
     assert!(scene.world.depot.staged.is_empty());

@@ -8,7 +8,7 @@ use rushes_shared::artifact::Artifact;
 use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoSettings};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TenantId, WorkerId};
 use rushes_shared::job::{JobChange, JobSpec, QualityFloor, Work};
-use rushes_shared::task::{SlotKind, TaskValue, TaskWork, Usage};
+use rushes_shared::task::{SlotKind, TaskOutcome, TaskValue, TaskWork, Usage};
 use rushes_shared::units::WallMs;
 
 use crate::support::samples::{NOW, encode, facts, graph, source, stage, with_deadline, with_preset};
@@ -115,6 +115,37 @@ fn the_second_pass_is_taken_back_while_nothing_has_been_started() {
     );
     assert_eq!(video(&scene, 2, 1).rate, TWO);
     assert!(trades(&scene, 2).iter().all(|trade| trade.undone.is_some()));
+}
+
+/// A film in one pass for its deadline, which is past while it runs.
+fn late_in_one_pass() -> Scene {
+    let mut scene = looked_into(film(11_500, in_one_pass()));
+    scene.wait(25_000);
+    assert!(scene.world.engine().state().jobs[&JobId(1)].late.is_some());
+    assert_eq!(video(&scene, 1, 1).rate, ONE, "it has been begun so");
+    scene
+}
+
+#[test]
+fn a_late_job_takes_back_what_it_gave_up_once_its_worker_gives_the_task_back_untried() {
+    let mut scene = late_in_one_pass();
+    scene.end('a', "1.1", TaskOutcome::Cancelled);
+    scene.wait(2_000);
+    assert!(scene.runs('a', "1.1"));
+    assert_eq!(video(&scene, 1, 1).rate, TWO, "{:?}", trades(&scene, 1));
+}
+
+#[test]
+fn a_late_job_takes_back_what_it_gave_up_once_its_worker_is_not_waited_for_any_more() {
+    let mut scene = late_in_one_pass();
+    scene.crash();
+    scene.kill('a');
+    scene.start();
+    assert_eq!(video(&scene, 1, 1).rate, ONE, "its worker may be on it");
+    scene.wait(scene.world.policy.reattach_ms + 1_000);
+    scene.join("b");
+    assert!(scene.runs('b', "1.1"));
+    assert_eq!(video(&scene, 1, 1).rate, TWO, "{:?}", trades(&scene, 1));
 }
 
 /// Two rungs of three chunks each, of a film that was looked into.

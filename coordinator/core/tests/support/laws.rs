@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use rushes_core::explain::Waiting;
 use rushes_core::job::Job;
 use rushes_core::promise::trade::{Trade, What};
 use rushes_core::state::State;
@@ -156,31 +157,31 @@ fn trades_are_justified(world: &World) {
     }
 }
 
-/// Whether the stage has been begun, or what went on without an analysis. What ran and came back untried is not in the
-/// durable state, so that nothing is said of analyses whose followers may run.
+/// Whether the stage has been begun, or what went on without an analysis; or what the stage comes after was given up.
 fn cannot_be_undone(world: &World, job: &Job, trade: &Trade) -> bool {
-    // One that was sent may have been at work when the job became late, and have come to nothing since.
-    let was_sent = world
-        .sent
-        .iter()
-        .any(|task| task.job == job.id && job.stage_of(task.index).0 == trade.stage as usize);
-    was_sent || is_begun(world, job, trade.stage) || trade.what == What::Analysis
+    let stage = &job.stages[trade.stage as usize];
+    let is_gone = |at: &u32| job.stages[*at as usize].dropped && !job.stages[*at as usize].is_advice();
+    let goes_on = |at: u32| is_begun(world, job, at) || job.stages[at as usize].dropped;
+    let behind = (0..).zip(job.stages.iter()).filter(|(_, s)| s.after.contains(&trade.stage));
+    stage.after.iter().any(is_gone)
+        || (is_begun(world, job, trade.stage) && !stage.dropped)
+        || (trade.what == What::Analysis && behind.map(|(at, _)| at).any(goes_on))
 }
 
-/// Whether a task of the stage has been tried, or is.
+/// Whether a task of the stage has been tried, or is, or waits to be tried again.
 fn is_begun(world: &World, job: &Job, stage: u32) -> bool {
     let first: u32 = job.stages[..stage as usize].iter().map(|s| s.count).sum();
     let own = first..first + job.stages[stage as usize].count;
     let live =
         world.engine.as_ref().and_then(|engine| engine.job(job.id)).map(|doc| doc.live).unwrap_or_default();
+    let explained = world.engine.as_ref().and_then(|engine| engine.explain(world.now, job.id));
+    // On a worker without having begun, given back by one that does not say why, or with one of the reign before.
+    let is_out = |why: &Waiting| matches!(why, Waiting::OnWorker | Waiting::Backoff | Waiting::Reattachment);
     let tasks = &job.tasks[own.start as usize..own.end as usize];
     job.ended.is_some()
         || tasks.iter().any(|t| t.success.is_some() || t.trouble.is_some())
-        || live.range(own.clone()).next().is_some()
-        // A worker that has not come back since a crash may be on it.
-        || world.workers.values().flat_map(|w| w.held.values()).any(|held| {
-            held.order.task.job == job.id && own.contains(&held.order.task.index)
-        })
+        || live.range(own).next().is_some()
+        || explained.is_some_and(|it| it.waits.iter().any(|wait| wait.stage == stage && is_out(&wait.why)))
 }
 
 fn answered_submits_exist(world: &World) {

@@ -2,7 +2,7 @@
 
 use rushes_core::record::IdempotencyKey;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings, VmafLimits};
+use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, StreamSettings};
@@ -48,15 +48,7 @@ pub(crate) fn encode(outputs: u32) -> JobSpec {
 
 /// A streaming set that the depot keeps; chunks of two seconds, so that [`facts`] have five of them.
 pub(crate) fn stream() -> JobSpec {
-    let ladder = LadderSettings {
-        grid: Grid::of(2, 2),
-        crf: 23,
-        preset: SpeedPreset::Medium,
-        max_height: None,
-        sound_bps: Some(128_000),
-        decode: true,
-        vmaf: VmafLimits::default(),
-    };
+    let ladder = LadderSettings { grid: Grid::of(2, 2), ..LadderSettings::default() };
     let settings = StreamSettings { ladder, stills: true };
     spec(Work::Stream { input: source(), settings, destination: Destination::Depot })
 }

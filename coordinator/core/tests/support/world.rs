@@ -82,8 +82,9 @@ pub(crate) struct World {
     pub(crate) accepted: BTreeSet<JobId>,
     pub(crate) cancels: BTreeSet<JobId>,
     pub(crate) started: BTreeSet<AttemptId>,
-    /// Tasks that were ever sent to a worker.
-    pub(crate) sent: BTreeSet<TaskId>,
+    /// The most attempts that one turn of the engine had stopped, and the most that one had started.
+    pub(crate) most_stops: usize,
+    pub(crate) most_starts: usize,
     pub(crate) news: Vec<FarmEvent>,
     /// What a user, a worker or the depot could see, in short words.
     pub(crate) trace: Vec<String>,
@@ -113,7 +114,8 @@ impl World {
             accepted: BTreeSet::new(),
             cancels: BTreeSet::new(),
             started: BTreeSet::new(),
-            sent: BTreeSet::new(),
+            most_stops: 0,
+            most_starts: 0,
             news: Vec::new(),
             trace: Vec::new(),
         };
@@ -178,9 +180,12 @@ impl World {
             assert!(gated.after <= self.replayed.seq, "a command waits for a record that was never made");
             if let Command::StartTask { order, .. } = &gated.command {
                 assert!(self.started.insert(order.attempt), "{} was used twice", order.attempt);
-                self.sent.insert(order.task);
             }
         }
+        let is_stop = |gated: &&Gated| matches!(gated.command, Command::CancelTask { .. });
+        self.most_stops = self.most_stops.max(effects.commands.iter().filter(is_stop).count());
+        let is_start = |gated: &&Gated| matches!(gated.command, Command::StartTask { .. });
+        self.most_starts = self.most_starts.max(effects.commands.iter().filter(is_start).count());
         self.disk.append(&effects);
         self.gated.extend(effects.commands);
         self.release();

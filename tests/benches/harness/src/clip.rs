@@ -69,6 +69,52 @@ pub fn clip(dir: &Path, seconds: u32) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Four films beside and above each other: 3840x2160 at 24 frames a second with stereo sound. Made once and kept in `dir`.
+///
+/// # Errors
+/// Where ffmpeg fails.
+pub fn mosaic(dir: &Path, seconds: u32) -> Result<PathBuf> {
+    let found: Option<Vec<PathBuf>> = media_dir().map(|media| {
+        let of_many = SOURCES.iter().map(|name| media.join("video").join(name));
+        of_many.filter(|path| path.is_file()).take(4).collect()
+    });
+    let (kind, sources) = match found.filter(|found| found.len() == 4) {
+        Some(found) => ("mixed", found),
+        None => ("bunny", vec![bunny()?; 4]),
+    };
+    let dir = dir.join("media");
+    fs::create_dir_all(&dir).with_context(|| format!("make {}", dir.display()))?;
+    let path = dir.join(format!("{kind}-2160p-{seconds}s.mp4"));
+    if path.is_file() {
+        return Ok(path);
+    }
+    let draft = path.with_extension("draft.mp4");
+    let mut command = ffmpeg();
+    let mut filter = String::new();
+    for (at, source) in sources.iter().enumerate() {
+        command.arg("-i").arg(source);
+        filter += &format!("[{at}:v:0]scale=1920:1080:flags=lanczos,setsar=1,fps=24,format=yuv420p[v{at}];");
+    }
+    filter += "[v0][v1]hstack[top];[v2][v3]hstack[low];[top][low]vstack[v]";
+    command.args(["-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000"]);
+    command.args([
+        "-filter_complex",
+        &filter,
+        "-map",
+        "[v]",
+        "-map",
+        "4:a",
+        "-ac",
+        "2",
+        "-t",
+        &seconds.to_string(),
+    ]);
+    command.args(["-c:v", "libx264", "-preset", "veryfast", "-crf", "14", "-c:a", "aac"]);
+    program::run(command.arg(&draft))?;
+    fs::rename(&draft, &path).with_context(|| format!("write {}", path.display()))?;
+    Ok(path)
+}
+
 fn make(sources: &[PathBuf], seconds: u32, to: &Path) -> Result<()> {
     let mut command = ffmpeg();
     let (mut inputs, mut filters, mut chain) = (0, String::new(), String::new());

@@ -8,6 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::ladder::RateCap;
 
 use crate::fault;
 use crate::mp4::fragment::{self, Description, Piece};
@@ -21,23 +22,64 @@ pub(super) struct ChunkFile {
     group: Vec<Piece>,
     data: Vec<u8>,
     sequence: u32,
+    recipe: [u8; 16],
+    /// Time in nanoseconds and bytes of each packet, in decoding order.
+    sizes: Vec<(i64, u32)>,
 }
 
 impl ChunkFile {
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(super) fn create(path: &Path, recipe: [u8; 16]) -> Result<Self, Failure> {
         let file = File::create(path).map_err(|error| fault::writing(&error))?;
         let file = BufWriter::with_capacity(1 << 20, file);
-        Ok(Self { file, track: None, group: Vec::new(), data: Vec::new(), sequence: 0 })
+        Ok(Self {
+            file,
+            track: None,
+            group: Vec::new(),
+            data: Vec::new(),
+            sequence: 0,
+            recipe,
+            sizes: Vec::new(),
+        })
     }
 
     pub(super) fn is_described(&self) -> bool {
         self.track.is_some()
     }
 
-    /// Says what the packets are.
-    pub(super) fn describe(&mut self, kind: &TrackKind) -> Result<(), Failure> {
-        let track = self.track.insert(Description::of(kind));
-        self.file.write_all(&fragment::init(track)).map_err(|error| fault::writing(&error))
+    /// Says what the packets are: in the words of a sample entry of its own, where there is one.
+    pub(super) fn describe(&mut self, kind: &TrackKind, entry: Option<Vec<u8>>) -> Result<(), Failure> {
+        let mut track = Description::of(kind);
+        track.entry = entry.unwrap_or(track.entry);
+        let track = self.track.insert(track);
+        let mut head = fragment::init(track);
+        head.extend_from_slice(&fragment::recipe(&self.recipe));
+        self.file.write_all(&head).map_err(|error| fault::writing(&error))
+    }
+
+    /// The largest share of its bits, in thousandths, with which the chunk would keep a bound; 1000 where it does.
+    pub(super) fn share_within(&self, cap: &RateCap) -> u64 {
+        let mut order: Vec<i64> = self.sizes.iter().map(|(at, _)| *at).collect();
+        order.sort_unstable();
+        let (rate, buffer) = (u128::from(cap.max_bps), u128::from(cap.max_bps) * u128::from(cap.buffer_ms));
+        // A bucket that drains at the bound's rate (ITU-T H.264, C.1), its content in thousandths of a bit.
+        let overflows = |share: u64| {
+            let (mut held, mut before) = (0_u128, order.first().copied().unwrap_or(0));
+            self.sizes.iter().zip(&order).any(|((_, size), at)| {
+                let drained = rate * u128::from(at.abs_diff(before)) / 1_000_000;
+                held = held.saturating_sub(drained) + u128::from(*size) * 8 * u128::from(share);
+                before = *at;
+                held > buffer
+            })
+        };
+        if !overflows(1000) {
+            return 1000;
+        }
+        let (mut low, mut high) = (1, 1000);
+        while low + 1 < high {
+            let middle = u64::midpoint(low, high);
+            if overflows(middle) { high = middle } else { low = middle }
+        }
+        low
     }
 
     /// Adds a packet in decoding order; a key frame begins a group that needs nothing of those before.
@@ -49,6 +91,7 @@ impl ChunkFile {
             self.flush(pts)?;
         }
         let size = u32::try_from(packet.data.len()).map_err(|_| too_large())?;
+        self.sizes.push((packet.pts_ns, size));
         self.group.push(Piece { size, pts, key: packet.key });
         self.data.extend_from_slice(packet.data);
         if self.data.len() as u64 > fragment::LARGEST {

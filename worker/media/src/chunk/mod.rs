@@ -23,18 +23,20 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use rushes_shared::encode::{EncodeSettings, VideoSettings};
+use rushes_shared::encode::{EncodeSettings, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ChunkRange, Grid, Keys, Rung};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
+use crate::encode::encoder;
+use crate::encode::picture;
 use crate::encode::plan::Plan;
 use crate::fault::{self, Side};
 use crate::note::{self, Interrupted, Notes, Opening, Running, Waiting};
 use crate::pace::Pace;
 use crate::reader::{self, Wanted};
-use crate::start::{self, element};
+use crate::start;
 use passage::{Passage, Passed, Shared};
 use rung::Branch;
 pub use score::score_chunk;
@@ -85,14 +87,74 @@ pub struct ChunkEncoded {
 pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<ChunkEncoded, Failure> {
     start::init()?;
     fault::inspect(job.input)?;
+    let wanted = job.rungs.iter().map(|(rung, output)| Wish { rung, output, crf: rung.crf });
+    let mut wishes: Vec<Wish<'_>> = wanted.collect();
+    let mut done = ChunkEncoded::default();
+    for _ in 0..MOST_ATTEMPTS {
+        let (encoded, shares) = encode_once(job, &wishes, progress)?;
+        done = encoded;
+        let mut coarser = Vec::new();
+        for (wish, share) in wishes.iter().zip(shares) {
+            coarser.extend(wish.coarser(share).map(|crf| Wish { crf, ..*wish }));
+        }
+        wishes = coarser;
+        if wishes.is_empty() {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Most encodes of a rung in search of a quality that keeps its bound. Where the last one does not either, the check of the
+/// package says so.
+const MOST_ATTEMPTS: usize = 5;
+/// Steps of quantizers of VP9 and AV1 that about halve the bits of the parts that have the most.
+const STEPS_TO_HALF: f64 = 6.0;
+
+/// A rung that is to be encoded, and how finely.
+#[derive(Debug, Clone, Copy)]
+struct Wish<'a> {
+    rung: &'a Rung,
+    output: &'a Path,
+    crf: u8,
+}
+
+impl Wish<'_> {
+    /// The rate factor to try next, of a rung that would keep its bound with a share of its bits in
+    /// thousandths; `None` where it is kept. x264 and
+    /// x265 keep their bound by themselves; libvpx and libaom hold a mean at best, but their headers say nothing of quality,
+    /// so that one chunk may be coarser than the next.
+    fn coarser(self, share: u64) -> Option<u8> {
+        let by_itself = !matches!(self.rung.codec, VideoCodec::Vp9 | VideoCodec::Av1);
+        let worst = self.rung.codec.worst_crf().filter(|worst| self.crf < *worst)?;
+        if by_itself || share >= 1000 {
+            return None;
+        }
+        let over = 1000.0 / f64::from(u32::try_from(share.max(1)).unwrap_or(u32::MAX));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float's cast ends at the bounds"
+        )]
+        let steps = (STEPS_TO_HALF * over.log2()).ceil().max(2.0) as u8;
+        Some(self.crf.saturating_add(steps).min(worst))
+    }
+}
+
+/// Encodes rungs; gives the share of its bits, in thousandths, with which each would keep its bound.
+fn encode_once(
+    job: &ChunkJob<'_>,
+    wishes: &[Wish<'_>],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
     let (notes, waiting) = Notes::new();
     let encoder = gst::Pipeline::new();
     notes.listen(&encoder, Side::Output);
     let keys = Keys::of(job.source, job.grid);
     let mut branches = Vec::new();
-    for (rung, output) in job.rungs {
+    for Wish { rung, output, crf } in wishes {
         let plan = Plan::new(job.source, &settings_of(rung))?;
-        let parts = (plan, rung.clone());
+        let parts = (plan, (*rung).clone(), *crf);
         let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
         branches.push(Branch::new(encoder.clone(), parts, output, pace, notes.clone())?);
     }
@@ -116,23 +178,30 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     done
 }
 
-/// The encoder of every rung, with its library's version where known.
+/// The encoders of rungs, with their libraries' versions where known.
 #[must_use]
-pub fn chunk_encoder() -> String {
-    crate::encode::versioned(rung::ENCODER)
+pub fn chunk_encoder(rungs: &[Rung]) -> String {
+    let mut names: Vec<String> = Vec::new();
+    for rung in rungs {
+        let name = crate::encode::versioned(encoder::element_name(rung.codec));
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(" + ")
 }
 
 /// A rung as settings of an encode, which decide what happens to the picture.
 fn settings_of(rung: &Rung) -> EncodeSettings {
     let (max_width, max_height) = (Some(rung.max_size.0), Some(rung.max_size.1));
-    let video = VideoSettings { max_width, max_height, ..VideoSettings::default() };
+    let video = VideoSettings { max_width, max_height, ..VideoSettings::of(rung.codec) };
     EncodeSettings { video: Some(video), ..EncodeSettings::default() }
 }
 
 /// Who takes the frames of a chunk: an encoder, or who looks at what one has made of them.
 trait Taker: Send + 'static {
-    /// A frame of the chunk, in order.
-    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer) -> Result<(), Failure>;
+    /// A frame of the chunk, in order, which lasts so long.
+    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer, lasts_ns: u64) -> Result<(), Failure>;
     /// A frame beside the chunk: the last one before it, where it was decoded, or the first one behind.
     fn beside(&mut self, _caps: &gst::CapsRef, _frame: gst::Buffer) -> Result<(), Failure> {
         Ok(())
@@ -141,8 +210,9 @@ trait Taker: Send + 'static {
     fn end(&mut self);
     /// Whether it is done with them.
     fn has_ended(&self) -> bool;
-    /// Finishes what it makes; the last frame lasts `last_ns`.
-    fn finish(&mut self, last_ns: u64) -> Result<(), Failure>;
+    /// Finishes what it makes; the last frame lasts `last_ns`. Gives the share of its bits, in thousandths, with which
+    /// it would keep its bound.
+    fn finish(&mut self, last_ns: u64) -> Result<u64, Failure>;
 }
 
 struct Work<'a, T> {
@@ -157,7 +227,7 @@ struct Work<'a, T> {
 }
 
 impl<T: Taker> Work<'_, T> {
-    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<ChunkEncoded, Failure> {
+    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
         let job = self.job;
         let video = &job.source.video[0];
         let film_end = video.start_ns + video.duration_ns;
@@ -268,19 +338,11 @@ impl<T: Taker> Work<'_, T> {
 
     /// What is done to the picture once for all rungs: one progressive frame of two fields, and the right way up.
     fn chain(&self, passed: &Shared) -> Result<Vec<gst::Element>, Failure> {
-        let deinterlace = element("deinterlace")?;
-        deinterlace.set_property_from_str("mode", "auto");
-        deinterlace.set_property_from_str("fields", "top");
-        deinterlace.set_property_from_str("method", "yadif");
+        let deinterlace = picture::deinterlacer()?;
         passage::watch_fields(&deinterlace, passed);
         passage::keep_times(&deinterlace);
         let mut chain = vec![deinterlace];
-        if !self.plan.orientation.is_upright() {
-            let flip = element("videoflip")?;
-            let way = crate::encode::video::direction(self.plan.orientation);
-            flip.set_property_from_str("video-direction", way);
-            chain.push(flip);
-        }
+        chain.extend(picture::turn(self.plan.orientation)?);
         Ok(chain)
     }
 
@@ -290,7 +352,7 @@ impl<T: Taker> Work<'_, T> {
         passed: &Passed,
         pace: &Pace,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<ChunkEncoded, Failure> {
+    ) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
         let Some(start_ns) = passed.first_ns else { return Err(no_frame()) };
         let mut beat =
             || progress(pace.at(passed.last_ns.saturating_sub(self.job.range.start_ns), passed.frames));
@@ -313,11 +375,11 @@ impl<T: Taker> Work<'_, T> {
         let is_last =
             self.job.range.end_ns.is_none() && film_end > 0 && film_end < 10 * passed.last_duration_ns;
         let last_ns = if is_last { film_end } else { passed.last_duration_ns };
-        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            rung.finish(last_ns)?;
-        }
+        let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
+        let shares: Result<Vec<u64>, Failure> = rungs.iter_mut().map(|rung| rung.finish(last_ns)).collect();
         beat();
-        Ok(ChunkEncoded { frames: passed.frames, start_ns, end_ns: passed.last_ns + last_ns })
+        let end_ns = passed.last_ns + last_ns;
+        Ok((ChunkEncoded { frames: passed.frames, start_ns, end_ns }, shares?))
     }
 }
 

@@ -129,7 +129,7 @@ impl<T: Taker> Passage<T> {
         stamped.set_dts(gst::ClockTime::NONE);
         stamped.set_duration(gst::ClockTime::from_nseconds(duration_ns));
         for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            rung.take(caps, buffer.clone())?;
+            rung.take(caps, buffer.clone(), duration_ns)?;
         }
         Ok(())
     }

@@ -82,7 +82,7 @@ pub fn score_chunk(
         way.abandon();
         rungs.iter_mut().for_each(Running::abandon);
     }
-    let made = done?;
+    let (made, _) = done?;
     drop((way, rungs));
     let later_ns = made.start_ns.saturating_sub(film.start_ns);
     pairs.iter().map(|pairs| pairs.result().map(|(_, tally)| tally.later(later_ns))).collect()
@@ -212,7 +212,7 @@ impl Scorer {
 }
 
 impl Taker for Scorer {
-    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer) -> Result<(), Failure> {
+    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer, _lasts_ns: u64) -> Result<(), Failure> {
         if let Some((caps, mut before)) = self.before.take() {
             let stamped = before.make_mut();
             stamped.set_pts(frame.pts());
@@ -244,8 +244,8 @@ impl Taker for Scorer {
         self.open.load(Ordering::Acquire) == 0
     }
 
-    fn finish(&mut self, _last_ns: u64) -> Result<(), Failure> {
-        Ok(())
+    fn finish(&mut self, _last_ns: u64) -> Result<u64, Failure> {
+        Ok(1000)
     }
 }
 

@@ -203,7 +203,7 @@ fn opened(
     }
     if !film.orientation.is_upright() {
         let flip = element("videoflip")?;
-        flip.set_property_from_str("video-direction", encode::video::direction(film.orientation));
+        flip.set_property_from_str("video-direction", encode::picture::direction(film.orientation));
         chain.push(flip);
     }
     chain.extend(shape.elements()?);

@@ -4,10 +4,41 @@
 
 use std::borrow::Cow;
 
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_app as app;
 use rushes_shared::encode::VideoCodec;
 use rushes_shared::media::Colour;
 
 use crate::colour;
+
+/// Writes the colour into packets of codecs whose encoders leave it out, before anything is made of them.
+pub(crate) fn describe_colour(sink: &app::AppSink, codec: VideoCodec, described: &Colour) {
+    let described = described.clone();
+    let pad = sink.static_pad("sink").expect("a sink has a pad");
+    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let Some(packet) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
+        if packet.flags().contains(gst::BufferFlags::DELTA_UNIT) {
+            return gst::PadProbeReturn::Ok;
+        }
+        let changed =
+            packet.map_readable().ok().and_then(|bytes| match coloured(codec, &described, &bytes) {
+                Cow::Owned(changed) => Some(changed),
+                Cow::Borrowed(_) => None,
+            });
+        if let Some(bytes) = changed {
+            let mut fresh = gst::Buffer::from_mut_slice(bytes);
+            let into = fresh.get_mut().expect("a new buffer has one owner");
+            if packet
+                .copy_into(into, gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::FLAGS, ..)
+                .is_ok()
+            {
+                *packet = fresh;
+            }
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
 
 /// The packet with the description of colour in its header; as it is where that says it already, or is not understood.
 pub(super) fn coloured<'a>(codec: VideoCodec, described: &Colour, packet: &'a [u8]) -> Cow<'a, [u8]> {

@@ -10,24 +10,25 @@
 //! frames are counted and their times are set, and it lets the encoder be built when the frames' format is known.
 
 pub(crate) mod audio;
-mod bitstream;
-mod encoder;
+pub(crate) mod bitstream;
+pub(crate) mod encoder;
 mod entry;
 mod hardware;
 mod level;
-mod mastering;
+pub(crate) mod mastering;
 mod mixing;
 mod mux;
 pub(crate) mod output;
+pub(crate) mod picture;
 pub(crate) mod plan;
 pub(crate) mod sound;
 mod spool;
 mod tags;
+pub(crate) mod tail;
 pub(crate) mod tally;
-pub(crate) mod video;
+mod video;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -46,6 +47,7 @@ use audio::AudioFeed;
 use encoder::Pass;
 use output::Output;
 use plan::Plan;
+use tail::Tail;
 use tally::Tally;
 use video::VideoFeed;
 
@@ -288,8 +290,7 @@ fn pipelines(
         witness: witness.clone(),
         notes: notes.clone(),
         entrance: None,
-        largest: Arc::default(),
-        end_ns: Arc::new(AtomicU64::new(u64::MAX)),
+        tail: Tail::of(settings.codec),
     });
     let audio = settings.audio.as_ref().filter(|_| sound_of(job, way)).map(|audio| AudioFeed {
         pipeline: encoder.clone(),

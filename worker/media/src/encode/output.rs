@@ -277,8 +277,9 @@ impl Output {
     }
 }
 
-/// How the video stream is described whose first packet is `sample`.
-fn video_track(
+/// How the video stream is described whose first packet is `sample`; the sample entry where the kind of track does not say
+/// it.
+pub(crate) fn video_track(
     sample: &gst::Sample,
     codec: VideoCodec,
     plan: &Plan,

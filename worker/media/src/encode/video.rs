@@ -6,29 +6,27 @@
 //! Built at the first frame, when format and size are known; what the frames do not need is left out.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 use gstreamer_video as video;
-use rushes_shared::encode::{VideoCodec, VideoSettings};
+use rushes_shared::encode::VideoSettings;
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::media::{Colour, Orientation};
 
 use super::bitstream;
-use super::encoder::{self, Encoder, Order, Pass, vp9};
+use super::encoder::{self, Encoder, Order, Pass};
 use super::hardware;
 use super::mastering::Mastering;
 use super::output::{Output, StreamId};
+use super::picture;
 use super::plan::Plan;
+use super::tail::Tail;
 use super::tally::Tally;
-use crate::colour;
 use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
-use crate::start::element;
 use crate::witness::Witness;
 
 /// Frames that may wait between decoder and encoder.
@@ -48,10 +46,7 @@ pub(crate) struct VideoFeed {
     pub(crate) witness: Option<Arc<Mutex<Witness>>>,
     pub(crate) notes: Notes,
     pub(crate) entrance: Option<Entrance>,
-    /// The largest packet so far, in bytes.
-    pub(crate) largest: Arc<AtomicU64>,
-    /// The last frame's time, once it is known that more are encoded behind it.
-    pub(crate) end_ns: Arc<AtomicU64>,
+    pub(crate) tail: Tail,
 }
 
 /// The encoder branch's beginning, once built.
@@ -59,8 +54,6 @@ pub(crate) struct Entrance {
     source: app::AppSrc,
     caps: gst::Caps,
     last_ns: Option<u64>,
-    /// The last frame and how long it lasts, for encoders that have to be pushed.
-    last: Option<(gst::Buffer, u64)>,
     /// Times of the frames inside a deinterlacer, which gives its own; empty otherwise.
     times: Option<Times>,
 }
@@ -78,7 +71,12 @@ impl Feed for VideoFeed {
         }
         let entrance = self.entrance.as_mut().expect("it was built just now");
         if caps != entrance.caps {
-            entrance.source.set_caps(Some(&described(&caps, &self.plan, self.settings.codec)?));
+            entrance.source.set_caps(Some(&picture::described(
+                &caps,
+                &self.plan,
+                self.settings.codec,
+                false,
+            )?));
             entrance.caps = caps;
         }
         // Two frames at one time, or one that goes back, cannot be encoded; both are kept, a millisecond apart.
@@ -94,9 +92,7 @@ impl Feed for VideoFeed {
         stamped.set_pts(gst::ClockTime::from_nseconds(at));
         stamped.set_dts(gst::ClockTime::NONE);
         stamped.set_duration(gst::ClockTime::from_nseconds(duration_ns));
-        if self.settings.codec == VideoCodec::Vp9 {
-            entrance.last = Some((buffer.clone(), duration_ns));
-        }
+        self.tail.passes(&buffer, duration_ns);
         entrance.source.push_buffer(buffer).map(drop).map_err(|_| encoder_stopped())
     }
 
@@ -113,23 +109,12 @@ impl Feed for VideoFeed {
 }
 
 impl VideoFeed {
-    /// Pushes the last frames out of an encoder that may lose them: libvpx, asked for what it still holds, gives no more at
-    /// once than a frame takes uncompressed, and its element asks once. Frames that follow move them out; their packets
-    /// are not kept.
+    /// Pushes the last frames out of an encoder that may lose them.
     fn push_out(&self, entrance: &Entrance) {
-        let (Some((frame, duration_ns)), Some(last_ns)) = (&entrance.last, entrance.last_ns) else { return };
-        let raw = u64::from(self.plan.width) * u64::from(self.plan.height);
-        let largest = self.largest.load(Ordering::Relaxed);
-        if largest > 0 && largest * u64::from(vp9::HELD_FRAMES) < raw {
-            return;
-        }
-        self.end_ns.store(last_ns, Ordering::Release);
-        for number in 1..=u64::from(vp9::HELD_FRAMES) + 1 {
-            let mut frame = frame.clone();
-            let at = last_ns + number * duration_ns;
-            frame.make_mut().set_pts(gst::ClockTime::from_nseconds(at));
+        let pixels = u64::from(self.plan.width) * u64::from(self.plan.height);
+        for (frame, at, duration_ns) in self.tail.follow(pixels) {
             if let Some(times) = &entrance.times {
-                times.lock().unwrap_or_else(PoisonError::into_inner).push_back((at, *duration_ns));
+                times.lock().unwrap_or_else(PoisonError::into_inner).push_back((at, duration_ns));
             }
             if entrance.source.push_buffer(frame).is_err() {
                 return;
@@ -138,7 +123,7 @@ impl VideoFeed {
     }
 
     fn build(&self, caps: &gst::Caps) -> Result<Entrance, Failure> {
-        let described = described(caps, &self.plan, self.settings.codec)?;
+        let described = picture::described(caps, &self.plan, self.settings.codec, false)?;
         let source = app::AppSrc::builder()
             .caps(&described)
             .format(gst::Format::Time)
@@ -155,10 +140,11 @@ impl VideoFeed {
             pass: &self.pass,
             hardware: self.hardware.as_deref(),
             mastering: mastering.as_ref(),
+            closed: None,
         };
         let Encoder { element: encoder, parsers, leaves } = encoder::encoder(&order)?;
         chain.extend(self.picture(&described, &encoder)?);
-        let times = frame_info(&described)?
+        let times = picture::frame_info(&described)?
             .interlace_mode()
             .ne(&video::VideoInterlaceMode::Progressive)
             .then(|| keep_times(&encoder));
@@ -174,72 +160,25 @@ impl VideoFeed {
         for element in chain.iter().rev() {
             element.sync_state_with_parent().map_err(|_| encoder_unfit("the encoder does not start"))?;
         }
-        Ok(Entrance { source, caps: caps.clone(), last_ns: None, last: None, times })
+        Ok(Entrance { source, caps: caps.clone(), last_ns: None, times })
     }
 
     /// Elements between the decoder's frames and the encoder's.
     fn picture(&self, caps: &gst::Caps, encoder: &gst::Element) -> Result<Vec<gst::Element>, Failure> {
-        let info = frame_info(caps)?;
-        let mut chain = Vec::new();
-        let deinterlace = element("deinterlace")?;
-        deinterlace.set_property_from_str("mode", "auto");
-        deinterlace.set_property_from_str("fields", "top");
-        deinterlace.set_property_from_str("method", "yadif");
-        chain.push(deinterlace);
-        if !self.plan.orientation.is_upright() {
-            let flip = element("videoflip")?;
-            flip.set_property_from_str("video-direction", direction(self.plan.orientation));
-            chain.push(flip);
-        }
+        let info = picture::frame_info(caps)?;
+        let mut chain = vec![picture::deinterlacer()?];
+        chain.extend(picture::turn(self.plan.orientation)?);
         let shown = if self.plan.orientation.swaps_sides() {
             (info.height(), info.width())
         } else {
             (info.width(), info.height())
         };
-        if !self.plan.scaled && shown != (self.plan.width, self.plan.height) {
-            let crop = element("videocrop")?;
-            crop.set_property(
-                "right",
-                i32::try_from(shown.0.saturating_sub(self.plan.width)).unwrap_or(0).min(1),
-            );
-            crop.set_property(
-                "bottom",
-                i32::try_from(shown.1.saturating_sub(self.plan.height)).unwrap_or(0).min(1),
-            );
-            chain.push(crop);
-        }
-        let convert = element("videoconvertscale")?;
-        convert.set_property_from_str("method", "lanczos");
-        convert.set_property("n-threads", self.threads.unwrap_or(0));
-        chain.push(convert);
-        let filter = element("capsfilter")?;
-        filter.set_property("caps", self.encoded_caps(&info, encoder));
-        chain.push(filter);
-        Ok(chain)
-    }
-
-    /// What the encoder is to get. A frame that is right already passes untouched.
-    fn encoded_caps(&self, info: &video::VideoInfo, encoder: &gst::Element) -> gst::Caps {
         let format = match info.format() {
             decoded if self.hardware.is_some() => hardware::format(encoder, decoded),
-            video::VideoFormat::Nv12
-                if self.plan.format == video::VideoFormat::I420
-                    && self.settings.codec == VideoCodec::H264 =>
-            {
-                "NV12"
-            }
-            _ => self.plan.format.to_str().as_str(),
+            decoded => picture::format_for(&self.plan, self.settings.codec, decoded),
         };
-        let sar = gst::Fraction::new(signed(self.plan.sar.num), signed(self.plan.sar.den));
-        let mut wanted = gst::Caps::builder("video/x-raw")
-            .field("format", format)
-            .field("width", signed(self.plan.width))
-            .field("height", signed(self.plan.height))
-            .field("pixel-aspect-ratio", sar);
-        if let Some(colour) = colour::to_caps(&self.plan.colour) {
-            wanted = wanted.field("colorimetry", colour);
-        }
-        wanted.build()
+        chain.extend(picture::shaped(&self.plan, shown, format, self.threads.unwrap_or(0))?);
+        Ok(chain)
     }
 
     /// The branch's end: packets into the file, and to the witness.
@@ -251,16 +190,15 @@ impl VideoFeed {
             (self.witness.clone(), self.witness.clone(), Arc::clone(&self.output));
         let end_notes = self.notes.clone();
         let codec = self.settings.codec;
-        describe_colour(&sink, codec, &self.plan.colour);
-        let (largest, end_ns) = (Arc::clone(&self.largest), Arc::clone(&self.end_ns));
+        bitstream::describe_colour(&sink, codec, &self.plan.colour);
+        let tail = self.tail.clone();
         let mut track = None;
         sink.set_callbacks(
             app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
                     notes.moved();
-                    largest.fetch_max(size(&sample), Ordering::Relaxed);
-                    if shown_at_all(&sample).is_some_and(|at| at > end_ns.load(Ordering::Acquire)) {
+                    if !tail.keeps(&sample) {
                         return Ok(gst::FlowSuccess::Ok);
                     }
                     let took = (|| {
@@ -312,43 +250,6 @@ fn keep_times(encoder: &gst::Element) -> Times {
     times
 }
 
-/// Writes the colour into packets of codecs whose encoders leave it out, before anything is made of them.
-fn describe_colour(sink: &app::AppSink, codec: VideoCodec, described: &Colour) {
-    let described = described.clone();
-    let pad = sink.static_pad("sink").expect("a sink has a pad");
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let Some(packet) = info.buffer_mut() else { return gst::PadProbeReturn::Ok };
-        if packet.flags().contains(gst::BufferFlags::DELTA_UNIT) {
-            return gst::PadProbeReturn::Ok;
-        }
-        let changed = packet.map_readable().ok().and_then(|bytes| {
-            match bitstream::coloured(codec, &described, &bytes) {
-                std::borrow::Cow::Owned(changed) => Some(changed),
-                std::borrow::Cow::Borrowed(_) => None,
-            }
-        });
-        if let Some(bytes) = changed {
-            let mut fresh = gst::Buffer::from_mut_slice(bytes);
-            let into = fresh.get_mut().expect("a new buffer has one owner");
-            if packet
-                .copy_into(into, gst::BufferCopyFlags::TIMESTAMPS | gst::BufferCopyFlags::FLAGS, ..)
-                .is_ok()
-            {
-                *packet = fresh;
-            }
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-fn size(sample: &gst::Sample) -> u64 {
-    sample.buffer().map_or(0, |packet| u64::try_from(packet.size()).unwrap_or(u64::MAX))
-}
-
-fn shown_at_all(sample: &gst::Sample) -> Option<u64> {
-    shown_at(sample, sample.buffer()?)
-}
-
 fn write_frame(output: &Output, id: StreamId, sample: &gst::Sample) -> Result<(), Failure> {
     let buffer = sample.buffer().ok_or_else(encoder_stopped)?;
     let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
@@ -363,57 +264,6 @@ fn write_frame(output: &Output, id: StreamId, sample: &gst::Sample) -> Result<()
             data: &data,
         },
     )
-}
-
-/// The decoder's caps with what the source's facts know better: the rate and the colour.
-fn described(caps: &gst::Caps, plan: &Plan, codec: VideoCodec) -> Result<gst::Caps, Failure> {
-    let info = frame_info(caps)?;
-    let mut caps = caps.clone();
-    let fields = caps.make_mut().structure_mut(0).expect("fixed caps have one structure");
-    // x265 does not begin without a rate; frames keep their own times all the same.
-    let mean = || {
-        let millihertz = crate::pace::scaled(1_000_000_000, 1_000, plan.frame_ns.max(1));
-        gst::Fraction::new(i32::try_from(millihertz).unwrap_or(i32::MAX).max(1), 1_000)
-    };
-    let rate = match plan.fps {
-        Some(fps) => gst::Fraction::new(signed(fps.num), signed(fps.den)),
-        None if codec == VideoCodec::Hevc => mean(),
-        None => gst::Fraction::new(0, 1),
-    };
-    fields.set("framerate", rate);
-    // Without a description the decoder's guess stays, on both sides of the converter, and is not written anywhere.
-    if info.format_info().is_yuv()
-        && let Some(colour) = colour::to_caps(&plan.colour)
-    {
-        fields.set("colorimetry", colour);
-    }
-    // In the decoder's orientation; turning the picture turns it back.
-    let (num, den) = (signed(plan.sar.num), signed(plan.sar.den));
-    let sar = if plan.orientation.swaps_sides() { (den, num) } else { (num, den) };
-    fields.set("pixel-aspect-ratio", gst::Fraction::new(sar.0, sar.1));
-    Ok(caps)
-}
-
-fn frame_info(caps: &gst::Caps) -> Result<video::VideoInfo, Failure> {
-    video::VideoInfo::from_caps(caps).map_err(|_| unusable("frames of an unknown format"))
-}
-
-/// `videoflip`'s name for a way to turn. It is a mirroring left to right first, then a turn clockwise.
-pub(crate) fn direction(orientation: Orientation) -> &'static str {
-    match (orientation.mirrored, orientation.clockwise_degrees % 360) {
-        (false, 90) => "90r",
-        (false, 180) => "180",
-        (false, 270) => "90l",
-        (false, _) => "identity",
-        (true, 90) => "ur-ll",
-        (true, 180) => "vert",
-        (true, 270) => "ul-lr",
-        (true, _) => "horiz",
-    }
-}
-
-fn signed(value: u32) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
 }
 
 fn no_frame() -> Failure {

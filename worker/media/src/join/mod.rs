@@ -47,7 +47,7 @@ pub struct Joined {
     pub video_duration_ns: u64,
     /// Size in bytes.
     pub bytes: u64,
-    /// What all chunks' parameter sets have in common, for comparing rungs that were made at other times.
+    /// What all chunks' parameter sets and settings have in common, for comparing rungs that were made at other times.
     pub fingerprint: String,
 }
 
@@ -204,6 +204,7 @@ fn fingerprint(track: &ReadTrack) -> String {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&track.timescale.to_le_bytes());
     hasher.update(&track.entry);
+    hasher.update(&track.recipe.unwrap_or_default());
     hasher.finalize().to_hex()[..16].to_owned()
 }
 
@@ -212,8 +213,11 @@ fn belongs_together(paths: &[PathBuf], chunks: &[ReadTrack]) -> Result<(), Failu
     for (number, (path, chunk)) in (1..).zip(paths.iter().zip(chunks)) {
         let found = fingerprint(chunk);
         if found != wanted {
+            let is_described_alike = chunk.entry == chunks[0].entry && chunk.timescale == chunks[0].timescale;
+            let what =
+                if is_described_alike { "was made by other settings" } else { "has other parameter sets" };
             return Err(unlike(format!(
-                "chunk {number} ({}) has other parameter sets than chunk 1: {found} and not {wanted}",
+                "chunk {number} ({}) {what} than chunk 1: {found} and not {wanted}",
                 path.display()
             )));
         }

@@ -113,6 +113,14 @@ pub(crate) fn init(track: &Description) -> Vec<u8> {
     bytes
 }
 
+/// The type of the box with a chunk's recipe: `rushes chunk id` as a UUID.
+pub(super) const RECIPE: &[u8; 16] = b"rushes chunk id\0";
+
+/// A box that says what a chunk was made by; players pass over it (ISO/IEC 14496-12, 11.1).
+pub(crate) fn recipe(recipe: &[u8; 16]) -> Vec<u8> {
+    Atom::new(b"uuid").bytes(RECIPE).bytes(recipe).done()
+}
+
 /// The box that goes before a segment of its own.
 pub(crate) fn segment_type() -> Vec<u8> {
     let mut bytes = file_types(b"msdh", &[b"msdh", b"cmfs"]);

@@ -44,6 +44,7 @@ fn track(body: &[u8], movie_scale: u32) -> Result<Option<ReadTrack>, Wrong> {
     let shift = i64::try_from(wait).unwrap_or(i64::MAX).saturating_sub(edit.from);
     let shown_for = (edit.length > 0).then(|| scaled(edit.length, timescale, movie_scale));
     Ok(Some(ReadTrack {
+        recipe: None,
         kind,
         id,
         timescale,

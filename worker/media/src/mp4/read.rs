@@ -11,13 +11,15 @@ use std::path::Path;
 use rushes_shared::failure::{Failure, FailureCode};
 
 use super::parse::{be32, be64, child, children};
-use super::{moof, moov};
+use super::{fragment, moof, moov};
 use crate::fault;
 
 /// Largest index box read; ten hours of video need about 40 MB.
 const LARGEST_INDEX: u64 = 256 << 20;
 /// Most boxes at the top of a file: 18 hours in fragments of two seconds.
 const MOST_BOXES: usize = 1 << 16;
+/// Largest box of a kind of its own that is looked at.
+const MOST_OF_A_UUID: u64 = 64;
 /// Most samples of a track.
 pub(super) const MOST_SAMPLES: usize = 16 << 20;
 
@@ -50,6 +52,8 @@ pub(crate) struct ReadTrack {
     pub(super) shift: i64,
     /// When presentation ends, in units; `None` where the file does not say.
     pub(crate) end: Option<i64>,
+    /// What the file says that it was made by; `None` for what is no chunk.
+    pub(crate) recipe: Option<[u8; 16]>,
 }
 
 /// One sample.
@@ -109,7 +113,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<ReadTrack>, Failure> {
             return Ok(tracks);
         };
         let body = match &top.code {
-            b"moov" | b"moof" => {
+            b"uuid" if top.end - top.at > MOST_OF_A_UUID => None,
+            b"moov" | b"moof" | b"uuid" => {
                 Some(top.body(&mut file).map_err(|error| unreadable(path, &error.to_string()))?)
             }
             _ => None,
@@ -118,6 +123,12 @@ pub(crate) fn read(path: &Path) -> Result<Vec<ReadTrack>, Failure> {
             (b"moov", Some(body), None) => tracks = Some(moov::tracks(&body).map_err(|what| what.of(path))?),
             (b"moof", Some(body), Some(tracks)) => {
                 moof::samples(&body, top.at, tracks).map_err(|what| what.of(path))?;
+            }
+            (b"uuid", Some(body), Some(tracks)) => {
+                let said = body.strip_prefix(fragment::RECIPE).and_then(|recipe| recipe.try_into().ok());
+                for track in tracks.iter_mut().filter(|_| said.is_some()) {
+                    track.recipe = said;
+                }
             }
             _ => {}
         }
@@ -211,6 +222,18 @@ impl ReadTrack {
     /// A track of samples that are nowhere.
     pub(crate) fn for_tests(kind: Kind, timescale: u32, samples: Vec<Sample>) -> Self {
         let (entry, shown, language) = (Vec::new(), (0, 0), 0);
-        Self { kind, id: 1, timescale, entry, shown, language, samples, skip: 0, shift: 0, end: None }
+        Self {
+            kind,
+            id: 1,
+            timescale,
+            entry,
+            shown,
+            language,
+            samples,
+            skip: 0,
+            shift: 0,
+            end: None,
+            recipe: None,
+        }
     }
 }

@@ -6,57 +6,82 @@ use super::rendition::Made;
 use super::seconds;
 use super::timeline::Segment;
 
-/// The manifest. `duration_ns` is from the film's start to its end, `segment_ns` a segment's length.
-pub(super) fn manifest(video: &[Made], audio: &[Made], duration_ns: u64, segment_ns: u64) -> String {
+/// The manifest: an adaptation set for each codec of the pictures; one for each sound, or one for all rates of a sound. `about`
+/// is the time from the film's start to its end and a segment's length, in nanoseconds.
+pub(super) fn manifest(video: &[Made], audio: &[Made], is_one_sound: bool, about: (u64, u64)) -> String {
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" \
          profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" \
          mediaPresentationDuration=\"PT{}S\" minBufferTime=\"PT{}S\">\n  <Period id=\"1\" start=\"PT0S\">\n",
-        seconds(duration_ns),
-        seconds(segment_ns),
+        seconds(about.0),
+        seconds(about.1),
     );
-    if let Some(first) = video.first() {
-        let most = |of: fn(&Made) -> u32| video.iter().map(of).max().unwrap_or(0);
-        put(
-            &mut text,
-            format_args!(
-                "    <AdaptationSet id=\"1\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" \
-                 startWithSAP=\"1\" subsegmentAlignment=\"true\" maxWidth=\"{}\" maxHeight=\"{}\">\n",
-                most(|made| made.about.size.0),
-                most(|made| made.about.size.1)
-            ),
-        );
-        template(&mut text, first);
-        for rung in video {
-            put(
-                &mut text,
-                format_args!(
-                    "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" width=\"{}\" height=\"{}\" \
-                     frameRate=\"{}/{}\" sar=\"{}:{}\"/>\n",
-                    escaped(&rung.about.name),
-                    rung.about.peak_bps,
-                    rung.about.codecs,
-                    rung.about.size.0,
-                    rung.about.size.1,
-                    rung.frame_rate.num,
-                    rung.frame_rate.den,
-                    rung.sar.num,
-                    rung.sar.den,
-                ),
-            );
-        }
-        text.push_str("    </AdaptationSet>\n");
+    let codecs = super::by_codec(video);
+    for (id, codec) in (1..).zip(&codecs) {
+        pictures(&mut text, id, codec);
     }
-    for (id, sound) in (2..).zip(audio) {
-        one_sound(&mut text, id, sound);
+    let sounds: Vec<&[Made]> =
+        if is_one_sound && !audio.is_empty() { vec![audio] } else { audio.chunks(1).collect() };
+    for (id, rates) in (1 + codecs.len()..).zip(sounds) {
+        one_sound(&mut text, id, rates);
     }
     text.push_str("  </Period>\n</MPD>\n");
     text
 }
 
-fn one_sound(text: &mut String, id: u32, sound: &Made) {
-    let language = sound.language.as_ref().map(|code| format!(" lang=\"{code}\"")).unwrap_or_default();
+/// The rungs of a codec.
+fn pictures(text: &mut String, id: usize, video: &[Made]) {
+    let Some(first) = video.first() else { return };
+    let most = |of: fn(&Made) -> u32| video.iter().map(of).max().unwrap_or(0);
+    put(
+        text,
+        format_args!(
+            "    <AdaptationSet id=\"{id}\" contentType=\"video\" mimeType=\"video/mp4\" segmentAlignment=\"true\" \
+             startWithSAP=\"1\" subsegmentAlignment=\"true\" maxWidth=\"{}\" maxHeight=\"{}\">\n",
+            most(|made| made.about.size.0),
+            most(|made| made.about.size.1)
+        ),
+    );
+    // ISO/IEC 23091-2's numbers, of which a player that does not know HDR has to hear.
+    if let Some(points) = first.hdr_points {
+        for (what, point) in
+            ["ColourPrimaries", "TransferCharacteristics", "MatrixCoefficients"].iter().zip(points)
+        {
+            put(
+                text,
+                format_args!(
+                    "      <SupplementalProperty schemeIdUri=\"urn:mpeg:mpegB:cicp:{what}\" value=\"{point}\"/>\n"
+                ),
+            );
+        }
+    }
+    template(text, first);
+    for rung in video {
+        put(
+            text,
+            format_args!(
+                "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" width=\"{}\" height=\"{}\" \
+                 frameRate=\"{}/{}\" sar=\"{}:{}\"/>\n",
+                escaped(&rung.about.name),
+                rung.about.peak_bps,
+                rung.about.codecs,
+                rung.about.size.0,
+                rung.about.size.1,
+                rung.frame_rate.num,
+                rung.frame_rate.den,
+                rung.sar.num,
+                rung.sar.den,
+            ),
+        );
+    }
+    text.push_str("    </AdaptationSet>\n");
+}
+
+/// A sound at one rate or several.
+fn one_sound(text: &mut String, id: usize, rates: &[Made]) {
+    let Some(first) = rates.first() else { return };
+    let language = first.language.as_ref().map(|code| format!(" lang=\"{code}\"")).unwrap_or_default();
     put(
         text,
         format_args!(
@@ -64,20 +89,23 @@ fn one_sound(text: &mut String, id: u32, sound: &Made) {
              startWithSAP=\"1\"{language}>\n"
         ),
     );
-    template(text, sound);
-    put(
-        text,
-        format_args!(
-            "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n        \
-             <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" \
-             value=\"{}\"/>\n      </Representation>\n    </AdaptationSet>\n",
-            escaped(&sound.about.name),
-            sound.about.peak_bps,
-            sound.about.codecs,
-            sound.sample_rate,
-            sound.channels
-        ),
-    );
+    template(text, first);
+    for sound in rates {
+        put(
+            text,
+            format_args!(
+                "      <Representation id=\"{}\" bandwidth=\"{}\" codecs=\"{}\" audioSamplingRate=\"{}\">\n        \
+                 <AudioChannelConfiguration schemeIdUri=\"urn:mpeg:dash:23003:3:audio_channel_configuration:2011\" \
+                 value=\"{}\"/>\n      </Representation>\n",
+                escaped(&sound.about.name),
+                sound.about.peak_bps,
+                sound.about.codecs,
+                sound.sample_rate,
+                sound.channels
+            ),
+        );
+    }
+    text.push_str("    </AdaptationSet>\n");
 }
 
 /// Where segments are and when. Rungs have the same borders, so that one for all of them is enough.

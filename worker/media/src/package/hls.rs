@@ -23,46 +23,62 @@ pub(super) fn media(made: &Made) -> String {
     text
 }
 
-/// The master playlist: every rung with every sound.
-pub(super) fn master(video: &[Made], audio: &[Made]) -> String {
+/// The master playlist. Sounds are one group, of which every rung has each to choose from; or, where they are one sound at
+/// several rates, a group each, of which the larger rungs have the better.
+pub(super) fn master(video: &[Made], audio: &[Made], is_one_sound: bool) -> String {
     let mut text = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n".to_owned();
     for (number, sound) in audio.iter().enumerate() {
-        let first = if number == 0 { "YES" } else { "NO" };
+        let first = if number == 0 || is_one_sound { "YES" } else { "NO" };
+        let group = if is_one_sound { &sound.about.name } else { ONE_GROUP };
+        // Who changes the rung stays with a sound by its name, so that all rates of one have the same.
+        let name = if is_one_sound { ONE_GROUP } else { &sound.about.name };
         put(
             &mut text,
             format_args!(
-                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"sound\",NAME=\"{}\",{}DEFAULT={first},AUTOSELECT=YES,\
+                "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"{group}\",NAME=\"{name}\",{}DEFAULT={first},AUTOSELECT=YES,\
                  CHANNELS=\"{}\",URI=\"{}/media.m3u8\"\n",
-                sound.about.name,
                 sound.language.as_ref().map(|code| format!("LANGUAGE=\"{code}\",")).unwrap_or_default(),
                 sound.channels,
                 sound.about.name
             ),
         );
     }
-    let most = |of: fn(&Made) -> u64| audio.iter().map(of).max().unwrap_or(0);
-    let (sound_peak, sound_average) = (most(|made| made.about.peak_bps), most(|made| made.about.average_bps));
-    for rung in video {
-        let mut codecs = rung.about.codecs.clone();
-        if let Some(sound) = audio.first() {
-            put(&mut codecs, format_args!(",{}", sound.about.codecs));
+    for codec in super::by_codec(video) {
+        for (place, rung) in codec.iter().enumerate() {
+            let own = (place * audio.len() / codec.len().max(1)).min(audio.len().saturating_sub(1));
+            let sounds = if is_one_sound { audio.get(own..=own).unwrap_or_default() } else { audio };
+            one_rung(&mut text, rung, sounds, is_one_sound);
         }
-        put(
-            &mut text,
-            format_args!(
-                "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{codecs}\",RESOLUTION={}x{},\
-                 FRAME-RATE={:.3}{}\n{}/media.m3u8\n",
-                rung.about.peak_bps + sound_peak,
-                rung.about.average_bps + sound_average,
-                rung.about.size.0,
-                rung.about.size.1,
-                rung.frame_rate.value(),
-                if audio.is_empty() { "" } else { ",AUDIO=\"sound\"" },
-                rung.about.name,
-            ),
-        );
     }
     text
+}
+
+/// The group of sounds where there is one, and the name of a sound that there is one of.
+const ONE_GROUP: &str = "sound";
+
+fn one_rung(text: &mut String, rung: &Made, sounds: &[Made], is_one_sound: bool) {
+    let most = |of: fn(&Made) -> u64| sounds.iter().map(of).max().unwrap_or(0);
+    let mut codecs = rung.about.codecs.clone();
+    let mut group = String::new();
+    if let Some(sound) = sounds.first() {
+        put(&mut codecs, format_args!(",{}", sound.about.codecs));
+        let name = if is_one_sound { &sound.about.name } else { ONE_GROUP };
+        put(&mut group, format_args!(",AUDIO=\"{name}\""));
+    }
+    let range = rung.video_range.map(|range| format!(",VIDEO-RANGE={range}")).unwrap_or_default();
+    put(
+        text,
+        format_args!(
+            "#EXT-X-STREAM-INF:BANDWIDTH={},AVERAGE-BANDWIDTH={},CODECS=\"{codecs}\",RESOLUTION={}x{},\
+             FRAME-RATE={:.3}{range}{group}\n{}/media.m3u8\n",
+            rung.about.peak_bps + most(|made| made.about.peak_bps),
+            rung.about.average_bps + most(|made| made.about.average_bps),
+            rung.about.size.0,
+            rung.about.size.1,
+            rung.frame_rate.value(),
+            rung.about.name,
+        ),
+    );
 }
 
 fn put(text: &mut String, what: std::fmt::Arguments<'_>) {

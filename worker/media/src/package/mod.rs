@@ -84,9 +84,11 @@ pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Resu
         report.checks.push(errors.noting(format!("every segment of {} renditions", work.items().count())));
     }
     let (video, audio) = work.into_made();
-    let manifest = dash::manifest(&video, &audio, report.duration_ns, job.settings.segment_ns);
+    let is_one_sound = job.settings.sounds_are_variants;
+    let about = (report.duration_ns, job.settings.segment_ns);
+    let manifest = dash::manifest(&video, &audio, is_one_sound, about);
     // Written under other names until what they name is known to be there.
-    let drafts = [manifest, hls::master(&video, &audio)];
+    let drafts = [manifest, hls::master(&video, &audio, is_one_sound)];
     for (name, text) in MANIFESTS.iter().zip(&drafts) {
         write(job.directory, &format!("{name}.part"), text)?;
     }
@@ -150,7 +152,7 @@ impl<'a> Work<'a> {
         }
         let mut audio = Vec::new();
         for (path, track) in tracks.into_iter().filter(|(_, track)| !track.samples.is_empty()) {
-            let name = name_of(Some(&"sound".to_owned()), &path, &mut names);
+            let name = name_of(Some(&sound_name(&track, settings)), &path, &mut names);
             audio.push(Self::item(&name, &path, track, &borders, settings)?);
         }
         Ok(Self { settings, video, audio })
@@ -215,6 +217,17 @@ impl<'a> Work<'a> {
     }
 }
 
+/// What sound is called: variants by their rate, to the next step of 32 kbit/s.
+fn sound_name(track: &ReadTrack, settings: &PackageSettings) -> String {
+    if !settings.sounds_are_variants {
+        return "sound".to_owned();
+    }
+    let bytes: u64 = track.samples.iter().map(|sample| u64::from(sample.size)).sum();
+    let length: u64 = track.samples.iter().map(|sample| u64::from(sample.duration)).sum();
+    let bps = crate::pace::scaled(bytes * 8, u64::from(track.timescale), length);
+    format!("sound-{}k", (bps / 1000).div_ceil(32).max(1) * 32)
+}
+
 /// Pictures before the film's start cannot be left out without encoding again.
 fn starts_whole(name: &str, track: &ReadTrack) -> Result<(), Failure> {
     let cut = track.samples.iter().any(|sample| sample.pts < 0);
@@ -244,6 +257,12 @@ fn name_of(given: Option<&String>, path: &Path, taken: &mut BTreeSet<String>) ->
         number += 1;
     }
     name
+}
+
+/// Rungs that stand beside each other and have the same codec: those that a player changes between.
+fn by_codec(video: &[Made]) -> Vec<&[Made]> {
+    let family = |made: &Made| made.about.codecs.split('.').next().unwrap_or_default().to_owned();
+    video.chunk_by(|a, b| family(a) == family(b)).collect()
 }
 
 /// A segment's file, by its number from 1.

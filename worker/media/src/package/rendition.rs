@@ -28,6 +28,10 @@ pub(super) struct Made {
     pub(super) channels: u32,
     /// ISO 639-2; nothing where it is undetermined.
     pub(super) language: Option<String>,
+    /// Of pictures whose dynamic range is high, what HLS calls it.
+    pub(super) video_range: Option<&'static str>,
+    /// And the code points of their primaries, transfer and matrix (ITU-T H.273).
+    pub(super) hdr_points: Option<[u16; 3]>,
 }
 
 impl Made {
@@ -57,6 +61,7 @@ impl Made {
             average_bps: rate::average(&segments, track.timescale),
             peak_bps: rate::peak(&segments, track.timescale, segment_ns),
         };
+        let hdr = hdr(&track.entry).filter(|_| is_video);
         Ok(Self {
             about,
             timescale: track.timescale,
@@ -67,6 +72,8 @@ impl Made {
             sample_rate: if sample_rate == 0 { track.timescale } else { sample_rate },
             channels,
             language: language(track.language),
+            video_range: hdr.map(|(range, _)| range),
+            hdr_points: hdr.map(|(_, points)| points),
         })
     }
 
@@ -144,6 +151,18 @@ fn reduced(num: u64, den: u64) -> Ratio {
 fn pixel_aspect(entry: &[u8]) -> Ratio {
     let found = entry.get(86..).and_then(|boxes| child(boxes, b"pasp"));
     found.and_then(|aspect| Ratio::new(be32(aspect, 0)?, be32(aspect, 4)?)).unwrap_or(Ratio::ONE)
+}
+
+/// The dynamic range by the `colr` box of a sample entry, where it is a high one.
+fn hdr(entry: &[u8]) -> Option<(&'static str, [u16; 3])> {
+    let colour = child(entry.get(86..)?, b"colr")?.strip_prefix(b"nclx")?;
+    let point = |at: usize| Some(u16::from_be_bytes([*colour.get(at)?, *colour.get(at + 1)?]));
+    let points = [point(0)?, point(2)?, point(4)?];
+    match points[1] {
+        16 => Some(("PQ", points)),
+        18 => Some(("HLG", points)),
+        _ => None,
+    }
 }
 
 fn language(packed: u16) -> Option<String> {

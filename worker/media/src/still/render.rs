@@ -48,7 +48,7 @@ pub(super) fn render(frame: &gst::Sample, film: &VideoFacts, size: (u32, u32)) -
     // The only method that needs no other frame.
     deinterlace.set_property_from_str("method", "linear");
     let flip = element("videoflip")?;
-    flip.set_property_from_str("video-direction", encode::video::direction(film.orientation));
+    flip.set_property_from_str("video-direction", encode::picture::direction(film.orientation));
     let convert = element("videoconvertscale")?;
     convert.set_property_from_str("method", "lanczos");
     convert.set_property("add-borders", false);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rushes_media::{ChunkJob, JoinJob, Joined, compare, encode_chunk, join, probe, score_chunk, sound};
-use rushes_shared::encode::{AudioSettings, SpeedPreset, VmafLimits, VmafScope};
+use rushes_shared::encode::{AudioSettings, SpeedPreset, VideoCodec, VmafLimits, VmafScope};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ChunkRange, Grid, Rung, split};
 use rushes_shared::measure::{CompareSettings, VmafModel, VmafTally};
@@ -16,7 +16,14 @@ use crate::studio::sound as heard;
 pub(crate) const GRID: Grid = Grid { key_ns: 500_000_000, keys_to_segment: 2, keys_to_chunk: 2 };
 
 pub(crate) fn rung(name: &str, height: u32, crf: u8) -> Rung {
-    Rung { name: name.to_owned(), max_size: (1920, height), crf, preset: SpeedPreset::Ultrafast, cap: None }
+    Rung {
+        name: name.to_owned(),
+        max_size: (1920, height),
+        crf,
+        preset: SpeedPreset::Ultrafast,
+        cap: None,
+        codec: VideoCodec::H264,
+    }
 }
 
 /// Makes a clip with ffmpeg.

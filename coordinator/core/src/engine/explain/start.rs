@@ -1,6 +1,8 @@
 //! When what waits should start: from the books, what runs and what the nodes get done. The same figures that forecasts and
 //! placement are made of; what they take for granted is said with each.
 
+use std::collections::BTreeMap;
+
 use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::job::Class;
 use rushes_shared::units::{MonoMs, Now, WallMs};
@@ -18,6 +20,101 @@ use crate::promise::path::{self, Left};
 const MOST_LOOKS: usize = 32;
 /// Running attempts of a stage among which the last to end is looked for.
 const MOST_ENDS: usize = 1_000;
+
+/// What is known of when a job's stages begin and end. Each is worked out once, and room once for all stages that need the
+/// same, so that a job of hundreds of stages costs no more than a look at each.
+pub(super) struct Outlook<'a> {
+    engine: &'a Engine,
+    now: Now,
+    job: &'a Job,
+    run: &'a JobRun,
+    /// How long the farm needs for what stands before the job, in milliseconds.
+    before_ms: Option<u64>,
+    rooms: BTreeMap<SigIx, Option<MonoMs>>,
+    /// When each stage should be complete, as far as was asked.
+    ends: Vec<Option<MonoMs>>,
+    /// How often nodes and stages were looked at.
+    looks: u64,
+}
+
+impl<'a> Outlook<'a> {
+    pub(super) fn new(
+        engine: &'a Engine,
+        now: Now,
+        (job, run): (&'a Job, &'a JobRun),
+        before_ms: Option<u64>,
+    ) -> Self {
+        Self { engine, now, job, run, before_ms, rooms: BTreeMap::new(), ends: Vec::new(), looks: 0 }
+    }
+
+    /// When the first of the tasks should start that wait in a stage for this.
+    pub(super) fn start_of_wait(&mut self, at: usize, why: &Waiting) -> Option<Start> {
+        let (now, stage) = (self.now, &self.run.stages[at]);
+        match why {
+            Waiting::Turn | Waiting::Room | Waiting::Reserved(_) => {
+                let room = self.room_at(stage.sig)?;
+                Some(start(now, room.plus(self.before_ms?), Assumes::Queue))
+            }
+            Waiting::Stages(_) => Some(start(now, self.stages_end(at)?, Assumes::Stages)),
+            Waiting::Reattachment => {
+                let until = self.engine.reattach.as_ref()?.until;
+                Some(start(now, until, Assumes::Reattachment))
+            }
+            Waiting::Backoff => {
+                let tasks = (stage.first..stage.first + stage.count).take(MOST_ENDS);
+                let waiting = tasks.filter_map(|index| self.engine.retried_at(self.job, self.run, index));
+                let at = waiting.min()?.max(now.wall);
+                Some(Start { at, assumes: Assumes::Backoff })
+            }
+            Waiting::NoNode
+            | Waiting::OldNodes
+            | Waiting::ShutNodes
+            | Waiting::Limit(_)
+            | Waiting::TenantCap
+            | Waiting::AnotherNode
+            | Waiting::OnWorker
+            | Waiting::Failing
+            | Waiting::Pause => None,
+        }
+    }
+
+    fn room_at(&mut self, sig: SigIx) -> Option<MonoMs> {
+        if let Some(known) = self.rooms.get(&sig) {
+            return *known;
+        }
+        self.looks += 1;
+        let room = self.engine.room_at(self.now.mono, sig);
+        self.rooms.insert(sig, room);
+        room
+    }
+
+    /// When the stages should be complete that a stage comes after.
+    fn stages_end(&mut self, at: usize) -> Option<MonoMs> {
+        let begin = self.now.mono.plus(self.before_ms?);
+        while self.ends.len() < at {
+            let end = self.stage_end(self.ends.len(), begin);
+            self.ends.push(end);
+        }
+        self.last_before(at)
+    }
+
+    /// When the last of those is; stages come after earlier ones only.
+    fn last_before(&self, at: usize) -> Option<MonoMs> {
+        let before = self.job.stages[at].after.iter().filter_map(|before| self.ends.get(*before as usize));
+        before.copied().try_fold(self.now.mono, |last, end| Some(last.max(end?)))
+    }
+
+    fn stage_end(&mut self, at: usize, begin: MonoMs) -> Option<MonoMs> {
+        self.looks += 1;
+        let (stage, entered) = (&self.job.stages[at], &self.run.stages[at]);
+        let from = self.last_before(at)?;
+        if entered.open == 0 {
+            return Some(from);
+        }
+        let room = if entered.waits == 0 { self.room_at(entered.sig)? } else { begin };
+        Some(self.engine.stage_end(self.now, self.run, (stage, entered), from.max(begin).max(room)))
+    }
+}
 
 impl Engine {
     /// The work that stands before a job, of the kind of room that it wants.
@@ -56,47 +153,6 @@ impl Engine {
         if light { Load { cores_ms: 0, ..all } } else { Load { light_ms: 0, ..all } }
     }
 
-    /// When the first of the tasks should start that wait in a job's stage for this; `before_ms` is how long the farm needs
-    /// for what stands before the job.
-    pub(super) fn start_of_wait(
-        &self,
-        now: Now,
-        (job, run): (&Job, &JobRun),
-        at: usize,
-        (why, before_ms): (&Waiting, Option<u64>),
-    ) -> Option<Start> {
-        let stage = &run.stages[at];
-        match why {
-            Waiting::Turn | Waiting::Room | Waiting::Reserved(_) => {
-                let room = self.room_at(now.mono, stage.sig)?;
-                Some(start(now, room.plus(before_ms?), Assumes::Queue))
-            }
-            Waiting::Stages(_) => {
-                let end = self.stages_end(now, (job, run), at, before_ms)?;
-                Some(start(now, end, Assumes::Stages))
-            }
-            Waiting::Reattachment => {
-                let until = self.reattach.as_ref()?.until;
-                Some(start(now, until, Assumes::Reattachment))
-            }
-            Waiting::Backoff => {
-                let tasks = stage.first..stage.first + stage.count;
-                let waiting = tasks.take(MOST_ENDS).filter_map(|index| self.retried_at(job, run, index));
-                let at = waiting.min()?.max(now.wall);
-                Some(Start { at, assumes: Assumes::Backoff })
-            }
-            Waiting::NoNode
-            | Waiting::OldNodes
-            | Waiting::ShutNodes
-            | Waiting::Limit(_)
-            | Waiting::TenantCap
-            | Waiting::AnotherNode
-            | Waiting::OnWorker
-            | Waiting::Failing
-            | Waiting::Pause => None,
-        }
-    }
-
     /// When a task that failed and waits is tried again, as was decided when it failed.
     pub(super) fn retried_at(&self, job: &Job, run: &JobRun, index: u32) -> Option<WallMs> {
         let entry = job.tasks.get(index as usize).filter(|task| !task.is_over())?;
@@ -122,33 +178,6 @@ impl Engine {
             if node.light_free() > 0 { Some(now) } else { ends.min() }
         });
         room.min()
-    }
-
-    /// When the stages should be complete that a stage comes after.
-    fn stages_end(
-        &self,
-        now: Now,
-        (job, run): (&Job, &JobRun),
-        until: usize,
-        before_ms: Option<u64>,
-    ) -> Option<MonoMs> {
-        let begin = now.mono.plus(before_ms?);
-        let mut ends: Vec<MonoMs> = Vec::with_capacity(until);
-        let last_of = |stage: &Stage, ends: &[MonoMs]| {
-            let before = stage.after.iter().filter_map(|at| ends.get(*at as usize));
-            before.copied().max().unwrap_or(now.mono)
-        };
-        for (stage, entered) in job.stages.iter().zip(run.stages.iter()).take(until) {
-            let from = last_of(stage, &ends);
-            let end = if entered.open == 0 {
-                from
-            } else {
-                let room = if entered.waits == 0 { self.room_at(now.mono, entered.sig)? } else { begin };
-                self.stage_end(now, run, (stage, entered), from.max(begin).max(room))
-            };
-            ends.push(end);
-        }
-        job.stages.get(until).map(|stage| last_of(stage, &ends))
     }
 
     /// When a stage should be complete of which what waits starts at `from`.
@@ -217,4 +246,77 @@ fn share(load: Load, part: u64, all: u64) -> Load {
 
 fn start(now: Now, at: MonoMs, assumes: Assumes) -> Start {
     Start { at: WallMs(now.wall.0.saturating_add(at.since(now.mono))), assumes }
+}
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::id::{Epoch, JobId, TenantId};
+    use rushes_shared::job::{GraphStage, JobSpec, StageWork, Work};
+    use rushes_shared::node::NodeFacts;
+    use rushes_shared::task::{Demand, SlotKind};
+    use rushes_shared::units::{Bytes, Millicores};
+
+    use super::*;
+    use crate::event::{Event, LinkId, ReplyTo};
+    use crate::policy::Policy;
+    use crate::state::State;
+
+    const NOW: Now = Now { mono: MonoMs(1_000), wall: WallMs(1_000_000) };
+
+    /// A farm of one core with a job of so many stages, each of which comes after all before it.
+    fn with_stages(count: u32) -> Engine {
+        let stage = |at: u32| GraphStage {
+            name: format!("s{at}"),
+            slot: SlotKind::Encode,
+            after: (0..at).collect(),
+            count: 2,
+            work: StageWork::Noop { hold_ms: 1_000, cpu_ms: 1_000 },
+            demand: Demand { cpu: Millicores(1_000), memory: Bytes(1 << 20) },
+            optional: false,
+        };
+        let (mut engine, _) = Engine::recover(State::default(), Policy::default(), Epoch(1), NOW);
+        let facts = NodeFacts {
+            name: "a".into(),
+            cpu: Millicores(1_000),
+            memory: Bytes(1 << 30),
+            light_slots: 1,
+            ..NodeFacts::default()
+        };
+        let (worker, link) = (WorkerId(1), LinkId(1));
+        engine.handle(
+            NOW,
+            Event::WorkerJoined { worker, link, instance: 1, facts: Box::new(facts), held: Vec::new() },
+        );
+        let spec = JobSpec::of(Work::Graph { stages: (0..count).map(stage).collect() });
+        engine.handle(
+            NOW,
+            Event::JobSubmitted {
+                reply: ReplyTo(1),
+                job: JobId(1),
+                tenant: TenantId::default_tenant(),
+                submitter: "me".into(),
+                spec: Box::new(spec),
+                key: None,
+                space_left: true,
+            },
+        );
+        engine
+    }
+
+    #[test]
+    fn each_stage_of_a_large_graph_is_looked_at_once_and_room_once_for_all_of_them() {
+        let count = 300;
+        let engine = with_stages(count);
+        let of = (&*engine.state.jobs[&JobId(1)], &*engine.runs[&JobId(1)]);
+        let mut outlook = Outlook::new(&engine, NOW, of, Some(0));
+        let starts: Vec<u64> = (1..count as usize)
+            .map(|at| outlook.start_of_wait(at, &Waiting::Stages(vec![0])).expect("it can be said").at.0)
+            .collect();
+        let in_order: Vec<u64> = (1..u64::from(count)).map(|at| NOW.wall.0 + at * 2_000).collect();
+        assert_eq!(starts, in_order, "two seconds of one core each, one after the other");
+        assert!(outlook.looks <= u64::from(count) + 1, "{} looks", outlook.looks);
+        let before = outlook.looks;
+        assert!((0..count as usize).all(|at| outlook.start_of_wait(at, &Waiting::Room).is_some()));
+        assert_eq!(outlook.looks, before, "all need the same, for which room was looked for already");
+    }
 }

@@ -5,6 +5,7 @@ use rushes_shared::units::{Now, WallMs};
 
 use super::super::Engine;
 use super::super::run::JobRun;
+use super::Outlook;
 use crate::explain::{Assumes, Start, TaskExplanation, TaskPlace, Waiting};
 use crate::job::Job;
 
@@ -60,7 +61,7 @@ impl Engine {
             self.stages_before(stage, run)
         } else if entered.is_held {
             Waiting::Reattachment
-        } else if self.picky.contains_key(&task) {
+        } else if self.aside.has(&task) {
             Waiting::AnotherNode
         } else if entered.is_ready(task.index) {
             self.why_not_started(run, entered.sig)
@@ -79,7 +80,7 @@ impl Engine {
             return Some(Start { at, assumes: Assumes::Backoff });
         }
         let (_, before_ms) = self.ahead_of(job, run);
-        let first = self.start_of_wait(now, of, at, (why, before_ms))?;
+        let first = Outlook::new(self, now, of, before_ms).start_of_wait(at, why)?;
         // Its like are started before it, as many at once as there is room for.
         let before = run.stages[at].ready_before(task);
         let behind_ms =

@@ -1,8 +1,9 @@
 //! What waits on one worker, and what may wait there.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::OnceLock;
 
-use rushes_shared::id::AttemptId;
+use rushes_shared::id::{AttemptId, WorkerId};
 use rushes_shared::task::{Demand, TaskKind};
 use rushes_shared::units::MonoMs;
 use rushes_shared::wire::AheadOffer;
@@ -47,10 +48,16 @@ pub(super) struct Lines {
     pub(super) cores: VecDeque<Entry>,
     /// How many of each rank, for cores and for light slots.
     pub(super) ranks: [Ranks; 2],
+    /// How many are being recalled, for cores and for light slots.
+    pub(super) recalled: [u32; 2],
+    /// How many of each rank are not, by signature. A worker holds few different ones.
+    unasked: Vec<(SigIx, Ranks)>,
+    /// The least that any of those takes that wait for cores, as long as they are the same.
+    least: OnceLock<Option<Demand>>,
 }
 
 impl Entry {
-    /// It is of another rank from now on, and counts as that.
+    /// It is of another rank from now on, and counts as that among all.
     pub(super) fn become_rank(&mut self, rank: u8, on_worker: &mut Ranks, of_sig: &mut Ranks) {
         for ranks in [on_worker, of_sig] {
             ranks[usize::from(self.rank)] -= 1;
@@ -69,15 +76,60 @@ impl Lines {
         if light { &mut self.light } else { &mut self.cores }
     }
 
+    /// One more, or one less, of a signature and rank is here that is not being recalled; `holders` are the workers on
+    /// which there is one.
+    pub(super) fn count_unasked(
+        &mut self,
+        (worker, sig): (WorkerId, SigIx),
+        rank: u8,
+        holders: &mut [BTreeSet<WorkerId>; RANKS],
+        more: bool,
+    ) {
+        let rank = usize::from(rank);
+        let at = self.unasked.iter().position(|(other, _)| *other == sig).unwrap_or_else(|| {
+            self.unasked.push((sig, Ranks::default()));
+            self.unasked.len() - 1
+        });
+        let ranks = &mut self.unasked[at].1;
+        if more {
+            ranks[rank] += 1;
+            if ranks[rank] == 1 {
+                holders[rank].insert(worker);
+            }
+            return;
+        }
+        ranks[rank] -= 1;
+        if ranks[rank] == 0 {
+            holders[rank].remove(&worker);
+            if *ranks == Ranks::default() {
+                self.unasked.swap_remove(at);
+            }
+        }
+    }
+
+    /// How many of a signature are here that are not being recalled.
+    pub(super) fn unasked(&self, sig: SigIx) -> u32 {
+        let ranks = self.unasked.iter().find(|(other, _)| *other == sig);
+        ranks.map_or(0, |(_, ranks)| ranks.iter().sum())
+    }
+
+    /// What waits has changed.
+    pub(super) fn forget_least(&mut self) {
+        self.least.take();
+    }
+
+    fn least(&self) -> Option<Demand> {
+        *self.least.get_or_init(|| {
+            let demands = self.cores.iter().map(|entry| entry.holding.demand);
+            demands.reduce(|a, b| Demand { cpu: a.cpu.min(b.cpu), memory: a.memory.min(b.memory) })
+        })
+    }
+
     /// How many of such tasks are held ahead on this node.
     pub(super) fn depth(&self, node: &Node, want: &Want<'_>) -> u64 {
         let AheadOffer { process, lane, round_trip_ms } = self.offer;
         let light = want.signature.slot.is_light();
-        let places = if light {
-            u64::from(node.facts.light_slots)
-        } else {
-            node.holdings.values().filter(|h| !h.slot.is_light()).count() as u64
-        };
+        let places = if light { u64::from(node.facts.light_slots) } else { node.ends().cores.len() as u64 };
         if want.kind != TaskKind::Noop {
             return u64::from(process) * places;
         }
@@ -97,9 +149,10 @@ impl Lines {
         }
         let taken = node.clamped(want.demand);
         let is_larger = |d: Demand| taken.cpu > d.cpu || taken.memory > d.memory;
-        let running = node.holdings.values().filter(|h| !h.slot.is_light());
-        let mut others = running.map(|h| h.demand).chain(self.cores.iter().map(|e| e.holding.demand));
-        is_there && node.reserved.is_none() && !others.any(is_larger)
+        is_there
+            && node.reserved.is_none()
+            && !node.ends().least.is_some_and(is_larger)
+            && !self.least().is_some_and(is_larger)
     }
 
     /// When there should be room on the node for one more of such tasks behind those that wait. What takes next to no
@@ -113,12 +166,10 @@ impl Lines {
         if held == 0 && !light {
             return node.fits_at(want.demand, now);
         }
-        let of_kind = node.holdings.values().filter(|h| h.slot.is_light() == light);
-        let mut ends: Vec<MonoMs> = of_kind.map(|h| h.until).collect();
-        ends.sort_unstable();
-        let Some(first) = ends.get(held.checked_rem(ends.len()).unwrap_or(0)) else { return now };
-        let rounds = (held / ends.len()) as u64;
-        (*first).max(now).plus(rounds.saturating_mul(node.expected_ms(want.wall_ms)))
+        let count = node.ends().count(light);
+        let Some(first) = node.ends().nth(light, held.checked_rem(count).unwrap_or(0)) else { return now };
+        let rounds = (held / count) as u64;
+        first.max(now).plus(rounds.saturating_mul(node.expected_ms(want.wall_ms)))
     }
 
     /// What passes while a word goes to the worker and its answer comes back, in milliseconds.
@@ -128,8 +179,9 @@ impl Lines {
 
     /// Whether a task of this kind ends there at about this time, so that what waits begins before it could elsewhere.
     pub(super) fn opens_now(&self, node: &Node, now: MonoMs, light: bool) -> bool {
-        let mut of_kind = node.holdings.values().filter(|h| h.slot.is_light() == light);
-        of_kind.any(|h| h.until.0.abs_diff(now.0) <= self.slack_ms())
+        let slack_ms = self.slack_ms();
+        let next = node.ends().first_from(light, MonoMs(now.0.saturating_sub(slack_ms)));
+        next.is_some_and(|end| end <= now.plus(slack_ms))
     }
 }
 

@@ -7,7 +7,7 @@ use rushes_shared::units::MonoMs;
 use rushes_shared::wire::AheadOffer;
 
 use super::line::{Entry, LAST, Lines, RANKS, Ranks, Want};
-use super::{Ahead, MOST_LOOKS};
+use super::{Ahead, Count, MOST_LOOKS};
 use crate::order::signature::SigIx;
 use crate::placement::fleet::Fleet;
 use crate::placement::node::Node;
@@ -60,6 +60,18 @@ impl Holders {
     }
 }
 
+impl Lines {
+    /// What waits here is of another rank from now on.
+    fn become_rank(&mut self, worker: WorkerId, entry: &mut Entry, rank: u8, count: &mut Count) {
+        if !entry.is_recalled {
+            self.count_unasked((worker, entry.sig), entry.rank, &mut count.holders, false);
+            self.count_unasked((worker, entry.sig), rank, &mut count.holders, true);
+        }
+        let light = usize::from(entry.holding.slot.is_light());
+        entry.become_rank(rank, &mut self.ranks[light], &mut count.ranks);
+    }
+}
+
 impl Ahead {
     /// The most urgent of what waits with a signature and is more urgent than `bound`, on workers that hear of it and have
     /// no room for it soon. What is being recalled comes first. `rank` is how urgent an entry's job is now; what is less
@@ -80,14 +92,13 @@ impl Ahead {
             if lines.offer == AheadOffer::default() || lines.opens_now(node, now, light) {
                 continue;
             }
-            let Lines { light: of_light, cores, ranks, .. } = lines;
-            let line = if light { of_light } else { cores };
+            let count = self.counts.get_mut(&sig).expect("what waits is counted");
+            let mut line = std::mem::take(lines.of_mut(light));
             let mut has_changed = false;
             for entry in line.iter_mut().filter(|e| e.sig == sig && e.rank < bound) {
                 let rank = rank(entry).min(LAST);
                 if rank > entry.rank {
-                    let count = self.counts.get_mut(&sig).expect("what waits is counted");
-                    entry.become_rank(rank, &mut ranks[usize::from(light)], &mut count.ranks);
+                    lines.become_rank(id, entry, rank, count);
                     has_changed = true;
                 }
                 let found = (!entry.is_recalled, rank, entry.attempt);
@@ -95,8 +106,9 @@ impl Ahead {
                     best = Some((found, id));
                 }
             }
+            *lines.of_mut(light) = line;
             if has_changed {
-                self.holders.sync(id, ranks);
+                self.holders.sync(id, &lines.ranks);
             }
         }
         best.map(|((.., attempt), id)| (id, attempt))
@@ -118,31 +130,55 @@ impl Ahead {
             let lines = self.lines.get(id)?;
             fleet.get(id).filter(|node| lines.suits(node, now, want)).map(|_| (*id, lines))
         });
-        let mut worst: Option<(u8, WorkerId, AttemptId)> = None;
-        for (id, entry) in able.take(MOST_LOOKS).flat_map(|(id, l)| l.of(light).iter().map(move |e| (id, e)))
-        {
-            if entry.is_recalled {
+        let mut worst: Option<(u8, WorkerId, &Lines)> = None;
+        for (id, lines) in able.take(MOST_LOOKS) {
+            if lines.recalled[usize::from(light)] > 0 {
                 return None;
             }
-            if entry.rank > rank && worst.is_none_or(|(most, ..)| entry.rank >= most) {
-                worst = Some((entry.rank, id, entry.attempt));
+            let last = lines.ranks[usize::from(light)].iter().rposition(|n| *n > 0);
+            let last = last.and_then(|at| u8::try_from(at).ok()).filter(|last| *last > rank);
+            if let Some(last) = last.filter(|last| worst.is_none_or(|(most, ..)| *last >= most)) {
+                worst = Some((last, id, lines));
             }
         }
-        worst.map(|(_, id, attempt)| (id, attempt))
+        let (last, id, lines) = worst?;
+        lines.of(light).iter().rfind(|entry| entry.rank == last).map(|entry| (id, entry.attempt))
     }
 
     /// What waits of a job on these workers is of another rank from now on.
     pub fn rerank(&mut self, job: JobId, workers: &BTreeSet<WorkerId>, rank: u8) {
         for id in workers {
-            let Some(Lines { light, cores, ranks, .. }) = self.lines.get_mut(id) else { continue };
-            for (line, ranks) in [cores, light].into_iter().zip(&mut *ranks) {
+            let Some(lines) = self.lines.get_mut(id) else { continue };
+            for light in [false, true] {
+                let mut line = std::mem::take(lines.of_mut(light));
                 for entry in line.iter_mut().filter(|e| e.holding.task.job == job) {
                     let count = self.counts.get_mut(&entry.sig).expect("what waits is counted");
-                    entry.become_rank(rank.min(LAST), ranks, &mut count.ranks);
+                    lines.become_rank(*id, entry, rank.min(LAST), count);
                 }
+                *lines.of_mut(light) = line;
             }
-            self.holders.sync(*id, ranks);
+            self.holders.sync(*id, &lines.ranks);
         }
+    }
+
+    /// What [`Ahead::latest`] goes by, counted anew: who holds what that is not being recalled.
+    #[cfg(test)]
+    fn counted_unasked(&self) -> std::collections::BTreeMap<(SigIx, u8), BTreeSet<WorkerId>> {
+        let mut found = std::collections::BTreeMap::new();
+        for (id, lines) in &self.lines {
+            for entry in lines.light.iter().chain(&lines.cores).filter(|entry| !entry.is_recalled) {
+                found.entry((entry.sig, entry.rank)).or_insert_with(BTreeSet::new).insert(*id);
+            }
+        }
+        found
+    }
+
+    #[cfg(test)]
+    fn kept_unasked(&self) -> std::collections::BTreeMap<(SigIx, u8), BTreeSet<WorkerId>> {
+        let sets = self.counts.iter().flat_map(|(sig, count)| {
+            (0..).zip(&count.holders).map(|(rank, set)| ((*sig, rank), set.clone()))
+        });
+        sets.filter(|(_, set)| !set.is_empty()).collect()
     }
 
     /// The same counted anew.
@@ -177,6 +213,8 @@ mod tests {
         let slot = if light { SlotKind::Light } else { SlotKind::Encode };
         let holding = Holding {
             is_emergency: false,
+            is_ending: false,
+            since: MonoMs(0),
             task: TaskId { job: JobId(job), index: 0 },
             kind: TaskKind::Noop,
             slot,
@@ -226,8 +264,18 @@ mod tests {
                     ahead.remove(id);
                     held.retain(|(other, _)| *other != id);
                 }
+                _ if !held.is_empty() => {
+                    let at = usize::try_from(dice / 7 % held.len() as u64).expect("it is in the list");
+                    ahead.offer(held[at].0, AheadOffer { process: 1, lane: 1, round_trip_ms: 1 });
+                    ahead.recall(held[at].0, held[at].1.attempt);
+                }
                 _ => {}
             }
+            assert_eq!(ahead.kept_unasked(), ahead.counted_unasked(), "after change {n}");
+            let recalled = ahead.lines.values().flat_map(|l| l.light.iter().chain(&l.cores));
+            let recalled = recalled.filter(|entry| entry.is_recalled).count();
+            let counted: u32 = ahead.lines.values().flat_map(|lines| lines.recalled).sum();
+            assert_eq!(recalled, counted as usize, "after change {n}");
             assert_eq!(ahead.holders, ahead.counted_holders(), "after change {n}");
         }
     }

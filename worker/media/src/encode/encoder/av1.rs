@@ -5,7 +5,7 @@
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use rushes_shared::encode::RateControl;
+use rushes_shared::encode::{RateControl, SpeedPreset};
 use rushes_shared::failure::Failure;
 
 use super::{
@@ -44,7 +44,7 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
 
 fn libaom(order: &Order<'_>) -> Result<gst::Element, Failure> {
     let settings = order.settings;
-    if settings.keyframe_ms.is_some() {
+    if settings.keyframe_ms.is_some() && order.closed.is_none() {
         // It takes no wishes for key frames while it looks ahead, and its distance is a limit that cuts stay below.
         return Err(impossible(
             "this node's AV1 encoder, libaom, cannot set key frames at given times",
@@ -52,13 +52,25 @@ fn libaom(order: &Order<'_>) -> Result<gst::Element, Failure> {
         ));
     }
     let encoder = element(LIBAOM)?;
-    encoder.set_property("cpu-used", i32::from(settings.preset.step()));
-    set_number(&encoder, "lag-in-frames", 25);
+    // Real time skips what would make a lossless frame so.
+    let is_lossless = settings.rate == RateControl::Crf(0);
+    let (usage, speed) =
+        libaom_speed(if is_lossless { settings.preset.max(SpeedPreset::Medium) } else { settings.preset });
+    encoder.set_property_from_str("usage-profile", usage);
+    encoder.set_property("cpu-used", speed);
+    set_number(&encoder, "lag-in-frames", if usage == REALTIME { 0 } else { 25 });
     encoder.set_property("row-mt", true);
     set_number(&encoder, "threads", order.threads.unwrap_or(0));
     // Two columns from full HD on, which two threads decode side by side.
     set_number(&encoder, "tile-columns", u32::from(order.plan.width >= 1920));
-    encoder.set_property("keyframe-max-dist", signed(KEY_FRAME_DISTANCE));
+    if let Some(closed) = &order.closed {
+        // Without its own choice of key frames the distance is exact. Real time has no choice but the distance.
+        let mode = if usage == REALTIME { "auto" } else { "disabled" };
+        encoder.set_property_from_str("keyframe-mode", mode);
+        encoder.set_property("keyframe-max-dist", signed(closed.frames));
+    } else {
+        encoder.set_property("keyframe-max-dist", signed(KEY_FRAME_DISTANCE));
+    }
     let target = |bps: u32, buffer_ms: u32| {
         set_number(&encoder, "target-bitrate", kbps(bps));
         set_number(&encoder, "buf-sz", buffer_ms);
@@ -87,6 +99,25 @@ fn libaom(order: &Order<'_>) -> Result<gst::Element, Failure> {
     Ok(encoder)
 }
 
+const REALTIME: &str = "realtime";
+
+/// libaom's usage, and its speed within that. What it calls good quality costs from six times of real time's slowest speed on
+/// and does not go faster than 6; see the documentation's table.
+fn libaom_speed(preset: SpeedPreset) -> (&'static str, i32) {
+    const GOOD: &str = "good-quality";
+    match preset {
+        SpeedPreset::Ultrafast => (REALTIME, 10),
+        SpeedPreset::Superfast => (REALTIME, 9),
+        SpeedPreset::Veryfast => (REALTIME, 8),
+        SpeedPreset::Faster => (REALTIME, 7),
+        SpeedPreset::Fast => (REALTIME, 6),
+        SpeedPreset::Medium => (GOOD, 6),
+        SpeedPreset::Slow => (GOOD, 5),
+        SpeedPreset::Slower => (GOOD, 4),
+        SpeedPreset::Veryslow => (GOOD, 3),
+    }
+}
+
 /// SVT-AV1's presets go from 0 to 13; medium is its 7, which is about libaom's speed 6 by time.
 fn svt(order: &Order<'_>) -> Result<gst::Element, Failure> {
     let settings = order.settings;
@@ -96,7 +127,11 @@ fn svt(order: &Order<'_>) -> Result<gst::Element, Failure> {
     set_number(
         &encoder,
         "intra-period-length",
-        if settings.keyframe_ms.is_some() { NEVER } else { KEY_FRAME_DISTANCE },
+        match &order.closed {
+            Some(closed) => closed.frames,
+            None if settings.keyframe_ms.is_some() => NEVER,
+            None => KEY_FRAME_DISTANCE,
+        },
     );
     match settings.rate {
         RateControl::Crf(crf) => set_number(&encoder, "crf", u32::from(crf)),

@@ -6,7 +6,7 @@
 
 mod av1;
 mod mezzanine;
-pub(super) mod vp9;
+pub(in crate::encode) mod vp9;
 mod x264;
 mod x265;
 
@@ -17,6 +17,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use rushes_shared::encode::{VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::ladder::RateCap;
 
 use super::hardware;
 use super::mastering::Mastering;
@@ -62,29 +63,48 @@ impl Pass {
 
 /// What an encoder is set up from.
 #[derive(Debug)]
-pub(super) struct Order<'a> {
-    pub(super) settings: &'a VideoSettings,
-    pub(super) plan: &'a Plan,
-    pub(super) threads: Option<u32>,
-    pub(super) pass: &'a Pass,
+pub(crate) struct Order<'a> {
+    pub(crate) settings: &'a VideoSettings,
+    pub(crate) plan: &'a Plan,
+    pub(crate) threads: Option<u32>,
+    pub(crate) pass: &'a Pass,
     /// The hardware encoder's element; `None` for software.
-    pub(super) hardware: Option<&'a str>,
+    pub(crate) hardware: Option<&'a str>,
     /// What the source says of its mastering display.
-    pub(super) mastering: Option<&'a Mastering>,
+    pub(crate) mastering: Option<&'a Mastering>,
+    /// Of a rung: its closed groups of pictures.
+    pub(crate) closed: Option<Closed>,
+}
+
+/// Closed groups of so many frames, by count and nowhere else, so that the key frames of all rungs are at the same frames; and
+/// a bound on the rate in place of the settings' own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Closed {
+    pub(crate) frames: u32,
+    pub(crate) cap: Option<RateCap>,
+}
+
+impl Closed {
+    /// The bound in kbit/s and its buffer in milliseconds, of settings that are not lossless.
+    fn vbv(&self, crf: u8) -> Option<(u32, u32)> {
+        let cap = self.cap.filter(|_| crf > 0)?;
+        let rate = u32::try_from(cap.max_bps / 1000).unwrap_or(u32::MAX).max(1);
+        Some((rate, cap.buffer_ms.clamp(1, 10_000)))
+    }
 }
 
 /// An encoder, set up.
 #[derive(Debug)]
-pub(super) struct Encoder {
-    pub(super) element: gst::Element,
+pub(crate) struct Encoder {
+    pub(crate) element: gst::Element,
     /// What its packets pass before they leave.
-    pub(super) parsers: Vec<gst::Element>,
+    pub(crate) parsers: Vec<gst::Element>,
     /// The form in which they leave.
-    pub(super) leaves: gst::Caps,
+    pub(crate) leaves: gst::Caps,
 }
 
 /// The encoder for an order.
-pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
+pub(crate) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     if let Some(name) = order.hardware {
         let made = hardware::encoder(name, order.settings)?;
         // They give byte streams; a file has the parameter sets apart.
@@ -102,7 +122,7 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
 }
 
 /// The name of the element that makes a codec on this node.
-pub(super) fn element_name(codec: VideoCodec) -> &'static str {
+pub(crate) fn element_name(codec: VideoCodec) -> &'static str {
     match codec {
         VideoCodec::H264 | VideoCodec::H264Hardware => "x264enc",
         VideoCodec::Hevc => "x265enc",

@@ -37,7 +37,10 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     encoder.set_property("tile-columns", 6i32);
     let cores = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     set_number(&encoder, "threads", order.threads.unwrap_or(cores).clamp(1, 64));
-    if settings.keyframe_ms.is_some() {
+    if let Some(closed) = &order.closed {
+        // In one pass libvpx looks for no cuts: key frames are so many frames apart.
+        encoder.set_property("keyframe-max-dist", signed(closed.frames));
+    } else if settings.keyframe_ms.is_some() {
         encoder.set_property_from_str("keyframe-mode", "disabled");
         encoder.set_property("keyframe-max-dist", i32::MAX);
     } else {

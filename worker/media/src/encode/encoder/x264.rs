@@ -28,7 +28,10 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     encoder.set_property("insert-vui", false);
     let mut options = colour::to_x264(&order.plan.colour);
     options.push_str(&rate(&encoder, order));
-    if settings.keyframe_ms.is_some() {
+    if let Some(closed) = &order.closed {
+        encoder.set_property("key-int-max", closed.frames);
+        options.push_str(":scenecut=0:open-gop=0:stitchable=1");
+    } else if settings.keyframe_ms.is_some() {
         encoder.set_property("key-int-max", NEVER);
         options.push_str(":scenecut=0:open-gop=0");
     } else {
@@ -44,8 +47,12 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
 /// Sets what decides the bits; gives the options that it takes besides.
 fn rate(encoder: &gst::Element, order: &Order<'_>) -> String {
     match order.settings.rate {
-        RateControl::Crf(crf) => constant_quality(encoder, crf, None),
-        RateControl::CappedCrf { crf, peak_bps } => constant_quality(encoder, crf, Some(peak_bps)),
+        RateControl::Crf(crf) => {
+            constant_quality(encoder, crf, order.closed.and_then(|closed| closed.vbv(crf)))
+        }
+        RateControl::CappedCrf { crf, peak_bps } => {
+            constant_quality(encoder, crf, Some((kbps(peak_bps), PEAK_BUFFER_MS)))
+        }
         RateControl::Cbr { bitrate_bps } => {
             encoder.set_property_from_str("pass", "cbr");
             encoder.set_property("bitrate", kbps(bitrate_bps));
@@ -79,12 +86,12 @@ fn mean(encoder: &gst::Element, bitrate_bps: u32, peak_bps: Option<u32>) -> Stri
 }
 
 /// `pass=qual` is CRF, but its VBV would cap the rate at 2 Mbit/s; a buffer of no length turns the VBV off.
-fn constant_quality(encoder: &gst::Element, crf: u8, peak_bps: Option<u32>) -> String {
+fn constant_quality(encoder: &gst::Element, crf: u8, vbv: Option<(u32, u32)>) -> String {
     encoder.set_property_from_str("pass", "qual");
     encoder.set_property("quantizer", u32::from(crf.min(QUANTIZER_MAX)));
-    encoder.set_property("vbv-buf-capacity", peak_bps.map_or(0, |_| PEAK_BUFFER_MS));
-    if let Some(peak) = peak_bps {
-        encoder.set_property("bitrate", kbps(peak));
+    encoder.set_property("vbv-buf-capacity", vbv.map_or(0, |(_, buffer_ms)| buffer_ms));
+    if let Some((kbps, _)) = vbv {
+        encoder.set_property("bitrate", kbps);
     }
     if crf > QUANTIZER_MAX { ONE_STEP_COARSER.to_owned() } else { String::new() }
 }

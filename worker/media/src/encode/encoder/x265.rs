@@ -20,7 +20,9 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     let mut options = vec![colour::to_x265(&order.plan.colour), rate(order)];
     // Closed groups, so that every key frame is a place to begin at.
     options.push("open-gop=0".to_owned());
-    if settings.keyframe_ms.is_some() {
+    if let Some(closed) = &order.closed {
+        options.push(format!("keyint={0}:min-keyint={0}:scenecut=0", closed.frames));
+    } else if settings.keyframe_ms.is_some() {
         options.push("keyint=-1:min-keyint=1:scenecut=0".to_owned());
     }
     if let Some(threads) = order.threads {
@@ -47,12 +49,17 @@ fn mean_rate(rate: RateControl) -> Option<u32> {
 }
 
 fn rate(order: &Order<'_>) -> String {
-    let vbv = |bps: u32, buffer_ms: u32| {
-        let buffer = u64::from(kbps(bps)) * u64::from(buffer_ms) / 1000;
-        format!("vbv-maxrate={}:vbv-bufsize={buffer}", kbps(bps))
+    let of_kbps = |kbps: u32, buffer_ms: u32| {
+        let buffer = u64::from(kbps) * u64::from(buffer_ms) / 1000;
+        format!("vbv-maxrate={kbps}:vbv-bufsize={}", buffer.max(1))
     };
+    let vbv = |bps: u32, buffer_ms: u32| of_kbps(kbps(bps), buffer_ms);
     match order.settings.rate {
-        RateControl::Crf(crf) => format!("crf={crf}"),
+        RateControl::Crf(0) if order.closed.is_some() => "lossless=1".to_owned(),
+        RateControl::Crf(crf) => match order.closed.and_then(|closed| closed.vbv(crf)) {
+            Some((kbps, buffer_ms)) => format!("crf={crf}:{}", of_kbps(kbps, buffer_ms)),
+            None => format!("crf={crf}"),
+        },
         RateControl::CappedCrf { crf, peak_bps } => format!("crf={crf}:{}", vbv(peak_bps, PEAK_BUFFER_MS)),
         RateControl::Cbr { bitrate_bps } => vbv(bitrate_bps, CONSTANT_BUFFER_MS),
         RateControl::OnePass { peak_bps, .. } => {

@@ -1,0 +1,138 @@
+//! What frames pass between their decoder and their encoder, in an encode of a whole film and in a rung of a chunk.
+//!
+//! ```text
+//! deinterlace ! videoflip ! videocrop ! videoconvertscale ! capsfilter
+//! ```
+//! What a picture does not need is left out.
+
+use gstreamer as gst;
+use gstreamer::prelude::*;
+use gstreamer_video as video;
+use rushes_shared::encode::VideoCodec;
+use rushes_shared::failure::Failure;
+use rushes_shared::media::Orientation;
+
+use super::plan::Plan;
+use crate::colour;
+use crate::reader::unusable;
+use crate::start::element;
+
+/// The decoder's caps with what the source's facts know better: the rate and the colour. Frames that are not upright yet
+/// have the pixel aspect of their own orientation.
+pub(crate) fn described(
+    caps: &gst::CapsRef,
+    plan: &Plan,
+    codec: VideoCodec,
+    is_upright: bool,
+) -> Result<gst::Caps, Failure> {
+    let info = frame_info(caps)?;
+    let mut caps = caps.to_owned();
+    let fields = caps.make_mut().structure_mut(0).expect("fixed caps have one structure");
+    // x265 does not begin without a rate; frames keep their own times all the same.
+    let mean = || {
+        let millihertz = crate::pace::scaled(1_000_000_000, 1_000, plan.frame_ns.max(1));
+        gst::Fraction::new(i32::try_from(millihertz).unwrap_or(i32::MAX).max(1), 1_000)
+    };
+    let rate = match plan.fps {
+        Some(fps) => gst::Fraction::new(signed(fps.num), signed(fps.den)),
+        None if codec == VideoCodec::Hevc => mean(),
+        None => gst::Fraction::new(0, 1),
+    };
+    fields.set("framerate", rate);
+    // Without a description the decoder's guess stays, on both sides of the converter, and is not written anywhere.
+    if info.format_info().is_yuv()
+        && let Some(colour) = colour::to_caps(&plan.colour)
+    {
+        fields.set("colorimetry", colour);
+    }
+    let (num, den) = (signed(plan.sar.num), signed(plan.sar.den));
+    let turned = !is_upright && plan.orientation.swaps_sides();
+    let sar = if turned { (den, num) } else { (num, den) };
+    fields.set("pixel-aspect-ratio", gst::Fraction::new(sar.0, sar.1));
+    Ok(caps)
+}
+
+/// What frames of these caps are.
+pub(crate) fn frame_info(caps: &gst::CapsRef) -> Result<video::VideoInfo, Failure> {
+    video::VideoInfo::from_caps(caps).map_err(|_| unusable("frames of an unknown format"))
+}
+
+/// Makes one progressive frame of the two fields of each interlaced one, and lets others pass.
+pub(crate) fn deinterlacer() -> Result<gst::Element, Failure> {
+    let deinterlace = element("deinterlace")?;
+    deinterlace.set_property_from_str("mode", "auto");
+    deinterlace.set_property_from_str("fields", "top");
+    deinterlace.set_property_from_str("method", "yadif");
+    Ok(deinterlace)
+}
+
+/// Turns the picture; nothing where it is upright.
+pub(crate) fn turn(orientation: Orientation) -> Result<Option<gst::Element>, Failure> {
+    if orientation.is_upright() {
+        return Ok(None);
+    }
+    let flip = element("videoflip")?;
+    flip.set_property_from_str("video-direction", direction(orientation));
+    Ok(Some(flip))
+}
+
+/// Brings upright, progressive frames of `shown` width and height into the plan's size and into a format. A frame that is
+/// right already passes untouched.
+pub(crate) fn shaped(
+    plan: &Plan,
+    shown: (u32, u32),
+    format: &str,
+    threads: u32,
+) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = Vec::new();
+    if !plan.scaled && shown != (plan.width, plan.height) {
+        let crop = element("videocrop")?;
+        crop.set_property("right", signed(shown.0.saturating_sub(plan.width)).min(1));
+        crop.set_property("bottom", signed(shown.1.saturating_sub(plan.height)).min(1));
+        chain.push(crop);
+    }
+    let convert = element("videoconvertscale")?;
+    convert.set_property_from_str("method", "lanczos");
+    convert.set_property("n-threads", threads);
+    let filter = element("capsfilter")?;
+    let sar = gst::Fraction::new(signed(plan.sar.num), signed(plan.sar.den));
+    let mut wanted = gst::Caps::builder("video/x-raw")
+        .field("format", format)
+        .field("width", signed(plan.width))
+        .field("height", signed(plan.height))
+        .field("pixel-aspect-ratio", sar);
+    if let Some(colour) = colour::to_caps(&plan.colour) {
+        wanted = wanted.field("colorimetry", colour);
+    }
+    filter.set_property("caps", wanted.build());
+    chain.extend([convert, filter]);
+    Ok(chain)
+}
+
+/// The format that an encoder in software is given of decoded frames: x264 takes both forms of 4:2:0.
+pub(crate) fn format_for(plan: &Plan, codec: VideoCodec, decoded: video::VideoFormat) -> &'static str {
+    match decoded {
+        video::VideoFormat::Nv12 if plan.format == video::VideoFormat::I420 && codec == VideoCodec::H264 => {
+            "NV12"
+        }
+        _ => plan.format.to_str().as_str(),
+    }
+}
+
+/// `videoflip`'s name for a way to turn. It is a mirroring left to right first, then a turn clockwise.
+pub(crate) fn direction(orientation: Orientation) -> &'static str {
+    match (orientation.mirrored, orientation.clockwise_degrees % 360) {
+        (false, 90) => "90r",
+        (false, 180) => "180",
+        (false, 270) => "90l",
+        (false, _) => "identity",
+        (true, 90) => "ur-ll",
+        (true, 180) => "vert",
+        (true, 270) => "ul-lr",
+        (true, _) => "horiz",
+    }
+}
+
+fn signed(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
+}
