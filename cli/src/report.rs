@@ -77,6 +77,15 @@ pub(crate) fn warnings(job: &JobView, colours: bool) -> String {
     told.fold(String::new(), |text, line| text + &line + "\n")
 }
 
+/// The checks of a job's outputs that a limit was asked for or that measured something, a line each.
+pub(crate) fn checks(job: &JobView, colours: bool) -> String {
+    let of = |output: &OutputView| {
+        let told = output.check.iter().flat_map(|report| &report.checks);
+        told.map(|check| format!("{} {}\n", output.name, set::check(check, colours))).collect::<String>()
+    };
+    job.outputs.iter().map(of).collect()
+}
+
 /// How a job ended, with its outputs or its failure.
 pub(crate) fn end(job: &JobView, colours: bool) -> String {
     let state = toned(job.state.as_str(), tone(job.state), colours);

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::path::Path;
 
+use rushes_shared::check::{Check, CheckResult};
 use rushes_shared::task::{REPORT, SetReport};
 use rushes_shared::view::{JobView, OutputState, RenditionView, SetView};
 
@@ -11,7 +12,7 @@ use crate::board::Board;
 use crate::client::{Client, escaped};
 use crate::fault::Fault;
 use crate::interrupt::Interrupt;
-use crate::table::{Cell, table};
+use crate::table::{Cell, Tone, table, toned};
 use crate::transfer;
 use crate::words;
 
@@ -79,7 +80,7 @@ pub(crate) fn fetch(
 pub(crate) fn shown(set: &SetView, place: &str, colours: bool) -> String {
     let mut text = renditions(&set.renditions, colours);
     for check in &set.checks {
-        text.push_str(&format!("checked: {check}\n"));
+        text.push_str(&format!("{}\n", self::check(check, colours)));
     }
     let length = words::duration(set.duration_ms);
     text.push_str(&format!("{} files, {}, {length}\n", set.files, words::size(set.size_bytes)));
@@ -87,6 +88,16 @@ pub(crate) fn shown(set: &SetView, place: &str, colours: bool) -> String {
         text.push_str(&format!("{}/{manifest}\n", place.trim_end_matches('/')));
     }
     text
+}
+
+/// A check in a line.
+pub(crate) fn check(check: &Check, colours: bool) -> String {
+    let (word, tone) = match check.result {
+        CheckResult::Passed => ("passed", Tone::Good),
+        CheckResult::Failed => ("failed", Tone::Bad),
+        CheckResult::NotJudged => ("told", Tone::Faint),
+    };
+    format!("{}: {}", toned(word, tone, colours), words::harmless(&check.to_string()))
 }
 
 /// Renditions as a table.

@@ -1,7 +1,8 @@
 //! Settings of an encode, after validation: what a recipe or a user decided.
 //!
 //! ```text
-//! EncodeSettings = container + VideoSettings? + AudioSettings?
+//! EncodeSettings = container + VideoSettings? + AudioSettings? + CheckLimits
+//! limits      what a file has to keep before it is published
 //! container   which codecs a file format holds, and which it has by default
 //! possible    which settings go together; the text that names what would
 //! coded       their bytes, those of the first form for ever
@@ -10,11 +11,13 @@
 mod audio;
 mod coded;
 mod container;
+mod limits;
 mod possible;
 mod video;
 
 pub use audio::{AudioCodec, AudioSettings, LoudnessTarget};
 pub use container::Container;
+pub use limits::{CheckLimits, PeakLimit, VmafLimits, VmafScope};
 pub use possible::Impossible;
 pub use video::{Chroma, MezzanineProfile, RateControl, SpeedPreset, VideoCodec, VideoSettings};
 
@@ -27,6 +30,8 @@ pub struct EncodeSettings {
     pub video: Option<VideoSettings>,
     /// Audio settings; `None` leaves audio out.
     pub audio: Option<AudioSettings>,
+    /// What the file has to keep before it is published.
+    pub check: CheckLimits,
 }
 
 impl EncodeSettings {
@@ -49,6 +54,7 @@ impl Default for EncodeSettings {
             container: Container::Mp4,
             video: Some(VideoSettings::default()),
             audio: Some(AudioSettings::default()),
+            check: CheckLimits::default(),
         }
     }
 }

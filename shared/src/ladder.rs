@@ -7,7 +7,8 @@ mod split;
 
 use serde::{Deserialize, Serialize};
 
-use crate::encode::{SpeedPreset, VideoCodec};
+use crate::check::Check;
+use crate::encode::{SpeedPreset, VideoCodec, VmafLimits};
 use crate::media::MediaFacts;
 
 pub use rung::{CODECS, RateCap, Rung, ladder};
@@ -79,6 +80,8 @@ pub struct LadderSettings {
     pub more: Vec<CodecLadder>,
     /// Bit rates of further sounds in bits a second, each lower than the one before.
     pub more_sounds: Vec<u32>,
+    /// VMAF of every rung against the source, measured chunk by chunk; limits are those of the best rung.
+    pub vmaf: VmafLimits,
 }
 
 /// The rungs of a further codec.
@@ -107,6 +110,7 @@ impl Default for LadderSettings {
             codec,
             more: Vec::new(),
             more_sounds: Vec::new(),
+            vmaf: VmafLimits::default(),
         }
     }
 }
@@ -230,8 +234,8 @@ pub struct PackageReport {
     pub audio: Vec<Rendition>,
     /// Every file, relative to the package's directory, in the order in which they were written: the top manifest last.
     pub files: Vec<String>,
-    /// What was checked and kept its limit, one line each.
-    pub checks: Vec<String>,
+    /// What was checked; nothing that has failed.
+    pub checks: Vec<Check>,
 }
 
 /// One rung or sound of a package.

@@ -4,6 +4,7 @@
 //! id, units, principal           who, how much, when
 //! artifact, bundle, failure      where bytes are; several files as one; why something failed
 //! media, encode, measure, still  facts of a file; settings of an output; measurements; pictures from a film
+//! check                          what was allowed, found, and where
 //! request -> job -> task         what a user wrote -> what the farm keeps -> what a worker runs
 //! node                           what a worker tells of its machine
 //! codec, frame, wire, ticket     bytes between processes
@@ -16,6 +17,7 @@ pub mod artifact;
 pub mod at_hand;
 pub mod build;
 pub mod bundle;
+pub mod check;
 pub mod codec;
 pub mod encode;
 pub mod failure;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::check::Check;
 use crate::units::Ratio;
 
 /// What a probe knows of a file.
@@ -180,4 +181,7 @@ pub struct CheckReport {
     /// What is worth knowing of an output that keeps every limit, one line each: damage in the source that its decoders
     /// concealed, streams of the source that were left out.
     pub warnings: Vec<String>,
+    /// Every check, with its limit and what was found; none where a worker's program does not know them yet.
+    #[serde(default)]
+    pub checks: Vec<Check>,
 }

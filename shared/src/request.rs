@@ -9,6 +9,7 @@
 //! ```
 
 mod amend;
+mod check;
 mod fields;
 mod graph;
 mod making;
@@ -30,6 +31,7 @@ use crate::job::{Class, ContentValue, JobSpec, QualityFloor};
 use crate::units::WallMs;
 
 pub use amend::AmendRequest;
+pub use check::{CheckRequest, StreamCheckRequest};
 pub use fields::{AudioChoice, BitRate, Choice, Part, VideoChoice};
 pub use graph::StageRequest;
 pub use output::{AudioRequest, AudioVariant, OutputRequest, RateMode, VideoRequest};

@@ -1,5 +1,6 @@
 //! A task as it travels to a worker, and what comes back.
 
+mod coded;
 mod stream;
 mod work;
 
@@ -10,6 +11,8 @@ use crate::failure::Failure;
 use crate::id::{AttemptId, TaskId};
 use crate::media::{CheckReport, MediaFacts};
 use crate::units::{Bytes, Millicores};
+
+use coded::CodedValue;
 
 pub use stream::{
     PackageWork, PartMade, REPORT, STILLS, SetFile, SetMade, SetReport, StreamStep, StreamWork, Took,
@@ -263,6 +266,7 @@ pub struct EncodedOutput {
 
 /// A result by kind of task.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "CodedValue", into = "CodedValue")]
 pub enum TaskValue {
     /// Of a no-op or a trial.
     Nothing,

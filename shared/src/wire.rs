@@ -29,6 +29,9 @@ use crate::units::Bytes;
 pub const WORKER_ALPNS: &[&[u8]] = &[STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
 /// The first version in which a worker knows [`crate::task::TaskWork::Stream`].
 pub const STREAM_ALPN: &[u8] = b"rushes/5";
+/// The first version in which a worker knows limits of an output's checks, and a coordinator checks as values:
+/// [`crate::check::Check`].
+pub const CHECKS_ALPN: &[u8] = b"rushes/5";
 /// The first version in which a worker knows settings beyond their first form, see
 /// [`EncodeSettings::have_first_form`](crate::encode::EncodeSettings::have_first_form).
 pub const FORMATS_ALPN: &[u8] = b"rushes/4";

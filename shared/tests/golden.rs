@@ -8,15 +8,18 @@ use std::path::PathBuf;
 
 use golden::{check, every, variants};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
+use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
 use rushes_shared::codec;
 use rushes_shared::encode::{
-    AudioSettings, EncodeSettings, RateControl, SpeedPreset, VideoCodec, VideoSettings,
+    AudioSettings, CheckLimits, EncodeSettings, PeakLimit, RateControl, SpeedPreset, VideoCodec,
+    VideoSettings, VmafLimits, VmafScope,
 };
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::ladder::{
     ChunkRange, CodecLadder, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung,
 };
+use rushes_shared::measure::{VmafModel, VmafTally};
 use rushes_shared::media::{
     AudioFacts, CheckReport, Colour, Hdr, MediaFacts, Orientation, SubtitleFacts, VideoFacts,
 };
@@ -182,7 +185,25 @@ fn order(delivery: Delivery, work: TaskWork) -> TaskBound {
     }
 }
 
-fn encode_work(preset: SpeedPreset) -> TaskWork {
+/// Limits of one's own.
+fn limits() -> CheckLimits {
+    CheckLimits {
+        duration_ms: Some(40),
+        av_sync_ms: Some(5),
+        frames: Some(2),
+        peak: Some(PeakLimit { max_bps: 6_000_000, window_ms: 2_000 }),
+        vmaf: VmafLimits {
+            scope: VmafScope::Full,
+            model: VmafModel::Uhd,
+            mean_tenths: Some(925),
+            worst_tenths: Some(800),
+        },
+        loudness_tenths: Some(5),
+        true_peak_tenths: Some(-10),
+    }
+}
+
+fn encode_work(preset: SpeedPreset, check: CheckLimits) -> TaskWork {
     let video = VideoSettings {
         rate: RateControl::Crf(21),
         preset,
@@ -193,7 +214,7 @@ fn encode_work(preset: SpeedPreset) -> TaskWork {
     TaskWork::Encode {
         input: artifact(places()[0].clone()),
         source: MediaFacts { container: "webm".into(), ..MediaFacts::default() },
-        settings: EncodeSettings { video: Some(video), audio, ..EncodeSettings::default() },
+        settings: EncodeSettings { video: Some(video), audio, check, ..EncodeSettings::default() },
         output: "720p.mp4".parse().expect("a file name"),
     }
 }
@@ -217,6 +238,12 @@ fn stream_works() -> [TaskWork; 4] {
             max_height: Some(720),
         }],
         more_sounds: vec![96_000],
+        vmaf: VmafLimits {
+            scope: VmafScope::Sampled,
+            model: VmafModel::HdNeg,
+            mean_tenths: Some(900),
+            worst_tenths: None,
+        },
     };
     let rung = Rung {
         name: "720p".into(),
@@ -248,6 +275,7 @@ fn stream_works() -> [TaskWork; 4] {
             chunks: vec![staged.clone(), staged.clone()],
             took: took(),
             more_sounds: vec![staged],
+            vmaf: vec![tally()],
         }),
     ];
     works.map(|work| {
@@ -261,7 +289,39 @@ fn took() -> Took {
 }
 
 fn part() -> PartMade {
-    PartMade { artifact: artifact(places()[2].clone()), frames: 300, duration_ns: 10_000_000_000 }
+    PartMade {
+        artifact: artifact(places()[2].clone()),
+        frames: 300,
+        duration_ns: 10_000_000_000,
+        vmaf: vec![tally(), VmafTally::default()],
+    }
+}
+
+fn tally() -> VmafTally {
+    let mut tally = VmafTally::default();
+    [93.25, 78.5, 93.21].into_iter().zip(0..).for_each(|(score, at)| tally.add(score, at * 40_000_000));
+    tally
+}
+
+/// A check of each name, unit, kind of limit and result.
+fn checks() -> Vec<Check> {
+    let names = every!(CheckName: Decode, Frames, Width, Height, VideoLength, Sound, AudioLength, AvSync, DecodingErrors,
+        ForeignPackets, PeakBitrate, KeyFrames, SegmentLength, References, Vmaf, VmafWorst, Loudness, TruePeak, Colour);
+    let units = every!(CheckUnit: Count, Pixels, Ms, Bps, Vmaf, Lufs, Dbtp);
+    let limits = [
+        Some(CheckLimit::AtMost(40.0)),
+        Some(CheckLimit::AtLeast(90.5)),
+        Some(CheckLimit::Exactly(50.0)),
+        Some(CheckLimit::Between(-16.5, -15.5)),
+        None,
+    ];
+    let of = |((name, unit), limit): ((&CheckName, &CheckUnit), &Option<CheckLimit>)| {
+        Check::held(*name, *unit, *limit, 40.25).of("720p").at(3_240_000_000).noting("a note")
+    };
+    let mut all: Vec<Check> =
+        names.iter().zip(units.iter().cycle()).zip(limits.iter().cycle()).map(of).collect();
+    all.push(Check::not_judged(CheckName::Vmaf, CheckUnit::Vmaf, None, "no picture"));
+    all
 }
 
 fn set() -> SetMade {
@@ -279,7 +339,7 @@ fn set() -> SetMade {
         video: vec![rendition.clone()],
         audio: vec![Rendition { name: "sound".into(), size: (0, 0), ..rendition }],
         files: vec!["master.m3u8".into()],
-        checks: vec!["references: 84 files, all there".into()],
+        checks: checks(),
     };
     let file = SetFile { path: "report.json".parse().expect("a path"), size_bytes: 9_000, hash: HASH };
     SetMade {
@@ -308,7 +368,7 @@ fn succeeded(value: TaskValue) -> TaskReply {
     TaskReply::Outcome(TaskOutcome::Succeeded { value, usage: usage() })
 }
 
-fn encoded() -> TaskValue {
+fn encoded(checks: Vec<Check>) -> TaskValue {
     let check = CheckReport {
         frames_decoded: 14_384,
         frames_expected: 14_385,
@@ -317,6 +377,7 @@ fn encoded() -> TaskValue {
         av_start_offset_ns: -21_333_333,
         problems: vec!["a frame is missing".into()],
         warnings: vec!["damage was concealed".into()],
+        checks,
     };
     TaskValue::Encoded(EncodedOutput {
         artifact: artifact(places()[2].clone()),
@@ -372,7 +433,7 @@ fn golden_orders() {
     let deliveries = every!(Delivery: Durable, Ephemeral, Service);
     let presets =
         every!(SpeedPreset: Ultrafast, Superfast, Veryfast, Faster, Fast, Medium, Slow, Slower, Veryslow);
-    let hardware = encode_work(SpeedPreset::Medium).with_encoder("nvh264enc".into());
+    let hardware = encode_work(SpeedPreset::Medium, CheckLimits::default()).with_encoder("nvh264enc".into());
     let probes = places().map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }));
     check(
         &dir(),
@@ -380,7 +441,11 @@ fn golden_orders() {
             ("noop", deliveries.map(|d| order(d, TaskWork::Noop { hold_ms: 300, cpu_ms: 250 })).to_vec()),
             ("probe", probes.to_vec()),
             ("encode-with", vec![order(Delivery::Durable, hardware)]),
-            ("encode", presets.map(|p| order(Delivery::Durable, encode_work(p))).to_vec()),
+            (
+                "encode",
+                presets.map(|p| order(Delivery::Durable, encode_work(p, CheckLimits::default()))).to_vec(),
+            ),
+            ("encode-limits", vec![order(Delivery::Durable, encode_work(SpeedPreset::Fast, limits()))]),
             ("trial", vec![order(Delivery::Durable, TaskWork::Trial)]),
             (
                 "probe-set",
@@ -421,7 +486,8 @@ fn golden_reports() {
             ("", vec![TaskReply::Log("a line\nanother ü".into())]),
             ("nothing", vec![succeeded(TaskValue::Nothing)]),
             ("probed", vec![succeeded(probed)]),
-            ("encoded", vec![succeeded(encoded())]),
+            ("encoded", vec![succeeded(encoded(Vec::new()))]),
+            ("checked", vec![succeeded(encoded(checks()))]),
             ("part", vec![succeeded(TaskValue::Part(part()))]),
             ("set", vec![succeeded(TaskValue::Set(Box::new(set())))]),
             ("failed", vec![TaskReply::Outcome(failed)]),

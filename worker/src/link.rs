@@ -11,7 +11,7 @@ use quinn::{ClientConfig, Connection, Endpoint, VarInt};
 use rushes_net::framed::{self, FrameReader};
 use rushes_net::{NetError, endpoint};
 use rushes_shared::id::Epoch;
-use rushes_shared::wire::{AHEAD_ALPN, BRIEF_ALPN, FarmBound, HARDWARE_ALPN, WorkerBound, close, knows};
+use rushes_shared::wire::{AHEAD_ALPN, FarmBound, HARDWARE_ALPN, WireVersion, WorkerBound, close, knows};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -201,7 +201,7 @@ async fn converse(
         worker.shop.depot.is_at(&depot);
     }
     let version = endpoint::alpn(connection);
-    let is_brief = knows(version.as_deref(), BRIEF_ALPN);
+    let agreed = WireVersion::of(version.as_deref());
     if knows(version.as_deref(), AHEAD_ALPN) {
         framed::send(&mut send, &FarmBound::Ahead(worker.settings().ahead.offer())).await?;
     }
@@ -234,7 +234,7 @@ async fn converse(
             },
             stream = connection.accept_bi() => {
                 let (send, recv) = stream.map_err(NetError::from)?;
-                streams.spawn(task_stream::serve(Arc::clone(worker), send, recv, is_brief).in_current_span());
+                streams.spawn(task_stream::serve(Arc::clone(worker), send, recv, agreed).in_current_span());
             }
             Some(_) = streams.join_next() => {}
             _ = heartbeat.tick() => framed::send(&mut send, &FarmBound::Heartbeat).await?,

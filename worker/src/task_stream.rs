@@ -11,8 +11,8 @@ use rushes_net::framed::{self, FrameReader};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::frame::{self, Message as _};
 use rushes_shared::id::AttemptId;
-use rushes_shared::task::{TaskOutcome, TaskWork};
-use rushes_shared::wire::{LaneBound, LaneOrder, TaskBound, TaskReply};
+use rushes_shared::task::{TaskOutcome, TaskValue, TaskWork};
+use rushes_shared::wire::{BRIEF_ALPN, CHECKS_ALPN, LaneBound, LaneOrder, TaskBound, TaskReply, WireVersion};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info, info_span};
@@ -29,11 +29,12 @@ const QUIET: Duration = Duration::from_millis(100);
 /// And at most this far, even if nothing has changed.
 const REPEAT: Duration = Duration::from_secs(1);
 
-/// Serves a stream to its end. `is_brief`: the coordinator knows the short form of success on the lane.
-pub async fn serve(worker: Arc<Worker>, send: SendStream, recv: RecvStream, is_brief: bool) {
+/// Serves a stream to its end, in the version that was agreed on.
+pub async fn serve(worker: Arc<Worker>, send: SendStream, recv: RecvStream, agreed: WireVersion) {
     let mut reader = FrameReader::new(recv);
     let mut send = send;
     if matches!(reader.kind().await, Ok(Some(LaneBound::KIND))) {
+        let is_brief = agreed >= WireVersion::of(Some(BRIEF_ALPN));
         if let Err(error) = lane::serve(&worker, &mut send, &mut reader, is_brief).await {
             debug!(%error, "the lane ended; what is on it is kept");
         }
@@ -42,7 +43,7 @@ pub async fn serve(worker: Arc<Worker>, send: SendStream, recv: RecvStream, is_b
     match begin(&worker, &mut send, &mut reader).await {
         Ok(Some(held)) => {
             let span = info_span!("report", task = %held.task(), attempt = %held.attempt());
-            let told = report(&worker, &held, &mut send, &mut reader).instrument(span).await;
+            let told = report(&worker, &held, agreed, &mut send, &mut reader).instrument(span).await;
             if let Err(error) = told {
                 debug!(%error, attempt = %held.attempt(), "a task's stream ended early; the attempt is kept");
             }
@@ -159,6 +160,7 @@ fn no_such_attempt(attempt: AttemptId) -> Failure {
 async fn report(
     worker: &Worker,
     held: &Held,
+    agreed: WireVersion,
     send: &mut SendStream,
     reader: &mut FrameReader,
 ) -> Result<(), NetError> {
@@ -205,7 +207,7 @@ async fn report(
                     bytes.extend(frame::encode(&TaskReply::Log(line))?);
                 }
                 match (&now.outcome, now.progress) {
-                    (Some(outcome), _) => bytes.extend(frame::encode(&TaskReply::Outcome((**outcome).clone()))?),
+                    (Some(outcome), _) => bytes.extend(frame::encode(&TaskReply::Outcome(told(outcome, agreed)))?),
                     (None, Some(progress)) => bytes.extend(frame::encode(&TaskReply::Progress(progress))?),
                     (None, None) => {}
                 }
@@ -219,6 +221,17 @@ async fn report(
             }
         }
     }
+}
+
+/// An outcome in the words of a version.
+fn told(outcome: &TaskOutcome, agreed: WireVersion) -> TaskOutcome {
+    let mut told = outcome.clone();
+    if let TaskOutcome::Succeeded { value: TaskValue::Encoded(made), .. } = &mut told
+        && agreed < WireVersion::of(Some(CHECKS_ALPN))
+    {
+        made.check.checks.clear();
+    }
+    told
 }
 
 /// Waits until the coordinator has the outcome on disk, and forgets it then.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use rushes_shared::encode::{SpeedPreset, VideoCodec};
+use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafScope};
 use rushes_shared::ladder::CODECS;
 use rushes_shared::measure::VmafModel;
 
@@ -164,6 +164,9 @@ pub(crate) enum MediaCommand {
         /// Leaves out the decode of every segment at the end.
         #[arg(long)]
         no_decode: bool,
+        /// Measures VMAF of every rung: `sampled` is every tenth frame.
+        #[arg(long, default_value = "off", value_parser = scope, value_name = "off|sampled|full")]
+        vmaf: VmafScope,
     },
     /// Packages finished rungs: CMAF segments with HLS and DASH manifests over the same files; nothing is encoded.
     ///
@@ -217,6 +220,15 @@ pub(crate) enum MediaCommand {
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "N")]
         threads: Option<u32>,
     },
+}
+
+fn scope(text: &str) -> Result<VmafScope, String> {
+    match text {
+        "off" => Ok(VmafScope::Off),
+        "sampled" => Ok(VmafScope::Sampled),
+        "full" => Ok(VmafScope::Full),
+        _ => Err("write off, sampled or full".to_owned()),
+    }
 }
 
 fn model(text: &str) -> Result<VmafModel, String> {

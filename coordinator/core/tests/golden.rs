@@ -13,7 +13,8 @@ use rushes_core::promise::trade::{Sake, Trade, What};
 use rushes_core::record::{IdempotencyKey, Record, Verdict};
 use rushes_core::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
-use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec};
+use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
+use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec, VmafLimits, VmafScope};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{
@@ -21,6 +22,7 @@ use rushes_shared::job::{
     QualityFloor, StageWork, Work,
 };
 use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
+use rushes_shared::measure::VmafTally;
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::task::{
     Demand, EncodedOutput, PartMade, SetFile, SetMade, SlotKind, StreamStep, TaskValue, Took, Usage,
@@ -142,6 +144,7 @@ fn stream() -> Work {
             max_height: Some(720),
         }],
         more_sounds: vec![96_000],
+        vmaf: VmafLimits { scope: VmafScope::Sampled, mean_tenths: Some(900), ..VmafLimits::default() },
     };
     let settings = StreamSettings { ladder, stills: true };
     let destination = Destination::Place("/out/film/".parse().expect("a path"));
@@ -203,7 +206,7 @@ fn staged() -> Artifact {
     }
 }
 
-fn values() -> [(&'static str, Option<Box<TaskValue>>); 3] {
+fn values() -> [(&'static str, Option<Box<TaskValue>>); 4] {
     let encoded = EncodedOutput {
         artifact: staged(),
         facts: facts(),
@@ -212,16 +215,25 @@ fn values() -> [(&'static str, Option<Box<TaskValue>>); 3] {
         speed_permille: 4_000,
         encoder: "x264enc 164".into(),
     };
+    let mut checked = encoded.clone();
+    checked.check.checks = vec![passed()];
     [
         ("nothing", None),
         ("probed", Some(Box::new(TaskValue::Probed { input: Artifact::unseen(source()), facts: facts() }))),
         ("encoded", Some(Box::new(TaskValue::Encoded(encoded)))),
+        ("checked", Some(Box::new(TaskValue::Encoded(checked)))),
     ]
+}
+
+fn passed() -> Check {
+    Check::judged(CheckName::Vmaf, CheckUnit::Vmaf, CheckLimit::AtLeast(90.0), 93.5).of("1080p")
 }
 
 /// What the steps of a streaming set leave behind.
 fn set_values() -> [(&'static str, Option<Box<TaskValue>>); 2] {
-    let part = PartMade { artifact: staged(), frames: 250, duration_ns: 10_000_000_000 };
+    let mut tally = VmafTally::default();
+    tally.add(93.5, 40_000_000);
+    let part = PartMade { artifact: staged(), frames: 250, duration_ns: 10_000_000_000, vmaf: vec![tally] };
     let rendition = Rendition {
         name: "1080p".into(),
         codecs: "avc1.640028".into(),
@@ -236,7 +248,7 @@ fn set_values() -> [(&'static str, Option<Box<TaskValue>>); 2] {
         video: vec![rendition],
         audio: Vec::new(),
         files: vec!["master.m3u8".into()],
-        checks: vec!["references: 12 files, all there".into()],
+        checks: vec![passed()],
     };
     let file = SetFile {
         path: "report.json".parse().expect("a path"),

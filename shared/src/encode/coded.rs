@@ -2,12 +2,13 @@
 //!
 //! The first settings were of one container, H.264 and AAC, and knew no more than a rate factor, a preset and limits of
 //! the size. Bytes of them stay what they were: what those settings can say is written in their form, so that programs of
-//! that time read it, and anything else stands behind a number that their containers ended before.
+//! that time read it, and anything else stands behind numbers that their containers ended before.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    AudioCodec, AudioSettings, Container, EncodeSettings, RateControl, SpeedPreset, VideoCodec, VideoSettings,
+    AudioCodec, AudioSettings, CheckLimits, Container, EncodeSettings, RateControl, SpeedPreset, VideoCodec,
+    VideoSettings,
 };
 
 /// In bytes, the variant's number is where the first form had that of its container.
@@ -15,6 +16,8 @@ use super::{
 enum Coded {
     First(First),
     Whole(Whole),
+    /// With limits of one's own.
+    Checked(Whole, CheckLimits),
 }
 
 /// Settings as they were first written, behind the container.
@@ -48,12 +51,22 @@ struct Whole {
     audio: Option<AudioSettings>,
 }
 
-/// In text, such as an exported journal, both have names.
+/// In text, such as an exported journal, all have names.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Text {
-    Whole(Whole),
+    Whole(WholeText),
     First(First),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WholeText {
+    container: Container,
+    video: Option<VideoSettings>,
+    audio: Option<AudioSettings>,
+    #[serde(default, skip_serializing_if = "CheckLimits::are_usual")]
+    check: CheckLimits,
 }
 
 impl First {
@@ -91,7 +104,7 @@ impl First {
             .audio
             .as_ref()
             .map(|audio| AudioSettings { bitrate_bps: audio.bitrate_bps, ..AudioSettings::of(audio.codec) });
-        EncodeSettings { container: Container::Mp4, video: Some(video), audio }
+        EncodeSettings { container: Container::Mp4, video: Some(video), audio, check: CheckLimits::default() }
     }
 }
 
@@ -106,26 +119,36 @@ impl EncodeSettings {
 
 impl Serialize for EncodeSettings {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let whole =
-            || Whole { container: self.container, video: self.video.clone(), audio: self.audio.clone() };
+        let Self { container, video, audio, check } = self.clone();
         if s.is_human_readable() {
-            return whole().serialize(s);
+            return WholeText { container, video, audio, check }.serialize(s);
         }
-        First::of(self).map_or_else(|| Coded::Whole(whole()), Coded::First).serialize(s)
+        let coded = match First::of(self) {
+            Some(first) => Coded::First(first),
+            None if check.are_usual() => Coded::Whole(Whole { container, video, audio }),
+            None => Coded::Checked(Whole { container, video, audio }, check),
+        };
+        coded.serialize(s)
     }
 }
 
 impl<'de> Deserialize<'de> for EncodeSettings {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        let all = |whole: Whole| Self { container: whole.container, video: whole.video, audio: whole.audio };
+        let all = |whole: Whole, check| {
+            let Whole { container, video, audio } = whole;
+            Self { container, video, audio, check }
+        };
         if d.is_human_readable() {
             return Ok(match Text::deserialize(d)? {
-                Text::Whole(whole) => all(whole),
+                Text::Whole(WholeText { container, video, audio, check }) => {
+                    Self { container, video, audio, check }
+                }
                 Text::First(first) => first.settings(),
             });
         }
         Ok(match Coded::deserialize(d)? {
-            Coded::Whole(whole) => all(whole),
+            Coded::Whole(whole) => all(whole, CheckLimits::default()),
+            Coded::Checked(whole, check) => all(whole, check),
             Coded::First(first) => first.settings(),
         })
     }
@@ -135,7 +158,7 @@ impl<'de> Deserialize<'de> for EncodeSettings {
 mod tests {
     use super::*;
     use crate::codec;
-    use crate::encode::Chroma;
+    use crate::encode::{Chroma, VmafLimits, VmafScope};
 
     /// MP4, H.264 at 21, slow, 720 high, AAC at 160 kbit/s, as the first program wrote it.
     const FIRST: &[u8] = &[0, 0, 21, 6, 0, 1, 251, 208, 2, 1, 0, 252, 0, 113, 2, 0];
@@ -159,6 +182,7 @@ mod tests {
             container: Container::Ogg,
             video: None,
             audio: Some(AudioSettings::of(AudioCodec::Opus)),
+            ..EncodeSettings::default()
         };
         let peak_bps = 5_000_000;
         let video = VideoSettings {
@@ -178,5 +202,14 @@ mod tests {
             assert_eq!(serde_json::from_str::<EncodeSettings>(&text).expect("it parses"), settings);
         }
         assert!(EncodeSettings::default().have_first_form());
+        let vmaf = VmafLimits { scope: VmafScope::Full, mean_tenths: Some(900), ..VmafLimits::default() };
+        let check = CheckLimits { vmaf, true_peak_tenths: Some(-10), ..CheckLimits::default() };
+        let limited = EncodeSettings { check, ..EncodeSettings::default() };
+        assert!(!limited.have_first_form());
+        let bytes = codec::encode(&limited).expect("it encodes");
+        assert_eq!(bytes[0], 2, "behind the numbers of the other forms");
+        assert_eq!(codec::decode::<EncodeSettings>(&bytes).expect("it decodes"), limited);
+        let text = serde_json::to_string(&limited).expect("it has a text");
+        assert_eq!(serde_json::from_str::<EncodeSettings>(&text).expect("it parses"), limited);
     }
 }

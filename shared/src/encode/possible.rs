@@ -207,11 +207,21 @@ mod tests {
     use crate::encode::{AudioCodec, Chroma, VideoCodec};
 
     fn film(container: Container, codec: VideoCodec) -> EncodeSettings {
-        EncodeSettings { container, video: Some(VideoSettings::of(codec)), audio: None }
+        EncodeSettings {
+            container,
+            video: Some(VideoSettings::of(codec)),
+            audio: None,
+            ..EncodeSettings::default()
+        }
     }
 
     fn sound(container: Container, codec: AudioCodec) -> EncodeSettings {
-        EncodeSettings { container, video: None, audio: Some(AudioSettings::of(codec)) }
+        EncodeSettings {
+            container,
+            video: None,
+            audio: Some(AudioSettings::of(codec)),
+            ..EncodeSettings::default()
+        }
     }
 
     #[test]
@@ -268,7 +278,7 @@ mod tests {
         assert_eq!(with(AudioCodec::Aac, &|a| a.quality = Some(2)), Some("audio.quality"));
         assert_eq!(with(AudioCodec::Flac, &|a| a.bits = Some(24)), None);
         assert_eq!(with(AudioCodec::Aac, &|a| a.bits = Some(24)), Some("audio.bits"));
-        let empty = EncodeSettings { container: Container::Mp4, video: None, audio: None };
+        let empty = EncodeSettings { video: None, audio: None, ..EncodeSettings::default() };
         assert!(empty.possible().is_err());
     }
 }

@@ -99,17 +99,23 @@ impl VmafTally {
         }
     }
 
-    /// Adds those of another part of the film, all times of which lie `later_ns` later than they say.
-    pub fn merge(&mut self, other: &Self, later_ns: u64) {
+    /// Adds those of another part of the film, in times of the film.
+    pub fn merge(&mut self, other: &Self) {
         if other.frames > 0 && (self.frames == 0 || other.min < self.min) {
-            (self.min, self.min_at_ns) = (other.min, other.min_at_ns.saturating_add(later_ns));
+            (self.min, self.min_at_ns) = (other.min, other.min_at_ns);
         }
-        self.frames += other.frames;
+        self.frames = self.frames.saturating_add(other.frames);
         self.sum += other.sum;
         self.inverse_sum += other.inverse_sum;
         for &(tenth, frames) in &other.tenths {
             self.count(tenth, frames);
         }
+    }
+
+    /// The same with all times later by this, in nanoseconds.
+    #[must_use]
+    pub fn later(self, by_ns: u64) -> Self {
+        Self { min_at_ns: self.min_at_ns.saturating_add(by_ns), ..self }
     }
 
     /// What they come to; `None` where no frame was scored.
@@ -181,9 +187,9 @@ mod tests {
             let (mut whole, mut first, mut second) = (VmafTally::default(), VmafTally::default(), VmafTally::default());
             for (at, &score) in (0_u64..).zip(&scores) {
                 whole.add(score, at);
-                if at < cut { first.add(score, at) } else { second.add(score, at - cut) }
+                if at < cut { first.add(score, at) } else { second.add(score, at) }
             }
-            first.merge(&second, cut);
+            first.merge(&second);
             let (one, two) = (whole.scores(VmafModel::Hd).unwrap(), first.scores(VmafModel::Hd).unwrap());
             prop_assert!((one.mean - two.mean).abs() < 1e-9 && (one.harmonic_mean - two.harmonic_mean).abs() < 1e-9);
             prop_assert_eq!((whole.frames, whole.min, whole.min_at_ns, whole.tenths), (first.frames, first.min, first.min_at_ns, first.tenths));

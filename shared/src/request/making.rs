@@ -1,9 +1,11 @@
 //! How an output is made: from what a user wrote to [`EncodeSettings`], with the defaults of container and codec.
 
+use super::check;
 use super::settling::ranged;
 use super::{AudioRequest, BadRequest, BitRate, Choice, MAX_SIDE, OutputRequest, RateMode, VideoRequest};
 use crate::encode::{
-    AudioSettings, Container, EncodeSettings, LoudnessTarget, RateControl, VideoCodec, VideoSettings,
+    AudioSettings, CheckLimits, Container, EncodeSettings, LoudnessTarget, RateControl, VideoCodec,
+    VideoSettings,
 };
 
 /// True peak in tenths of a dBTP where only a loudness is asked for (EBU R 128, recommendation k).
@@ -30,10 +32,11 @@ pub(super) fn settings(path: &str, request: &OutputRequest) -> Result<EncodeSett
             Some(audio(&format!("{path}.audio"), wanted, container, beside)?)
         }
     };
-    let settings = EncodeSettings { container, video, audio };
+    let settings = EncodeSettings { container, video, audio, check: CheckLimits::default() };
     let refused = settings.possible();
     refused.map_err(|bad| BadRequest::at(format!("{path}.{}", bad.field), bad.message))?;
-    Ok(settings)
+    let check = check::of_output(path, request.check.as_ref(), &settings)?;
+    Ok(EncodeSettings { check, ..settings })
 }
 
 fn video(path: &str, request: &VideoRequest, usual: VideoCodec) -> Result<VideoSettings, BadRequest> {

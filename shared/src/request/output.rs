@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AudioChoice, BadRequest, BitRate, Presets, VideoChoice, making, preset};
+use super::{AudioChoice, BadRequest, BitRate, CheckRequest, Presets, VideoChoice, making, preset};
 use crate::encode::{
     AudioCodec, Chroma, Container, EncodeSettings, MezzanineProfile, SpeedPreset, VideoCodec,
 };
@@ -41,6 +41,9 @@ pub struct OutputRequest {
     /// Audio settings, or `false` to leave audio out. A source without audio gives an output without audio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<AudioChoice>,
+    /// What it has to keep before it is published. Default: the source's frames, lengths and start times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckRequest>,
     /// Whether the job succeeds without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,

@@ -11,8 +11,18 @@ const JOB: &[&str] = &[
     "paused", "input", "preset", "outputs", "tasks", "stages", "stream",
 ];
 const PRESET: &[&str] = &["description", "outputs", "stream"];
-const OUTPUT: &[&str] =
-    &["preset", "name", "suffix", "destination", "container", "video", "audio", "optional", "audience"];
+const OUTPUT: &[&str] = &[
+    "preset",
+    "name",
+    "suffix",
+    "destination",
+    "container",
+    "video",
+    "audio",
+    "check",
+    "optional",
+    "audience",
+];
 const VIDEO: &[&str] = &[
     "codec",
     "rate",
@@ -59,7 +69,22 @@ const STREAM: &[&str] = &[
     "more",
     "decode",
     "stills",
+    "check",
 ];
+const CHECK: &[&str] = &[
+    "duration_ms",
+    "av_sync_ms",
+    "frames",
+    "max_bitrate",
+    "bitrate_window_ms",
+    "vmaf",
+    "vmaf_model",
+    "min_vmaf",
+    "min_vmaf_worst",
+    "loudness_tolerance",
+    "true_peak",
+];
+const STREAM_CHECK: &[&str] = &["vmaf", "vmaf_model", "min_vmaf", "min_vmaf_worst"];
 const CODEC: &[&str] = &["codec", "crf", "preset", "max_height"];
 
 /// The keys of each type by its schema's name; a test holds them against the schema.
@@ -74,6 +99,8 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("StageRequest", STAGE),
     ("StreamRequest", STREAM),
     ("CodecRequest", CODEC),
+    ("CheckRequest", CHECK),
+    ("StreamCheckRequest", STREAM_CHECK),
 ];
 
 pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
@@ -84,9 +111,7 @@ pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest>
 pub(super) fn read_preset<T: DeserializeOwned>(text: &str) -> Result<T, BadRequest> {
     read_as(Format::Toml, text, |preset| {
         check_keys("", preset, PRESET)?;
-        if let Some(Json::Object(fields)) = preset.get("stream") {
-            check_keys("stream", fields, STREAM)?;
-        }
+        check_stream(preset)?;
         check_codecs(preset)?;
         check_outputs(preset)
     })
@@ -167,11 +192,12 @@ fn json_of(value: toml::Value) -> Json {
 
 fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
     check_keys("", job, JOB)?;
-    for (part, known) in [("value", VALUE), ("floor", FLOOR), ("stream", STREAM)] {
+    for (part, known) in [("value", VALUE), ("floor", FLOOR)] {
         if let Some(Json::Object(fields)) = job.get(part) {
             check_keys(part, fields, known)?;
         }
     }
+    check_stream(job)?;
     check_codecs(job)?;
     let stages = job.get("stages").and_then(Json::as_array).map_or(&[][..], Vec::as_slice);
     for (i, stage) in stages.iter().enumerate() {
@@ -184,6 +210,15 @@ fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
         }
     }
     check_outputs(job)
+}
+
+fn check_stream(document: &Map<String, Json>) -> Result<(), BadRequest> {
+    let Some(Json::Object(fields)) = document.get("stream") else { return Ok(()) };
+    check_keys("stream", fields, STREAM)?;
+    match fields.get("check") {
+        Some(Json::Object(fields)) => check_keys("stream.check", fields, STREAM_CHECK),
+        _ => Ok(()),
+    }
 }
 
 fn check_codecs(document: &Map<String, Json>) -> Result<(), BadRequest> {
@@ -208,7 +243,7 @@ fn check_outputs(document: &Map<String, Json>) -> Result<(), BadRequest> {
 
 fn check_output(path: &str, output: &Map<String, Json>) -> Result<(), BadRequest> {
     check_keys(path, output, OUTPUT)?;
-    for (part, known) in [("video", VIDEO), ("audio", AUDIO)] {
+    for (part, known) in [("video", VIDEO), ("audio", AUDIO), ("check", CHECK)] {
         if let Some(Json::Object(settings)) = output.get(part) {
             check_keys(&format!("{path}.{part}"), settings, known)?;
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::settling::{no_place, ranged};
-use super::{AudioVariant, BadRequest, BitRate, MAX_SIDE, preset};
+use super::{AudioVariant, BadRequest, BitRate, MAX_SIDE, StreamCheckRequest, check, preset};
 use crate::artifact::Location;
 use crate::encode::{AudioCodec, SpeedPreset, VideoCodec};
 use crate::job::{Destination, Work};
@@ -72,6 +72,10 @@ pub struct StreamRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = true)]
     pub stills: Option<bool>,
+    /// What the set has to keep before it is published, beside key frames, segment lengths, bit rates and whole segments,
+    /// which every set is held to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<StreamCheckRequest>,
 }
 
 /// The rungs of a further codec in a set.
@@ -130,6 +134,7 @@ pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadReq
         codec,
         more: more(request)?,
         more_sounds: sounds.collect(),
+        vmaf: check::of_stream(request.check.as_ref())?,
     };
     Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
 }
@@ -291,6 +296,8 @@ mod tests {
             ("more = [{ codec = 'hevc', crf = 60 }]", "stream.more[0].crf: should be 0 to 51"),
             ("sound_variants = ['low', 'high']", "the best first"),
             ("sound_bitrate = '96k'\nsound_variants = ['low']", "leave one of the two out"),
+            ("check = { min_vmaf = 200 }", "line 4: stream.check.min_vmaf: should be 0 to 100"),
+            ("check = { frames = 1 }", "there is no such field"),
         ] {
             let said = read(&format!("{job}{line}")).expect_err(line);
             assert!(said.contains(word), "{said}");

@@ -13,6 +13,7 @@ use super::TaskKind;
 use crate::artifact::{Artifact, ContentHash, FileName, FilePath};
 use crate::encode::AudioSettings;
 use crate::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
+use crate::measure::VmafTally;
 use crate::media::MediaFacts;
 
 /// The report's path in a set of files.
@@ -122,6 +123,8 @@ pub struct PackageWork {
     pub took: Took,
     /// The same sound staged at lower rates, the best first.
     pub more_sounds: Vec<Artifact>,
+    /// Scores of the rungs, in their order; none where VMAF is not measured.
+    pub vmaf: Vec<VmafTally>,
 }
 
 /// What the steps of a set took.
@@ -170,7 +173,7 @@ impl StreamWork {
 }
 
 /// What a step but the package leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PartMade {
     /// The file in staging, with its size and hash.
     pub artifact: Artifact,
@@ -178,6 +181,8 @@ pub struct PartMade {
     pub frames: u64,
     /// How long a chunk or the sound is, in nanoseconds.
     pub duration_ns: u64,
+    /// Scores of a chunk's rungs, in their order and in times of the film; none where VMAF is not measured.
+    pub vmaf: Vec<VmafTally>,
 }
 
 /// A file of a finished set.

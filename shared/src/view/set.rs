@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::check::Check;
 use crate::ladder::Rendition;
 use crate::task::{TaskKind, Took};
 use crate::view::OutputState;
@@ -70,8 +71,8 @@ pub struct SetView {
     pub renditions: Vec<RenditionView>,
     /// Manifests, by their paths in the set, the top ones last.
     pub manifests: Vec<String>,
-    /// What was checked and kept its limit, one line each.
-    pub checks: Vec<String>,
+    /// What was checked; nothing that has failed.
+    pub checks: Vec<Check>,
     /// Files in all.
     pub files: u32,
     /// Their bytes together.

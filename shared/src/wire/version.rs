@@ -1,7 +1,7 @@
 //! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
 //! work looks here at which of them would understand it.
 
-use super::{FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use super::{CHECKS_ALPN, FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
 use crate::encode::EncodeSettings;
 use crate::task::TaskKind;
 
@@ -43,8 +43,9 @@ impl WireVersion {
                 Self::of(Some(STREAM_ALPN))
             }
         };
-        let has_first_form = settings.is_none_or(EncodeSettings::have_first_form);
-        if has_first_form { of_kind } else { of_kind.max(Self::of(Some(FORMATS_ALPN))) }
+        let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };
+        let of_settings = if settings.check.are_usual() { FORMATS_ALPN } else { CHECKS_ALPN };
+        of_kind.max(Self::of(Some(of_settings)))
     }
 }
 
@@ -79,5 +80,8 @@ mod tests {
         assert_eq!(needs(TaskKind::Chunk, None), WireVersion::of(Some(STREAM_ALPN)));
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
+        let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };
+        let limited = EncodeSettings { check, ..EncodeSettings::default() };
+        assert_eq!(needs(TaskKind::Encode, Some(&limited)), WireVersion::of(Some(CHECKS_ALPN)));
     }
 }

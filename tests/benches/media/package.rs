@@ -12,7 +12,7 @@ use rushes_bench::program::{self, Spent};
 use rushes_bench::sample::{each, pairs};
 use rushes_bench::{Bench, Better, Row};
 use rushes_media::{ChunkJob, JoinJob, encode_chunk, init, join, probe};
-use rushes_shared::encode::{SpeedPreset, VideoCodec};
+use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafLimits};
 use rushes_shared::ladder::{Grid, LadderSettings, split};
 
 /// Sizes of the rungs; how long the film is that is looped to an hour, in seconds, and how often.
@@ -87,6 +87,7 @@ fn progressive(bench: &mut Bench) -> Result<()> {
         codec: VideoCodec::H264,
         more: Vec::new(),
         more_sounds: Vec::new(),
+        vmaf: VmafLimits::default(),
     };
     let rungs = settings.rungs(&source);
     let mut chunks = Vec::new();

@@ -8,16 +8,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rushes_shared::check::{Check, CheckName, CheckUnit};
 use rushes_shared::encode::AudioSettings;
+use rushes_shared::encode::VmafLimits;
 use rushes_shared::failure::Failure;
 use rushes_shared::ladder::{LadderSettings, PackageReport, Rung, split};
+use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
-use crate::chunk::{self, ChunkJob, encode_chunk};
+use crate::chunk::{self, ChunkJob, encode_chunk, score_chunk};
 use crate::join::{JoinJob, join, sound};
-use crate::package::{PackageJob, package};
-use crate::{encode, fault, tone};
+use crate::package::{self, PackageJob, package};
+use crate::{check, encode, fault, tone};
 
 /// What to make a ladder of.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +48,8 @@ pub struct FinishJob<'a> {
     pub frames: Option<u64>,
     /// The film's sound, the best rate first.
     pub sound: &'a [PathBuf],
+    /// Scores of the rungs, in their order; none where VMAF was not measured.
+    pub vmaf: &'a [VmafTally],
     /// How the ladder is made.
     pub settings: &'a LadderSettings,
     /// A directory for what is made on the way.
@@ -87,12 +92,13 @@ pub fn make_ladder(
         sound(job.input, job.source, &audio, &track, &mut step)?;
         tracks.push(track);
     }
-    let (mut chunks, frames) = encode_chunks(job, progress)?;
+    let Chunks { files: mut chunks, frames, vmaf } = encode_chunks(job, progress)?;
     let finish = FinishJob {
         source: job.source,
         rungs: &rungs,
         frames: Some(frames),
         sound: &tracks,
+        vmaf: &vmaf,
         settings,
         scratch: job.scratch,
         directory: job.directory,
@@ -111,6 +117,8 @@ pub fn finish_ladder(
     chunks_of: &mut dyn FnMut(usize) -> Result<Vec<PathBuf>, Failure>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<PackageReport, Failure> {
+    // Before anything is copied: a set whose pictures are not good enough is not made.
+    let vmaf = vmaf_checks(job)?;
     let mut whole = Vec::with_capacity(job.rungs.len());
     let mut frames = job.frames;
     for (number, rung) in job.rungs.iter().enumerate() {
@@ -133,41 +141,70 @@ pub fn finish_ladder(
         PackageJob { rungs: &whole, sound: job.sound, settings: &checked, directory: job.directory };
     let mut report = package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))?;
     report.checks.extend(tone_mapped(job.source, job.rungs)?);
+    report.checks.extend(vmaf);
     Ok(report)
 }
 
-/// Which rungs do not carry the film's high dynamic range, in a line.
-fn tone_mapped(source: &MediaFacts, rungs: &[Rung]) -> Result<Option<String>, Failure> {
-    let mut mapped = (None, Vec::new());
+/// The rungs that do not carry the film's high dynamic range.
+fn tone_mapped(source: &MediaFacts, rungs: &[Rung]) -> Result<Vec<Check>, Failure> {
+    let mut mapped = Vec::new();
     for rung in rungs {
         if let Some(hdr) = chunk::plan_of(source, rung)?.tone_mapped {
-            mapped.0 = Some(hdr);
-            mapped.1.push(rung.name.as_str());
+            let told = Check::not_judged(CheckName::Colour, CheckUnit::Count, None, tone::told(hdr));
+            mapped.push(told.of(&rung.name));
         }
     }
-    Ok(mapped.0.map(|hdr| format!("colour: {} {}", mapped.1.join(", "), tone::told(hdr))))
+    Ok(mapped)
 }
 
-/// Every chunk of every rung, by rung, and how many frames each rung has.
-fn encode_chunks(
-    job: &LadderJob<'_>,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<(Vec<Vec<PathBuf>>, u64), Failure> {
+/// What the scores of the rungs come to. Limits are those of the best rung: the others are scaled down on purpose.
+fn vmaf_checks(job: &FinishJob<'_>) -> Result<Vec<Check>, Failure> {
+    let mut checks = Vec::new();
+    let limits = &job.settings.vmaf;
+    if limits.scope.every().is_none() {
+        return Ok(checks);
+    }
+    for (number, rung) in job.rungs.iter().enumerate() {
+        let told = VmafLimits { mean_tenths: None, worst_tenths: None, ..*limits };
+        let limits = if number == 0 { limits } else { &told };
+        let scores = job.vmaf.get(number).and_then(|tally| tally.scores(limits.model));
+        for check in check::vmaf_checks(limits, scores.as_ref().ok_or("no frame was scored")) {
+            package::keep(check.of(&rung.name), &mut checks)?;
+        }
+    }
+    Ok(checks)
+}
+
+/// Encoded chunks.
+struct Chunks {
+    /// Every chunk of every rung, by rung.
+    files: Vec<Vec<PathBuf>>,
+    /// How many frames each rung has.
+    frames: u64,
+    /// Scores of the rungs; none where VMAF is not measured.
+    vmaf: Vec<VmafTally>,
+}
+
+fn encode_chunks(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Chunks, Failure> {
     let grid = &job.settings.grid;
     let ranges = split(job.source, grid);
     let bounded = job.settings.rungs_of_chunks(job.source, ranges.len());
-    let (mut chunks, mut frames) = (vec![Vec::new(); bounded.len()], 0);
+    let mut made = Chunks { files: vec![Vec::new(); bounded.len()], frames: 0, vmaf: Vec::new() };
     for (number, range) in ranges.iter().enumerate() {
         let named = |rung: &Rung| job.scratch.join(format!("{}-{number}.chunk.mp4", rung.name));
         let outputs: Vec<(Rung, PathBuf)> = bounded.iter().map(|rung| (rung.clone(), named(rung))).collect();
         let (input, source) = (job.input, job.source);
         let part = ChunkJob { input, source, range: *range, grid, rungs: &outputs, threads: None };
-        frames += encode_chunk(&part, &mut |at| progress(within(at, CHUNKS, number, ranges.len())))?.frames;
-        for (chunks, (_, path)) in chunks.iter_mut().zip(outputs) {
+        let mut step = |at| progress(within(at, CHUNKS, number, ranges.len()));
+        made.frames += encode_chunk(&part, &mut step)?.frames;
+        let scored = score_chunk(&part, &job.settings.vmaf, &mut step)?;
+        made.vmaf.resize(scored.len(), VmafTally::default());
+        made.vmaf.iter_mut().zip(&scored).for_each(|(whole, part)| whole.merge(part));
+        for (chunks, (_, path)) in made.files.iter_mut().zip(outputs) {
             chunks.push(path);
         }
     }
-    Ok((chunks, frames))
+    Ok(made)
 }
 
 /// Progress of one of several equal parts of a step as progress of the whole.

@@ -12,6 +12,7 @@
 //! package   rungs + sound -> CMAF segments, HLS and DASH manifests over the same files
 //! ladder    the three in a row on one machine
 //! check     finished file + source's facts -> CheckReport      reads everything back; decodes what no witness has seen
+//!             VMAF and loudness where limits ask for them
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! still     thumbnails, sprite sheets, moving previews
 //! compare   VMAF, PSNR and SSIM of a film against its reference
@@ -52,8 +53,8 @@ mod vmaf;
 mod walk;
 mod witness;
 
-pub use check::check;
-pub use chunk::{ChunkEncoded, ChunkJob, chunk_encoder, encode_chunk};
+pub use check::{QualityJob, check, check_quality};
+pub use chunk::{ChunkEncoded, ChunkJob, chunk_encoder, encode_chunk, score_chunk};
 pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};

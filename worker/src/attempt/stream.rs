@@ -27,7 +27,8 @@ pub(super) fn local(work: &StreamWork, files: Vec<PathBuf>, threads: Option<u32>
 
 /// What a step has made, once it is stored.
 pub(super) fn part(done: LocalPart, artifact: Artifact) -> TaskValue {
-    TaskValue::Part(PartMade { artifact, frames: done.frames, duration_ns: done.duration_ns })
+    let LocalPart { frames, duration_ns, vmaf } = done;
+    TaskValue::Part(PartMade { artifact, frames, duration_ns, vmaf })
 }
 
 /// The set, once it is stored.

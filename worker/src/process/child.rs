@@ -150,6 +150,9 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
     result.unwrap_or_else(LocalResult::Failed)
 }
 
+/// How far an encode is while its quality is measured, in thousandths.
+const QUALITY_PERMILLE: u16 = 990;
+
 fn encode_and_check(
     job: &media::EncodeJob<'_>,
     hardware: Option<&str>,
@@ -167,12 +170,21 @@ fn encode_and_check(
     let tenth = encoded.encode_ms / 100 % 10;
     eprintln!("{} frames encoded in {seconds}.{tenth} s by {}", encoded.frames, encoded.encoder);
     let progress = &mut |progress| replies.progress(progress);
-    let check = media::check(job.output, job.source, job.settings, Some(&encoded), progress)?;
+    let mut check = media::check(job.output, job.source, job.settings, Some(&encoded), progress)?;
+    if check.problems.is_empty() {
+        let &media::EncodeJob { input, source, settings, output, threads } = job;
+        let quality = media::QualityJob { input, source, output, settings, threads };
+        // The check's share is over; what is compared now is told as its end.
+        let mut step = |at: Progress| progress(Progress { permille: QUALITY_PERMILLE, eta_ms: None, ..at });
+        let found = media::check_quality(&quality, &mut step)?;
+        check.problems.extend(found.iter().filter(|check| check.has_failed()).map(ToString::to_string));
+        check.checks.extend(found);
+    }
     if !check.problems.is_empty() {
         return Err(Failure::new(
             FailureCode::CheckFailed,
             format!("the finished file did not pass its check: {}", check.problems.join("; ")),
-            "nothing was published; if a retry fails too, the input is probably damaged",
+            "nothing was published; change the settings or their limits ([outputs.check]), or get an undamaged input",
         ));
     }
     eprintln!("checked: {} of {} frames decoded", check.frames_decoded, check.frames_expected);

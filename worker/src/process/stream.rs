@@ -20,6 +20,7 @@ use rushes_shared::artifact::{ContentHash, FilePath};
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
+use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::still::{Moment, SpriteSettings, StillFormat, ThumbnailSettings};
 use rushes_shared::task::{PackageWork, Phase, Progress, REPORT, STILLS, SetFile, SetReport, Took};
@@ -77,12 +78,14 @@ pub enum LocalStream {
 }
 
 /// What a step but the package has made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LocalPart {
     /// Frames of a chunk in every rung.
     pub frames: u64,
     /// How long a chunk or the sound is, in nanoseconds.
     pub duration_ns: u64,
+    /// Scores of a chunk's rungs; none where VMAF is not measured.
+    pub vmaf: Vec<VmafTally>,
 }
 
 /// A finished set.
@@ -120,7 +123,7 @@ pub(super) fn perform(
     match work {
         LocalStream::Sound { input, source, settings } => {
             let made = media::sound(input, source, settings, output, progress)?;
-            Ok(LocalResult::Part(LocalPart { frames: 0, duration_ns: made.duration_ns }))
+            Ok(LocalResult::Part(LocalPart { frames: 0, duration_ns: made.duration_ns, vmaf: Vec::new() }))
         }
         LocalStream::Stills { input, source } => stills(input, source, output, progress),
         LocalStream::Chunk { input, source, range, settings, rungs, threads } => {
@@ -130,6 +133,7 @@ pub(super) fn perform(
             let (range, grid, threads) = (*range, &settings.grid, *threads);
             let job = media::ChunkJob { input, source, range, grid, rungs: &rungs, threads };
             let made = media::encode_chunk(&job, progress)?;
+            let vmaf = media::score_chunk(&job, &settings.vmaf, progress)?;
             // Bytes count as media time, so that nobody takes a slow disk for a stall.
             let mut written = 0_u64;
             bundle::make(&files, output, &mut |bytes| {
@@ -142,7 +146,7 @@ pub(super) fn perform(
                 progress(Progress { phase: Phase::Running, permille: 999, media_ns, ..Progress::default() });
             })?;
             let duration_ns = made.end_ns.saturating_sub(made.start_ns);
-            Ok(LocalResult::Part(LocalPart { frames: made.frames, duration_ns }))
+            Ok(LocalResult::Part(LocalPart { frames: made.frames, duration_ns, vmaf }))
         }
         LocalStream::Package { work, sound, stills, chunks } => {
             let parts = Parts { sound, stills: stills.as_deref(), chunks };
@@ -183,7 +187,7 @@ fn stills(
     fs::write(sheet, sprite.sheet).map_err(|error| unwritable(&error))?;
     fs::write(index, sprite.index).map_err(|error| unwritable(&error))?;
     bundle::make(&files, output, &mut |_| {})?;
-    Ok(LocalResult::Part(LocalPart { frames: sprite.pictures as u64, duration_ns: 0 }))
+    Ok(LocalResult::Part(LocalPart { frames: sprite.pictures as u64, duration_ns: 0, vmaf: Vec::new() }))
 }
 
 struct Parts<'a> {
@@ -206,6 +210,7 @@ fn package(
         rungs: &work.rungs,
         frames: Some(work.frames),
         sound: parts.sound,
+        vmaf: &work.vmaf,
         settings: &work.settings,
         scratch: &scratch,
         directory: &set,

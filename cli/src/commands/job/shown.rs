@@ -112,6 +112,7 @@ pub(super) fn whole(job: &JobView) -> String {
     for trade in &job.trades {
         text.push_str(&format!("\n{}\n", traded::told(trade)));
     }
+    text.push_str(&report::checks(job, colours));
     text.push_str(&report::warnings(job, colours));
     if let Some(failure) = &job.failure {
         text.push_str(&format!("\n{}\n", toned(&report::failure(failure), Tone::Bad, colours)));

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::{Outcome, PACKAGE, Work};
+use rushes_shared::encode::VmafLimits;
 use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, PackageSettings};
 use rushes_shared::view::RenditionView;
 
@@ -40,8 +41,9 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
 
 /// The ladder that the options ask for.
 fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
-    let MediaCommand::Ladder { codec, crf, preset, max_height, segment, chunk, sound, no_decode, .. } =
-        command
+    let MediaCommand::Ladder {
+        codec, crf, preset, max_height, segment, chunk, sound, no_decode, vmaf, ..
+    } = command
     else {
         unreachable!("this makes no ladder")
     };
@@ -75,6 +77,7 @@ fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
         codec: *first,
         more: more.collect(),
         more_sounds,
+        vmaf: VmafLimits { scope: *vmaf, ..VmafLimits::default() },
     })
 }
 
@@ -95,7 +98,7 @@ fn shown(report: &PackageReport, out: &Path) -> String {
         report.video.iter().chain(&report.audio).map(RenditionView::from).collect();
     let mut text = set::renditions(&made, colours());
     for check in &report.checks {
-        text.push_str(&format!("checked: {check}\n"));
+        text.push_str(&format!("{}\n", set::check(check, colours())));
     }
     for manifest in ["master.m3u8", "manifest.mpd"] {
         text.push_str(&format!("{}\n", out.join(manifest).display()));

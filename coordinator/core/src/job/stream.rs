@@ -5,6 +5,7 @@ use rushes_shared::encode::AudioSettings;
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::Work;
 use rushes_shared::ladder::split;
+use rushes_shared::measure::VmafTally;
 use rushes_shared::task::{PackageWork, PartMade, StreamStep, StreamWork, TaskValue, TaskWork, Took, Usage};
 
 use super::{Job, Step};
@@ -50,10 +51,12 @@ impl Job {
             chunks_cpu_ms: sum(&mut chunks.iter().map(|(_, usage)| usage.cpu_ms)),
             package_ms: 0,
         };
+        let rungs = settings.ladder.rungs(source);
+        let vmaf = pooled(rungs.len(), chunks.iter().map(|(part, _)| &part.vmaf[..]));
         let files = |parts: Vec<(PartMade, Usage)>| parts.into_iter().map(|(part, _)| part.artifact);
         let mut sounds = files(sound);
         Some(PackageWork {
-            rungs: settings.ladder.rungs(source),
+            rungs,
             source: source.clone(),
             settings: settings.ladder.clone(),
             frames: sum(&mut chunks.iter().map(|(part, _)| part.frames)),
@@ -62,6 +65,7 @@ impl Job {
             chunks: files(chunks).collect(),
             took,
             more_sounds: sounds.collect(),
+            vmaf,
         })
     }
 
@@ -113,4 +117,16 @@ impl Job {
             TaskValue::Nothing | TaskValue::Probed { .. } | TaskValue::Part(_) => None,
         }
     }
+}
+
+/// The scores of each rung over all chunks; none where none were measured.
+fn pooled<'a>(rungs: usize, chunks: impl Iterator<Item = &'a [VmafTally]>) -> Vec<VmafTally> {
+    let mut whole: Vec<VmafTally> = Vec::new();
+    for scores in chunks {
+        // Workers say how many there are.
+        let known = scores.len().min(rungs);
+        whole.resize(whole.len().max(known), VmafTally::default());
+        whole.iter_mut().zip(scores).for_each(|(whole, part)| whole.merge(part));
+    }
+    whole
 }

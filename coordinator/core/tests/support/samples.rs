@@ -199,9 +199,11 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
             };
             match work.step() {
                 StreamStep::Package => TaskValue::Set(Box::new(set(artifact))),
-                StreamStep::Chunk => TaskValue::Part(PartMade { artifact, frames: 250, duration_ns: 1 }),
+                StreamStep::Chunk => {
+                    TaskValue::Part(PartMade { artifact, frames: 250, duration_ns: 1, vmaf: Vec::new() })
+                }
                 StreamStep::Sound | StreamStep::Stills => {
-                    TaskValue::Part(PartMade { artifact, frames: 0, duration_ns: 1 })
+                    TaskValue::Part(PartMade { artifact, frames: 0, duration_ns: 1, vmaf: Vec::new() })
                 }
             }
         }

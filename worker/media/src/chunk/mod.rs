@@ -15,6 +15,7 @@
 mod file;
 mod passage;
 mod rung;
+mod score;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,6 +39,7 @@ use crate::reader::{self, Wanted};
 use crate::start;
 use passage::{Passage, Passed, Shared};
 use rung::Branch;
+pub use score::score_chunk;
 
 /// Containers whose index says where key frames are, so that a seek lands on one and every time after it is the same as
 /// without. Others are read from their start.
@@ -157,8 +159,15 @@ fn encode_once(
         branches.push(Branch::new(encoder.clone(), parts, output, pace, notes.clone())?);
     }
     let first = branches.first().ok_or_else(no_rung)?;
-    let work =
-        Work { job, plan: first.plan.clone(), keys, rungs: Arc::new(Mutex::new(branches)), notes, waiting };
+    let work = Work {
+        job,
+        plan: first.plan.clone(),
+        keys,
+        rungs: Arc::new(Mutex::new(branches)),
+        notes,
+        waiting,
+        let_go: &|| (),
+    };
     let mut encoder = Running::new(encoder);
     encoder.play()?;
     let done = work.run(progress);
@@ -194,16 +203,39 @@ fn settings_of(rung: &Rung) -> EncodeSettings {
     EncodeSettings { video: Some(video), ..EncodeSettings::default() }
 }
 
-struct Work<'a> {
+/// Who takes the frames of a chunk: an encoder, or who looks at what one has made of them.
+trait Taker: Send + 'static {
+    /// Whether it is to be given frames of a high dynamic range as they would look in the standard one.
+    fn is_standard_range(&self) -> bool {
+        false
+    }
+    /// A frame of the chunk, in order, which lasts so long.
+    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer, lasts_ns: u64) -> Result<(), Failure>;
+    /// A frame beside the chunk: the last one before it, where it was decoded, or the first one behind.
+    fn beside(&mut self, _caps: &gst::CapsRef, _frame: gst::Buffer) -> Result<(), Failure> {
+        Ok(())
+    }
+    /// No more frames will come.
+    fn end(&mut self);
+    /// Whether it is done with them.
+    fn has_ended(&self) -> bool;
+    /// Finishes what it makes; the last frame lasts `last_ns`. Gives the share of its bits, in thousandths, with which
+    /// it would keep its bound.
+    fn finish(&mut self, last_ns: u64) -> Result<u64, Failure>;
+}
+
+struct Work<'a, T> {
     job: &'a ChunkJob<'a>,
     plan: Plan,
     keys: Keys,
-    rungs: Arc<Mutex<Vec<Branch>>>,
+    rungs: Arc<Mutex<Vec<T>>>,
     notes: Notes,
     waiting: Waiting,
+    /// Lets the decode's thread go where it waits for somebody who will not come any more.
+    let_go: &'a dyn Fn(),
 }
 
-impl Work<'_> {
+impl<T: Taker> Work<'_, T> {
     fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
         let job = self.job;
         let video = &job.source.video[0];
@@ -270,7 +302,10 @@ impl Work<'_> {
         };
         match read() {
             Ok(()) => {}
-            Err(Interrupted::Failed(failure)) => return Err(failure),
+            Err(Interrupted::Failed(failure)) => {
+                (self.let_go)();
+                return Err(failure);
+            }
             Err(Interrupted::Stalled | Interrupted::Deadline) => {
                 reader.abandon();
                 return Err(note::stalled("the chunk's decode"));
@@ -335,7 +370,7 @@ impl Work<'_> {
             || progress(pace.at(passed.last_ns.saturating_sub(self.job.range.start_ns), passed.frames));
         let all_ended = || {
             let rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
-            rungs.iter().all(Branch::has_ended)
+            rungs.iter().all(T::has_ended)
         };
         // Words about the ends may have come while the range was still read.
         let ended = if all_ended() { Ok(()) } else { self.waiting.until(None, &mut beat, |_| all_ended()) };
@@ -352,8 +387,8 @@ impl Work<'_> {
         let is_last =
             self.job.range.end_ns.is_none() && film_end > 0 && film_end < 10 * passed.last_duration_ns;
         let last_ns = if is_last { film_end } else { passed.last_duration_ns };
-        let rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
-        let shares: Result<Vec<u64>, Failure> = rungs.iter().map(|rung| rung.finish(last_ns)).collect();
+        let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
+        let shares: Result<Vec<u64>, Failure> = rungs.iter_mut().map(|rung| rung.finish(last_ns)).collect();
         beat();
         let end_ns = passed.last_ns + last_ns;
         Ok((ChunkEncoded { frames: passed.frames, start_ns, end_ns }, shares?))

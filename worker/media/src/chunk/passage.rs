@@ -9,7 +9,7 @@ use rushes_shared::failure::Failure;
 use rushes_shared::ladder::{ChunkRange, Keys};
 use rushes_shared::media::VideoFacts;
 
-use super::rung::Branch;
+use super::Taker;
 use crate::note::{Branch as Kind, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
 use crate::tone::{self, ToneMapper};
@@ -40,11 +40,11 @@ pub(super) struct Passed {
 pub(super) type Shared = Arc<Mutex<Passed>>;
 
 /// Sends frames on.
-pub(super) struct Passage {
+pub(super) struct Passage<T> {
     pub(super) range: ChunkRange,
     pub(super) keys: Keys,
     pub(super) frame_ns: u64,
-    pub(super) rungs: Arc<Mutex<Vec<Branch>>>,
+    pub(super) rungs: Arc<Mutex<Vec<T>>>,
     pub(super) passed: Shared,
     pub(super) notes: Notes,
     /// The film, whose high dynamic range some rungs may not carry.
@@ -53,7 +53,7 @@ pub(super) struct Passage {
     pub(super) mapper: Option<ToneMapper>,
 }
 
-impl Feed for Passage {
+impl<T: Taker> Feed for Passage<T> {
     fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
         let shared = Arc::clone(&self.passed);
         let mut passed = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,10 +73,15 @@ impl Feed for Passage {
             return Err(unusable("a frame without data or format"));
         };
         let Some(shown_ns) = place(sample, &buffer, passed.sought) else { return Ok(()) };
-        if self.range.end_ns.is_some_and(|end| shown_ns >= end) {
+        let is_behind = self.range.end_ns.is_some_and(|end| shown_ns >= end);
+        if self.range.holds(shown_ns) {
+            return self.pass(&mut passed, caps, buffer, shown_ns);
+        }
+        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            rung.beside(caps, buffer.clone())?;
+        }
+        if is_behind {
             self.finish(&mut passed);
-        } else if self.range.holds(shown_ns) {
-            self.pass(&mut passed, caps, buffer, shown_ns)?;
         }
         Ok(())
     }
@@ -93,10 +98,10 @@ impl Feed for Passage {
     }
 }
 
-impl Passage {
+impl<T: Taker> Passage<T> {
     fn finish(&self, passed: &mut Passed) {
         passed.done = true;
-        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             rung.end();
         }
         self.notes.tell(Note::Ended(Kind::Video));
@@ -133,7 +138,7 @@ impl Passage {
         let rungs = Arc::clone(&self.rungs);
         let mut standard = None;
         for rung in rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
-            if rung.plan.tone_mapped.is_none() {
+            if !rung.is_standard_range() {
                 rung.take(caps, buffer.clone(), duration_ns)?;
                 continue;
             }

@@ -18,6 +18,7 @@ use rushes_shared::encode::{RateControl, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::Rung;
 
+use super::Taker;
 use super::file::ChunkFile;
 use crate::encode::bitstream;
 use crate::encode::encoder::{self, Closed, Encoder, Order, Pass};
@@ -77,58 +78,6 @@ impl Branch {
             scaler: None,
             tail,
         })
-    }
-
-    /// Gives a frame to the encoder.
-    pub(super) fn take(
-        &mut self,
-        caps: &gst::CapsRef,
-        buffer: gst::Buffer,
-        lasts_ns: u64,
-    ) -> Result<(), Failure> {
-        let source = match &self.entrance {
-            Some(entrance) => entrance,
-            None => {
-                let built = self.build(caps)?;
-                self.entrance.insert(built)
-            }
-        };
-        let buffer = match &mut self.scaler {
-            Some(scaler) => scaler.scale(&buffer)?,
-            None => buffer,
-        };
-        self.tail.passes(&buffer, lasts_ns);
-        source.push_buffer(buffer).map(drop).map_err(|_| stopped())
-    }
-
-    /// No more frames will come.
-    pub(super) fn end(&self) {
-        match &self.entrance {
-            Some(source) => {
-                let pixels = u64::from(self.plan.width) * u64::from(self.plan.height);
-                for (frame, _, _) in self.tail.follow(pixels) {
-                    if source.push_buffer(frame).is_err() {
-                        break;
-                    }
-                }
-                let _ended = source.end_of_stream();
-            }
-            None => has_ended(&self.ended, &self.notes),
-        }
-    }
-
-    /// Whether the last packet is in the file.
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    /// Finishes the file, whose last frame lasts `last_ns`; after the encoder has ended. Gives the share of its bits, in
-    /// thousandths, with which the rung would keep its bound.
-    pub(super) fn finish(&self, last_ns: u64) -> Result<u64, Failure> {
-        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(file) = file else { return Ok(1000) };
-        let share = self.rung.cap.map_or(1000, |cap| file.share_within(&cap));
-        file.finish(last_ns).map(|()| share)
     }
 
     fn build(&mut self, caps: &gst::CapsRef) -> Result<app::AppSrc, Failure> {
@@ -214,6 +163,57 @@ impl Branch {
                 .build(),
         );
         sink
+    }
+}
+
+impl Taker for Branch {
+    fn is_standard_range(&self) -> bool {
+        self.plan.tone_mapped.is_some()
+    }
+
+    fn take(&mut self, caps: &gst::CapsRef, buffer: gst::Buffer, lasts_ns: u64) -> Result<(), Failure> {
+        let source = match &self.entrance {
+            Some(entrance) => entrance,
+            None => {
+                let built = self.build(caps)?;
+                self.entrance.insert(built)
+            }
+        };
+        let buffer = match &mut self.scaler {
+            Some(scaler) => scaler.scale(&buffer)?,
+            None => buffer,
+        };
+        self.tail.passes(&buffer, lasts_ns);
+        source.push_buffer(buffer).map(drop).map_err(|_| stopped())
+    }
+
+    fn end(&mut self) {
+        match &self.entrance {
+            Some(source) => {
+                let pixels = u64::from(self.plan.width) * u64::from(self.plan.height);
+                for (frame, _, _) in self.tail.follow(pixels) {
+                    if source.push_buffer(frame).is_err() {
+                        break;
+                    }
+                }
+                let _ended = source.end_of_stream();
+            }
+            None => has_ended(&self.ended, &self.notes),
+        }
+    }
+
+    /// Whether the last packet is in the file.
+    fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
+    }
+
+    /// Finishes the file, whose last frame lasts `last_ns`; after the encoder has ended. Gives the share of its bits, in
+    /// thousandths, with which the rung would keep its bound.
+    fn finish(&mut self, last_ns: u64) -> Result<u64, Failure> {
+        let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(file) = file else { return Ok(1000) };
+        let share = self.rung.cap.map_or(1000, |cap| file.share_within(&cap));
+        file.finish(last_ns).map(|()| share)
     }
 }
 

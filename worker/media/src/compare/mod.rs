@@ -18,7 +18,7 @@ use std::sync::Arc;
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::measure::{CompareSettings, Comparison, VmafTally};
+use rushes_shared::measure::{CompareSettings, Comparison};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Phase, Progress};
 use rushes_shared::units::Ratio;
@@ -28,7 +28,7 @@ use crate::pace::Pace;
 use crate::reader::{self, Wanted};
 use crate::start::element;
 use crate::{encode, fault, start};
-use pairs::{Pairs, Side};
+pub(crate) use pairs::{Arriving, Pairs, Side};
 
 /// Compares the first video stream of `other` with that of `reference`; both with what [`probe`](crate::probe()) found.
 /// Blocks; calls `progress` at least once a second.
@@ -43,17 +43,19 @@ pub fn compare(
     settings: &CompareSettings,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Comparison, Failure> {
-    tallied(reference, other, settings, Phase::Running, progress).map(|(found, _)| found)
+    compare_in(Phase::Running, (reference, other), settings, progress)
 }
 
-/// The same with the sums of the scores.
-pub(crate) fn tallied(
-    reference: (&Path, &MediaFacts),
-    other: (&Path, &MediaFacts),
-    settings: &CompareSettings,
+/// A file and what is known of it.
+type Film<'a> = (&'a Path, &'a MediaFacts);
+
+/// The same as another phase of a task.
+pub(crate) fn compare_in(
     phase: Phase,
+    (reference, other): (Film<'_>, Film<'_>),
+    settings: &CompareSettings,
     progress: &mut dyn FnMut(Progress),
-) -> Result<(Comparison, VmafTally), Failure> {
+) -> Result<Comparison, Failure> {
     start::init()?;
     let (first, second) = (film(reference.1, "the reference")?, film(other.1, "the other file")?);
     let shape = Shape::of(first, second)?;
@@ -93,26 +95,41 @@ pub(crate) fn tallied(
     }
     beat();
     drop(readers);
-    let (found, tally) = pairs.result()?;
-    Ok((Comparison { scaled: first.shown_size() != second.shown_size(), ..found }, tally))
+    let (found, _) = pairs.result()?;
+    Ok(Comparison { scaled: first.shown_size() != second.shown_size(), ..found })
 }
 
 /// What both are brought to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Shape {
+pub(crate) struct Shape {
     width: u32,
     height: u32,
     bit_depth: u8,
 }
 
 impl Shape {
-    fn of(first: &VideoFacts, second: &VideoFacts) -> Result<Self, Failure> {
+    pub(crate) fn of(first: &VideoFacts, second: &VideoFacts) -> Result<Self, Failure> {
         let (width, height) = first.shown_size();
         if width == 0 || height == 0 {
             return Err(fault::damaged("the reference does not say how large its picture is"));
         }
         let deep = first.bit_depth.max(second.bit_depth) > 8;
         Ok(Self { width, height, bit_depth: if deep { 10 } else { 8 } })
+    }
+
+    /// What brings frames to it.
+    pub(crate) fn elements(self) -> Result<[gst::Element; 2], Failure> {
+        let convert = element("videoconvertscale")?;
+        convert.set_property_from_str("method", "catrom");
+        convert.set_property("add-borders", false);
+        let filter = element("capsfilter")?;
+        let side_of = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
+        let wanted = gst::Caps::builder("video/x-raw")
+            .field("format", self.format())
+            .field("width", side_of(self.width))
+            .field("height", side_of(self.height));
+        filter.set_property("caps", wanted.build());
+        Ok([convert, filter])
     }
 
     fn format(self) -> &'static str {
@@ -161,7 +178,8 @@ fn unlike(paired: u64, [missing, extra]: [u64; 2], at_ns: u64) -> Failure {
     Failure::new(FailureCode::SettingsImpossible, message, UNPAIRED)
 }
 
-fn half_a_frame(film: &VideoFacts) -> u64 {
+/// Half of what a frame lasts, in nanoseconds.
+pub(crate) fn half_a_frame(film: &VideoFacts) -> u64 {
     let rate = film.fps.filter(|rate| rate.num > 0);
     rate.map_or(10_000_000, |rate| {
         crate::pace::scaled(500_000_000, u64::from(rate.den), u64::from(rate.num)).max(1)
@@ -188,18 +206,8 @@ fn opened(
         flip.set_property_from_str("video-direction", encode::picture::direction(film.orientation));
         chain.push(flip);
     }
-    let convert = element("videoconvertscale")?;
-    convert.set_property_from_str("method", "catrom");
-    convert.set_property("add-borders", false);
-    let filter = element("capsfilter")?;
-    let side_of = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
-    let wanted = gst::Caps::builder("video/x-raw")
-        .field("format", shape.format())
-        .field("width", side_of(shape.width))
-        .field("height", side_of(shape.height));
-    filter.set_property("caps", wanted.build());
-    chain.extend([convert, filter]);
-    let feed = pairs::Arriving { pairs: Arc::clone(pairs), side };
+    chain.extend(shape.elements()?);
+    let feed = Arriving { pairs: Arc::clone(pairs), side };
     let wanted = Wanted { video: Some(Box::new(feed)), video_chain: chain, ..Wanted::default() };
     reader::open(path, wanted, notes)
 }

@@ -22,13 +22,13 @@ const WAITING_FRAMES: usize = 4;
 
 /// Which film.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Side {
+pub(crate) enum Side {
     Reference,
     Other,
 }
 
 /// Frames that wait, and what came of those that met.
-pub(super) struct Pairs {
+pub(crate) struct Pairs {
     shape: Shape,
     settings: CompareSettings,
     half_frame_ns: u64,
@@ -47,6 +47,8 @@ struct State {
     /// Frames of one side alone, and the first one's time.
     alone: [u64; 2],
     first_alone_ns: Option<u64>,
+    /// The reference's picture behind the last pair.
+    next: Option<gst::Sample>,
     closed: bool,
 }
 
@@ -59,9 +61,9 @@ struct Queue {
 }
 
 /// A film's end of it.
-pub(super) struct Arriving {
-    pub(super) pairs: Arc<Pairs>,
-    pub(super) side: Side,
+pub(crate) struct Arriving {
+    pub(crate) pairs: Arc<Pairs>,
+    pub(crate) side: Side,
 }
 
 impl Feed for Arriving {
@@ -79,7 +81,7 @@ impl Feed for Arriving {
 }
 
 impl Pairs {
-    pub(super) fn new(shape: Shape, half_frame_ns: u64, settings: CompareSettings) -> Result<Self, Failure> {
+    pub(crate) fn new(shape: Shape, half_frame_ns: u64, settings: CompareSettings) -> Result<Self, Failure> {
         let Shape { width, height, bit_depth } = shape;
         let cores = || {
             std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1))
@@ -103,13 +105,13 @@ impl Pairs {
     }
 
     /// Lets everybody go who waits.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.state().closed = true;
         self.room.notify_all();
     }
 
     /// What all came to, with the sums of the scores.
-    pub(super) fn result(&self) -> Result<(Comparison, VmafTally), Failure> {
+    pub(crate) fn result(&self) -> Result<(Comparison, VmafTally), Failure> {
         let mut state = self.state();
         if state.paired == 0 {
             return Err(fault::damaged("the two films have no frame at the same time"));
@@ -117,7 +119,9 @@ impl Pairs {
         if let Some(at_ns) = state.first_alone_ns.filter(|_| !self.settings.unpaired) {
             return Err(unlike(state.paired, state.alone, at_ns));
         }
-        let judged = state.judge.take().map(|judge| judge.finish(None)).transpose()?;
+        let next = state.next.take().map(|next| Frame::of(&next)).transpose()?;
+        let next = next.as_ref().and_then(|next| next.plane(0, self.shape));
+        let judged = state.judge.take().map(|judge| judge.finish(next.as_ref())).transpose()?;
         let (scored, tally) = judged.unwrap_or_default();
         state.totals.score(&scored);
         let vmaf: Option<VmafScores> = self.settings.vmaf.and_then(|model| tally.scores(model));
@@ -125,14 +129,29 @@ impl Pairs {
         let Shape { width, height, bit_depth } = self.shape;
         let found = state.totals.result();
         let frames = state.paired;
-        Ok((
-            Comparison { frames, frames_missing, frames_extra, width, height, bit_depth, vmaf, ..found },
-            tally,
-        ))
+        let whole =
+            Comparison { frames, frames_missing, frames_extra, width, height, bit_depth, vmaf, ..found };
+        Ok((whole, tally))
+    }
+
+    /// Takes the reference's picture before the first pair.
+    pub(crate) fn lead(&self, sample: &gst::Sample) -> Result<(), Failure> {
+        let frame = Frame::of(sample)?;
+        let luma =
+            frame.plane(0, self.shape).ok_or_else(|| unusable("a frame that is shorter than its size"))?;
+        self.state().judge.as_mut().map_or(Ok(()), |judge| judge.lead(&luma))
+    }
+
+    /// Takes the reference's picture behind the last pair.
+    pub(crate) fn behind(&self, sample: &gst::Sample) {
+        self.state().next = Some(sample.clone());
     }
 
     fn arrive(&self, side: Side, at: u64, sample: &gst::Sample) -> Result<(), Failure> {
         let mut state = self.state();
+        if state.closed {
+            return Ok(());
+        }
         let queue = &mut state.sides[side as usize];
         let from_first = at.saturating_sub(*queue.first.get_or_insert(at));
         queue.frames.push_back((from_first, sample.clone()));

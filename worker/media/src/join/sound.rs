@@ -46,7 +46,8 @@ pub fn sound(
     let (notes, waiting) = Notes::new();
     let tally = Arc::new(Mutex::new(Tally::default()));
     let container = Container::Mp4;
-    let whole = EncodeSettings { container, video: None, audio: Some(settings.clone()) };
+    let whole =
+        EncodeSettings { container, video: None, audio: Some(settings.clone()), ..EncodeSettings::default() };
     let out = Arc::new(Output::create(output, source, &whole)?);
     out.begins_with_the_film();
     let pipeline = gst::Pipeline::new();

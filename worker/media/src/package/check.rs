@@ -8,10 +8,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
+use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
 use rushes_shared::failure::{Failure, FailureCode};
 
 use super::rendition::Made;
-use super::segment_name;
+use super::{number, segment_name};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening};
 use crate::reader::{self, Feed, Wanted};
 use crate::{damage, start};
@@ -45,7 +46,8 @@ pub(super) fn references(
 }
 
 fn missing(manifest: &str, name: &str) -> Failure {
-    failed(format!("references: {manifest} names {name}, which is not there"))
+    let lost = Check::judged(CheckName::References, CheckUnit::Count, CheckLimit::Exactly(0.0), 1.0);
+    failed(lost.noting(format!("{manifest} names {name}, which is not there")).to_string())
 }
 
 /// Decodes every segment of a rendition as a player would, one after the other, and counts its frames.
@@ -53,6 +55,7 @@ pub(super) fn decodes(
     directory: &Path,
     made: &Made,
     is_video: bool,
+    checks: &mut Vec<Check>,
     beat: &mut dyn FnMut(u64),
 ) -> Result<(), Failure> {
     start::init()?;
@@ -95,7 +98,8 @@ pub(super) fn decodes(
     match ended {
         Ok(()) => {}
         Err(Interrupted::Failed(failure)) => {
-            return Err(failed(format!("decode: {} must decode, got {}", made.about.name, failure.message)));
+            let undecoded = Check::judged(CheckName::Decode, CheckUnit::Count, CheckLimit::Exactly(0.0), 1.0);
+            return keep(undecoded.of(&made.about.name).noting(failure.message), checks);
         }
         Err(Interrupted::Stalled | Interrupted::Deadline) => {
             running.abandon();
@@ -106,22 +110,17 @@ pub(super) fn decodes(
     drop(pushing.join());
     let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let name = &made.about.name;
-    if is_video && seen.count != made.about.packets {
-        let expected = made.about.packets;
-        return Err(failed(format!(
-            "frames: {name} must have {expected}, got {} until {}.{:03} s",
-            seen.count,
-            seen.last_ns / 1_000_000_000,
-            seen.last_ns / 1_000_000 % 1000
-        )));
+    let count = |name, limit, value| Check::judged(name, CheckUnit::Count, limit, value);
+    if is_video {
+        let limit = CheckLimit::Exactly(number(made.about.packets));
+        let frames = count(CheckName::Frames, limit, number(seen.count)).of(name);
+        keep(if frames.has_failed() { frames.at(seen.last_ns) } else { frames }, checks)?;
     }
     let damage = damage::take();
     if damage.count > 0 {
         let first = damage.first.first().map_or("", String::as_str);
-        return Err(failed(format!(
-            "data: {name} may have 0 decoding errors, got {}: {first}",
-            damage.count
-        )));
+        let errors = count(CheckName::DecodingErrors, CheckLimit::AtMost(0.0), number(damage.count));
+        keep(errors.of(name).noting(first), checks)?;
     }
     Ok(())
 }
@@ -144,6 +143,15 @@ impl Feed for Counter {
     }
 
     fn end(&mut self) {}
+}
+
+/// Keeps a check that has not failed; one that has is the end.
+pub(crate) fn keep(check: Check, checks: &mut Vec<Check>) -> Result<(), Failure> {
+    if check.has_failed() {
+        return Err(failed(check.to_string()));
+    }
+    checks.push(check);
+    Ok(())
 }
 
 /// A limit that is not kept.

@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{PackageReport, PackageSettings};
 use rushes_shared::task::{Phase, Progress};
@@ -28,8 +29,9 @@ use rushes_shared::task::{Phase, Progress};
 use crate::fault;
 use crate::mp4::read::{self, Kind, ReadTrack};
 use crate::pace::Pace;
-use check::failed;
+pub(crate) use check::keep;
 use rendition::Made;
+use timeline::Segment;
 
 /// Names of the top manifests, in the order in which they are written.
 const MANIFESTS: [&str; 2] = ["manifest.mpd", "master.m3u8"];
@@ -74,12 +76,12 @@ pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Resu
         let (pace, mut before) = (Pace::new(Phase::Checking, 0, frames), 0);
         for item in work.items() {
             let is_video = item.track.kind == Kind::Video;
-            check::decodes(job.directory, &item.made, is_video, &mut |count| {
-                progress(pace.at(0, before + count))
-            })?;
+            let mut beat = |count| progress(pace.at(0, before + count));
+            check::decodes(job.directory, &item.made, is_video, &mut report.checks, &mut beat)?;
             before += item.made.about.packets;
         }
-        report.checks.push(format!("decode: every segment of {} renditions, no error", work.items().count()));
+        let errors = Check::judged(CheckName::DecodingErrors, CheckUnit::Count, CheckLimit::AtMost(0.0), 0.0);
+        report.checks.push(errors.noting(format!("every segment of {} renditions", work.items().count())));
     }
     let (video, audio) = work.into_made();
     let is_one_sound = job.settings.sounds_are_variants;
@@ -92,7 +94,8 @@ pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Resu
     }
     let mut seen = BTreeSet::new();
     check::references(job.directory, "master.m3u8.part", &mut seen)?;
-    report.checks.push(format!("references: {} files, all there", seen.len()));
+    let missing = Check::judged(CheckName::References, CheckUnit::Count, CheckLimit::Exactly(0.0), 0.0);
+    report.checks.push(missing.noting(format!("{} files, all there", seen.len())));
     for name in MANIFESTS {
         let draft = job.directory.join(format!("{name}.part"));
         fs::rename(draft, job.directory.join(name)).map_err(|error| fault::writing(&error))?;
@@ -184,38 +187,29 @@ impl<'a> Work<'a> {
     }
 
     /// What can be known without reading the media.
-    fn keeps_limits(&self, checks: &mut Vec<String>) -> Result<(), Failure> {
+    fn keeps_limits(&self, checks: &mut Vec<Check>) -> Result<(), Failure> {
+        // Segments are cut at borders that all rungs have; where one has none, there is no package.
         let borders = self.video.first().map_or(0, |item| item.made.segments.len());
-        checks.push(format!("key frames: {} rungs have {borders} borders in common", self.video.len()));
+        let common = Check::judged(CheckName::KeyFrames, CheckUnit::Count, CheckLimit::Exactly(0.0), 0.0);
+        checks.push(common.noting(format!("{} rungs have {borders} borders in common", self.video.len())));
         let longest = self.settings.segment_ns / 1000 * u64::from(self.settings.longest_permille);
-        let mut worst = 0;
         for item in &self.video {
-            for segment in &item.made.segments {
-                let (length, at) = (segment.length_ns(item.track.timescale), item.track.ns(segment.start));
-                worst = worst.max(length);
-                if length > longest {
-                    let at = seconds(u64::try_from(at).unwrap_or(0));
-                    let (limit, length) = (seconds(longest), seconds(length));
-                    let name = &item.made.about.name;
-                    let text = format!("segment length: {name} may have {limit} s, got {length} s at {at} s");
-                    return Err(failed(text));
-                }
-            }
+            let length = |segment: &Segment| segment.length_ns(item.track.timescale);
+            let Some(segment) = item.made.segments.iter().rev().max_by_key(|segment| length(segment)) else {
+                continue;
+            };
+            let at_ns = u64::try_from(item.track.ns(segment.start)).unwrap_or(0);
+            let limit = CheckLimit::AtMost(in_ms(longest));
+            let check = Check::judged(CheckName::SegmentLength, CheckUnit::Ms, limit, in_ms(length(segment)));
+            keep(check.of(&item.made.about.name).at(at_ns), checks)?;
         }
-        checks.push(format!("segment length: at most {} s, got {} s", seconds(longest), seconds(worst)));
         for (item, limit) in self.video.iter().zip(&self.settings.max_bps) {
             let Some(limit) = limit else { continue };
-            let (found, at) = rate::window(&item.track, self.settings.window_ns);
-            let over = seconds(self.settings.window_ns);
-            let name = &item.made.about.name;
-            let text = format!(
-                "bit rate: {name} may have {limit} b/s over {over} s, got {found} at {} s",
-                seconds(at)
-            );
-            if found > *limit {
-                return Err(failed(text));
-            }
-            checks.push(text);
+            let (found, at_ns) = rate::window(&item.track, self.settings.window_ns);
+            let limit = CheckLimit::AtMost(number(*limit));
+            let check = Check::judged(CheckName::PeakBitrate, CheckUnit::Bps, limit, number(found));
+            let over = format!("over {} s", seconds(self.settings.window_ns));
+            keep(check.of(&item.made.about.name).at(at_ns).noting(over), checks)?;
         }
         Ok(())
     }
@@ -266,6 +260,15 @@ fn by_codec(video: &[Made]) -> Vec<&[Made]> {
 /// A segment's file, by its number from 1.
 fn segment_name(number: u32) -> String {
     format!("{number}.m4s")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "bits and milliseconds of a film are far fewer than 2^52")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+fn in_ms(ns: u64) -> f64 {
+    number(ns) / 1e6
 }
 
 /// Seconds with six digits, without zeros at the end.

@@ -69,7 +69,6 @@ impl Judge {
     }
 
     /// Takes the reference's picture before the first pair, if there is one.
-    #[cfg(test)]
     pub(crate) fn lead(&mut self, reference: &Plane<'_>) -> Result<(), Failure> {
         self.read(None, reference, reference)
     }

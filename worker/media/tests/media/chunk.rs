@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use rushes_media::{ChunkJob, JoinJob, Joined, encode_chunk, join, probe, sound};
-use rushes_shared::encode::{AudioSettings, SpeedPreset, VideoCodec};
+use rushes_media::{ChunkJob, JoinJob, Joined, compare, encode_chunk, join, probe, score_chunk, sound};
+use rushes_shared::encode::{AudioSettings, SpeedPreset, VideoCodec, VmafLimits, VmafScope};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ChunkRange, Grid, Rung, split};
+use rushes_shared::measure::{CompareSettings, VmafModel, VmafTally};
 
 use crate::studio::sound as heard;
 
@@ -338,4 +339,59 @@ fn start_ms(file: &Path) -> f64 {
         .next()
         .and_then(|line| line.trim_end_matches(',').parse::<f64>().ok())
         .map_or(0.0, |s| s.max(0.0) * 1000.0)
+}
+
+#[test]
+fn scores_of_chunks_together_are_those_of_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mp4");
+    // Key frames of the film lie where no chunk begins, and B-frames before them.
+    clip(
+        &film,
+        "-f lavfi -i testsrc2=s=320x180:d=3.4:r=25 -c:v libx264 -preset veryfast -g 17 -bf 2 -crf 12",
+    );
+    let source = probe(&film).unwrap();
+    let rungs = [rung("same", 180, 34), rung("small", 90, 30)];
+    let (ranges, mut whole) = (split(&source, &GRID), vec![VmafTally::default(); 2]);
+    assert!(ranges.len() >= 3);
+    let (mut parts, mut frames) = (vec![Vec::new(); 2], 0);
+    let limits = VmafLimits { scope: VmafScope::Full, ..VmafLimits::default() };
+    for (number, range) in ranges.iter().enumerate() {
+        let named = |rung: &Rung| (rung.clone(), dir.path().join(format!("{}-{number}.mp4", rung.name)));
+        let outputs: Vec<(Rung, PathBuf)> = rungs.iter().map(named).collect();
+        let job = ChunkJob {
+            input: &film,
+            source: &source,
+            range: *range,
+            grid: &GRID,
+            rungs: &outputs,
+            threads: Some(1),
+        };
+        let made = encode_chunk(&job, &mut |_| ()).unwrap();
+        let off = VmafLimits::default();
+        assert!(score_chunk(&job, &off, &mut |_| ()).unwrap().is_empty(), "nobody asked for it");
+        let scored = score_chunk(&job, &limits, &mut |_| ()).unwrap();
+        assert_eq!(scored.iter().map(|tally| tally.frames).collect::<Vec<_>>(), [made.frames; 2]);
+        whole.iter_mut().zip(&scored).for_each(|(whole, part)| whole.merge(part));
+        frames += made.frames;
+        parts.iter_mut().zip(outputs).for_each(|(parts, (_, path))| parts.push(path));
+    }
+    for ((rung, parts), tally) in rungs.iter().zip(&parts).zip(&whole) {
+        let output = dir.path().join(format!("{}.mp4", rung.name));
+        join(&JoinJob { chunks: parts, sound: None, frames: Some(frames), output: &output }, &mut |_| ())
+            .unwrap();
+        let facts = probe(&output).unwrap();
+        let settings = CompareSettings { likeness: false, ..CompareSettings::default() };
+        let found = compare((&film, &source), (&output, &facts), &settings, &mut |_| ()).unwrap();
+        let (of_chunks, of_whole) = (tally.scores(VmafModel::Hd).unwrap(), found.vmaf.unwrap());
+        let told = format!("{}: {of_chunks:?} {of_whole:?}", rung.name);
+        assert_eq!(
+            (of_chunks.frames, of_chunks.min_at_ns / 1_000_000),
+            (85, of_whole.min_at_ns / 1_000_000),
+            "{told}"
+        );
+        assert!((of_chunks.mean - of_whole.mean).abs() < 1e-6, "{told}");
+        assert!((of_chunks.harmonic_mean - of_whole.harmonic_mean).abs() < 1e-6, "{told}");
+        assert!((of_chunks.worst_percent - of_whole.worst_percent).abs() < 1e-6, "{told}");
+    }
 }

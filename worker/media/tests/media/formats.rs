@@ -44,7 +44,7 @@ fn clip(dir: &Path) -> Option<PathBuf> {
 fn settings(container: Container, video: Option<VideoCodec>, audio: Option<AudioCodec>) -> EncodeSettings {
     let video =
         video.map(|codec| VideoSettings { preset: SpeedPreset::Ultrafast, ..VideoSettings::of(codec) });
-    EncodeSettings { container, video, audio: audio.map(AudioSettings::of) }
+    EncodeSettings { container, video, audio: audio.map(AudioSettings::of), ..EncodeSettings::default() }
 }
 
 /// Encodes and checks.

@@ -3,9 +3,13 @@
 use std::path::Path;
 
 use crate::studio::{CLIP, SOUND, WEBM, encoded, ffprobe, make, quick, sound, video};
-use rushes_media::{EncodeJob, check, encode, probe};
-use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset};
+use rushes_media::{EncodeJob, Encoded, QualityJob, check, check_quality, encode, probe};
+use rushes_shared::check::{Check, CheckLimit, CheckName, CheckResult};
+use rushes_shared::encode::{
+    CheckLimits, EncodeSettings, LoudnessTarget, PeakLimit, RateControl, SpeedPreset, VmafLimits, VmafScope,
+};
 use rushes_shared::failure::FailureCode;
+use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Phase;
 use rushes_shared::units::Ratio;
 
@@ -109,7 +113,11 @@ fn a_picture_shrinks_into_its_limits_and_the_check_holds_it_to_that() {
     assert_eq!((facts.video[0].width, facts.video[0].height), (88, 72));
     assert!(check(&out, &source, &settings, Some(&encoded), &mut |_| ()).unwrap().problems.is_empty());
     let other = check(&out, &source, &quick(), Some(&encoded), &mut |_| ()).unwrap();
-    assert!(other.problems.iter().any(|problem| problem.starts_with("size:")), "{:?}", other.problems);
+    assert!(
+        other.problems.iter().any(|problem| problem == "width: must be 176 pixels, got 88"),
+        "{:?}",
+        other.problems
+    );
 }
 
 #[test]
@@ -127,17 +135,17 @@ fn a_check_finds_what_is_missing() {
     assert_eq!(problems(&out, &more), ["frames: must be 51, got 50"]);
     let mut longer = encoded.clone();
     longer.video_duration_ns += 50_000_000;
-    assert!(problems(&out, &longer)[0].starts_with("video length off by: at most 40.0 ms, got"));
+    assert!(problems(&out, &longer)[0].starts_with("video_length: at most 40 ms, got"));
     let mut shifted = encoded.clone();
     shifted.av_start_offset_ns += 50_000_000;
-    assert!(problems(&out, &shifted)[0].starts_with("sound against picture off by"));
+    assert!(problems(&out, &shifted)[0].starts_with("av_sync: at most 40 ms, got 5"));
 
     let bytes = std::fs::read(&out).unwrap();
     let cut = dir.path().join("cut.mp4");
     std::fs::write(&cut, &bytes[..bytes.len() * 2 / 3]).unwrap();
     assert!(!problems(&cut, &encoded).is_empty(), "a file that was cut off must not pass");
     std::fs::write(&cut, &bytes[..100]).unwrap();
-    assert!(problems(&cut, &encoded)[0].starts_with("file: must decode"));
+    assert!(problems(&cut, &encoded)[0].starts_with("decode: must be 0, got 1 ("));
     let mut flipped = bytes;
     let middle = flipped.len() * 3 / 4;
     flipped[middle..middle + 400].fill(0xff);
@@ -158,7 +166,10 @@ fn a_check_notices_a_single_bit_of_a_picture() {
     bytes[place] ^= 1;
     std::fs::write(&out, bytes).unwrap();
     let report = check(&out, &source, &settings, Some(&encoded), &mut |_| ()).unwrap();
-    assert_eq!(report.problems, ["data: must be what was encoded, got other pictures"]);
+    assert_eq!(
+        report.problems,
+        ["foreign_packets: must be 0, got 1 (the packets are not those that were encoded)"]
+    );
     let alone = check(&out, &source, &settings, None, &mut |_| ()).unwrap();
     assert_eq!(
         (alone.problems.len(), alone.frames_decoded),
@@ -264,4 +275,83 @@ fn starting_leaves_no_thread_behind() {
     rushes_media::init().unwrap();
     rushes_media::preload();
     assert_eq!(threads(), before);
+}
+
+#[test]
+fn limits_of_ones_own_are_held_and_a_broken_one_names_check_limit_value_and_time() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(CLIP, &clip);
+    let mut settings = quick();
+    video(&mut settings).rate = RateControl::Crf(30);
+    let (source, encoded) = encoded(&clip, &out, &settings).unwrap();
+    let checked = |check: CheckLimits| {
+        let settings = EncodeSettings { check, ..settings.clone() };
+        check_of(&out, &source, &settings, &encoded)
+    };
+    let usual = checked(CheckLimits::default());
+    assert!(usual.iter().all(|check| check.result == CheckResult::Passed), "{usual:?}");
+    let names: Vec<&str> = usual.iter().map(|check| check.name.as_str()).collect();
+    let all =
+        ["frames", "width", "height", "video_length", "sound", "audio_length", "av_sync", "decoding_errors"];
+    assert_eq!(names, all);
+
+    let peak = Some(PeakLimit { max_bps: 10_000, window_ms: 500 });
+    let found = checked(CheckLimits { peak, ..CheckLimits::default() });
+    let rate = found.iter().find(|check| check.name == CheckName::PeakBitrate).unwrap();
+    assert!(rate.has_failed() && rate.at_ns.is_some() && rate.value.unwrap() > 10_000.0, "{rate:?}");
+    assert!(rate.to_string().starts_with("peak_bitrate: at most 10000 b/s, got "), "{rate}");
+    let roomy = Some(PeakLimit { max_bps: 100_000_000, window_ms: 500 });
+    let found = checked(CheckLimits { peak: roomy, ..CheckLimits::default() });
+    assert!(!found.iter().any(Check::has_failed), "{found:?}");
+
+    let mut more = encoded.clone();
+    more.frames += 2;
+    let settings = |frames| {
+        let check = CheckLimits { frames, ..CheckLimits::default() };
+        EncodeSettings { check, ..settings.clone() }
+    };
+    let lenient = check_of(&out, &source, &settings(Some(2)), &more);
+    assert!(!lenient.iter().any(Check::has_failed), "{lenient:?}");
+    let strict = check_of(&out, &source, &settings(Some(1)), &more);
+    let frames = strict.iter().find(|check| check.has_failed()).unwrap();
+    assert_eq!(frames.to_string(), "frames: 51 to 53, got 50");
+}
+
+fn check_of(out: &Path, source: &MediaFacts, settings: &EncodeSettings, encoded: &Encoded) -> Vec<Check> {
+    check(out, source, settings, Some(encoded), &mut |_| ()).unwrap().checks
+}
+
+#[test]
+fn what_an_output_looks_and_sounds_like_is_held_against_its_limits() {
+    let dir = folder();
+    let (clip, out) = (dir.path().join("clip.mp4"), dir.path().join("out.mp4"));
+    make(CLIP, &clip);
+    let mut settings = quick();
+    video(&mut settings).rate = RateControl::Crf(45);
+    let (source, _) = encoded(&clip, &out, &settings).unwrap();
+    let quality = |check: CheckLimits, settings: &EncodeSettings| {
+        let settings = EncodeSettings { check, ..settings.clone() };
+        let job =
+            QualityJob { input: &clip, source: &source, output: &out, settings: &settings, threads: Some(1) };
+        check_quality(&job, &mut |_| ()).unwrap()
+    };
+    assert_eq!(quality(CheckLimits::default(), &settings), [], "nothing is measured that nobody asked for");
+    let vmaf = VmafLimits { scope: VmafScope::Full, mean_tenths: Some(990), ..VmafLimits::default() };
+    let limits = CheckLimits { vmaf, true_peak_tenths: Some(10), ..CheckLimits::default() };
+    let found = quality(limits, &settings);
+    let [mean, worst, peak] = &found[..] else { panic!("{found:?}") };
+    assert!(mean.has_failed() && mean.to_string().starts_with("vmaf: at least 99, got "), "{mean}");
+    assert!(
+        worst.result == CheckResult::NotJudged && worst.value < mean.value && worst.at_ns.is_some(),
+        "{worst:?}"
+    );
+    assert!(peak.result == CheckResult::Passed && peak.value.unwrap() < 1.0, "{peak:?}");
+
+    // Another loudness than the one that was asked for.
+    let target = LoudnessTarget { integrated: -230, true_peak: -10 };
+    settings.audio.as_mut().unwrap().loudness = Some(target);
+    let limits = CheckLimits { loudness_tenths: Some(1), ..CheckLimits::default() };
+    let found = quality(limits, &settings);
+    assert!(found[0].has_failed() && found[0].limit == Some(CheckLimit::Between(-23.1, -22.9)), "{found:?}");
 }

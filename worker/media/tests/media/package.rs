@@ -132,11 +132,11 @@ fn rungs_whose_key_frames_differ_or_whose_rate_is_too_high_are_named() {
     assert!(!dir.path().join("a/master.m3u8").exists());
     let capped = PackageSettings { max_bps: vec![Some(1000)], ..settings() };
     let failure = packaged(&rungs, &capped, &dir.path().join("b")).unwrap_err();
-    assert!(failure.message.contains("bit rate: high may have 1000 b/s over 6 s, got"), "{failure}");
+    assert!(failure.message.contains("peak_bitrate high: at most 1000 b/s, got"), "{failure}");
     let short = PackageSettings { longest_permille: 900, ..settings() };
     let failure = packaged(&rungs, &short, &dir.path().join("c")).unwrap_err();
     assert!(
-        failure.message.contains("segment length: high may have 1.35 s, got 1.5015 s at 0 s"),
+        failure.message.contains("segment_length high: at most 1350 ms, got 1501.5 at 0.000 s"),
         "{failure}"
     );
 }
