@@ -83,9 +83,11 @@ impl Kept {
         if fs::metadata(&place).map_or(0, |found| found.len()) != result.size.0 {
             return Ok(None);
         }
+        // What is staged is as old as its last use: the sweep removes what is old there. The note's is the order of use.
+        for used in [&place, &note] {
+            File::options().write(true).open(used)?.set_modified(SystemTime::now())?;
+        }
         link(&place)?;
-        // The order of use. Best effort: it is used right now.
-        let _used = File::options().write(true).open(&note).and_then(|f| f.set_modified(SystemTime::now()));
         Ok(Some(result))
     }
 

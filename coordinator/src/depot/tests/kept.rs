@@ -64,6 +64,23 @@ async fn a_result_is_taken_by_the_same_work_of_the_same_tenant_alone_and_survive
 }
 
 #[tokio::test]
+async fn what_was_kept_for_long_is_not_old_once_it_is_staged() {
+    let stage = Stage::new();
+    keep(&stage, 1, b"content", OF).await;
+    drop_staged(&stage, 1).await;
+    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(90 * 24 * 3600);
+    for name in names(&dir_of(&stage)) {
+        let file = fs::File::options().write(true).open(dir_of(&stage).join(name)).expect("it is there");
+        file.set_modified(old).expect("set");
+    }
+    assert!(take(&stage, 2, "a", (OF, MAKER)).await.is_some());
+    let config = DepotConfig::on_loopback(stage.path("state"));
+    let shelf = super::super::shelf::Shelf::open(&config, stage.key.clone()).expect("opened");
+    super::super::sweep::sweep(&shelf, std::time::SystemTime::now());
+    assert_eq!(stage.fetch(&staged(2, "chunk")).await.expect("it is still staged"), b"content");
+}
+
+#[tokio::test]
 async fn the_least_recently_used_go_and_a_bound_of_nothing_keeps_nothing() {
     let stage = Stage::with(|config| config.keep_results = 25);
     let of = |byte| ContentHash([byte; 32]);

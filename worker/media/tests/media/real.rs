@@ -16,7 +16,6 @@ const REFUSED: &[(&str, FailureCode)] = &[
     ("odd/truncated_halfway.mp4", FailureCode::InputDamaged),
     ("odd/truncated_no_index.mp4", FailureCode::InputUnreadable),
     ("odd/zero_byte.mp4", FailureCode::InputEmpty),
-    ("video/hdr10_pq_roof_720x1280_av1.mp4", FailureCode::SettingsImpossible),
 ];
 
 /// Odd files that must come out right.
