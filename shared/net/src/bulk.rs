@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{ClientConfig, Connection, Endpoint, RecvStream, SendStream, VarInt};
-use rushes_shared::artifact::{Artifact, ContentHash, Location};
+use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::units::Bytes;
 use rushes_shared::wire::{BulkReply, BulkRequest, close};
