@@ -81,6 +81,8 @@ impl Kept {
         let note = place.with_extension(NOTE);
         let Some(result) = fs::read(&note).ok().and_then(|bytes| read(&bytes)) else { return Ok(None) };
         if fs::metadata(&place).map_or(0, |found| found.len()) != result.size.0 {
+            // Without its note it is none, and the next that is made is kept in its place.
+            remove(&note)?;
             return Ok(None);
         }
         // What is staged is as old as its last use: the sweep removes what is old there. The note's is the order of use.

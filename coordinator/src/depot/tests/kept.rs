@@ -121,6 +121,8 @@ async fn what_a_worker_says_of_its_file_is_not_believed() {
     let name = names(&dir).into_iter().find(|name| !name.contains('.')).expect("kept");
     fs::write(dir.join(name), "short").expect("written");
     assert_eq!(take(&stage, 2, "a", (OF, MAKER)).await, None);
+    keep(&stage, 3, b"content", OF).await;
+    assert!(take(&stage, 2, "a", (OF, MAKER)).await.is_some(), "what is made anew is kept in its place");
     fs::write(dir.join("0000"), "without a note").expect("written");
     let file = fs::read_dir(&dir).expect("there").count();
     let stage = Stage::again(stage.end().await, |_| {});
