@@ -185,7 +185,7 @@ fn plays_through_a_change_of_rung(out: &Path, players: &Path, widest: u32) {
         browser.kill().ok();
         browser.wait().ok();
         let told: Value =
-            serde_json::from_str(&told.unwrap_or_else(|| panic!("{file}: the page said nothing")))
+            serde_json::from_str(&told.unwrap_or_else(|| panic!("{file}: no end; {}", web.last_at())))
                 .expect("JSON");
         assert_eq!(told["errors"].as_array().map(Vec::len), Some(0), "{file}: {told}");
         let (reached, widths) = (told["time"].as_f64().expect("a time"), &told["widths"]);
@@ -233,6 +233,9 @@ const fail = what => {{ errors.push(String(what)); tell(); }};
 window.onerror = fail;
 v.addEventListener('timeupdate', () => {{ if (!widths.includes(v.videoWidth)) widths.push(v.videoWidth); }});
 v.addEventListener('ended', tell);
+const spans = b => Array.from({{length: b.length}}, (_, i) => [b.start(i), b.end(i)]);
+setInterval(() => fetch('/at', {{method: 'POST', body: JSON.stringify({{time: v.currentTime, ready: v.readyState,
+  paused: v.paused, seeking: v.seeking, buffered: spans(v.buffered), errors, widths}})}}), 1000);
 v.addEventListener('error', () => fail(v.error && v.error.message));
 </script>{script}"
     )
@@ -253,6 +256,8 @@ const player = dashjs.MediaPlayer().create();
 player.updateSettings({streaming: {abr: {autoSwitchBitrate: {video: false}, initialBitrate: {video: 1}},
   buffer: {bufferTimeDefault: 3, bufferTimeAtTopQuality: 3, bufferTimeAtTopQualityLongForm: 3, fastSwitchEnabled: true}}});
 player.on('error', e => fail(e.error && e.error.message));
+// It may pause the element at the last frame itself, which then does not say that it ended.
+player.on('playbackEnded', tell);
 let up = false;
 v.addEventListener('timeupdate', () => { if (v.currentTime > 3 && !up) { up = true;
   const all = player.getRepresentationsByType('video');

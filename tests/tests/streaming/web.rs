@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Component, Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Longest word of a page, in bytes.
@@ -14,6 +15,7 @@ const LONGEST: usize = 1 << 20;
 pub(crate) struct Web {
     address: SocketAddr,
     told: Receiver<String>,
+    at: Arc<Mutex<String>>,
 }
 
 impl Web {
@@ -23,13 +25,15 @@ impl Web {
         let address = listener.local_addr().expect("it is bound");
         let (tell, told) = channel();
         let directory = directory.to_owned();
+        let at = Arc::new(Mutex::new("it never said where it was".to_owned()));
+        let place = at.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (directory, tell) = (directory.clone(), tell.clone());
-                std::thread::spawn(move || converse(&stream, &directory, &tell));
+                let (directory, tell, at) = (directory.clone(), tell.clone(), at.clone());
+                std::thread::spawn(move || converse(&stream, &directory, &tell, &at));
             }
         });
-        Self { address, told }
+        Self { address, told, at: place }
     }
 
     pub(crate) fn url(&self, file: &str) -> String {
@@ -40,10 +44,15 @@ impl Web {
     pub(crate) fn told(&self, patience: Duration) -> Option<String> {
         self.told.recv_timeout(patience).ok()
     }
+
+    /// Where a page was when it last said so.
+    pub(crate) fn last_at(&self) -> String {
+        self.at.lock().expect("nobody panics with it").clone()
+    }
 }
 
 /// One connection: requests until the other side has no more.
-fn converse(stream: &TcpStream, directory: &Path, tell: &Sender<String>) -> Option<()> {
+fn converse(stream: &TcpStream, directory: &Path, tell: &Sender<String>, at: &Mutex<String>) -> Option<()> {
     let (mut from, mut to) = (BufReader::new(stream), stream);
     loop {
         let mut line = String::new();
@@ -67,7 +76,12 @@ fn converse(stream: &TcpStream, directory: &Path, tell: &Sender<String>) -> Opti
         let mut words = line.split_whitespace();
         let (method, target) = (words.next()?, words.next()?);
         let (status, bytes) = if method == "POST" {
-            tell.send(String::from_utf8_lossy(&body).into_owned()).ok()?;
+            let said = String::from_utf8_lossy(&body).into_owned();
+            if target == "/at" {
+                *at.lock().expect("nobody panics with it") = said;
+            } else {
+                tell.send(said).ok()?;
+            }
             ("204 No Content", Vec::new())
         } else {
             file(directory, target).map_or(("404 Not Found", Vec::new()), |bytes| ("200 OK", bytes))
