@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! start     init, preload: GStreamer up in a single-threaded process, plugins in memory before a sandbox closes
-//! probe     file -> MediaFacts            parse only, never a whole decode
+//! probe     file -> MediaFacts            headers alone where they say all, else parsers; never a whole decode
 //! encode    file + facts + settings -> a file of any container
 //!             reader --decoded frames--> encode::video --packets-+
 //!             reader --decoded sound---> encode::audio --packets-+--> mp4::Writer (index first), or GStreamer muxers
@@ -62,7 +62,7 @@ pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
 pub use ladder::{FinishJob, LadderJob, finish_ladder, make_ladder};
 pub use note::set_stall;
 pub use package::{PackageJob, package};
-pub use probe::probe;
+pub use probe::{probe, probe_by_headers, probe_by_parsers};
 pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};
 pub use still::{Sprite, preview, sprite, thumbnails};

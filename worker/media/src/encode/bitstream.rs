@@ -137,7 +137,7 @@ fn av1(packet: &[u8], points: [u16; 3]) -> Option<Vec<u8>> {
 type Parts<'a> = (&'a [u8], &'a [u8], &'a [u8], &'a [u8]);
 
 /// A packet's parts around its sequence header: what is before, the OBU's header without its size, its payload, the rest.
-pub(super) fn sequence_header(packet: &[u8]) -> Option<Parts<'_>> {
+pub(crate) fn sequence_header(packet: &[u8]) -> Option<Parts<'_>> {
     const SEQUENCE_HEADER: u8 = 1;
     let mut at = 0;
     while let Some(first) = packet.get(at) {
@@ -215,13 +215,13 @@ fn description_flag(payload: &[u8]) -> Option<usize> {
 
 /// Bits, the most significant first.
 #[derive(Debug)]
-pub(super) struct Bits<'a> {
-    pub(super) bytes: &'a [u8],
-    pub(super) at: usize,
+pub(crate) struct Bits<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) at: usize,
 }
 
 impl Bits<'_> {
-    pub(super) fn take(&mut self, count: usize) -> Option<u32> {
+    pub(crate) fn take(&mut self, count: usize) -> Option<u32> {
         let mut value = 0;
         for _ in 0..count {
             let byte = *self.bytes.get(self.at / 8)?;

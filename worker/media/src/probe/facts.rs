@@ -13,6 +13,10 @@ use crate::{colour, pace};
 const TAG_BYTES: usize = 1024;
 const TAGS: usize = 100;
 
+/// Tags that parsers work out of the packets that happen to have passed, another value each time: rates are told by each
+/// stream's own facts, from all of its packets.
+const MEASURED: &[&str] = &["bitrate", "minimum-bitrate", "maximum-bitrate"];
+
 /// Streams of a file at most, so that its facts stay small enough to be told and kept.
 pub(super) const STREAMS: usize = 256;
 
@@ -231,8 +235,11 @@ fn orientation(stream: &Stream) -> Orientation {
 fn collect_tags(facts: &mut MediaFacts, parsed: &Parsed) {
     let mut pictures = Vec::new();
     for stream in &parsed.streams {
-        for (name, value) in
-            stream.tags.iter_generic().flat_map(|(name, values)| values.map(move |value| (name, value)))
+        for (name, value) in stream
+            .tags
+            .iter_generic()
+            .filter(|(name, _)| !MEASURED.contains(&name.as_str()))
+            .flat_map(|(name, values)| values.map(move |value| (name, value)))
         {
             if let Ok(sample) = value.get::<gst::Sample>() {
                 // Every stream repeats the file's pictures.

@@ -26,11 +26,17 @@ const LARGEST_INDEX: u64 = 256 << 20;
 /// Most samples of a track.
 const MOST_SAMPLES: usize = 16 << 20;
 
+/// Boxes at a file's top at most: it has a handful of them; one with thousands is a fragmented or a broken one.
+pub(super) const MOST_BOXES: usize = 1000;
+
+/// The body of the file's index, or nothing where there is none that could be read.
+pub(super) fn movie(file: &mut File) -> Option<Vec<u8>> {
+    find_movie(file).map(|(movie, _)| movie)
+}
+
 /// Times of every track, or nothing where the index is missing or not plain.
 pub(super) fn read(path: &Path) -> Option<Index> {
-    let mut file = File::open(path).ok()?;
-    let (movie, _) = find_movie(&mut file)?;
-    movie_index(&movie)
+    movie_index(&movie(&mut File::open(path).ok()?)?)
 }
 
 /// The movie's duration as it has to read where it would keep something from being read: as unknown, which is nought.
@@ -74,26 +80,11 @@ fn unknown_duration(movie: &[u8]) -> Option<Field> {
 fn find_movie(file: &mut File) -> Option<(Vec<u8>, u64)> {
     let end = file.metadata().ok()?.len();
     let mut at = 0u64;
-    // A file has a handful of boxes at its top; one with thousands is a fragmented or a broken one.
-    for _ in 0..1000 {
-        if at + 8 > end {
-            return None;
-        }
-        file.seek(SeekFrom::Start(at)).ok()?;
-        let mut head = [0; 16];
-        let got = usize::try_from((end - at).min(16)).ok()?;
-        file.read_exact(&mut head[..got]).ok()?;
-        let (size, header) = match u64::from(be32(&head, 0)?) {
-            0 => (end - at, 8),
-            1 => (be64(&head, 8)?, 16),
-            size => (size, 8),
-        };
-        if size < header {
-            return None;
-        }
-        if &head[4..8] == b"moov" {
+    for _ in 0..MOST_BOXES {
+        let TopBox { code, header, size, .. } = box_at(file, at, end)?;
+        if &code == b"moov" {
             let body = size - header;
-            if body > LARGEST_INDEX || at + size > end {
+            if body > LARGEST_INDEX || at.checked_add(size)? > end {
                 return None;
             }
             let mut bytes = vec![0; usize::try_from(body).ok()?];
@@ -106,7 +97,37 @@ fn find_movie(file: &mut File) -> Option<(Vec<u8>, u64)> {
     None
 }
 
-fn movie_index(movie: &[u8]) -> Option<Index> {
+/// A box at a file's top.
+pub(super) struct TopBox {
+    pub(super) code: [u8; 4],
+    /// Bytes of its head.
+    header: u64,
+    /// Bytes in all, which may be more than the file has left.
+    pub(super) size: u64,
+    /// The first bytes of its body; meaningless where it has none, or a head of 16 bytes.
+    pub(super) start: [u8; 4],
+}
+
+/// The box that begins at a place of a file of `end` bytes.
+pub(super) fn box_at(file: &mut File, at: u64, end: u64) -> Option<TopBox> {
+    if at.checked_add(8)? > end {
+        return None;
+    }
+    file.seek(SeekFrom::Start(at)).ok()?;
+    let mut head = [0; 16];
+    let got = usize::try_from((end - at).min(16)).ok()?;
+    file.read_exact(&mut head[..got]).ok()?;
+    let (size, header) = match u64::from(be32(&head, 0)?) {
+        0 => (end - at, 8),
+        1 => (be64(&head, 8)?, 16),
+        size => (size, 8),
+    };
+    let part = |from: usize| [head[from], head[from + 1], head[from + 2], head[from + 3]];
+    (size >= header).then(|| TopBox { code: part(4), header, size, start: part(8) })
+}
+
+/// Times of every track by the body of the file's index, or nothing where that is not plain.
+pub(super) fn movie_index(movie: &[u8]) -> Option<Index> {
     if child(movie, b"mvex").is_some() {
         return None;
     }
@@ -167,7 +188,7 @@ fn track_timing(track: &[u8], media: &[u8], movie_scale: u32, is_video: bool) ->
 }
 
 /// ISO 639-2/T, five bits a letter; empty where it is undetermined.
-fn language(media_header: &[u8]) -> String {
+pub(super) fn language(media_header: &[u8]) -> String {
     let at = if media_header.first() == Some(&1) { 32 } else { 20 };
     let packed = media_header.get(at..at + 2).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
     let letters = [10, 5, 0].map(|shift| u8::try_from(packed >> shift & 0x1f).unwrap_or(0) + 0x60);
@@ -276,7 +297,8 @@ impl Shown {
     }
 }
 
-fn sizes(table: &[u8]) -> Option<Vec<u32>> {
+/// Bytes of every sample by an `stsz` box's body.
+pub(super) fn sizes(table: &[u8]) -> Option<Vec<u32>> {
     let (same, count) = (be32(table, 4)?, usize::try_from(be32(table, 8)?).ok()?);
     if count > MOST_SAMPLES {
         return None;

@@ -55,6 +55,11 @@ impl Parsed {
 }
 
 impl Stream {
+    /// A stream that was not parsed but is described elsewhere.
+    pub(super) fn described(caps: gst::Caps, tags: gst::TagList) -> Self {
+        Self { caps: Some(caps), tags, ..Self::default() }
+    }
+
     pub(super) fn media_type(&self) -> &str {
         self.caps.as_ref().and_then(|caps| caps.structure(0)).map_or("", |s| s.name().as_str())
     }

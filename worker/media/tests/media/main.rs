@@ -8,6 +8,7 @@ mod cuts;
 mod formats;
 mod generated;
 mod hdr;
+mod headers;
 mod package;
 mod real;
 mod sound;

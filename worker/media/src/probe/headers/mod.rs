@@ -1,0 +1,27 @@
+//! Streams as their headers describe them, where headers alone say all of it: what [`parse`](super::parse) would find
+//! out, in a fraction of the time.
+//!
+//! ```text
+//! mp4      boxes of an MP4 or QuickTime file's index -> tracks, sample entries, tags
+//! about    what the index says of the file: what made it, when, its title
+//! hevc     HEVC's sequence parameter set
+//! picture  codec configuration of H.264, HEVC, AV1 -> caps as GStreamer's parsers make them
+//! sound    codec configuration of AAC -> the same
+//! first    the first packet's parameter sets, which must be those of the configuration
+//! ```
+//! **Invariant:** nothing is guessed. Whatever is not plain (a codec or box that is not listed here, fields, two
+//! descriptions that differ, parameter sets inside the media that are others, a file shorter than its boxes) is answered
+//! with nothing, and GStreamer reads the file. What is read is bounded: the index by the limits of
+//! [`mp4`](super::mp4), and at most [`first::LARGEST`] bytes of each track's first packet.
+//!
+//! H.264's and AV1's headers are read by crates without unsafe code, `h264-reader` and `scuffle-av1`; HEVC's are read here
+//! with the former's reader of bits, as the crates for it fall over damaged ones.
+
+mod about;
+mod first;
+mod hevc;
+mod mp4;
+mod picture;
+mod sound;
+
+pub(super) use mp4::read as read_mp4;
