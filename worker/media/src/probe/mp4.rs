@@ -297,8 +297,7 @@ impl Shown {
     }
 }
 
-/// Bytes of every sample by an `stsz` box's body.
-pub(super) fn sizes(table: &[u8]) -> Option<Vec<u32>> {
+fn sizes(table: &[u8]) -> Option<Vec<u32>> {
     let (same, count) = (be32(table, 4)?, usize::try_from(be32(table, 8)?).ok()?);
     if count > MOST_SAMPLES {
         return None;

@@ -11,8 +11,9 @@
 //! ```
 //! **Invariant:** nothing is guessed. Whatever is not plain (a codec or box that is not listed here, fields, two
 //! descriptions that differ, parameter sets inside the media that are others, a file shorter than its boxes) is answered
-//! with nothing, and GStreamer reads the file. What is read is bounded: the index by the limits of
-//! [`mp4`](super::mp4), and at most [`first::LARGEST`] bytes of each track's first packet.
+//! with nothing, and GStreamer reads the file.
+//! What is read is bounded: the index by the limits of [`mp4`](super::mp4), and of each track's first packet the heads of
+//! its first 64 units and parameter sets of 4 KiB at most.
 //!
 //! H.264's and AV1's headers are read by crates without unsafe code, `h264-reader` and `scuffle-av1`; HEVC's are read here
 //! with the former's reader of bits, as the crates for it fall over damaged ones.

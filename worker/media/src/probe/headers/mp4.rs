@@ -11,7 +11,7 @@ use super::picture::{self, Entry};
 use super::{about, sound};
 use crate::mp4::parse::{be32, be64, child, children};
 use crate::probe::facts::Index;
-use crate::probe::mp4::{MOST_BOXES, box_at, language, sizes};
+use crate::probe::mp4::{MOST_BOXES, box_at, language};
 use crate::probe::parse::{Parsed, Stream};
 use crate::probe::timing::Timing;
 
@@ -246,7 +246,11 @@ fn first_place(table: &[u8], length: u64) -> Option<u64> {
 }
 
 fn first_size(table: &[u8]) -> Option<u32> {
-    sizes(child(table, b"stsz")?)?.first().copied()
+    let sizes = child(table, b"stsz")?;
+    match be32(sizes, 4)? {
+        0 => be32(sizes, 12),
+        same => Some(same),
+    }
 }
 
 /// The language's two letters: `Some(None)` where the track has none.
