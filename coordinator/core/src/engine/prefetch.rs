@@ -99,6 +99,8 @@ impl Engine {
     pub(super) fn take_ahead(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Entry> {
         let entry = self.ahead.take(worker, attempt)?;
         self.fleet.set_lined(worker, self.ahead.lined(worker));
+        // It may have stood before an emergency there.
+        self.note_gone(worker, attempt);
         Some(entry)
     }
 

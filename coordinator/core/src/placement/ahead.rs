@@ -2,6 +2,8 @@
 //! round trip when it becomes free. They take no room; the worker starts them in the order in which they were sent, those
 //! for light slots and those for cores apart, and the engine follows by the same rule.
 
+#[cfg(test)]
+mod bounds;
 mod line;
 mod urgency;
 
@@ -132,6 +134,13 @@ impl Ahead {
         let rounds: u64 = line.iter().take(at).skip(at % slots).step_by(slots).map(takes_ms).sum();
         let first = ends.get(at % slots).copied().unwrap_or(now);
         Some((u32::try_from(at).unwrap_or(u32::MAX), first.plus(rounds)))
+    }
+
+    /// Whether something waits there for light slots, or for cores, that the worker gives back when it is asked to.
+    #[must_use]
+    pub fn gives_back(&self, worker: WorkerId, light: bool) -> bool {
+        let lines = self.lines.get(&worker).filter(|lines| lines.offer != AheadOffer::default());
+        lines.is_some_and(|lines| !lines.of(light).is_empty())
     }
 
     /// What waits there, in the order of the starts.

@@ -30,6 +30,8 @@ pub(super) struct Room {
 /// All of it.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Rooms {
+    /// The kind up to which the lane was looked through where a turn had to end before its end.
+    pub(super) looked_to: Option<SigIx>,
     made: u64,
     rooms: BTreeMap<u64, Room>,
     attempts: BTreeMap<AttemptId, BTreeSet<u64>>,
