@@ -4,6 +4,8 @@
 mod rooms;
 mod search;
 
+use std::collections::BTreeSet;
+
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 
 use super::run::JobRun;
@@ -155,16 +157,21 @@ impl Engine {
         }
     }
 
-    /// Whether room is being made, or wanted, for emergencies: what was sent ahead meanwhile would take it.
-    pub(super) fn makes_room(&self) -> bool {
-        let wants = |(job, sig): (JobId, SigIx)| self.ready_for_room(job, sig) > 0;
-        let wants_aside = |(sig, avoided): (SigIx, &[WorkerId])| {
+    /// What emergencies need for which room is being made, or wanted: what was sent ahead meanwhile to where they may go
+    /// would take it.
+    pub(super) fn awaited_by_emergencies(&self) -> BTreeSet<SigIx> {
+        let mut awaited: BTreeSet<SigIx> = self.rooms.sigs().collect();
+        for (sig, avoided) in self.aside.emergencies().take(MOST_KINDS) {
             let mut tasks = self.aside.like(sig, avoided).take(LOOK_PAST);
-            tasks.any(|task| self.may_start(task.job))
-        };
-        !self.rooms.is_empty()
-            || self.aside.emergencies().take(MOST_KINDS).any(wants_aside)
-            || (self.order.has_emergencies() && self.heads(None).any(wants))
+            if tasks.any(|task| self.may_start(task.job)) {
+                awaited.insert(sig);
+            }
+        }
+        if self.order.has_emergencies() {
+            let wants = |(job, sig): &(JobId, SigIx)| self.ready_for_room(*job, *sig) > 0;
+            awaited.extend(self.heads(None).filter(wants).map(|(_, sig)| sig));
+        }
+        awaited
     }
 
     /// Whether a job is in the queue, or would be if it had a task ready.

@@ -159,10 +159,16 @@ impl Ahead {
         self.counts.iter().filter(move |(_, count)| outranks(count)).map(|(sig, _)| *sig)
     }
 
-    /// The open worker that takes such a task ahead, has room for it soonest and then has least ahead. It can start the
-    /// task when any of its tasks ends.
+    /// The open worker that takes such a task ahead, has room for it soonest and then has least ahead, of those that `may`
+    /// lets through. It can start the task when any of its tasks ends.
     #[must_use]
-    pub fn worker_for(&mut self, fleet: &Fleet, now: MonoMs, want: &Want<'_>) -> Found {
+    pub fn worker_for(
+        &mut self,
+        fleet: &Fleet,
+        now: MonoMs,
+        want: &Want<'_>,
+        may: impl Fn(WorkerId, &Node) -> bool,
+    ) -> Found {
         let light = want.signature.slot.is_light();
         let (mut best, mut full) = (None, Vec::new());
         for id in self.roomy.iter().take(MOST_LOOKS) {
@@ -172,7 +178,7 @@ impl Ahead {
                 full.push(*id);
                 continue;
             }
-            if !lines.suits(node, now, want) {
+            if !lines.suits(node, now, want) || !may(*id, node) {
                 continue;
             }
             let place = (lines.opens_at(node, now, want), held, *id);

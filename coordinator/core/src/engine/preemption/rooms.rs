@@ -44,9 +44,14 @@ pub(in crate::engine) struct Rooms {
 }
 
 impl Rooms {
-    /// Whether none is being made.
-    pub(in crate::engine) fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
+    /// What the tasks need for which it is being made.
+    pub(super) fn sigs(&self) -> impl Iterator<Item = SigIx> + '_ {
+        self.rooms.values().map(|room| room.sig)
+    }
+
+    /// Whether any is being made on a worker.
+    pub(in crate::engine) fn is_on(&self, worker: WorkerId) -> bool {
+        self.workers.contains_key(&worker)
     }
 
     /// Room is being made.

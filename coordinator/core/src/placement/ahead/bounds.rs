@@ -80,7 +80,7 @@ impl Farm {
     }
 
     fn worker_for(&mut self) -> Found {
-        self.with_want(|ahead, fleet, want| ahead.worker_for(fleet, NOW, want))
+        self.with_want(|ahead, fleet, want| ahead.worker_for(fleet, NOW, want, |_, _| true))
     }
 }
 
@@ -98,7 +98,9 @@ fn of_very_many_the_least_urgent_is_looked_for_first() {
 fn a_hundred_and_twenty_eight_are_tried_to_find_one_that_could() {
     let found = |missing: u32| {
         let mut farm = Farm::default();
-        (0..=missing).for_each(|n| drop(farm.waits(n, 4)));
+        for n in 0..=missing {
+            farm.waits(n, 4);
+        }
         farm.join(missing, 1_000);
         farm.less_urgent(2)
     };
@@ -129,7 +131,9 @@ fn of_thirty_two_workers_the_one_with_most_of_a_kind_gives_half_of_it_back() {
     let found = |with_most: u32| {
         let mut farm = Farm::default();
         for n in 0..40 {
-            (0..if n == with_most { 3 } else { 1 }).for_each(|_| drop(farm.waits(n, 3)));
+            for _ in 0..if n == with_most { 3 } else { 1 } {
+                farm.waits(n, 3);
+            }
         }
         let found = farm.ahead.latest(SigIx(0), false, 10);
         (found[0].0, found.len())

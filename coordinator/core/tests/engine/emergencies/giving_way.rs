@@ -153,7 +153,10 @@ fn very_many_kinds_of_emergencies_that_cannot_be_helped_keep_no_other_from_its_r
         |_| {},
         &[],
     );
-    scene.submit(emergency(1, 1));
+    // Of a kind that was never seen before, which comes behind all the others.
+    let mut other = stage("hold", SlotKind::Encode, 1, HOUR_MS, &[]);
+    other.demand.memory = Bytes(1 << 30);
+    scene.submit(in_class(graph(vec![other]), Class::Emergency));
     scene.wait(2_000);
     assert!(scene.runs('b', "39.0"), "{:?}", scene.world.trace);
     assert_eq!(stopped(&scene).len(), 1);
@@ -292,4 +295,40 @@ fn what_began_last_is_the_cheapest_whenever_it_was_sent() {
         ],
     );
     assert_eq!(stopped(&scene), [(2, 1_000)]);
+}
+
+/// An emergency waits for another one, for which there is no help; it could not go to where others work.
+#[test]
+fn workers_to_which_no_emergency_may_go_hold_tasks_ahead_while_one_waits() {
+    let scene = check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(emergency(1, 1));
+            s.submit(emergency(1, 1));
+            join_tagged(s, 'b', 1, "pool:other", true);
+        },
+        |s| {
+            let needs = Needs { pool: "other".to_owned(), ..Needs::default() };
+            s.submit(JobSpec { needs: Some(Box::new(needs)), ..tasks(3, 1) });
+        },
+        &["accepted j3", "start j3.0 #1-2 on b", "start j3.1 #1-3 on b"],
+    );
+    assert!(scene.runs('b', "3.0") && !scene.runs('b', "3.1"));
+}
+
+/// What waited there would begin as soon as the other emergency ends, in the place of this one.
+#[test]
+fn nothing_is_sent_ahead_to_where_an_emergency_may_go_that_waits() {
+    check(
+        |s| {
+            join_tagged(s, 'b', 1, "x", true);
+            s.submit(emergency(1, 1));
+            s.submit(emergency(1, 1));
+        },
+        |s| {
+            s.submit(tagged("x", tasks(1, 1)));
+            s.done('b', "1.0");
+        },
+        &["accepted j3", "j1 succeeded", "collect #1-1 on b", "start j2.0 #1-2 on b", "start j3.0 #1-3 on b"],
+    );
 }
