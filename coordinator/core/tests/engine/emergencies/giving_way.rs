@@ -1,7 +1,7 @@
 //! What keeps an emergency from room: nothing that is kept free for others, waits on a worker, or was given up; and nobody
 //! else that cannot be helped. Nothing is stopped that need not be.
 
-use rushes_core::policy::{HealthPolicy, Policy, PromisePolicy};
+use rushes_core::policy::{HealthPolicy, OrderPolicy, Policy, PromisePolicy};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::job::{Class, JobChange, JobSpec, Needs};
 use rushes_shared::node::NodeFacts;
@@ -316,10 +316,12 @@ fn workers_to_which_no_emergency_may_go_hold_tasks_ahead_while_one_waits() {
     assert!(scene.runs('b', "3.0") && !scene.runs('b', "3.1"));
 }
 
-/// What waited there would begin as soon as the other emergency ends, in the place of this one.
+/// What waited there would begin as soon as the other emergency ends, in the place of this one. No cores are kept for it.
 #[test]
 fn nothing_is_sent_ahead_to_where_an_emergency_may_go_that_waits() {
-    check(
+    let order = OrderPolicy { max_reservations: 0, ..OrderPolicy::default() };
+    check_with(
+        Policy { order, ..Policy::default() },
         |s| {
             join_tagged(s, 'b', 1, "x", true);
             s.submit(emergency(1, 1));
