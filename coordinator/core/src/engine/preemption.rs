@@ -151,6 +151,7 @@ impl Engine {
             self.stop_attempt(turn, worker, attempt);
             let live = self.take_live(worker, task, attempt).expect("what may be stopped is live");
             let lost_ms = turn.now.wall.0.saturating_sub(live.since.0);
+            self.refund(task, &live);
             self.decided(turn, Some(task.job), Decision::Preempted { task, by, lost_ms });
             self.make_ready(turn.now.mono, task);
             self.came_back(turn, task);

@@ -13,6 +13,7 @@ use rushes_shared::wire::AheadOffer;
 use super::{Engine, Turn};
 use crate::event::{Command, LinkId};
 use crate::explain::Because;
+use crate::job::LiveTask;
 use crate::order::signature::{Closed, SigIx};
 use crate::order::{Pick, Spot};
 use crate::placement::ahead::{Entry, Found, LAST, Want};
@@ -52,14 +53,20 @@ impl Engine {
         since: MonoMs,
     ) {
         let Some(live) = self.take_live(worker, task, attempt) else { return };
-        // One that was adopted was charged in the reign before.
-        if live.because != Because::Held {
-            let (run, job) = (&self.runs[&task.job], &self.state.jobs[&task.job]);
-            let cost_ms = job.stage_of(task.index).1.prediction.cpu_ms;
-            self.order.refund(job.spec.class, run.tenant, run.priority, cost_ms);
-        }
+        self.refund(task, &live);
         self.make_ready(since, task);
         self.came_back(turn, task);
+    }
+
+    /// Takes back what a tenant and a class were charged for an attempt of which they have nothing.
+    pub(super) fn refund(&mut self, task: TaskId, live: &LiveTask) {
+        // One that was adopted was charged in the reign before.
+        if live.because == Because::Held {
+            return;
+        }
+        let (run, job) = (&self.runs[&task.job], &self.state.jobs[&task.job]);
+        let cost_ms = job.stage_of(task.index).1.prediction.cpu_ms;
+        self.order.refund(job.spec.class, run.tenant, run.priority, cost_ms);
     }
 
     /// A task is ready again after an attempt that counts for nothing: where all of its stage is back and none of it was

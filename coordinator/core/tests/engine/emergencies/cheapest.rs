@@ -201,6 +201,24 @@ fn nothing_is_stopped_for_an_emergency_whose_tenant_runs_as_much_as_it_may() {
 }
 
 #[test]
+fn what_is_stopped_costs_its_tenant_nothing_of_its_share() {
+    let other: TenantId = "other".parse().expect("a name");
+    check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(tasks(1, 1));
+            s.wait(1_000);
+            s.ask(Ask { tenant: other, ..Ask::of(tasks(1, 1)) });
+            s.wait(1_000);
+            s.submit(emergency(1, 1));
+            assert_eq!(s.runner("3.0"), 'a');
+        },
+        |s| s.done('a', "3.0"),
+        &["j3 succeeded", "collect #1-2 on a", "start j1.0 #1-3 on a"],
+    );
+}
+
+#[test]
 fn no_more_is_stopped_for_emergencies_than_their_licences_let_start() {
     let licensed = |count| {
         let limits = [("dolby".to_owned(), 1)].into();
