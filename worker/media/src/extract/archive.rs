@@ -45,7 +45,7 @@ impl Archive {
         let mut archive = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut writer = archive.take().expect("an archive is finished once");
         add(&mut writer, INDEX, index(times, format).as_bytes())?;
-        let mut file = writer.finish().map_err(|e| unwritten(e))?;
+        let mut file = writer.finish().map_err(unwritten)?;
         file.flush().map_err(|e| fault::writing(&e))
     }
 }
