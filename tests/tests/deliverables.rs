@@ -141,7 +141,7 @@ fn fetch_early(farm: &Farm, dir: &Path) {
 /// Each output was told of once, the most wanted first, and so was the failure.
 fn is_told(lines: &[String], done: &JobView) {
     let ready: Vec<&str> =
-        lines.iter().filter_map(|line| Some(line.split_once(" is ready, ")?.0.rsplit(' ').next()?)).collect();
+        lines.iter().filter_map(|line| line.split_once(" is ready, ")?.0.rsplit(' ').next()).collect();
     let made = done.outputs.iter().filter(|output| output.state == OutputState::Published);
     let mut told = ready.clone();
     told.sort_unstable();
