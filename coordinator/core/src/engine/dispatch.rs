@@ -1,6 +1,8 @@
 //! Starts what can start, in the order of the queue. Every turn ends with it; where nothing is queued that could start,
 //! it costs nothing.
 
+mod within_job;
+
 use std::sync::Arc;
 
 use rushes_shared::failure::{Failure, FailureCode};
@@ -73,27 +75,6 @@ impl Engine {
             self.clear_line_for(turn, sig);
         }
         self.order.sigs.close(sig, why);
-    }
-
-    /// The next job among signatures that `open` lets through.
-    pub(super) fn pick(&self, open: impl Fn(&Self, SigIx) -> bool) -> Option<Pick> {
-        self.order.pick(|sig| open(self, sig))
-    }
-
-    /// The task of a job that is next for a signature: finishing steps, then what others wait for, then what more people
-    /// watch, then the longest, then in the order of the plan.
-    pub(super) fn peek(&mut self, pick: Pick) -> Option<u32> {
-        let job = self.state.jobs.get(&pick.job)?;
-        let run = self.runs.get_mut(&pick.job)?;
-        let ready = run.stages.iter().zip(job.stages.iter()).enumerate();
-        let ready = ready.filter(|(_, (s, _))| s.sig == pick.sig && s.ready > 0);
-        let work = &job.spec.work;
-        let rank = |(at, (_, stage)): &(usize, (_, &crate::job::Stage))| {
-            let audience = stage.step.output().and_then(|o| work.output(o)).map_or(0, |o| o.audience);
-            (stage.slot, audience, stage.prediction.wall_ms, std::cmp::Reverse(*at))
-        };
-        let (at, _) = ready.max_by_key(rank)?;
-        run.stages[at].peek(&job.tasks)
     }
 
     fn place(&mut self, now: Now, sig: SigIx, task: TaskId) -> Place {
