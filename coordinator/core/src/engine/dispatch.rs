@@ -15,6 +15,7 @@ use crate::explain::Because;
 use crate::job::LiveTask;
 use crate::order::Pick;
 use crate::order::signature::{Closed, SigIx};
+use crate::placement::node::Node;
 
 /// Nodes among which a task that fits nowhere looks for the one where it fits soonest.
 const MOST_RESERVE_LOOKS: usize = 32;
@@ -104,6 +105,9 @@ impl Engine {
         }
         loop {
             let Some(to) = self.node_for(now.mono, sig, task) else {
+                if self.takes_what_is_kept(sig, task) {
+                    continue;
+                }
                 return self.why_not(sig, task);
             };
             let worker = to.0;
@@ -154,6 +158,26 @@ impl Engine {
             .or_else(|| near().map(because(Because::HasInput)))
             .or_else(|| found().map(because(self.fleet.why_found(&self.order.sigs, sig))))
             .or_else(|| filled().map(because(Because::Backfill)))
+    }
+
+    /// Has a node with room for the task kept no longer for others that come after it. Whether there was one.
+    fn takes_what_is_kept(&mut self, sig: SigIx, task: TaskId) -> bool {
+        let spot = self.runs[&task.job].spot;
+        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
+        let (signature, avoids) = (self.order.sigs.get(sig), self.awaits_another_node(sig, task));
+        let suits = |id: &WorkerId| {
+            let node = self.fleet.get(id);
+            let is_free = |node: &Node| {
+                node.is_open() && node.can_do(signature) && node.takes(signature.slot, signature.demand())
+            };
+            node.is_some_and(is_free) && !(avoids && entry.is_bad_on(*id))
+        };
+        let may_take = |kept_for: SigIx| kept_for != sig && self.order.may_take_from(spot, kept_for);
+        let found = self.fleet.reservations().find(|(kept_for, id)| may_take(*kept_for) && suits(id));
+        let Some((kept_for, worker)) = found else { return false };
+        self.fleet.unreserve(kept_for);
+        self.open_for(worker);
+        true
     }
 
     /// Whether every open node that could do the task is one that it avoids.
