@@ -199,7 +199,7 @@ pub struct AudioRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = -70, maximum = -5)]
     pub loudness: Option<f64>,
-    /// Highest true peak in dBTP where `loudness` is set; the sound stays quieter where it must. Default: -1.
+    /// Highest true peak in dBTP where `loudness` is set: peaks that would pass it are limited. Default: -1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = -20, maximum = 0)]
     pub true_peak: Option<f64>,
