@@ -1,8 +1,10 @@
 //! Live progress on standard error: bars on a terminal, a line every few seconds elsewhere.
 
+mod ready;
 mod stages;
+mod step;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use crate::table::allowed;
 use crate::watch::Update;
 use crate::words;
 use stages::Stages;
+pub(crate) use step::Step;
 
 /// How often plain lines are printed.
 const LINES_EVERY: Duration = Duration::from_secs(5);
@@ -30,6 +33,8 @@ pub(crate) struct Board {
     form: Form,
     jobs: BTreeMap<JobId, JobLine>,
     last_lines: Instant,
+    /// Whether each output is told of as soon as it is ready.
+    announces: bool,
 }
 
 #[derive(Debug)]
@@ -46,12 +51,14 @@ struct JobLine {
     tasks: BTreeMap<TaskId, TaskLine>,
     /// Instead of a line for each task, of a job with stages of many.
     stages: Option<Stages>,
+    /// Outputs by the tasks that make them, where the job has several.
+    outputs: BTreeMap<TaskId, String>,
+    /// Outputs that were said to be ready.
+    ready: BTreeSet<String>,
 }
 
 #[derive(Debug)]
 struct TaskLine {
-    /// Its output, where the job has several.
-    output: Option<String>,
     /// Where the attempt runs that is told of.
     on: Option<WorkerId>,
     label: String,
@@ -70,7 +77,7 @@ impl Board {
         } else {
             Form::Lines
         };
-        Self { form, jobs: BTreeMap::new(), last_lines: Instant::now() }
+        Self { form, jobs: BTreeMap::new(), last_lines: Instant::now(), announces: false }
     }
 
     /// A board for a command with these results: where they are JSON, a standard error that is no terminal is for errors.
@@ -172,8 +179,10 @@ impl Board {
                 eprintln!("{name}: {id} {}", job.state.as_str());
             }
             let stages = (job.kind == JobKind::Stream).then(Stages::default);
-            self.jobs.insert(id, JobLine { name, head, tasks: BTreeMap::new(), stages });
+            let (tasks, outputs, ready) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
+            self.jobs.insert(id, JobLine { name, head, tasks, stages, outputs, ready });
         }
+        self.show_ready(id, job);
         self.show_stages(id, job);
         let is_staged = self.jobs.get(&id).is_some_and(|line| line.stages.is_some());
         for task in job.tasks.iter().filter(|task| !is_staged && task.state == TaskState::Running) {
@@ -192,7 +201,6 @@ impl Board {
         let progress = task.progress.clone().unwrap_or_default();
         self.task_line(id, task.id, label, worker);
         if let Some(line) = self.jobs.get_mut(&id).and_then(|job| job.tasks.get_mut(&task.id)) {
-            line.output = task.output.clone().filter(|_| names_outputs);
             line.on = task.worker;
         }
         self.set_progress(id, task.id, progress);
@@ -213,7 +221,7 @@ impl Board {
         bar.set_prefix(words::clipped(&label, 16));
         if let Some(job) = self.jobs.get_mut(&id) {
             let progress = ProgressView::default();
-            job.tasks.insert(task, TaskLine { label, output: None, on: None, bar, worker, progress });
+            job.tasks.insert(task, TaskLine { label, on: None, bar, worker, progress });
         }
     }
 
@@ -239,6 +247,9 @@ impl Board {
             return self
                 .say(&format!("{name}: {}", news.message.as_deref().unwrap_or("an output is held up")));
         }
+        if news.r#type == "output_published" {
+            return self.ready_news(id, news);
+        }
         let Some(task) = news.task else { return };
         let kind = news.kind.unwrap_or(TaskKind::Noop);
         if self.stage_news(id, (kind, task), news) {
@@ -249,7 +260,8 @@ impl Board {
         match news.r#type.as_str() {
             "task_dispatched" | "task_adopted" => {
                 job.head.set_message(format!("{name}  running"));
-                self.task_line(id, task, kind.as_str().to_owned(), String::new());
+                let label = job.outputs.get(&task).cloned().unwrap_or_else(|| kind.as_str().to_owned());
+                self.task_line(id, task, label, String::new());
             }
             "task_progressed" => {
                 if let Some(progress) = &news.progress {
@@ -258,7 +270,7 @@ impl Board {
                 }
             }
             "task_succeeded" => {
-                let output = job.tasks.get(&task).and_then(|line| line.output.clone());
+                let output = job.outputs.get(&task).cloned();
                 self.drop_task(id, task);
                 self.wait_if_idle(id);
                 if matches!(self.form, Form::Lines) && !kind.is_idle() {
@@ -268,13 +280,14 @@ impl Board {
                 }
             }
             "attempt_failed" => {
+                let output = job.outputs.get(&task).map(|output| format!(" of {output}")).unwrap_or_default();
                 self.drop_task(id, task);
                 let why = news.failure.as_ref().map_or("unknown", |f| f.message.as_str());
                 let next = match news.retry_ms {
                     Some(ms) => format!("; tried again in {}", words::duration(ms)),
                     None => String::new(),
                 };
-                self.say(&format!("{name}: {} failed: {why}{next}", kind.as_str()));
+                self.say(&format!("{name}: {}{output} failed: {why}{next}", kind.as_str()));
             }
             _ => {}
         }
@@ -321,22 +334,6 @@ impl Drop for Board {
         if let Form::Bars(bars) = &self.form {
             bars.clear().ok();
         }
-    }
-}
-
-/// A step's line; it goes when the step is over.
-#[derive(Debug)]
-pub(crate) struct Step(ProgressBar);
-
-impl Step {
-    pub(crate) fn set(&self, done: u64) {
-        self.0.set_position(done);
-    }
-}
-
-impl Drop for Step {
-    fn drop(&mut self) {
-        self.0.finish_and_clear();
     }
 }
 

@@ -67,6 +67,34 @@ pub(crate) fn output(output: &OutputView, place: &str, job: &JobView) -> Vec<Cel
 pub(crate) const OUTPUT_HEAD: &[&str] =
     &["FILE", "SIZE", "DURATION", "BITRATE", "SPEED", "ENCODE TIME", "IN QUEUE"];
 
+/// How far an output is: `to come`, `ready` and since when, or `missing`.
+pub(crate) fn standing(output: &OutputView) -> Cell {
+    match (output.state, &output.published_at) {
+        (OutputState::Pending, _) => Cell::from("to come"),
+        (OutputState::Published, Some(at)) => Cell(format!("ready {}", words::time(at)), Tone::Good),
+        (OutputState::Published, None) => Cell("ready".to_owned(), Tone::Good),
+        (OutputState::Missing, _) => Cell("missing".to_owned(), Tone::Bad),
+    }
+}
+
+/// Why outputs were given up, a line each.
+pub(crate) fn missing(job: &JobView, colours: bool) -> String {
+    let told = job.outputs.iter().filter_map(|output| Some((output, output.failure.as_ref()?)));
+    told.fold(String::new(), |text, (output, why)| {
+        text + &format!("{} {}: {}\n", toned("missing", Tone::Bad, colours), output.name, failure(why))
+    })
+}
+
+/// The outputs of a job that goes on which are still to come.
+fn to_come(job: &JobView) -> String {
+    let pending = job.outputs.iter().filter(|output| output.state == OutputState::Pending);
+    let names: Vec<&str> = pending.map(|output| output.name.as_str()).collect();
+    if job.state.is_final() || names.is_empty() {
+        return String::new();
+    }
+    format!("still to come: {}\n", words::harmless(&names.join(", ")))
+}
+
 /// What the checks of a job's outputs want people to know, a line each; empty where that is nothing.
 pub(crate) fn warnings(job: &JobView, colours: bool) -> String {
     let told = job.outputs.iter().flat_map(|output| {
@@ -111,6 +139,8 @@ pub(crate) fn end(job: &JobView, colours: bool) -> String {
     if !rows.is_empty() {
         text.push_str(&table(OUTPUT_HEAD, &rows, colours));
     }
+    text.push_str(&to_come(job));
+    text.push_str(&missing(job, colours));
     text.push_str(&warnings(job, colours));
     text
 }

@@ -150,6 +150,22 @@ pub(crate) fn download(
     place(&temp.0, target, force)
 }
 
+/// Whether a file is there already and is this output.
+pub(crate) fn is_there(output: &OutputView, target: &Path) -> Result<bool, Fault> {
+    let fails = |e| Fault::local(format!("cannot read {}", target.display()), e);
+    let file = match File::open(target) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        other => other.map_err(fails)?,
+    };
+    let (Some(size), Some(hash)) = (output.size_bytes, output.hash.as_deref()) else { return Ok(false) };
+    if file.metadata().map_err(fails)?.len() != size {
+        return Ok(false);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(fails)?;
+    Ok(hasher.finalize().to_hex().as_str() == hash)
+}
+
 /// Fetches what a path of the API leads to, with this name and hash, into a file. Of the step so much is done before; how
 /// much is then, is given back.
 pub(crate) fn receive(

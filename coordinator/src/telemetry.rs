@@ -139,7 +139,7 @@ pub fn log(event: &FarmEvent) {
             let code = failure.code.as_str();
             tracing::warn!(job, %task, %worker, kind = kind.as_str(), code, %failure, retry_ms, "attempt failed");
         }
-        FarmNews::OutputPublished { output, place } => {
+        FarmNews::OutputPublished { output, place, .. } => {
             tracing::info!(job, output, %place, "output published")
         }
         FarmNews::WorkerJoined { worker, name } => tracing::info!(%worker, name, "worker connected"),

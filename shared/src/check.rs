@@ -50,6 +50,8 @@ pub enum CheckName {
     TruePeak,
     /// Whether colours and dynamic range are the source's: what an output cannot carry is tone-mapped.
     Colour,
+    /// Bytes of the file.
+    Size,
 }
 
 impl CheckName {
@@ -76,6 +78,7 @@ impl CheckName {
             Self::Loudness => "loudness",
             Self::TruePeak => "true_peak",
             Self::Colour => "colour",
+            Self::Size => "size",
         }
     }
 }
@@ -99,6 +102,8 @@ pub enum CheckUnit {
     Lufs,
     /// Decibels of true peak below full scale.
     Dbtp,
+    /// Bytes.
+    Bytes,
 }
 
 impl CheckUnit {
@@ -110,6 +115,7 @@ impl CheckUnit {
             Self::Bps => " b/s",
             Self::Lufs => " LUFS",
             Self::Dbtp => " dBTP",
+            Self::Bytes => " bytes",
         }
     }
 }
@@ -330,6 +336,7 @@ mod tests {
             CheckName::KeyFrames,
             CheckName::TruePeak,
             CheckName::Colour,
+            CheckName::Size,
         ] {
             assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
         }

@@ -135,7 +135,7 @@ pub enum Destination {
     Place(Location),
 }
 
-/// One file that a job makes.
+/// One file that a job makes: a rendition, or what is taken from the source beside those.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputSpec {
     /// Its name, unique within the job.
@@ -146,7 +146,8 @@ pub struct OutputSpec {
     pub settings: EncodeSettings,
     /// Whether the job succeeds without it.
     pub optional: bool,
-    /// Share of the audience that watches it, in percent; what more people watch is made first.
+    /// Share of the audience that watches it, in percent; what more people watch is made first, and among equals what most
+    /// people do (720p, 1080p, 480p, 360p).
     pub audience: u8,
 }
 

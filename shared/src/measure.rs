@@ -31,7 +31,7 @@ pub struct Loudness {
 }
 
 /// How a waveform is to be drawn up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WaveformSettings {
     /// Samples that one point stands for, at least 2. `None`: as many as a picture of `width` needs, 256 without one.
     pub samples_per_pixel: Option<u32>,

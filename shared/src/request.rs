@@ -10,6 +10,7 @@
 
 mod amend;
 mod check;
+mod extract;
 mod fields;
 mod graph;
 mod making;
@@ -32,6 +33,9 @@ use crate::units::WallMs;
 
 pub use amend::AmendRequest;
 pub use check::{CheckRequest, StreamCheckRequest};
+pub use extract::{
+    PictureFormat, PosterRequest, PreviewRequest, SpriteRequest, ThumbnailsRequest, WaveformRequest,
+};
 pub use fields::{AudioChoice, BitRate, Choice, Part, VideoChoice};
 pub use graph::StageRequest;
 pub use output::{AudioRequest, AudioVariant, OutputRequest, RateMode, VideoRequest};
@@ -145,7 +149,7 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 64, example = "web")]
     pub preset: Option<String>,
-    /// The files to make, 1 to 32; for `encode` only. Default: one MP4 (H.264, AAC) that the depot keeps.
+    /// The files to make, 1 to 32, of any kinds beside each other; for `encode` only. Default: one MP4 (H.264, AAC) that the depot keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 32)]
     pub outputs: Vec<OutputRequest>,

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// How a picture is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StillFormat {
     /// JPEG with a quality from 1 to 100.
@@ -24,7 +24,7 @@ impl StillFormat {
 }
 
 /// Which frames.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Moment {
     /// The one that is shown at 1 s, or at the half of a film shorter than 2 s.
@@ -38,7 +38,7 @@ pub enum Moment {
 }
 
 /// Settings of thumbnails. Pictures are upright, with square pixels, and never larger than the film's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ThumbnailSettings {
     /// Which frames.
     pub moment: Moment,
@@ -52,7 +52,7 @@ pub struct ThumbnailSettings {
 
 /// Settings of a sprite sheet: a grid of small pictures for a player's time line, and the WebVTT file that says which is
 /// for which time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SpriteSettings {
     /// Time between pictures in nanoseconds. `None`: a hundredth of the film, whole seconds, at least one.
     pub every_ns: Option<u64>,
@@ -67,7 +67,7 @@ pub struct SpriteSettings {
 }
 
 /// Settings of a moving preview, an endless GIF.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PreviewSettings {
     /// Where it begins, in nanoseconds from the film's start.
     pub from_ns: u64,

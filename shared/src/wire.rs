@@ -1,7 +1,7 @@
 //! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
 //!
 //! ```text
-//! ALPN rushes/5 to /1  worker -> coordinator   one control stream (opened by the worker):
+//! ALPN rushes/6 to /1  worker -> coordinator   one control stream (opened by the worker):
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
@@ -26,7 +26,11 @@ use crate::node::NodeFacts;
 use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome, Usage};
 
 /// ALPN names of the worker protocol, best first.
-pub const WORKER_ALPNS: &[&[u8]] = &[STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+pub const WORKER_ALPNS: &[&[u8]] =
+    &[EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+/// The first version in which a worker knows outputs that are no renditions, see
+/// [`EncodeSettings::extract`](crate::encode::EncodeSettings::extract).
+pub const EXTRACT_ALPN: &[u8] = b"rushes/6";
 /// The first version in which a worker knows [`crate::task::TaskWork::Stream`].
 pub const STREAM_ALPN: &[u8] = b"rushes/5";
 /// The first version in which a worker knows limits of an output's checks, and a coordinator checks as values:

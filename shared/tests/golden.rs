@@ -11,19 +11,20 @@ use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
 use rushes_shared::codec;
 use rushes_shared::encode::{
-    AudioSettings, CheckLimits, EncodeSettings, PeakLimit, RateControl, SpeedPreset, VideoCodec,
-    VideoSettings, VmafLimits, VmafScope,
+    AudioSettings, CheckLimits, EncodeSettings, Extract, Extracted, PeakLimit, RateControl, SpeedPreset,
+    VideoCodec, VideoSettings, VmafLimits, VmafScope,
 };
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::ladder::{
     ChunkRange, CodecLadder, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung,
 };
-use rushes_shared::measure::{VmafModel, VmafTally};
+use rushes_shared::measure::{VmafModel, VmafTally, WaveformSettings};
 use rushes_shared::media::{
     AudioFacts, CheckReport, Colour, Hdr, MediaFacts, Orientation, SubtitleFacts, VideoFacts,
 };
 use rushes_shared::node::{EncoderFact, NodeFacts};
+use rushes_shared::still::{Moment, PreviewSettings, SpriteSettings, StillFormat, ThumbnailSettings};
 use rushes_shared::task::{
     Delivery, Demand, EncodedOutput, PackageWork, PartMade, Phase, Progress, SetFile, SetMade, SlotKind,
     StreamWork, TaskLimits, TaskOrder, TaskOutcome, TaskValue, TaskWork, Took, Usage,
@@ -306,8 +307,10 @@ fn tally() -> VmafTally {
 /// A check of each name, unit, kind of limit and result.
 fn checks() -> Vec<Check> {
     let names = every!(CheckName: Decode, Frames, Width, Height, VideoLength, Sound, AudioLength, AvSync, DecodingErrors,
-        ForeignPackets, PeakBitrate, KeyFrames, SegmentLength, References, Vmaf, VmafWorst, Loudness, TruePeak, Colour);
-    let units = every!(CheckUnit: Count, Pixels, Ms, Bps, Vmaf, Lufs, Dbtp);
+        ForeignPackets, PeakBitrate, KeyFrames, SegmentLength, References, Vmaf, VmafWorst, Loudness, TruePeak, Colour, Size);
+    let units = every!(CheckUnit: Count, Pixels, Ms, Bps, Vmaf, Lufs, Dbtp, Bytes);
+    // Those of files that are no renditions have a fixture of their own.
+    let (names, units) = (&names[..names.len() - 1], &units[..units.len() - 1]);
     let limits = [
         Some(CheckLimit::AtMost(40.0)),
         Some(CheckLimit::AtLeast(90.5)),
@@ -322,6 +325,59 @@ fn checks() -> Vec<Check> {
         names.iter().zip(units.iter().cycle()).zip(limits.iter().cycle()).map(of).collect();
     all.push(Check::not_judged(CheckName::Vmaf, CheckUnit::Vmaf, None, "no picture"));
     all
+}
+
+/// What is said of a file that is no rendition.
+fn checks_of_extracts() -> Vec<Check> {
+    let limits = [Some(CheckLimit::AtMost(200_000.0)), None];
+    limits.map(|limit| Check::held(CheckName::Size, CheckUnit::Bytes, limit, 41_234.0)).to_vec()
+}
+
+/// Everything that is taken beside renditions.
+fn extract_works() -> Vec<TaskWork> {
+    let stills = |moment, format| {
+        Extracted::Stills(ThumbnailSettings { moment, max_width: Some(640), max_height: None, format })
+    };
+    let sprite = SpriteSettings {
+        every_ns: Some(5_000_000_000),
+        width: 160,
+        columns: 10,
+        format: StillFormat::Jpeg(80),
+        name: "film-sprite.jpg".into(),
+    };
+    let preview =
+        PreviewSettings { from_ns: 3_000_000_000, length_ns: 2_500_000_000, fps: 12, max_width: 320 };
+    let waveform = WaveformSettings {
+        samples_per_pixel: Some(512),
+        bits: 8,
+        split_channels: true,
+        picture: Some((1_200, 200)),
+    };
+    let all = [
+        stills(Moment::Early, StillFormat::Png),
+        stills(Moment::At(12_500_000_000), StillFormat::Jpeg(85)),
+        stills(Moment::Best, StillFormat::Jpeg(85)),
+        stills(Moment::Every(10_000_000_000), StillFormat::Png),
+        Extracted::Sprite(sprite.clone()),
+        Extracted::SpriteIndex(sprite),
+        Extracted::Preview(preview),
+        Extracted::Waveform(waveform),
+    ];
+    // Does not build without naming all there are.
+    let _named = |what: &Extracted| match what {
+        Extracted::Stills(_)
+        | Extracted::Sprite(_)
+        | Extracted::SpriteIndex(_)
+        | Extracted::Preview(_)
+        | Extracted::Waveform(_) => (),
+    };
+    let work = |what: Extracted| TaskWork::Encode {
+        input: artifact(places()[0].clone()),
+        source: MediaFacts { container: "webm".into(), ..MediaFacts::default() },
+        output: format!("film.{}", what.ending()).parse().expect("a file name"),
+        settings: EncodeSettings::of_extract(Extract { what, max_bytes: Some(200_000) }),
+    };
+    all.into_iter().map(work).collect()
 }
 
 fn set() -> SetMade {
@@ -446,6 +502,10 @@ fn golden_orders() {
                 presets.map(|p| order(Delivery::Durable, encode_work(p, CheckLimits::default()))).to_vec(),
             ),
             ("encode-limits", vec![order(Delivery::Durable, encode_work(SpeedPreset::Fast, limits()))]),
+            (
+                "encode-extract",
+                extract_works().into_iter().map(|work| order(Delivery::Durable, work)).collect(),
+            ),
             ("trial", vec![order(Delivery::Durable, TaskWork::Trial)]),
             (
                 "probe-set",
@@ -488,6 +548,7 @@ fn golden_reports() {
             ("probed", vec![succeeded(probed)]),
             ("encoded", vec![succeeded(encoded(Vec::new()))]),
             ("checked", vec![succeeded(encoded(checks()))]),
+            ("checked-extract", vec![succeeded(encoded(checks_of_extracts()))]),
             ("part", vec![succeeded(TaskValue::Part(part()))]),
             ("set", vec![succeeded(TaskValue::Set(Box::new(set())))]),
             ("failed", vec![TaskReply::Outcome(failed)]),

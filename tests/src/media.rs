@@ -48,6 +48,24 @@ pub fn film() -> PathBuf {
     made("film-13s.mp4", &inputs.iter().chain(&codecs).map(|word| (*word).to_owned()).collect::<Vec<_>>())
 }
 
+/// Four seconds in 1920x1080 with noise, of which no encoder can make less than it is told to.
+#[must_use]
+pub fn broad() -> PathBuf {
+    let picture = "testsrc2=size=1920x1080:rate=25:duration=4";
+    let sound = "anoisesrc=color=pink:amplitude=0.3:sample_rate=48000:duration=4:seed=7";
+    let inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound];
+    let codecs =
+        ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-b:a", "256k"];
+    made("broad.mp4", &inputs.iter().chain(&codecs).map(|word| (*word).to_owned()).collect::<Vec<_>>())
+}
+
+/// Two seconds without sound.
+#[must_use]
+pub fn silent() -> PathBuf {
+    let picture = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2", "-c:v", "libx264"];
+    made("silent.mp4", &picture.map(str::to_owned))
+}
+
 /// Sound alone.
 #[must_use]
 pub fn sound() -> PathBuf {

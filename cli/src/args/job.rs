@@ -53,9 +53,9 @@ pub(crate) enum JobCommand {
         #[arg(long, short = 'n', default_value_t = 20, value_parser = at_least_one, value_name = "N")]
         limit: usize,
     },
-    /// Fetches what a finished job has made and the depot keeps.
+    /// Fetches what a job has made so far and the depot keeps.
     #[command(
-        after_help = "Examples:\n  rushes job fetch last -o out/\n\nOf a streaming set, all files; the directory appears whole, and must not be there or be empty."
+        after_help = "Examples:\n  rushes job fetch last -o out/\n\nWhile the job goes on, what is ready; once more brings what has come since. Of a streaming set, all files; the directory appears whole, and must not be there or be empty."
     )]
     Fetch {
         /// The job, or 'last'.

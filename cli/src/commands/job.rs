@@ -170,7 +170,7 @@ fn wait_for(
     deadline: Option<Instant>,
 ) -> Result<Ending, Fault> {
     let interrupt = Interrupt::watch()?;
-    let mut board = Board::for_results(farm);
+    let mut board = Board::for_results(farm).announcing();
     let mut watch = Watch::new(client);
     ids.iter().for_each(|id| watch.add(*id));
     let result = watch.finish(&mut board, &interrupt, deadline, &mut || Ok(()));
@@ -193,7 +193,7 @@ fn wait_for(
     }
 }
 
-/// Fetches what the depot keeps of a finished job.
+/// Fetches what the depot keeps of a job: all that is ready by now. What is there already from before stays.
 fn fetch(farm: &FarmArgs, client: &Client, id: JobId, out: &Path) -> Result<Ending, Fault> {
     let job = client.job(id)?;
     let interrupt = Interrupt::watch()?;
@@ -213,7 +213,10 @@ fn fetch(farm: &FarmArgs, client: &Client, id: JobId, out: &Path) -> Result<Endi
             // What a farm says is no path.
             let name: FileName =
                 output.name.parse().map_err(|bad| Fault::Local(format!("the farm's output {bad}")))?;
-            transfer::download(client, output, &out.join(name.as_str()), false, &board, &interrupt)?;
+            let target = out.join(name.as_str());
+            if !transfer::is_there(output, &target)? {
+                transfer::download(client, output, &target, false, &board, &interrupt)?;
+            }
         }
     }
     drop(board);

@@ -51,7 +51,10 @@ fn listed(known: &Presets) -> String {
             .outputs
             .iter()
             .filter_map(|output| output.settings(known).ok())
-            .map(|settings| format!("{} {}", settings.container.name(), codecs(&settings)))
+            .map(|settings| match &settings.extract {
+                Some(extract) => format!("{} {}", extract.what.ending(), extract.what.name()),
+                None => format!("{} {}", settings.container.name(), codecs(&settings)),
+            })
             .collect();
         let made = if preset.stream.is_some() { "hls+dash h264+aac".to_owned() } else { made.join(", ") };
         [preset.name.clone(), made, preset.description.clone()].into_iter().map(Cell::from).collect()

@@ -205,9 +205,14 @@ impl Order {
         !self.emergency.is_empty()
     }
 
-    /// The first jobs of the emergency lane of each tenant that is not capped, at most so many with one signature.
-    pub fn emergencies(&self, most: usize) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
-        self.emergency.first_of_each(most)
+    /// The first jobs of the emergency lane of each tenant that is not capped, at most so many with one signature; by
+    /// signature, those behind this one first.
+    pub fn emergencies(
+        &self,
+        most: usize,
+        behind: Option<SigIx>,
+    ) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
+        self.emergency.first_of_each(most, behind)
     }
 
     /// Accounts for a start: `cost_ms` of CPU time by a job of this class, tenant and priority.
@@ -233,6 +238,23 @@ impl Order {
             Some(Spot::Fair(class, ..)) => rank(class).is_some_and(|at| self.shares.is_owed(at)),
             _ => false,
         }
+    }
+
+    /// Whether room that is kept for a signature is to be given to a job at this place: it goes before all classes, and
+    /// nothing with that signature stands in its lane or before.
+    #[must_use]
+    pub fn may_take_from(&self, spot: Option<Spot>, kept_for: SigIx) -> bool {
+        match spot {
+            Some(Spot::Emergency(..)) => self.yields_to_emergencies(kept_for),
+            Some(spot @ Spot::AtRisk(..)) => !self.sigs.waits_up_to(kept_for, spot.lane()),
+            _ => false,
+        }
+    }
+
+    /// Whether nothing with a signature stands in the emergency lane.
+    #[must_use]
+    pub fn yields_to_emergencies(&self, sig: SigIx) -> bool {
+        !self.sigs.waits_up_to(sig, 0)
     }
 
     /// Sets a tenant's weight in every class.

@@ -1,5 +1,6 @@
 //! Turns a job and what is known so far into the tasks that are now known. Incremental: called again after each result.
 
+mod extract;
 mod stream;
 
 use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec, VideoSettings};
@@ -52,7 +53,10 @@ pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<St
             None => Ok(Vec::new()),
             Some((_, facts)) => {
                 let stages = outputs.iter().zip(0..).map(|(output, i)| {
-                    has_streams(output, facts)?;
+                    // One that the job can do without is refused by its task, and the others go on.
+                    if !output.optional {
+                        has_streams(output, facts)?;
+                    }
                     Ok(encode(i, output, facts))
                 });
                 stages.collect()
@@ -151,9 +155,9 @@ pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
 
 /// Whether the input has what an output is to hold. Sound may be missing beside video.
 fn has_streams(output: &OutputSpec, facts: &MediaFacts) -> Result<(), Failure> {
-    match output.settings.video {
-        Some(_) if facts.video.is_empty() => Err(no_video(facts)),
-        None if facts.audio.is_empty() => Err(Failure::new(
+    match output.settings.is_of_picture() {
+        true if facts.video.is_empty() => Err(no_video(facts)),
+        false if facts.audio.is_empty() => Err(Failure::new(
             FailureCode::StreamMissing,
             format!("the input ({}) has no audio, but '{}' is of sound alone", facts.container, output.name),
             "name a file with an audio stream",
@@ -200,6 +204,9 @@ fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts) -> Stage {
 /// What an encode with these settings needs of a node.
 #[must_use]
 pub fn encode_demand(settings: &EncodeSettings, facts: &MediaFacts) -> Demand {
+    if settings.extract.is_some() {
+        return extract::DEMAND;
+    }
     match settings.video.as_ref().zip(facts.video.first()) {
         Some((settings, video)) => demand(settings, video),
         None => Demand { cpu: Millicores(1_000), memory: Bytes(200 * MIB) },
@@ -230,6 +237,9 @@ fn demand(settings: &VideoSettings, video: &VideoFacts) -> Demand {
 /// sound's length.
 #[must_use]
 pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts) -> Prediction {
+    if let Some(extract) = &settings.extract {
+        return extract::cost(&extract.what, facts);
+    }
     let Some((wanted, video)) = settings.video.as_ref().zip(facts.video.first()) else {
         let cpu_ms = (facts.duration_ns / 1_000_000 / SOUND_SPEED).max(1);
         return Prediction { cpu_ms, wall_ms: cpu_ms, model: 0 };
@@ -244,6 +254,23 @@ pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts) -> Prediction 
     let cpu_ms = frames.saturating_mul(per_frame).saturating_mul(passes) / 1_000_000;
     let cores = u64::from(useful_cpu(pixels).0);
     Prediction { cpu_ms, wall_ms: (cpu_ms.saturating_mul(1_000) / cores).max(1), model: 0 }
+}
+
+/// How soon an output goes among those of its job that as many people watch; higher is sooner. Pictures of 720p first, then
+/// of 1080p, 480p and 360p, so that there is early what most players take; then all else.
+#[must_use]
+pub fn usual_turn(output: &OutputSpec, facts: &MediaFacts) -> u8 {
+    let Some((wanted, video)) = output.settings.video.as_ref().zip(facts.video.first()) else { return 0 };
+    let (width, height) = fitted(video.shown_size(), wanted.max_width, wanted.max_height);
+    // The lines of the 16:9 picture that it fits into: a scope film of 1280x536 is 720p.
+    let lines = width.min(height).max(width.max(height).saturating_mul(9).div_ceil(16));
+    match lines {
+        600..=899 => 4,
+        900..=1_259 => 3,
+        420..=599 => 2,
+        300..=419 => 1,
+        _ => 0,
+    }
 }
 
 /// Media time that one common server core gets through of sound, per wall time.
@@ -331,6 +358,28 @@ mod tests {
         let settings = EncodeSettings::default();
         assert!(encode_cost(&settings, &facts).cpu_ms > 1 << 40);
         assert!(encode_demand(&settings, &facts).memory.0 > 1 << 60);
+    }
+
+    #[test]
+    fn what_most_players_take_goes_first_whatever_its_shape() {
+        let turn = |size: (u32, u32), max_height: Option<u32>| {
+            let video = VideoFacts { width: size.0, height: size.1, ..VideoFacts::default() };
+            let facts = MediaFacts { video: vec![video], ..MediaFacts::default() };
+            let settings = EncodeSettings {
+                video: Some(VideoSettings { max_height, ..VideoSettings::default() }),
+                ..EncodeSettings::default()
+            };
+            let name = "a.mp4".parse().expect("a file name");
+            let destination = rushes_shared::job::Destination::Depot;
+            usual_turn(&OutputSpec { name, destination, settings, optional: false, audience: 0 }, &facts)
+        };
+        let uhd = (3840, 2160);
+        let turns = [720, 1080, 480, 360, 2160].map(|height| turn(uhd, Some(height)));
+        assert_eq!(turns, [4, 3, 2, 1, 0]);
+        assert_eq!(turn((1920, 1080), None), 3, "the film's own size counts");
+        assert_eq!(turn((1280, 536), None), 4, "a scope film of 720p");
+        assert_eq!(turn((720, 1280), None), 4, "an upright one");
+        assert_eq!(turn((0, 0), Some(720)), 0);
     }
 
     #[test]

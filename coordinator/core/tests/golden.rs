@@ -14,7 +14,9 @@ use rushes_core::record::{IdempotencyKey, Record, Verdict};
 use rushes_core::state::{KeptKey, KnownWorker, Quarantine, TenantLimits};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
-use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec, VmafLimits, VmafScope};
+use rushes_shared::encode::{
+    EncodeSettings, Extract, Extracted, RateControl, SpeedPreset, VideoCodec, VmafLimits, VmafScope,
+};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{
@@ -24,6 +26,7 @@ use rushes_shared::job::{
 use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
+use rushes_shared::still::{Moment, StillFormat, ThumbnailSettings};
 use rushes_shared::task::{
     Demand, EncodedOutput, PartMade, SetFile, SetMade, SlotKind, StreamStep, TaskValue, Took, Usage,
 };
@@ -94,6 +97,16 @@ fn encode() -> Work {
     let place = "/out/film.mp4".parse().expect("a path");
     let outputs = vec![output("a.mp4", Destination::Depot), output("b.mp4", Destination::Place(place))];
     Work::Encode { input: source(), outputs }
+}
+
+/// Outputs of which one is no rendition.
+fn encode_and_extract() -> Work {
+    let Work::Encode { input, mut outputs } = encode() else { unreachable!("it is one") };
+    let format = StillFormat::Jpeg(85);
+    let still = ThumbnailSettings { moment: Moment::Best, max_width: Some(1_280), max_height: None, format };
+    let extract = Extract { what: Extracted::Stills(still), max_bytes: Some(200_000) };
+    outputs[1].settings = EncodeSettings::of_extract(extract);
+    Work::Encode { input, outputs }
 }
 
 /// Every step in every kind of slot.
@@ -500,6 +513,7 @@ fn golden_records() {
         ("", vec![Record::FailuresCarried { job: JOB, in_row: 12 }]),
         ("graph-encode", vec![accepted(encoding_graph(), None)]),
         ("hardware", vec![accepted(in_hardware(), None)]),
+        ("extract", vec![accepted(encode_and_extract(), None)]),
         ("fell-back", vec![Record::StagesPlanned { job: JOB, stages: fallen_back() }]),
         ("", vec![Record::PromiseRestored { job: JOB, at: AT }]),
         ("", vec![Record::TenantSet { tenant: tenant(), limits: TenantLimits::default() }]),

@@ -220,11 +220,14 @@ fn outputs(doc: &JobDoc) -> Vec<OutputView> {
 fn output(doc: &JobDoc, index: u32, spec: &OutputSpec) -> OutputView {
     let published = doc.job.published.iter().find(|p| p.output == index);
     let made = doc.job.task_of_output(index).and_then(|task| encoded(&doc.job.tasks[task as usize]));
+    let is_left_out = doc.job.stage_of_output(index).is_some_and(|stage| stage.dropped);
     let state = match (published, &doc.job.ended) {
         (Some(_), _) => OutputState::Published,
-        (None, None) => OutputState::Pending,
-        (None, Some(_)) => OutputState::Missing,
+        (None, None) if !is_left_out => OutputState::Pending,
+        (None, _) => OutputState::Missing,
     };
+    let task = doc.job.task_of_output(index).and_then(|task| doc.job.tasks.get(task as usize));
+    let given_up = task.filter(|task| task.is_given_up()).and_then(Task::last_failure);
     let place = doc.job.output_place(index);
     let fetchable = published.is_some() && matches!(place, Location::Output(..));
     let artifact = published.map(|p| &p.artifact).or(made.map(|m| &m.artifact));
@@ -245,6 +248,7 @@ fn output(doc: &JobDoc, index: u32, spec: &OutputSpec) -> OutputView {
         media: made.map(|m| m.facts.clone()),
         check: made.map(|m| m.check.clone()),
         published_at: published.map(|p| p.at.to_rfc3339()),
+        failure: given_up.map(|failed| FailureView::from(&failed.failure)),
     }
 }
 
@@ -376,9 +380,15 @@ pub(super) fn event(event: &FarmEvent) -> EventView {
             let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };
             named("attempt_failed", EventView { failure: Some((&failure).into()), retry_ms, ..view })
         }
-        FarmNews::OutputPublished { output, place } => named(
+        FarmNews::OutputPublished { output, name, place, size } => named(
             "output_published",
-            EventView { output: Some(output), url: Some(place.to_string()), ..view },
+            EventView {
+                output: Some(output),
+                output_name: name.map(|name| name.to_string()),
+                url: Some(place.to_string()),
+                size_bytes: size.map(|size| size.0),
+                ..view
+            },
         ),
         FarmNews::WorkerJoined { worker, name } => {
             named("worker_joined", EventView { worker: Some(worker), worker_name: Some(name), ..view })

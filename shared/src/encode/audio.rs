@@ -123,8 +123,7 @@ impl AudioCodec {
 pub struct LoudnessTarget {
     /// Integrated loudness in tenths of a LUFS, such as -230.
     pub integrated: i16,
-    /// Highest true peak in tenths of a dBTP, such as -10. Where the target cannot be reached below it, the sound stays
-    /// quieter: it is never limited or compressed.
+    /// Highest true peak in tenths of a dBTP, such as -10, before the codec. Peaks that would pass it are limited.
     pub true_peak: i16,
 }
 

@@ -7,8 +7,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
-    AudioCodec, AudioSettings, CheckLimits, Container, EncodeSettings, RateControl, SpeedPreset, VideoCodec,
-    VideoSettings,
+    AudioCodec, AudioSettings, CheckLimits, Container, EncodeSettings, Extract, RateControl, SpeedPreset,
+    VideoCodec, VideoSettings,
 };
 
 /// In bytes, the variant's number is where the first form had that of its container.
@@ -18,6 +18,8 @@ enum Coded {
     Whole(Whole),
     /// With limits of one's own.
     Checked(Whole, CheckLimits),
+    /// Of no rendition at all.
+    Extract(Box<Extract>),
 }
 
 /// Settings as they were first written, behind the container.
@@ -67,6 +69,8 @@ struct WholeText {
     audio: Option<AudioSettings>,
     #[serde(default, skip_serializing_if = "CheckLimits::are_usual")]
     check: CheckLimits,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extract: Option<Box<Extract>>,
 }
 
 impl First {
@@ -104,7 +108,7 @@ impl First {
             .audio
             .as_ref()
             .map(|audio| AudioSettings { bitrate_bps: audio.bitrate_bps, ..AudioSettings::of(audio.codec) });
-        EncodeSettings { container: Container::Mp4, video: Some(video), audio, check: CheckLimits::default() }
+        EncodeSettings { video: Some(video), audio, ..EncodeSettings::default() }
     }
 }
 
@@ -119,14 +123,15 @@ impl EncodeSettings {
 
 impl Serialize for EncodeSettings {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        let Self { container, video, audio, check } = self.clone();
+        let Self { container, video, audio, check, extract } = self.clone();
         if s.is_human_readable() {
-            return WholeText { container, video, audio, check }.serialize(s);
+            return WholeText { container, video, audio, check, extract }.serialize(s);
         }
-        let coded = match First::of(self) {
-            Some(first) => Coded::First(first),
-            None if check.are_usual() => Coded::Whole(Whole { container, video, audio }),
-            None => Coded::Checked(Whole { container, video, audio }, check),
+        let coded = match (First::of(self), extract) {
+            (_, Some(extract)) => Coded::Extract(extract),
+            (Some(first), None) => Coded::First(first),
+            (None, None) if check.are_usual() => Coded::Whole(Whole { container, video, audio }),
+            (None, None) => Coded::Checked(Whole { container, video, audio }, check),
         };
         coded.serialize(s)
     }
@@ -136,12 +141,12 @@ impl<'de> Deserialize<'de> for EncodeSettings {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let all = |whole: Whole, check| {
             let Whole { container, video, audio } = whole;
-            Self { container, video, audio, check }
+            Self { container, video, audio, check, extract: None }
         };
         if d.is_human_readable() {
             return Ok(match Text::deserialize(d)? {
-                Text::Whole(WholeText { container, video, audio, check }) => {
-                    Self { container, video, audio, check }
+                Text::Whole(WholeText { container, video, audio, check, extract }) => {
+                    Self { container, video, audio, check, extract }
                 }
                 Text::First(first) => first.settings(),
             });
@@ -150,6 +155,7 @@ impl<'de> Deserialize<'de> for EncodeSettings {
             Coded::Whole(whole) => all(whole, CheckLimits::default()),
             Coded::Checked(whole, check) => all(whole, check),
             Coded::First(first) => first.settings(),
+            Coded::Extract(extract) => Self::of_extract(*extract),
         })
     }
 }
@@ -158,7 +164,8 @@ impl<'de> Deserialize<'de> for EncodeSettings {
 mod tests {
     use super::*;
     use crate::codec;
-    use crate::encode::{Chroma, VmafLimits, VmafScope};
+    use crate::encode::{Chroma, Extracted, VmafLimits, VmafScope};
+    use crate::measure::WaveformSettings;
 
     /// MP4, H.264 at 21, slow, 720 high, AAC at 160 kbit/s, as the first program wrote it.
     const FIRST: &[u8] = &[0, 0, 21, 6, 0, 1, 251, 208, 2, 1, 0, 252, 0, 113, 2, 0];
@@ -211,5 +218,13 @@ mod tests {
         assert_eq!(codec::decode::<EncodeSettings>(&bytes).expect("it decodes"), limited);
         let text = serde_json::to_string(&limited).expect("it has a text");
         assert_eq!(serde_json::from_str::<EncodeSettings>(&text).expect("it parses"), limited);
+        let what = Extracted::Waveform(WaveformSettings::default());
+        let wave = EncodeSettings::of_extract(Extract { what, max_bytes: Some(9_000) });
+        assert!(!wave.have_first_form());
+        let bytes = codec::encode(&wave).expect("it encodes");
+        assert_eq!(bytes[0], 3, "behind the numbers of all renditions");
+        assert_eq!(codec::decode::<EncodeSettings>(&bytes).expect("it decodes"), wave);
+        let text = serde_json::to_string(&wave).expect("it has a text");
+        assert_eq!(serde_json::from_str::<EncodeSettings>(&text).expect("it parses"), wave);
     }
 }

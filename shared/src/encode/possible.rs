@@ -27,6 +27,10 @@ impl EncodeSettings {
     /// # Errors
     /// [`Impossible`]: a codec that the container does not hold, a depth or a rate that the codec does not have, and so on.
     pub fn possible(&self) -> Result<(), Impossible> {
+        // What the operation itself refuses depends on the source; its numbers were ranged when they were read.
+        if self.extract.is_some() {
+            return Ok(());
+        }
         if self.video.is_none() && self.audio.is_none() {
             return Err(at(
                 "audio",

@@ -57,6 +57,30 @@ pub struct CheckRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = -20, maximum = 6)]
     pub true_peak: Option<f64>,
+    /// Most bytes of a file that is no rendition (a poster, a preview), 1 to 1 TiB. Default: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub max_bytes: Option<i64>,
+}
+
+impl CheckRequest {
+    /// The first limit that renditions alone have, where one is given.
+    pub(super) fn limit_of_renditions(&self) -> Option<&'static str> {
+        let given = [
+            ("duration_ms", self.duration_ms.is_some()),
+            ("av_sync_ms", self.av_sync_ms.is_some()),
+            ("frames", self.frames.is_some()),
+            ("max_bitrate", self.max_bitrate.is_some()),
+            ("bitrate_window_ms", self.bitrate_window_ms.is_some()),
+            ("vmaf", self.vmaf.is_some()),
+            ("vmaf_model", self.vmaf_model.is_some()),
+            ("min_vmaf", self.min_vmaf.is_some()),
+            ("min_vmaf_worst", self.min_vmaf_worst.is_some()),
+            ("loudness_tolerance", self.loudness_tolerance.is_some()),
+            ("true_peak", self.true_peak.is_some()),
+        ];
+        given.iter().find(|(_, is_given)| *is_given).map(|(name, _)| *name)
+    }
 }
 
 /// Limits of a set's checks beside those that every set is held to.
@@ -178,6 +202,11 @@ pub(super) fn of_output(
             "no loudness is asked for; set audio.loudness as well",
         ),
         ("true_peak", limits.true_peak_tenths.is_some() && !has.1, "the output has no sound"),
+        (
+            "max_bytes",
+            request.max_bytes.is_some(),
+            "is a limit of posters, thumbnails, sprites, previews and waveforms; of renditions set max_bitrate",
+        ),
     ];
     match vain.iter().find(|(_, vain, _)| *vain) {
         Some((name, _, why)) => Err(BadRequest::at(field(name), *why)),

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use super::settling::{Taken, input_at, output, ranged, text};
 use super::{Asking, BadRequest, MAX_GRAPH_STAGES, MAX_LABEL, MAX_NOOP_TASKS, MAX_OUTPUTS, OutputRequest};
 use crate::artifact::Location;
+use crate::encode::Extracted;
 use crate::job::{GraphStage, OutputSpec, StageWork};
 use crate::task::{Demand, SlotKind};
 use crate::units::{Bytes, Millicores};
@@ -209,5 +210,11 @@ fn encode(
         optional: request.optional,
         ..output(&format!("{path}.output"), wanted, &input, asking)?
     };
+    if output.settings.extract.as_ref().is_some_and(|extract| matches!(extract.what, Extracted::Sprite(_))) {
+        return bad(
+            "output.sprite",
+            "a stage makes one file, and a sprite has an index: use kind 'encode'".to_owned(),
+        );
+    }
     Ok(StageWork::Encode { input, output: Box::new(output) })
 }

@@ -1,8 +1,8 @@
 //! How an output is made: from what a user wrote to [`EncodeSettings`], with the defaults of container and codec.
 
-use super::check;
 use super::settling::ranged;
 use super::{AudioRequest, BadRequest, BitRate, Choice, MAX_SIDE, OutputRequest, RateMode, VideoRequest};
+use super::{check, extract};
 use crate::encode::{
     AudioSettings, CheckLimits, Container, EncodeSettings, LoudnessTarget, RateControl, VideoCodec,
     VideoSettings,
@@ -12,6 +12,9 @@ use crate::encode::{
 const TRUE_PEAK: i16 = -10;
 
 pub(super) fn settings(path: &str, request: &OutputRequest) -> Result<EncodeSettings, BadRequest> {
+    if let Some(extract) = extract::settle(path, request)? {
+        return Ok(EncodeSettings::of_extract(extract));
+    }
     let container = request.container.unwrap_or_default();
     let video = match (&request.video, container.usual_video()) {
         (Some(Choice::Off), _) | (None, None) => None,
@@ -32,7 +35,7 @@ pub(super) fn settings(path: &str, request: &OutputRequest) -> Result<EncodeSett
             Some(audio(&format!("{path}.audio"), wanted, container, beside)?)
         }
     };
-    let settings = EncodeSettings { container, video, audio, check: CheckLimits::default() };
+    let settings = EncodeSettings { container, video, audio, check: CheckLimits::default(), extract: None };
     let refused = settings.possible();
     refused.map_err(|bad| BadRequest::at(format!("{path}.{}", bad.field), bad.message))?;
     let check = check::of_output(path, request.check.as_ref(), &settings)?;

@@ -1,14 +1,18 @@
-//! The files of a job as a user writes them: container, picture, sound.
+//! The files of a job as a user writes them: renditions with container, picture and sound, and what is taken beside them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AudioChoice, BadRequest, BitRate, CheckRequest, Presets, VideoChoice, making, preset};
+use super::{
+    AudioChoice, BadRequest, BitRate, CheckRequest, PosterRequest, Presets, PreviewRequest, SpriteRequest,
+    ThumbnailsRequest, VideoChoice, WaveformRequest, making, preset,
+};
 use crate::encode::{
     AudioCodec, Chroma, Container, EncodeSettings, MezzanineProfile, SpeedPreset, VideoCodec,
 };
 
-/// One file to make.
+/// One file to make: a rendition with `container`, `video` and `audio`, or one of `poster`, `thumbnails`, `sprite`, `preview`
+/// and `waveform`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputRequest {
@@ -41,13 +45,29 @@ pub struct OutputRequest {
     /// Audio settings, or `false` to leave audio out. A source without audio gives an output without audio.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audio: Option<AudioChoice>,
+    /// Instead of a rendition: one picture of the film.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poster: Option<PosterRequest>,
+    /// Instead of a rendition: a picture every so often, all of them in one ZIP file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thumbnails: Option<ThumbnailsRequest>,
+    /// Instead of a rendition: a sheet of small pictures, and its WebVTT index beside it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sprite: Option<SpriteRequest>,
+    /// Instead of a rendition: a few seconds as an endless GIF.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<PreviewRequest>,
+    /// Instead of a rendition: the sound's waveform as JSON or PNG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waveform: Option<WaveformRequest>,
     /// What it has to keep before it is published. Default: the source's frames, lengths and start times.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckRequest>,
     /// Whether the job succeeds without it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-    /// Share of the audience that watches it, in percent; what more people watch is made first. Default: 0.
+    /// Share of the audience that watches it, in percent; what more people watch is made first. Default: 0; among equals
+    /// pictures of 720p, then of 1080p, 480p and 360p go first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100, default = 0)]
     pub audience: Option<i64>,
@@ -179,7 +199,7 @@ pub struct AudioRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = -70, maximum = -5)]
     pub loudness: Option<f64>,
-    /// Highest true peak in dBTP where `loudness` is set; the sound stays quieter where it must. Default: -1.
+    /// Highest true peak in dBTP where `loudness` is set: peaks that would pass it are limited. Default: -1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = -20, maximum = 0)]
     pub true_peak: Option<f64>,

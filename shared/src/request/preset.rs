@@ -120,7 +120,7 @@ fn check_outputs(outputs: &[OutputRequest]) -> Result<(), BadRequest> {
         }
         let settings = making::settings(&path, output)?;
         let suffix = super::settling::suffix(&path, output)?;
-        let file = (suffix.to_owned(), settings.container.ending(settings.audio.map(|audio| audio.codec)));
+        let file = (suffix.to_owned(), settings.ending());
         if suffixes.contains(&file) {
             let message = "an output before has the same ending and suffix; give each its own suffix";
             return Err(BadRequest::at(format!("{path}.suffix"), message));

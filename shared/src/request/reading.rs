@@ -19,6 +19,11 @@ const OUTPUT: &[&str] = &[
     "container",
     "video",
     "audio",
+    "poster",
+    "thumbnails",
+    "sprite",
+    "preview",
+    "waveform",
     "check",
     "optional",
     "audience",
@@ -39,6 +44,11 @@ const VIDEO: &[&str] = &[
 ];
 const AUDIO: &[&str] =
     &["codec", "bitrate", "variant", "quality", "rate_hz", "channels", "bits", "loudness", "true_peak"];
+const POSTER: &[&str] = &["at", "max_width", "max_height", "format", "quality"];
+const THUMBNAILS: &[&str] = &["every", "max_width", "max_height", "format", "quality"];
+const SPRITE: &[&str] = &["every", "width", "columns", "format", "quality"];
+const PREVIEW: &[&str] = &["from", "length", "fps", "max_width"];
+const WAVEFORM: &[&str] = &["width", "height", "samples_per_pixel", "bits", "split_channels"];
 const VALUE: &[&str] = &["creator_tier", "expected_views", "monetised", "trending"];
 const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height", "one_pass"];
 const STAGE: &[&str] = &[
@@ -83,6 +93,7 @@ const CHECK: &[&str] = &[
     "min_vmaf_worst",
     "loudness_tolerance",
     "true_peak",
+    "max_bytes",
 ];
 const STREAM_CHECK: &[&str] = &["vmaf", "vmaf_model", "min_vmaf", "min_vmaf_worst"];
 const CODEC: &[&str] = &["codec", "crf", "preset", "max_height"];
@@ -94,6 +105,11 @@ pub(super) const KEYS: &[(&str, &[&str])] = &[
     ("OutputRequest", OUTPUT),
     ("VideoRequest", VIDEO),
     ("AudioRequest", AUDIO),
+    ("PosterRequest", POSTER),
+    ("ThumbnailsRequest", THUMBNAILS),
+    ("SpriteRequest", SPRITE),
+    ("PreviewRequest", PREVIEW),
+    ("WaveformRequest", WAVEFORM),
     ("ContentValue", VALUE),
     ("QualityFloor", FLOOR),
     ("StageRequest", STAGE),
@@ -179,7 +195,9 @@ fn json_of(value: toml::Value) -> Json {
     match value {
         toml::Value::String(text) => Json::String(text),
         toml::Value::Integer(number) => Json::from(number),
-        toml::Value::Float(number) => serde_json::Number::from_f64(number).map_or(Json::Null, Json::Number),
+        // What is no number is none in JSON either; as a text it is refused with its line instead of passed over.
+        toml::Value::Float(number) => serde_json::Number::from_f64(number)
+            .map_or_else(|| Json::String(number.to_string()), Json::Number),
         toml::Value::Boolean(truth) => Json::Bool(truth),
         // TOML has times of its own; the request takes them as the text that they were written as.
         toml::Value::Datetime(time) => Json::String(time.to_string()),
@@ -243,7 +261,17 @@ fn check_outputs(document: &Map<String, Json>) -> Result<(), BadRequest> {
 
 fn check_output(path: &str, output: &Map<String, Json>) -> Result<(), BadRequest> {
     check_keys(path, output, OUTPUT)?;
-    for (part, known) in [("video", VIDEO), ("audio", AUDIO), ("check", CHECK)] {
+    let parts = [
+        ("video", VIDEO),
+        ("audio", AUDIO),
+        ("poster", POSTER),
+        ("thumbnails", THUMBNAILS),
+        ("sprite", SPRITE),
+        ("preview", PREVIEW),
+        ("waveform", WAVEFORM),
+        ("check", CHECK),
+    ];
+    for (part, known) in parts {
         if let Some(Json::Object(settings)) = output.get(part) {
             check_keys(&format!("{path}.{part}"), settings, known)?;
         }
@@ -303,6 +331,12 @@ fn plain(message: &str) -> String {
         ("expected a map", "where a table belongs"),
         ("expected struct VideoRequest", "where a table belongs"),
         ("expected struct OutputRequest", "where a table belongs"),
+        ("expected struct PosterRequest", "where a table belongs"),
+        ("expected struct ThumbnailsRequest", "where a table belongs"),
+        ("expected struct SpriteRequest", "where a table belongs"),
+        ("expected struct PreviewRequest", "where a table belongs"),
+        ("expected struct WaveformRequest", "where a table belongs"),
+        ("expected f64", "where a number belongs"),
         (", expected one of ", "; use one of "),
         ("expected one of ", "use one of "),
         (", expected ", "; use "),

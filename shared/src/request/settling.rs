@@ -8,7 +8,7 @@ use super::{
 };
 use super::{graph, making, preset, standing, stream};
 use crate::artifact::{FileName, Location};
-use crate::encode::EncodeSettings;
+use crate::encode::{EncodeSettings, Extract, Extracted};
 use crate::job::{Destination, JobSpec, OutputSpec, Work};
 use crate::units::WallMs;
 
@@ -116,10 +116,41 @@ fn outputs(
     for (i, request) in requests.iter().enumerate() {
         let path = format!("outputs[{i}]");
         let spec = output(&path, request, input, asking)?;
-        taken.take(&path, &spec, |place| place == input)?;
-        specs.push(spec);
+        let index = sprite_index(&path, &spec)?;
+        for spec in std::iter::once(spec).chain(index) {
+            taken.take(&path, &spec, |place| place == input)?;
+            specs.push(spec);
+        }
+    }
+    if specs.len() > MAX_OUTPUTS {
+        let message = format!(
+            "with the indexes of sprites these are {} outputs, more than a job may have ({MAX_OUTPUTS})",
+            specs.len()
+        );
+        return Err(BadRequest::at("outputs", message));
     }
     Ok(specs)
+}
+
+/// The index beside a sprite sheet: an output like it, with another ending.
+fn sprite_index(path: &str, sheet: &OutputSpec) -> Result<Option<OutputSpec>, BadRequest> {
+    let extract = sheet.settings.extract.as_deref();
+    let Some(Extract { what: Extracted::Sprite(sprite), .. }) = extract else { return Ok(None) };
+    let what = Extracted::SpriteIndex(sprite.clone());
+    let beside = |file: &str| {
+        let name_at = file.rfind('/').map_or(0, |slash| slash + 1);
+        let stem =
+            file[name_at..].rfind('.').filter(|dot| *dot > 0).map_or(file, |dot| &file[..name_at + dot]);
+        format!("{stem}.{}", what.ending())
+    };
+    let name = beside(sheet.name.as_str());
+    let name = name.parse().map_err(|e| BadRequest::at(format!("{path}.name"), format!("{e}")))?;
+    let destination = match &sheet.destination {
+        Destination::Place(Location::File(file)) => Destination::Place(Location::File(beside(file))),
+        other => other.clone(),
+    };
+    let settings = EncodeSettings::of_extract(Extract { what, max_bytes: None });
+    Ok(Some(OutputSpec { name, destination, settings, ..sheet.clone() }))
 }
 
 /// Names and places that outputs of a job have.
@@ -159,7 +190,7 @@ pub(super) fn output(
 ) -> Result<OutputSpec, BadRequest> {
     let whole = preset::of_output(path, request, asking.presets)?;
     let request = &*whole;
-    let settings = making::settings(path, request)?;
+    let mut settings = making::settings(path, request)?;
     let suffix = suffix(path, request)?;
     let name = match &request.name {
         Some(name) => name.parse().map_err(|e| BadRequest::at(format!("{path}.name"), format!("{e}")))?,
@@ -169,6 +200,12 @@ pub(super) fn output(
         Some(text) => Destination::Place(place(&format!("{path}.destination"), text, &name)?),
         None => Destination::Depot,
     };
+    if let Some(Extract { what: Extracted::Sprite(sprite), .. }) = settings.extract.as_deref_mut() {
+        sprite.name = match &destination {
+            Destination::Place(place) => place.file_name(),
+            Destination::Depot => name.to_string(),
+        };
+    }
     Ok(OutputSpec {
         name,
         destination,
@@ -217,7 +254,7 @@ pub(super) fn suffix<'a>(path: &str, request: &'a OutputRequest) -> Result<&'a s
 
 /// The input's name with a suffix and another ending; an upload has only its hash, of which the first digits must do.
 fn default_name(input: &Location, suffix: &str, settings: &EncodeSettings) -> FileName {
-    let ending = settings.container.ending(settings.audio.as_ref().map(|audio| audio.codec));
+    let ending = settings.ending();
     let file = input.file_name();
     let stem = match input {
         Location::Upload(..) => &file[..12],

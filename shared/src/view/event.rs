@@ -67,6 +67,12 @@ pub struct EventView {
     /// The output's index, of `output_published`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<u32>,
+    /// The output's name, of `output_published`; a set of files has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_name: Option<String>,
+    /// The output's size in bytes, of `output_published`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
     /// The output's place, of `output_published`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,

@@ -229,7 +229,7 @@ pub enum OutputState {
     Pending,
     /// At its place.
     Published,
-    /// The job ended without it.
+    /// It will not be made: its task was given up, it was left out, or the job ended without it.
     Missing,
 }
 
@@ -279,6 +279,9 @@ pub struct OutputView {
     /// When it was published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published_at: Option<String>,
+    /// Why it was given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<FailureView>,
 }
 
 /// Bytes somewhere, as far as they are known.

@@ -1,7 +1,7 @@
 //! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
 //! work looks here at which of them would understand it.
 
-use super::{CHECKS_ALPN, FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
 use crate::encode::EncodeSettings;
 use crate::task::TaskKind;
 
@@ -44,7 +44,11 @@ impl WireVersion {
             }
         };
         let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };
-        let of_settings = if settings.check.are_usual() { FORMATS_ALPN } else { CHECKS_ALPN };
+        let of_settings = match (&settings.extract, settings.check.are_usual()) {
+            (Some(_), _) => EXTRACT_ALPN,
+            (None, true) => FORMATS_ALPN,
+            (None, false) => CHECKS_ALPN,
+        };
         of_kind.max(Self::of(Some(of_settings)))
     }
 }
@@ -83,5 +87,8 @@ mod tests {
         let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };
         let limited = EncodeSettings { check, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&limited)), WireVersion::of(Some(CHECKS_ALPN)));
+        let what = crate::encode::Extracted::Waveform(crate::measure::WaveformSettings::default());
+        let wave = EncodeSettings::of_extract(crate::encode::Extract { what, max_bytes: None });
+        assert_eq!(needs(TaskKind::Encode, Some(&wave)), WireVersion::of(Some(EXTRACT_ALPN)));
     }
 }

@@ -21,6 +21,25 @@ pub(crate) enum PictureFormat {
     Jpeg(u8),
 }
 
+/// Decodes a picture's file, JPEG or PNG, and gives its name among codecs and its size in pixels.
+pub(crate) fn decoded(bytes: Vec<u8>) -> Result<(&'static str, (u32, u32)), Failure> {
+    let (kind, codec, decoder) = match bytes.starts_with(b"\x89PNG") {
+        true => ("image/png", "png", element("pngdec")?),
+        false => ("image/jpeg", "mjpeg", element("jpegdec")?),
+    };
+    let caps = gst::Caps::builder(kind).field("framerate", gst::Fraction::new(0, 1)).build();
+    let sample =
+        once::through(&caps, gst::Buffer::from_slice(bytes), vec![decoder], "a decode of the picture")?;
+    let side = |name| {
+        let side = sample.caps()?.structure(0)?.get::<i32>(name).ok()?;
+        u32::try_from(side).ok()
+    };
+    side("width")
+        .zip(side("height"))
+        .map(|size| (codec, size))
+        .ok_or_else(|| unusable("a picture without a size"))
+}
+
 /// Pixels in red, green and blue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Canvas {

@@ -15,6 +15,7 @@
 //!             VMAF and loudness where limits ask for them
 //! sound     loudness by EBU R 128; waveforms as data and as pictures
 //! still     thumbnails, sprite sheets, moving previews
+//! extract   those and waveforms as outputs of a job: one file each, read back and held against its plan
 //! compare   VMAF, PSNR and SSIM of a film against its reference
 //! discover  which encoders of this node really work
 //! ```
@@ -33,6 +34,7 @@ mod damage;
 mod discover;
 mod edit_list;
 mod encode;
+mod extract;
 mod fault;
 mod join;
 mod ladder;
@@ -58,6 +60,7 @@ pub use chunk::{ChunkEncoded, ChunkJob, chunk_encoder, encode_chunk, score_chunk
 pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
+pub use extract::{ExtractJob, ExtractMade, extract};
 pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
 pub use ladder::{FinishJob, LadderJob, finish_ladder, make_ladder};
 pub use note::set_stall;
@@ -65,4 +68,4 @@ pub use package::{PackageJob, package};
 pub use probe::{probe, probe_by_headers, probe_by_parsers};
 pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};
-pub use still::{Sprite, preview, sprite, thumbnails};
+pub use still::{Sprite, preview, sprite, sprite_index, thumbnails};

@@ -13,6 +13,7 @@ use std::time::Duration;
 use rushes_media as media;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::frame;
+use rushes_shared::media::CheckReport;
 use rushes_shared::task::Progress;
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -134,6 +135,10 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
         LocalWork::Discover { hardware } => Ok(LocalResult::Discovered(media::discover_encoders(&hardware))),
         LocalWork::Probe { input } => media::probe(&input).map(LocalResult::Probed),
         LocalWork::Encode { input, source, settings, output, threads, hardware } => {
+            if let Some(extract) = &settings.extract {
+                let job = media::ExtractJob { input: &input, source: &source, extract, output: &output };
+                return take(&job, replies).map_or_else(LocalResult::Failed, LocalResult::Encoded);
+            }
             let job = media::EncodeJob {
                 input: &input,
                 source: &source,
@@ -148,6 +153,38 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
         }
     };
     result.unwrap_or_else(LocalResult::Failed)
+}
+
+/// Makes an output that is no rendition.
+fn take(job: &media::ExtractJob<'_>, replies: &mut Replies) -> Result<LocalEncoded, Failure> {
+    let made = media::extract(job, &mut |progress| replies.progress(progress))?;
+    let failed = made.checks.iter().filter(|check| check.has_failed());
+    let problems: Vec<String> = failed.map(ToString::to_string).collect();
+    if !problems.is_empty() {
+        return Err(not_passed(&problems));
+    }
+    let media_ms = job.source.duration_ns / 1_000_000;
+    let speed = media_ms.saturating_mul(1_000) / made.took_ms.max(1);
+    Ok(LocalEncoded {
+        check: CheckReport {
+            frames_decoded: made.found,
+            frames_expected: made.planned,
+            checks: made.checks,
+            ..CheckReport::default()
+        },
+        facts: made.facts,
+        encode_ms: made.took_ms,
+        speed_permille: u32::try_from(speed).unwrap_or(u32::MAX),
+        encoder: made.by.to_owned(),
+    })
+}
+
+fn not_passed(problems: &[String]) -> Failure {
+    Failure::new(
+        FailureCode::CheckFailed,
+        format!("the finished file did not pass its check: {}", problems.join("; ")),
+        "nothing was published; change the settings or their limits ([outputs.check]), or get an undamaged input",
+    )
 }
 
 /// How far an encode is while its quality is measured, in thousandths.
@@ -181,11 +218,7 @@ fn encode_and_check(
         check.checks.extend(found);
     }
     if !check.problems.is_empty() {
-        return Err(Failure::new(
-            FailureCode::CheckFailed,
-            format!("the finished file did not pass its check: {}", check.problems.join("; ")),
-            "nothing was published; change the settings or their limits ([outputs.check]), or get an undamaged input",
-        ));
+        return Err(not_passed(&check.problems));
     }
     eprintln!("checked: {} of {} frames decoded", check.frames_decoded, check.frames_expected);
     let facts = media::probe(job.output)?;

@@ -40,7 +40,12 @@ pub(super) fn of(args: &EncodeArgs, client: Option<&Client>) -> Result<Wanted, F
     let whole = |output: OutputRequest| {
         let settings = output.settings(&Presets::embedded());
         let settings = settings.map_err(|bad| Fault::Usage(bad.to_string()))?;
-        let ending = settings.container.ending(settings.audio.map(|audio| audio.codec));
+        if output.sprite.is_some() {
+            let message = "a sprite sheet has an index beside it, which this command does not bring: \
+                           submit a job file ('rushes job submit'), or use 'rushes media sprite'";
+            return Err(Fault::Usage(message.to_owned()));
+        }
+        let ending = settings.ending();
         Ok(WantedFile { output, ending })
     };
     outputs.into_iter().map(whole).collect::<Result<_, Fault>>().map(Wanted::Files)

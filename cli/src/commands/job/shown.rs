@@ -103,12 +103,18 @@ pub(super) fn whole(job: &JobView) -> String {
             words::duration(took.package_ms)
         ));
     }
-    // Of a job that has ended, only what there is; of another, what is to come as well.
-    let outputs: Vec<&OutputView> = job.outputs.iter().filter(|o| o.state != OutputState::Missing).collect();
+    // Of a job that has ended, what there is and what was given up; of another, what is to come as well.
+    let told = |output: &&OutputView| output.state != OutputState::Missing || output.failure.is_some();
+    let outputs: Vec<&OutputView> = job.outputs.iter().filter(told).collect();
     if !outputs.is_empty() {
-        let rows: Vec<Vec<Cell>> = outputs.iter().map(|o| report::output(o, &o.url, job)).collect();
-        text.push_str(&format!("\n{}", table(report::OUTPUT_HEAD, &rows, colours)));
+        let row = |o: &&OutputView| {
+            std::iter::once(report::standing(o)).chain(report::output(o, &o.url, job)).collect()
+        };
+        let rows: Vec<Vec<Cell>> = outputs.iter().map(row).collect();
+        let head = [&["STATE (UTC)"], report::OUTPUT_HEAD].concat();
+        text.push_str(&format!("\n{}", table(&head, &rows, colours)));
     }
+    text.push_str(&report::missing(job, colours));
     for trade in &job.trades {
         text.push_str(&format!("\n{}\n", traded::told(trade)));
     }

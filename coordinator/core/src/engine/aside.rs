@@ -35,6 +35,8 @@ pub(super) struct Aside {
     kinds: BTreeMap<Kind, BTreeSet<TaskId>>,
     /// The kind that a node was asked for last.
     asked: Option<Kind>,
+    /// The kind of emergencies that room was looked for last, where there are more.
+    looked: Option<Kind>,
     /// While all are tried again: those behind this one are still to come. With `None` in it, all.
     round: Option<Option<TaskId>>,
     /// Whether another round follows.
@@ -75,6 +77,13 @@ impl Aside {
         self.tasks.range(all).map(|(task, _)| *task).collect()
     }
 
+    /// Forgets the tasks of a job that have these numbers.
+    pub(super) fn forget_some(&mut self, job: JobId, tasks: std::ops::Range<u32>) {
+        for task in self.of_job(job).into_iter().filter(|task| tasks.contains(&task.index)) {
+            self.remove(&task);
+        }
+    }
+
     /// Forgets the tasks of a job.
     pub(super) fn forget(&mut self, job: JobId) {
         if !self.tasks.is_empty() {
@@ -84,10 +93,21 @@ impl Aside {
         }
     }
 
-    /// What the emergencies among them need and avoid; so many kinds at most.
-    pub(super) fn emergencies(&self, most: usize) -> Vec<(SigIx, Vec<WorkerId>)> {
-        let kinds = self.kinds.keys().take_while(|kind| !kind.is_other).take(most);
-        kinds.map(|kind| (kind.sig, kind.avoided.clone())).collect()
+    /// What the emergencies among them need and avoid.
+    pub(super) fn emergencies(&self) -> impl Iterator<Item = (SigIx, &[WorkerId])> + '_ {
+        let kinds = self.kinds.keys().take_while(|kind| !kind.is_other);
+        kinds.map(|kind| (kind.sig, kind.avoided.as_slice()))
+    }
+
+    /// So many of the same, on from where the last look ended.
+    pub(super) fn next_emergencies(&mut self, most: usize) -> Vec<(SigIx, Vec<WorkerId>)> {
+        let looked = self.looked.take();
+        let behind = looked.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let kinds = self.kinds.range((behind, Bound::Unbounded)).take_while(|(kind, _)| !kind.is_other);
+        let before = looked.as_ref().map(|looked| self.kinds.range(..=looked)).into_iter().flatten();
+        let next: Vec<&Kind> = kinds.chain(before).map(|(kind, _)| kind).take(most).collect();
+        self.looked = next.last().filter(|_| next.len() == most).map(|kind| (*kind).clone());
+        next.into_iter().map(|kind| (kind.sig, kind.avoided.clone())).collect()
     }
 
     /// Emergencies that need and avoid this.

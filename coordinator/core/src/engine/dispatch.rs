@@ -1,6 +1,8 @@
 //! Starts what can start, in the order of the queue. Every turn ends with it; where nothing is queued that could start,
 //! it costs nothing.
 
+mod within_job;
+
 use std::sync::Arc;
 
 use rushes_shared::failure::{Failure, FailureCode};
@@ -15,6 +17,7 @@ use crate::explain::Because;
 use crate::job::LiveTask;
 use crate::order::Pick;
 use crate::order::signature::{Closed, SigIx};
+use crate::placement::node::Node;
 
 /// Nodes among which a task that fits nowhere looks for the one where it fits soonest.
 const MOST_RESERVE_LOOKS: usize = 32;
@@ -74,27 +77,6 @@ impl Engine {
         self.order.sigs.close(sig, why);
     }
 
-    /// The next job among signatures that `open` lets through.
-    pub(super) fn pick(&self, open: impl Fn(&Self, SigIx) -> bool) -> Option<Pick> {
-        self.order.pick(|sig| open(self, sig))
-    }
-
-    /// The task of a job that is next for a signature: finishing steps, then what others wait for, then what more people
-    /// watch, then the longest, then in the order of the plan.
-    pub(super) fn peek(&mut self, pick: Pick) -> Option<u32> {
-        let job = self.state.jobs.get(&pick.job)?;
-        let run = self.runs.get_mut(&pick.job)?;
-        let ready = run.stages.iter().zip(job.stages.iter()).enumerate();
-        let ready = ready.filter(|(_, (s, _))| s.sig == pick.sig && s.ready > 0);
-        let work = &job.spec.work;
-        let rank = |(at, (_, stage)): &(usize, (_, &crate::job::Stage))| {
-            let audience = stage.step.output().and_then(|o| work.output(o)).map_or(0, |o| o.audience);
-            (stage.slot, audience, stage.prediction.wall_ms, std::cmp::Reverse(*at))
-        };
-        let (at, _) = ready.max_by_key(rank)?;
-        run.stages[at].peek(&job.tasks)
-    }
-
     fn place(&mut self, now: Now, sig: SigIx, task: TaskId) -> Place {
         if let Some(name) = self.limit_reached(task.job) {
             return Place::Closed(Closed::Limit(name.to_owned()));
@@ -104,6 +86,9 @@ impl Engine {
         }
         loop {
             let Some(to) = self.node_for(now.mono, sig, task) else {
+                if self.takes_what_is_kept(sig, task) {
+                    continue;
+                }
                 return self.why_not(sig, task);
             };
             let worker = to.0;
@@ -154,6 +139,26 @@ impl Engine {
             .or_else(|| near().map(because(Because::HasInput)))
             .or_else(|| found().map(because(self.fleet.why_found(&self.order.sigs, sig))))
             .or_else(|| filled().map(because(Because::Backfill)))
+    }
+
+    /// Has a node with room for the task kept no longer for others that come after it. Whether there was one.
+    fn takes_what_is_kept(&mut self, sig: SigIx, task: TaskId) -> bool {
+        let spot = self.runs[&task.job].spot;
+        let entry = &self.state.jobs[&task.job].tasks[task.index as usize];
+        let (signature, avoids) = (self.order.sigs.get(sig), self.awaits_another_node(sig, task));
+        let suits = |id: &WorkerId| {
+            let node = self.fleet.get(id);
+            let is_free = |node: &Node| {
+                node.is_open() && node.can_do(signature) && node.takes(signature.slot, signature.demand())
+            };
+            node.is_some_and(is_free) && !(avoids && entry.is_bad_on(*id))
+        };
+        let may_take = |kept_for: SigIx| kept_for != sig && self.order.may_take_from(spot, kept_for);
+        let found = self.fleet.reservations().find(|(kept_for, id)| may_take(*kept_for) && suits(id));
+        let Some((kept_for, worker)) = found else { return false };
+        self.fleet.unreserve(kept_for);
+        self.open_for(worker);
+        true
     }
 
     /// Whether every open node that could do the task is one that it avoids.

@@ -117,8 +117,9 @@ impl Engine {
             stage.open = 0;
             self.ready.sub(stage.kind, stage.ready);
             stage.clear();
-            let sig = stage.sig;
+            let (sig, tasks) = (stage.sig, stage.first..stage.first + stage.count);
             self.file(id, sig);
+            self.aside.forget_some(id, tasks);
             if is_advice {
                 self.release_after(now, id, at);
             }

@@ -4,6 +4,8 @@
 mod rooms;
 mod search;
 
+use std::collections::BTreeSet;
+
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 
 use super::run::JobRun;
@@ -21,36 +23,55 @@ const MOST_STOPS: u32 = 16;
 /// Jobs of each tenant and kind that are looked at from the head of the emergency lane, and all of them together.
 const MOST_HEADS: usize = 64;
 const MOST_LOOKED_AT: usize = 256;
-/// Kinds of tasks that avoid some nodes for which room is looked for in one turn.
-const MOST_KINDS_ASIDE: usize = 32;
+/// Kinds of tasks in the lane for which room is looked for in one turn, and as many of those that avoid some nodes; the
+/// next turn goes on with the others.
+const MOST_KINDS: usize = 32;
 
 impl Engine {
     /// Stops the work that is cheapest to lose for tasks of emergencies that fit nowhere.
     pub(super) fn preempt_for_emergencies(&mut self, turn: &mut Turn) {
         let mut most = MOST_STOPS;
         if self.order.has_emergencies() {
-            // Jobs that need the same come one after the other, and are looked for once.
-            let mut found: Option<(SigIx, Found)> = None;
-            for (job, sig) in self.short_of_room() {
-                self.set_aside_first(job, sig);
-                let lacks = self.lacks_room(job, sig).min(most);
-                if lacks == 0 {
-                    continue;
-                }
-                if found.as_ref().is_none_or(|(other, _)| *other != sig) {
-                    found = Some((sig, self.cheapest_to_lose(turn.now.mono, sig, most as usize, &[])));
-                }
-                let Some((_, found)) = &mut found else { continue };
-                let rooms = (0..lacks).take_while(|_| self.make_room(turn, (job, sig, None), found));
-                most -= u32::try_from(rooms.count()).unwrap_or(0);
-            }
+            most = self.make_rooms_in_line(turn, most);
         }
-        for (sig, avoided) in self.aside.emergencies(MOST_KINDS_ASIDE) {
+        for (sig, avoided) in self.aside.next_emergencies(MOST_KINDS) {
             most = self.make_rooms_aside(turn, sig, &avoided, most);
         }
         if most == 0 {
             self.wake_at(turn.now.mono.plus(1), Timer::Rest);
         }
+    }
+
+    /// Makes room for emergencies in the order of their lane, kind by kind, on from where the last turn had to end; at most
+    /// for so many tasks, and how many more there may be.
+    fn make_rooms_in_line(&mut self, turn: &mut Turn, mut most: u32) -> u32 {
+        let (short_of_room, mut end) = self.short_of_room();
+        // Jobs that need the same come one after the other, and are looked for once.
+        let mut found: Option<(SigIx, Found)> = None;
+        let mut kinds = 0;
+        for (job, sig) in short_of_room {
+            if most == 0 {
+                break;
+            }
+            self.set_aside_first(job, sig);
+            let lacks = self.lacks_room(job, sig).min(most);
+            if lacks == 0 {
+                continue;
+            }
+            if found.as_ref().is_none_or(|(other, _)| *other != sig) {
+                if kinds == MOST_KINDS {
+                    end = found.map(|(last, _)| last);
+                    break;
+                }
+                kinds += 1;
+                found = Some((sig, self.cheapest_to_lose(turn.now.mono, sig, most as usize, &[])));
+            }
+            let Some((_, found)) = &mut found else { continue };
+            let rooms = (0..lacks).take_while(|_| self.make_room(turn, (job, sig, None), found));
+            most -= u32::try_from(rooms.count()).unwrap_or(0);
+        }
+        self.rooms.looked_to = end;
+        most
     }
 
     /// Makes room for emergencies that were set aside, as they avoid these nodes; at most for so many in this turn, and how
@@ -95,17 +116,25 @@ impl Engine {
 
     fn stop_for(&mut self, turn: &mut Turn, (by, sig, task): (JobId, SigIx, Option<TaskId>), stop: Stop) {
         let Stop { worker, attempts, wanted, .. } = stop;
-        // What waits there would take the room.
+        // What waits there would take the room, and so would what it is kept for.
         self.recall_all(turn, worker);
+        let light = self.order.sigs.get(sig).slot.is_light();
+        let kept = self.fleet.get(&worker).and_then(|node| node.reserved);
+        if kept.is_some_and(|(kept_for, _)| kept_for != sig && !light) {
+            self.fleet.unreserve_node(worker);
+        }
         if attempts.len() > 1 {
             // The first that is gone leaves room for what is smaller.
             self.fleet.change(worker, |node| node.is_clearing = true);
         }
         let limits =
             self.state.jobs[&by].spec.needs.as_ref().map(|needs| needs.limits.keys().cloned().collect());
-        let left = match attempts.is_empty() {
-            true => self.rooms.on(worker).flat_map(|room| room.left.iter().copied()).collect(),
-            false => attempts.iter().map(|(attempt, _)| *attempt).collect(),
+        let left = if attempts.is_empty() {
+            let stopped = self.rooms.on(worker).flat_map(|room| room.left.iter().copied());
+            let waits = self.ahead.line(worker, light);
+            stopped.chain(waits.map(|entry| entry.attempt)).collect()
+        } else {
+            attempts.iter().map(|(attempt, _)| *attempt).collect()
         };
         let tenant = self.runs[&by].tenant;
         self.rooms.enter(Room {
@@ -122,22 +151,28 @@ impl Engine {
             self.stop_attempt(turn, worker, attempt);
             let live = self.take_live(worker, task, attempt).expect("what may be stopped is live");
             let lost_ms = turn.now.wall.0.saturating_sub(live.since.0);
+            self.refund(task, &live);
             self.decided(turn, Some(task.job), Decision::Preempted { task, by, lost_ms });
             self.make_ready(turn.now.mono, task);
             self.came_back(turn, task);
         }
     }
 
-    /// Whether room is being made, or wanted, for emergencies: what was sent ahead meanwhile would take it.
-    pub(super) fn makes_room(&self) -> bool {
-        let wants = |(job, sig): (JobId, SigIx)| self.ready_for_room(job, sig) > 0;
-        let wants_aside = |(sig, avoided): &(SigIx, Vec<WorkerId>)| {
-            let mut tasks = self.aside.like(*sig, avoided).take(LOOK_PAST);
-            tasks.any(|task| self.may_start(task.job))
-        };
-        !self.rooms.is_empty()
-            || self.aside.emergencies(MOST_KINDS_ASIDE).iter().any(wants_aside)
-            || (self.order.has_emergencies() && self.heads().any(wants))
+    /// What emergencies need for which room is being made, or wanted: what was sent ahead meanwhile to where they may go
+    /// would take it.
+    pub(super) fn awaited_by_emergencies(&self) -> BTreeSet<SigIx> {
+        let mut awaited: BTreeSet<SigIx> = self.rooms.sigs().collect();
+        for (sig, avoided) in self.aside.emergencies().take(MOST_KINDS) {
+            let mut tasks = self.aside.like(sig, avoided).take(LOOK_PAST);
+            if tasks.any(|task| self.may_start(task.job)) {
+                awaited.insert(sig);
+            }
+        }
+        if self.order.has_emergencies() {
+            let wants = |(job, sig): &(JobId, SigIx)| self.ready_for_room(*job, *sig) > 0;
+            awaited.extend(self.heads(None).filter(wants).map(|(_, sig)| sig));
+        }
+        awaited
     }
 
     /// Whether a job is in the queue, or would be if it had a task ready.
@@ -145,14 +180,17 @@ impl Engine {
         self.runs.get(&job).is_some_and(|run| run.spot.is_some())
     }
 
-    /// Jobs of the emergency lane for whose tasks room is to be made.
-    fn short_of_room(&self) -> Vec<(JobId, SigIx)> {
+    /// Jobs of the emergency lane for whose tasks room is to be made, of a bounded number that is looked at; and the kind
+    /// of the last one where there are more.
+    fn short_of_room(&self) -> (Vec<(JobId, SigIx)>, Option<SigIx>) {
+        let heads: Vec<_> = self.heads(self.rooms.looked_to).collect();
+        let end = heads.last().filter(|_| heads.len() == MOST_LOOKED_AT).map(|(_, sig)| *sig);
         let lacks = |(job, sig): &(JobId, SigIx)| self.lacks_room(*job, *sig) > 0;
-        self.heads().filter(lacks).take(MOST_STOPS as usize).collect()
+        (heads.into_iter().filter(lacks).collect(), end)
     }
 
-    fn heads(&self) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
-        self.order.emergencies(MOST_HEADS).take(MOST_LOOKED_AT)
+    fn heads(&self, behind: Option<SigIx>) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
+        self.order.emergencies(MOST_HEADS, behind).take(MOST_LOOKED_AT)
     }
 
     /// Sets tasks of a job aside that are next and avoid some nodes, so that room is made for each where it may go.

@@ -13,6 +13,7 @@ use rushes_shared::wire::AheadOffer;
 use super::{Engine, Turn};
 use crate::event::{Command, LinkId};
 use crate::explain::Because;
+use crate::job::LiveTask;
 use crate::order::signature::{Closed, SigIx};
 use crate::order::{Pick, Spot};
 use crate::placement::ahead::{Entry, Found, LAST, Want};
@@ -52,14 +53,20 @@ impl Engine {
         since: MonoMs,
     ) {
         let Some(live) = self.take_live(worker, task, attempt) else { return };
-        // One that was adopted was charged in the reign before.
-        if live.because != Because::Held {
-            let (run, job) = (&self.runs[&task.job], &self.state.jobs[&task.job]);
-            let cost_ms = job.stage_of(task.index).1.prediction.cpu_ms;
-            self.order.refund(job.spec.class, run.tenant, run.priority, cost_ms);
-        }
+        self.refund(task, &live);
         self.make_ready(since, task);
         self.came_back(turn, task);
+    }
+
+    /// Takes back what a tenant and a class were charged for an attempt of which they have nothing.
+    pub(super) fn refund(&mut self, task: TaskId, live: &LiveTask) {
+        // One that was adopted was charged in the reign before.
+        if live.because == Because::Held {
+            return;
+        }
+        let (run, job) = (&self.runs[&task.job], &self.state.jobs[&task.job]);
+        let cost_ms = job.stage_of(task.index).1.prediction.cpu_ms;
+        self.order.refund(job.spec.class, run.tenant, run.priority, cost_ms);
     }
 
     /// A task is ready again after an attempt that counts for nothing: where all of its stage is back and none of it was
@@ -99,6 +106,8 @@ impl Engine {
     pub(super) fn take_ahead(&mut self, worker: WorkerId, attempt: AttemptId) -> Option<Entry> {
         let entry = self.ahead.take(worker, attempt)?;
         self.fleet.set_lined(worker, self.ahead.lined(worker));
+        // It may have stood before an emergency there.
+        self.note_gone(worker, attempt);
         Some(entry)
     }
 
@@ -206,9 +215,7 @@ impl Engine {
     }
 
     fn send_ahead(&mut self, turn: &mut Turn) {
-        if self.makes_room() {
-            return;
-        }
+        let awaited = self.awaited_by_emergencies();
         let mut passed: Vec<SigIx> = Vec::new();
         loop {
             let may = |e: &Self, sig: SigIx| {
@@ -224,12 +231,9 @@ impl Engine {
             let run = &self.runs[&pick.job];
             let (job, rank) = (&self.state.jobs[&pick.job], rank_of(run.spot));
             let is_troubled = job.tasks[index as usize].trouble.is_some();
-            // Emergencies have work stopped for them instead, and nothing takes that room.
-            if rank == 0 {
-                return;
-            }
-            // A task that has failed is placed with care; whether an encoder is free is known where it starts.
-            if is_troubled || self.prefers_hardware(task) {
+            // Emergencies have work stopped for them instead. A task that has failed is placed with care; whether an encoder
+            // is free is known where it starts.
+            if rank == 0 || is_troubled || self.prefers_hardware(task) {
                 passed.push(pick.sig);
                 continue;
             }
@@ -237,12 +241,15 @@ impl Engine {
             let signature = self.order.sigs.get(pick.sig);
             let (kind, wall_ms, now) = (stage.step.kind(), stage.prediction.wall_ms, turn.now.mono);
             let want = Want { signature, kind, demand: stage.demand, wall_ms };
-            match self.ahead.worker_for(&self.fleet, now, &want) {
+            let (rooms, sigs) = (&self.rooms, &self.order.sigs);
+            let is_awaited = |sig: &SigIx, node: &Node| node.can_do(sigs.get(*sig));
+            let may = |id, node: &Node| !rooms.is_on(id) && !awaited.iter().any(|sig| is_awaited(sig, node));
+            match self.ahead.worker_for(&self.fleet, now, &want, may) {
                 Found::On(worker) => self.start_ahead(turn, pick.sig, task, worker),
                 Found::Sooner => passed.push(pick.sig),
                 Found::None => {
                     passed.push(pick.sig);
-                    let is_new = !run.touched && run.live.is_empty();
+                    let is_new = !run.touched && run.live.is_empty() && awaited.is_empty();
                     if is_new
                         && let Some((worker, attempt)) = self.ahead.less_urgent(&self.fleet, now, &want, rank)
                     {

@@ -201,7 +201,8 @@ impl Engine {
         }
         match result {
             Ok(()) => {
-                let place = job.output_place(output);
+                let (place, size) = (job.output_place(output), from.size);
+                let name = job.spec.work.output(output).map(|spec| spec.name.clone());
                 let artifact = Artifact { location: place.clone(), ..from };
                 let at = turn.now.wall;
                 self.emit(turn, Record::OutputPublished { job: id, output, artifact, at });
@@ -210,7 +211,7 @@ impl Engine {
                 rare.publishing.remove(&output);
                 rare.publishes_in_flight.remove(&output);
                 rare.held_up = None;
-                self.notify(turn, Some(id), FarmNews::OutputPublished { output, place });
+                self.notify(turn, Some(id), FarmNews::OutputPublished { output, name, place, size });
                 self.advance(turn, id);
             }
             Err(failure) => {

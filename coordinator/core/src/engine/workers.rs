@@ -300,6 +300,7 @@ impl Engine {
         self.note_loss();
         let waited = self.ahead.remove(worker);
         for entry in &waited {
+            self.rooms.gone(entry.attempt);
             self.after_release(&entry.holding);
         }
         for (attempt, holding) in &node.holdings {

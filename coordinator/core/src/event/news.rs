@@ -1,11 +1,11 @@
 //! News for people, scripts and metrics.
 
-use rushes_shared::artifact::Location;
+use rushes_shared::artifact::{FileName, Location};
 use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, TaskId, TenantId, WorkerId};
 use rushes_shared::job::JobState;
 use rushes_shared::task::{Progress, TaskKind};
-use rushes_shared::units::WallMs;
+use rushes_shared::units::{Bytes, WallMs};
 
 use super::Decision;
 
@@ -101,8 +101,12 @@ pub enum FarmNews {
     OutputPublished {
         /// Which.
         output: u32,
+        /// Its name; a set of files has none.
+        name: Option<FileName>,
         /// Its place.
         place: Location,
+        /// Its size, where it is known.
+        size: Option<Bytes>,
     },
     /// A worker connected.
     WorkerJoined {

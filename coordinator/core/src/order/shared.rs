@@ -2,6 +2,7 @@
 //! not looked at, however many they are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use rushes_shared::id::JobId;
 
@@ -85,9 +86,15 @@ impl SharedLane {
         sets.flat_map(|set| set.range(..end)).take(MOST_COUNTED).count() as u64
     }
 
-    /// The first jobs that may start of each tenant, with each signature.
-    pub fn first_of_each(&self, most: usize) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
-        self.lines.iter().flat_map(move |(sig, line)| {
+    /// The first jobs that may start of each tenant, with each signature: those behind this one, then the others.
+    pub fn first_of_each(
+        &self,
+        most: usize,
+        behind: Option<SigIx>,
+    ) -> impl Iterator<Item = (JobId, SigIx)> + '_ {
+        let from = behind.map_or(Bound::Unbounded, Bound::Excluded);
+        let before = behind.map(|behind| self.lines.range(..=behind)).into_iter().flatten();
+        self.lines.range((from, Bound::Unbounded)).chain(before).flat_map(move |(sig, line)| {
             let sets = line.heads.iter().filter_map(|(_, tenant)| line.tenants.get(tenant));
             sets.flat_map(move |set| set.iter().take(most)).map(|(_, job)| (job.job(), *sig))
         })

@@ -280,6 +280,12 @@ impl Signatures {
         })
     }
 
+    /// Whether anything with it is queued in the lanes up to this one.
+    #[must_use]
+    pub(super) fn waits_up_to(&self, sig: SigIx, lane: usize) -> bool {
+        self.entries[sig.0 as usize].lanes[..=lane].iter().any(|count| *count > 0)
+    }
+
     pub(super) fn queue(&mut self, sig: SigIx, lane: usize) {
         let entry = &mut self.entries[sig.0 as usize];
         entry.lanes[lane] += 1;

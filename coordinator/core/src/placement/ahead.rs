@@ -2,6 +2,8 @@
 //! round trip when it becomes free. They take no room; the worker starts them in the order in which they were sent, those
 //! for light slots and those for cores apart, and the engine follows by the same rule.
 
+#[cfg(test)]
+mod bounds;
 mod line;
 mod urgency;
 
@@ -134,6 +136,13 @@ impl Ahead {
         Some((u32::try_from(at).unwrap_or(u32::MAX), first.plus(rounds)))
     }
 
+    /// Whether something waits there for light slots, or for cores, that the worker gives back when it is asked to.
+    #[must_use]
+    pub fn gives_back(&self, worker: WorkerId, light: bool) -> bool {
+        let lines = self.lines.get(&worker).filter(|lines| lines.offer != AheadOffer::default());
+        lines.is_some_and(|lines| !lines.of(light).is_empty())
+    }
+
     /// What waits there, in the order of the starts.
     pub fn on(&self, worker: WorkerId) -> impl Iterator<Item = &Entry> + '_ {
         self.lines.get(&worker).into_iter().flat_map(|l| l.light.iter().chain(&l.cores))
@@ -150,10 +159,16 @@ impl Ahead {
         self.counts.iter().filter(move |(_, count)| outranks(count)).map(|(sig, _)| *sig)
     }
 
-    /// The open worker that takes such a task ahead, has room for it soonest and then has least ahead. It can start the
-    /// task when any of its tasks ends.
+    /// The open worker that takes such a task ahead, has room for it soonest and then has least ahead, of those that `may`
+    /// lets through. It can start the task when any of its tasks ends.
     #[must_use]
-    pub fn worker_for(&mut self, fleet: &Fleet, now: MonoMs, want: &Want<'_>) -> Found {
+    pub fn worker_for(
+        &mut self,
+        fleet: &Fleet,
+        now: MonoMs,
+        want: &Want<'_>,
+        may: impl Fn(WorkerId, &Node) -> bool,
+    ) -> Found {
         let light = want.signature.slot.is_light();
         let (mut best, mut full) = (None, Vec::new());
         for id in self.roomy.iter().take(MOST_LOOKS) {
@@ -163,7 +178,7 @@ impl Ahead {
                 full.push(*id);
                 continue;
             }
-            if !lines.suits(node, now, want) {
+            if !lines.suits(node, now, want) || !may(*id, node) {
                 continue;
             }
             let place = (lines.opens_at(node, now, want), held, *id);

@@ -4,10 +4,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use rushes_shared::id::{AttemptId, WorkerId};
+use rushes_shared::id::WorkerId;
 use rushes_shared::wire::WireVersion;
 
-use super::node::{Node, POOL_TAG};
+use super::node::{Begun, Node, POOL_TAG};
 use crate::order::signature::Signature;
 
 /// Nodes whose memory differs by less than this count as equally large.
@@ -86,17 +86,17 @@ pub struct Placed {
     /// CPU and memory that are free while others wait there for more.
     behind: Option<(u32, u64)>,
     light: u32,
-    /// What could be had of cores and memory, and the attempt that was sent last of those that would be stopped for it.
-    yields: Option<(Yield, AttemptId)>,
-    /// The attempt that was sent last of those that take light slots and may be stopped.
-    latest_light: Option<AttemptId>,
+    /// What could be had of cores and memory, and the attempt that began last of those that would be stopped for it.
+    yields: Option<(Yield, Begun)>,
+    /// The attempt that began last of those that take light slots and may be stopped.
+    latest_light: Option<Begun>,
 }
 
 /// CPU in quarters of a core and memory in steps that a node could have free for an emergency, rounded up.
 type Yield = (u32, u64);
 
-/// Nodes by the attempt that was sent last there of those that may be stopped.
-type ByLatest = BTreeSet<(AttemptId, WorkerId)>;
+/// Nodes by the attempt that began last there of those that may be stopped.
+type ByLatest = BTreeSet<(Begun, WorkerId)>;
 
 /// Nodes by free CPU, then by free memory.
 type ByCpu = BTreeSet<(u32, u64, Reverse<WorkerId>)>;
@@ -250,10 +250,10 @@ impl Index {
     }
 
     /// Nodes of these groups on which enough may be stopped for such a task, at most so many: those on which something
-    /// that may be stopped was sent last.
+    /// that may be stopped began last.
     #[must_use]
     pub fn stoppable(&self, signature: &Signature, shapes: &[ShapeIx], most: usize) -> Vec<WorkerId> {
-        let mut latest: Vec<(AttemptId, WorkerId)> = Vec::new();
+        let mut latest: Vec<(Begun, WorkerId)> = Vec::new();
         for group in shapes.iter().filter_map(|ix| self.groups.get(ix)) {
             if signature.slot.is_light() {
                 latest.extend(group.by_latest_light.iter().rev().take(most));
@@ -311,8 +311,8 @@ fn shift_light(set: &mut ByLight, id: WorkerId, before: u32, after: u32) {
     }
 }
 
-/// Moves a node to its place by what was sent last there.
-fn shift_latest(set: &mut ByLatest, id: WorkerId, before: Option<AttemptId>, after: Option<AttemptId>) {
+/// Moves a node to its place by what began last there.
+fn shift_latest(set: &mut ByLatest, id: WorkerId, before: Option<Begun>, after: Option<Begun>) {
     if before == after {
         return;
     }
@@ -326,8 +326,8 @@ fn shift_latest(set: &mut ByLatest, id: WorkerId, before: Option<AttemptId>, aft
 fn shift_yield(
     sets: &mut BTreeMap<Yield, ByLatest>,
     id: WorkerId,
-    before: Option<(Yield, AttemptId)>,
-    after: Option<(Yield, AttemptId)>,
+    before: Option<(Yield, Begun)>,
+    after: Option<(Yield, Begun)>,
 ) {
     if before == after {
         return;

@@ -19,6 +19,7 @@ use crate::order::fair::TenantIx;
 use crate::order::signature::{SigIx, Signature};
 use crate::promise::ledger::Power;
 pub use ends::Ends;
+pub(in crate::placement) use may_stop::Begun;
 use may_stop::MayStop;
 
 /// What begins the tag that puts a node into a pool of its own: `pool:NAME`.
@@ -182,7 +183,7 @@ impl Node {
             cpu_used: 0,
             memory_used: 0,
             light_used: 0,
-            may_stop: [MayStop::default(); 2],
+            may_stop: Default::default(),
             ends: OnceLock::new(),
             shape_changed: true,
             placed: None,

@@ -1,15 +1,13 @@
-//! Nodes and tasks that do not do as their peers, and what gives way to an emergency.
+//! Nodes and tasks that do not do as their peers.
 
-use rushes_core::event::{Decision, Event, FarmNews, ReplyTo};
-use rushes_core::state::TenantLimits;
+use rushes_core::event::FarmNews;
 use rushes_shared::failure::FailureCode;
-use rushes_shared::id::{JobId, TenantId};
-use rushes_shared::job::{Class, JobSpec, Needs, Work};
+use rushes_shared::id::JobId;
+use rushes_shared::job::{JobSpec, Work};
 use rushes_shared::task::SlotKind;
 
-use crate::support::samples::{encode, graph, in_class, stage};
+use crate::support::samples::{encode, graph, stage};
 use crate::support::scene::{Scene, check};
-use crate::support::world::Ask;
 
 /// So many tasks of so long, one core each.
 fn tasks(count: u32, hold_ms: u32) -> JobSpec {
@@ -209,87 +207,4 @@ fn a_straggler_at_the_tail_is_tried_elsewhere_and_the_first_one_in_wins() {
         ],
     );
     assert_eq!(told(&scene), ["task_doubled"]);
-}
-
-#[test]
-fn an_emergency_stops_the_work_that_is_cheapest_to_lose() {
-    let scene = check(
-        |s| {
-            s.join_with_cores('a', 2);
-            s.submit(tasks(1, 60_000));
-            s.wait(5_000);
-            s.submit(tasks(1, 60_000));
-            s.wait(1_000);
-        },
-        |s| s.submit(in_class(tasks(1, 1_000), Class::Emergency)),
-        &["accepted j3", "cancel #1-2 on a", "collect #1-2 on a", "start j3.0 #1-3 on a"],
-    );
-    assert_eq!(told(&scene), ["task_preempted"]);
-    let news = scene.world.news.iter().find_map(|n| match &n.what {
-        FarmNews::Decided(Decision::Preempted { lost_ms, .. }) => Some(*lost_ms),
-        _ => None,
-    });
-    assert_eq!(news, Some(1_000));
-    assert_eq!(scene.world.engine().state().jobs[&JobId(2)].tasks[0].failures(), 0, "it is no failure");
-}
-
-#[test]
-fn nothing_is_stopped_for_any_other_class() {
-    check(
-        |s| {
-            s.join_with_cores('a', 1);
-            s.submit(in_class(tasks(1, 60_000), Class::Bulk));
-        },
-        |s| s.submit(in_class(tasks(1, 1_000), Class::Premium)),
-        &["accepted j2"],
-    );
-}
-
-fn preempted(scene: &Scene) -> usize {
-    told(scene).iter().filter(|name| **name == "task_preempted").count()
-}
-
-#[test]
-fn nothing_is_stopped_for_an_emergency_whose_tenant_runs_as_much_as_it_may() {
-    let tenant: TenantId = "other".parse().expect("a name");
-    let scene = check(
-        |s| {
-            let limits = TenantLimits { max_running: 1, ..TenantLimits::default() };
-            s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant: tenant.clone(), limits });
-            s.join_with_cores('a', 4);
-            s.submit(in_class(tasks(8, 60_000), Class::Bulk));
-            s.wait(1_000);
-        },
-        |s| {
-            let spec = in_class(tasks(3, 60_000), Class::Emergency);
-            s.ask(Ask { tenant: tenant.clone(), ..Ask::of(spec) });
-            s.wait(5_000);
-        },
-        &["accepted j2", "cancel #1-4 on a", "collect #1-4 on a", "start j2.0 #1-5 on a"],
-    );
-    assert_eq!(preempted(&scene), 1);
-}
-
-#[test]
-fn no_more_is_stopped_for_emergencies_than_their_licences_let_start() {
-    let emergency = |count| {
-        let limits = [("dolby".to_owned(), 1)].into();
-        let needs = Some(Box::new(Needs { limits, ..Needs::default() }));
-        JobSpec { needs, ..in_class(tasks(count, 60_000), Class::Emergency) }
-    };
-    let scene = check(
-        |s| {
-            s.set_limit("dolby", Some(1));
-            s.join_with_cores('a', 4);
-            s.submit(in_class(tasks(8, 60_000), Class::Bulk));
-            s.wait(1_000);
-        },
-        |s| {
-            s.submit(emergency(10));
-            s.submit(emergency(10));
-            s.wait(5_000);
-        },
-        &["accepted j2", "cancel #1-4 on a", "collect #1-4 on a", "start j2.0 #1-5 on a", "accepted j3"],
-    );
-    assert_eq!(preempted(&scene), 1);
 }

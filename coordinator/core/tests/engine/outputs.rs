@@ -1,8 +1,11 @@
 //! Publishing: once, at its place, tried again where that can help.
 
 use rushes_shared::artifact::Location;
+use rushes_shared::encode::{EncodeSettings, Extract, Extracted};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::JobId;
+use rushes_shared::job::Work;
+use rushes_shared::still::{Moment, StillFormat, ThumbnailSettings};
 
 use crate::support::samples::{encode, facts};
 use crate::support::scene::{Scene, check};
@@ -133,4 +136,51 @@ fn a_cancel_drops_what_is_made_and_not_published() {
             "drop #1-3",
         ],
     );
+}
+
+/// Other signatures than each other's, so that it is not the queue of one of them that gives the order.
+#[test]
+fn what_most_players_take_is_made_first_and_what_the_job_says_of_its_audience_goes_before() {
+    let heights = [None, Some(480), Some(0), Some(1080), Some(720), Some(360)];
+    let order_of = |audience: [u8; 6]| {
+        let mut made = Vec::new();
+        check(
+            |s| {
+                s.source = facts(3840, 2160);
+                s.join_with_cores('a', 1);
+                let mut spec = encode(6);
+                let Work::Encode { outputs, .. } = &mut spec.work else { unreachable!("it is one") };
+                for ((output, height), audience) in outputs.iter_mut().zip(heights).zip(audience) {
+                    output.audience = audience;
+                    if height == Some(0) {
+                        let format = StillFormat::Jpeg(85);
+                        let still = ThumbnailSettings {
+                            moment: Moment::Best,
+                            max_width: None,
+                            max_height: None,
+                            format,
+                        };
+                        let extract = Extract { what: Extracted::Stills(still), max_bytes: None };
+                        output.settings = EncodeSettings::of_extract(extract);
+                    } else if let Some(video) = &mut output.settings.video {
+                        video.max_height = height;
+                    }
+                }
+                s.submit(spec);
+                s.done('a', "1.0");
+                for _ in 0..6 {
+                    let runs = |n: &u32| s.runs('a', &format!("1.{n}"));
+                    let running: Vec<u32> = (1..=6).filter(runs).collect();
+                    assert_eq!(running.len(), 1, "one core, one at a time: {running:?}");
+                    made.push(running[0]);
+                    s.done('a', &format!("1.{}", running[0]));
+                }
+            },
+            |_| {},
+            &[],
+        );
+        made
+    };
+    assert_eq!(order_of([0; 6]), [5, 4, 2, 6, 1, 3], "720p, 1080p, 480p, 360p, then the longest");
+    assert_eq!(order_of([0, 0, 90, 0, 0, 20]), [3, 6, 5, 4, 2, 1], "the job's own word goes first");
 }

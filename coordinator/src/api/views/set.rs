@@ -91,6 +91,7 @@ fn output(doc: &JobDoc, place: &Location, file: &SetFile, is_kept: bool) -> Outp
         media: None,
         check: None,
         published_at: doc.job.published.first().map(|published| published.at.to_rfc3339()),
+        failure: None,
     }
 }
 

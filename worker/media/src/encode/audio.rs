@@ -1,7 +1,7 @@
 //! Decoded sound in, packets of a codec into the file.
 //!
 //! ```text
-//! Feed::take -> appsrc ! audioconvert ! audioresample ! audiorate [! audioamplify ! audioconvert] ! encoder ! appsink -> Output
+//! Feed::take -> appsrc ! audioconvert ! audioresample ! audiorate [! gain ! audioconvert] ! encoder ! appsink -> Output
 //! ```
 //! Gaps in the source are filled with silence, so that sound stays with the picture. Encoders put priming before the first
 //! real sample: an edit list skips it where the container has one; elsewhere packets begin that much earlier.
@@ -17,13 +17,15 @@ use rushes_shared::encode::{AudioCodec, AudioSettings, Container};
 use rushes_shared::failure::{Failure, FailureCode};
 
 use super::entry::{self, Shape};
-use super::mixing;
+use super::level::Gain;
 use super::output::{Clip, Output, Sound, StreamId};
 use super::sound::{self, Counting, Samples};
 use super::tally::Tally;
+use super::{limiting, mixing};
 use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, heard_for, shown_at, unusable};
+use crate::sound::Limiter;
 use crate::start::element;
 
 /// Sound that may wait between decoder and encoder.
@@ -34,8 +36,8 @@ pub(crate) struct AudioFeed {
     pub(crate) pipeline: gst::Pipeline,
     pub(crate) settings: AudioSettings,
     pub(crate) container: Container,
-    /// What samples are multiplied with, for the loudness that was asked for.
-    pub(crate) gain: Option<f32>,
+    /// What brings samples to the loudness that was asked for.
+    pub(crate) gain: Option<Gain>,
     pub(crate) language: String,
     pub(crate) tally: Arc<Mutex<Tally>>,
     pub(crate) output: Arc<Output>,
@@ -102,10 +104,7 @@ impl AudioFeed {
         regular.set_property("skip-to-first", true);
         chain.push(regular);
         if let Some(gain) = self.gain {
-            let amplify = element("audioamplify")?;
-            amplify.set_property("amplification", gain);
-            amplify.set_property_from_str("clipping-method", "none");
-            chain.extend([amplify, element("audioconvert")?, filter(&samples, samples.format)?]);
+            chain.extend(level(gain, samples)?);
         }
         chain.push(encoder);
         if let Some(parser) = sound::parser(self.settings.codec) {
@@ -246,6 +245,25 @@ fn convert(info: &audio::AudioInfo, samples: Samples) -> Result<gst::Element, Fa
         convert.set_property("mix-matrix", mixing::property(&rows));
     }
     Ok(convert)
+}
+
+/// Brings floats to their level, and into the encoder's format.
+fn level(gain: Gain, samples: Samples) -> Result<Vec<gst::Element>, Failure> {
+    let mut elements = vec![element("audioconvert")?, filter(&samples, samples.format)?];
+    match gain {
+        Gain::Factor(factor) => {
+            let amplify = element("audioamplify")?;
+            amplify.set_property("amplification", factor);
+            amplify.set_property_from_str("clipping-method", "none");
+            elements.insert(0, amplify);
+        }
+        Gain::Limited(settings) => {
+            let limiter = Limiter::new(settings, usize::from(samples.channels), samples.rate);
+            let pad = elements[0].static_pad("sink").expect("a converter has a sink pad");
+            limiting::limit(&pad, limiter, samples);
+        }
+    }
+    Ok(elements)
 }
 
 fn filter(samples: &Samples, format: &str) -> Result<gst::Element, Failure> {

@@ -1,7 +1,7 @@
 //! One encode: a source file in, one file with picture, sound or both out.
 //!
 //! ```text
-//! plan       what happens to the picture            level    what gain brings sound to its loudness
+//! plan       what happens to the picture            level    what gain brings sound to its loudness; limiting, of peaks
 //! video      frames -> encoder -> packets           audio    samples -> encoder -> packets
 //! encoder    settings -> element, by family         sound    the same for sound; mixing, channels
 //! output     packets -> mp4::Writer, described by entry, or -> spool -> mux, GStreamer's muxers
@@ -15,6 +15,7 @@ pub(crate) mod encoder;
 mod entry;
 mod hardware;
 mod level;
+mod limiting;
 pub(crate) mod mastering;
 mod mixing;
 mod mux;
@@ -147,9 +148,12 @@ fn encode_by(
     if let (Some(audio), false) = (&settings.audio, job.source.audio.is_empty())
         && let Some(target) = audio.loudness
     {
-        let found = level::gain((job.input, job.source), audio, settings.container, target, &mut |_| ())?;
-        way.gain = found.factor;
-        way.warnings.extend(found.warning);
+        // Nothing is made meanwhile, and those who wait learn that it goes on.
+        let still = Pace::new(Phase::Running, job.source.duration_ns, 0);
+        let mut beat = |_| progress(still.at(0, 0));
+        let found = level::level((job.input, job.source), audio, settings.container, target, &mut beat)?;
+        way.gain = found.gain;
+        way.warnings.extend(found.told);
     }
     if !matches!(settings.video.as_ref().map(|video| video.rate), Some(RateControl::TwoPass { .. })) {
         return one_pass(job, &way, progress);
@@ -166,7 +170,7 @@ fn encode_by(
 struct Way<'a> {
     hardware: Option<&'a str>,
     plan: Option<Plan>,
-    gain: Option<f32>,
+    gain: Option<level::Gain>,
     pass: Pass,
     passes: u64,
     since: Instant,

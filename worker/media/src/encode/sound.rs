@@ -184,6 +184,21 @@ pub(super) fn encoder(settings: &AudioSettings) -> Result<gst::Element, Failure>
     })
 }
 
+/// What an encoder takes off the level of its sound, in dB: LAME makes sound of lower constant rates quieter (`presets.c` of
+/// 3.100, the scale of `abr_switch_map`).
+pub(super) fn lost_db(settings: &AudioSettings) -> f64 {
+    if settings.codec != AudioCodec::Mp3 || settings.quality.is_some() {
+        return 0.0;
+    }
+    let scale: f64 = match settings.bitrate_bps {
+        ..=160_000 => 0.95,
+        160_001..=192_000 => 0.97,
+        192_001..=224_000 => 0.98,
+        _ => 1.0,
+    };
+    -20.0 * scale.log10()
+}
+
 /// The name of the element that makes a codec.
 pub(super) fn element_name(codec: AudioCodec) -> &'static str {
     match codec {

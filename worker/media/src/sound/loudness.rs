@@ -17,7 +17,7 @@ use rushes_shared::measure::Loudness;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
-use super::{Ear, Gaps, Mixing, listen, listen_to};
+use super::{Ear, Gaps, Limited, Limiter, LimiterSettings, Mixing, listen, listen_to};
 use crate::pace;
 
 /// Steps a second at which momentary and short-term loudness are looked at: EBU Tech 3341 asks for ten at least.
@@ -53,6 +53,49 @@ pub(crate) fn loudness_mixed(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Loudness, Failure> {
     listen_to(input, source, (Gaps::Closed, Some(mixing)), Meter::default(), progress)?.read()
+}
+
+/// The same of the sound after it was mixed and limited, and what the limiter did.
+pub(crate) fn loudness_limited(
+    input: &Path,
+    source: &MediaFacts,
+    (mixing, settings): (Mixing, LimiterSettings),
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Loudness, Limited), Failure> {
+    let ear = Behind { settings, limiter: None, limited: Vec::new(), meter: Meter::default() };
+    listen_to(input, source, (Gaps::Closed, Some(mixing)), ear, progress)?.read()
+}
+
+/// A meter that hears what comes out of a limiter.
+struct Behind {
+    settings: LimiterSettings,
+    limiter: Option<Limiter>,
+    limited: Vec<f32>,
+    meter: Meter,
+}
+
+impl Ear for Behind {
+    fn begin(&mut self, shape: &audio::AudioInfo) -> Result<(), Failure> {
+        let channels = usize::try_from(shape.channels()).unwrap_or(1);
+        self.limiter = Some(Limiter::new(self.settings, channels, shape.rate()));
+        self.meter.begin(shape)
+    }
+
+    fn hear(&mut self, samples: &[f32]) -> Result<(), Failure> {
+        self.limited.clear();
+        self.limiter.as_mut().expect("an ear begins before it hears").push(samples, &mut self.limited);
+        self.meter.hear(&self.limited)
+    }
+}
+
+impl Behind {
+    fn read(mut self) -> Result<(Loudness, Limited), Failure> {
+        self.limited.clear();
+        let limiter = self.limiter.as_mut().expect("an ear that has heard has begun");
+        let told = limiter.finish(&mut self.limited);
+        self.meter.hear(&self.limited)?;
+        Ok((self.meter.read()?, told))
+    }
 }
 
 #[derive(Default)]

@@ -5,7 +5,9 @@
 //! ```
 //! Rate and channels are those of the first packet; a stream that changes them on its way is brought back to them.
 
+mod limiter;
 mod loudness;
+mod true_peak;
 mod waveform;
 mod waveform_picture;
 
@@ -19,8 +21,9 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
+pub(crate) use limiter::{Limited, Limiter, LimiterSettings};
 pub use loudness::loudness;
-pub(crate) use loudness::loudness_mixed;
+pub(crate) use loudness::{loudness_limited, loudness_mixed};
 pub use waveform::waveform;
 pub use waveform_picture::waveform_picture;
 

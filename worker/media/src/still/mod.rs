@@ -17,8 +17,11 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 
 pub use preview::preview;
-pub use sprite::{Sprite, sprite};
+pub(crate) use preview::size as preview_size;
+pub(crate) use sprite::stamp;
+pub use sprite::{Sprite, sprite, sprite_index};
 pub use thumbnail::thumbnails;
+pub(crate) use thumbnail::{size as thumbnail_size, spaced as times};
 
 /// The film that pictures are taken from.
 fn film(source: &MediaFacts) -> Result<&VideoFacts, Failure> {

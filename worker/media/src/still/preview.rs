@@ -50,7 +50,7 @@ pub fn preview(
         ));
     }
     let times: Vec<u64> = (0..count).map(|n| settings.from_ns + n * SECOND_NS / fps).collect();
-    let size = fitted(film, Some(settings.max_width.max(1)), None);
+    let size = size(source, settings)?;
     let side = |side: u32| u16::try_from(side).map_err(|_| too_large(size));
     let (width, height) = (side(size.0)?, side(size.1)?);
     let mut encoder = Encoder::new(output, width, height, &[]).map_err(|error| unwritten(&error))?;
@@ -74,6 +74,11 @@ pub fn preview(
     let mut output = encoder.into_inner().map_err(|error| unwritten(&error))?;
     output.flush().map_err(|error| fault::writing(&error))?;
     Ok(times.len())
+}
+
+/// The size of a preview's frames.
+pub(crate) fn size(source: &MediaFacts, settings: &PreviewSettings) -> Result<(u32, u32), Failure> {
+    Ok(fitted(film(source)?, Some(settings.max_width.max(1)), None))
 }
 
 fn too_large(size: (u32, u32)) -> Failure {

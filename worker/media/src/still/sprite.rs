@@ -31,6 +31,56 @@ pub struct Sprite {
     pub index: String,
     /// Pictures on the sheet.
     pub pictures: usize,
+    /// Width and height of the sheet in pixels.
+    pub size: (u32, u32),
+}
+
+/// Where which picture lies on a sheet.
+struct Layout {
+    /// Of each picture, in nanoseconds from the film's start.
+    times: Vec<u64>,
+    /// Where the last one ends.
+    end: u64,
+    columns: u32,
+    tile: (u32, u32),
+}
+
+impl Layout {
+    fn of(source: &MediaFacts, settings: &SpriteSettings) -> Result<Self, Failure> {
+        let film = film(source)?;
+        let end = end_of(film);
+        let every = settings.every_ns.unwrap_or_else(|| end.div_ceil(TILES).div_ceil(SECOND_NS) * SECOND_NS);
+        let every = every.max(if settings.every_ns.is_some() { 1 } else { SECOND_NS });
+        let count = end.div_ceil(every).max(1);
+        if count > TILES_MAX || settings.columns == 0 || settings.width == 0 {
+            return Err(impossible(
+                format!("a sheet of {count} pictures, {} in a row, cannot be made", settings.columns),
+                "make at most 2500 pictures, at least one in a row, each at least a pixel wide",
+            ));
+        }
+        Ok(Self {
+            times: (0..count).map(|n| n * every).collect(),
+            end: end.max(every),
+            columns: settings.columns.min(u32::try_from(count).unwrap_or(u32::MAX)),
+            tile: fitted(film, Some(settings.width), None),
+        })
+    }
+
+    /// Width and height of the sheet.
+    fn size(&self) -> (u32, u32) {
+        let rows = u32::try_from(self.times.len()).unwrap_or(u32::MAX).div_ceil(self.columns);
+        (self.tile.0.saturating_mul(self.columns), self.tile.1.saturating_mul(rows))
+    }
+}
+
+/// The WebVTT index of the sheet that [`sprite`] makes of the same film with the same settings. It follows from the film's
+/// facts alone.
+///
+/// # Errors
+/// `StreamMissing` without video; `SettingsImpossible` where [`sprite`] says so.
+pub fn sprite_index(source: &MediaFacts, settings: &SpriteSettings) -> Result<String, Failure> {
+    let layout = Layout::of(source, settings)?;
+    Ok(index(&layout.times, layout.end, layout.columns, layout.tile, &settings.name))
 }
 
 /// Makes the sprite sheet of a film. Blocks; calls `progress` at least once a second.
@@ -44,29 +94,11 @@ pub fn sprite(
     settings: &SpriteSettings,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Sprite, Failure> {
-    let film = film(source)?;
-    let end = end_of(film);
-    let every = settings.every_ns.unwrap_or_else(|| end.div_ceil(TILES).div_ceil(SECOND_NS) * SECOND_NS);
-    let every = every.max(if settings.every_ns.is_some() { 1 } else { SECOND_NS });
-    let count = end.div_ceil(every).max(1);
-    if count > TILES_MAX || settings.columns == 0 || settings.width == 0 {
-        return Err(impossible(
-            format!("a sheet of {count} pictures, {} in a row, cannot be made", settings.columns),
-            "make at most 2500 pictures, at least one in a row, each at least a pixel wide",
-        ));
-    }
-    let tile = fitted(film, Some(settings.width), None);
-    let count_32 = u32::try_from(count).unwrap_or(u32::MAX);
-    let columns = settings.columns.min(count_32);
-    let sheet = Canvas::new(
-        tile.0.saturating_mul(columns),
-        tile.1.saturating_mul(count_32.div_ceil(columns)),
-        [0, 0, 0],
-    )?;
-    let sheet = Arc::new(Mutex::new(sheet));
-    let times: Vec<u64> = (0..count).map(|n| n * every).collect();
-    let pace = Pace::new(Phase::Running, 0, count);
-    let (canvas, of) = (Arc::clone(&sheet), film.clone());
+    let layout = Layout::of(source, settings)?;
+    let (size, Layout { times, end, columns, tile }) = (layout.size(), layout);
+    let sheet = Arc::new(Mutex::new(Canvas::new(size.0, size.1, [0, 0, 0])?));
+    let pace = Pace::new(Phase::Running, 0, times.len() as u64);
+    let (canvas, of) = (Arc::clone(&sheet), film(source)?.clone());
     let take: Taker = Box::new(move |number, frame| {
         let picture = render(frame, &of, tile)?;
         let at = place(number, columns, tile);
@@ -77,8 +109,9 @@ pub fn sprite(
     let sheet = sheet.lock().unwrap_or_else(PoisonError::into_inner);
     Ok(Sprite {
         sheet: sheet.encode(stored(settings.format))?,
-        index: index(&times, end.max(every), columns, tile, &settings.name),
+        index: index(&times, end, columns, tile, &settings.name),
         pictures: times.len(),
+        size,
     })
 }
 
@@ -99,7 +132,8 @@ fn index(times: &[u64], end: u64, columns: u32, tile: (u32, u32), name: &str) ->
     text
 }
 
-fn stamp(ns: u64) -> String {
+/// A time as WebVTT has it.
+pub(crate) fn stamp(ns: u64) -> String {
     let ms = ns / 1_000_000;
     let (s, m, h) = (ms / 1000 % 60, ms / 60_000 % 60, ms / 3_600_000);
     format!("{h:02}:{m:02}:{s:02}.{:03}", ms % 1000)

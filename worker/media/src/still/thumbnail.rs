@@ -55,6 +55,20 @@ pub fn thumbnails(
     Ok(times.len())
 }
 
+/// The size of every picture that these settings give.
+pub(crate) fn size(source: &MediaFacts, settings: &ThumbnailSettings) -> Result<(u32, u32), Failure> {
+    Ok(fitted(film(source)?, settings.max_width, settings.max_height))
+}
+
+/// The times of so many pictures, this far apart, and where the last one ends.
+pub(crate) fn spaced(source: &MediaFacts, every_ns: u64, count: usize) -> Result<Vec<u64>, Failure> {
+    let end = end_of(film(source)?);
+    let mut times: Vec<u64> = (0..count as u64).map(|n| n * every_ns).collect();
+    let last = times.last().map_or(0, |last| if end > *last { end } else { last + every_ns });
+    times.push(last);
+    Ok(times)
+}
+
 struct Drawer {
     film: VideoFacts,
     size: (u32, u32),

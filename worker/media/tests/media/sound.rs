@@ -3,8 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::studio::{CLIP, WEBM, make, real_media, sound};
+use crate::studio::{CLIP, WEBM, encoded, make, real_media, sound};
 use rushes_media::{loudness, probe, waveform, waveform_picture};
+use rushes_shared::encode::{AudioCodec, AudioSettings, Container, EncodeSettings, LoudnessTarget};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::measure::{Loudness, Waveform, WaveformSettings};
 
@@ -125,6 +126,103 @@ fn loudness_agrees_with_ffmpeg() {
         compared += 1;
     }
     assert!(compared >= 2);
+}
+
+/// Encodes the sound of a file to a target in LUFS and a ceiling of -1 dBTP; gives what was told of it.
+fn brought_to(file: &Path, output: &Path, audio: &AudioSettings, target: f64) -> Vec<String> {
+    #[expect(clippy::cast_possible_truncation, reason = "tenths of a LUFS")]
+    let integrated = (target * 10.0).round() as i16;
+    let container = if audio.codec == AudioCodec::Mp3 { Container::Mp3 } else { Container::Wav };
+    let loudness = Some(LoudnessTarget { integrated, true_peak: -10 });
+    let audio = Some(AudioSettings { loudness, ..audio.clone() });
+    let settings = EncodeSettings { container, video: None, audio, ..EncodeSettings::default() };
+    encoded(file, output, &settings)
+        .unwrap_or_else(|failure| panic!("{}: {failure}", file.display()))
+        .1
+        .warnings
+}
+
+fn pcm() -> AudioSettings {
+    AudioSettings { bits: Some(24), ..AudioSettings::of(AudioCodec::Pcm) }
+}
+
+#[test]
+fn sound_with_high_peaks_is_limited_and_as_loud_as_it_should_be() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("loud.wav");
+    let mut films = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/media/bigbuckbunny.mp4")];
+    films.extend(real_media().into_iter().flat_map(|folder| {
+        ["audio/speech_jfk_44k_stereo.flac", "video/film_chaplin_360p25.mp4"].map(|name| folder.join(name))
+    }));
+    for film in films {
+        let name = film.display();
+        let before = measured(&film);
+        let room = -1.0 - before.true_peak_dbtp.unwrap();
+        // Three LU louder than peaks leave room for.
+        let target = before.integrated_lufs.unwrap() + room + 3.0;
+        let warnings = brought_to(&film, &output, &pcm(), target);
+        let told = warnings.iter().find(|told| told.starts_with("loudness:"));
+        assert!(
+            told.is_some_and(|told| told.contains("peaks limited to -1.0 dBTP, by up to ")),
+            "{warnings:?}"
+        );
+        assert!(told.is_some_and(|told| !told.contains("instead of")), "{name}: {warnings:?}");
+        let after = measured(&output);
+        assert!((after.integrated_lufs.unwrap() - target).abs() <= 0.5, "{name}: {target}, {after:?}");
+        let peak = after.true_peak_dbtp.unwrap();
+        assert!((-1.2..=-0.9).contains(&peak), "{name}: {after:?}");
+        assert_eq!(after.duration_ns, before.duration_ns, "{name}");
+        let Some([integrated, _, peak]) = referee(&output) else { return };
+        assert!(
+            (integrated - target).abs() <= 0.5 && peak <= -0.9,
+            "{name}: ffmpeg {integrated} LUFS, {peak} dBTP"
+        );
+    }
+}
+
+#[test]
+fn mp3_is_as_loud_as_it_should_be_although_its_encoder_makes_it_quieter() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/media/bigbuckbunny.mp4");
+    for bitrate_bps in [128_000, 192_000, 320_000] {
+        let output = dir.path().join(format!("{bitrate_bps}.mp3"));
+        let audio = AudioSettings { bitrate_bps, ..AudioSettings::of(AudioCodec::Mp3) };
+        brought_to(&film, &output, &audio, -16.0);
+        let found = measured(&output);
+        assert!((found.integrated_lufs.unwrap() + 16.0).abs() <= 0.2, "{bitrate_bps}: {found:?}");
+    }
+}
+
+#[test]
+fn a_limited_sound_keeps_its_time_and_its_quiet_parts() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, output) = (dir.path().join("clicks.wav"), dir.path().join("loud.wav"));
+    // A quiet tone with a loud tick every two seconds.
+    let ticks = "audiotestsrc num-buffers=400 samplesperbuffer=480 wave=ticks freq=3000 volume=0.7 tick-interval=2000000000 ! \
+         audio/x-raw,format=F32LE,rate=48000,channels=1 ! mix. \
+         audiotestsrc num-buffers=400 samplesperbuffer=480 freq=440 volume=0.05 ! \
+         audio/x-raw,format=F32LE,rate=48000,channels=1 ! audiomixer name=mix ! audio/x-raw,format=F32LE ! wavenc name=mux";
+    make(ticks, &file);
+    let before = measured(&file);
+    let room = -1.0 - before.true_peak_dbtp.unwrap();
+    let target = before.integrated_lufs.unwrap() + room + 6.0;
+    brought_to(&file, &output, &pcm(), target);
+    let (Some(was), Some(is)) = (sound(&file), sound(&output)) else { return };
+    assert_eq!(is.len(), was.len());
+    // One second after a tick and one second before the next the gain is one and the same.
+    let level = |samples: &[f32], at: usize| {
+        let part = &samples[at..at + 4800];
+        (part.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / part.len() as f64).sqrt()
+    };
+    let gain = level(&is, 72_000) / level(&was, 72_000);
+    let db = 20.0 * gain.log10();
+    assert!((room + 5.5..room + 9.0).contains(&db), "{db} dB for {room} dB of room");
+    for at in 72_000..76_800 {
+        let wanted = f64::from(was[at]) * gain;
+        assert!((f64::from(is[at]) - wanted).abs() < 1e-4, "{at}: {} instead of {wanted}", is[at]);
+    }
+    let highest = is.iter().copied().map(f32::abs).fold(0.0, f32::max);
+    assert!(highest < 0.9, "{highest}");
 }
 
 #[test]

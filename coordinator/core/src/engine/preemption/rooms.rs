@@ -30,6 +30,8 @@ pub(super) struct Room {
 /// All of it.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Rooms {
+    /// The kind up to which the lane was looked through where a turn had to end before its end.
+    pub(super) looked_to: Option<SigIx>,
     made: u64,
     rooms: BTreeMap<u64, Room>,
     attempts: BTreeMap<AttemptId, BTreeSet<u64>>,
@@ -42,9 +44,14 @@ pub(in crate::engine) struct Rooms {
 }
 
 impl Rooms {
-    /// Whether none is being made.
-    pub(in crate::engine) fn is_empty(&self) -> bool {
-        self.rooms.is_empty()
+    /// What the tasks need for which it is being made.
+    pub(super) fn sigs(&self) -> impl Iterator<Item = SigIx> + '_ {
+        self.rooms.values().map(|room| room.sig)
+    }
+
+    /// Whether any is being made on a worker.
+    pub(in crate::engine) fn is_on(&self, worker: WorkerId) -> bool {
+        self.workers.contains_key(&worker)
     }
 
     /// Room is being made.

@@ -1,7 +1,7 @@
 //! Where the least is lost: the nodes that matter, the cheapest set on each.
 //!
-//! The freest nodes are looked at, and those on which something was sent last, in that order: what was sent before has
-//! cost more to this moment, so that the look ends where no later node can be cheaper.
+//! The freest nodes are looked at, and those on which something began last, in that order: what began before has cost
+//! more to this moment, so that the look ends where no later node can be cheaper.
 
 use std::collections::BTreeSet;
 
@@ -14,11 +14,11 @@ use crate::order::signature::{SigIx, Signature};
 use crate::placement::cheapest::{self, Stoppable};
 use crate::placement::node::Node;
 
-/// Nodes that are looked at by what was sent there last.
+/// Nodes that are looked at by what began there last.
 const MOST_LOOKS: usize = 256;
 /// Nodes that are looked at by what is free there, and those on which room is being made already.
 const MOST_FREEST: usize = 32;
-/// Attempts of a node that are looked at, those that were sent last; all where these are not enough.
+/// Attempts of a node that are looked at, those that began last; all where these are not enough.
 const MOST_VICTIMS: usize = 64;
 /// A light slot, of which each such task takes one.
 const ONE_SLOT: Demand = Demand { cpu: Millicores(1), memory: Bytes(0) };
@@ -113,15 +113,16 @@ impl Engine {
         let signature = self.order.sigs.get(sig);
         let light = signature.slot.is_light();
         let node = self.fleet.get(&worker).filter(|node| node.is_open() && node.can_do(signature))?;
-        // What is kept for others is not given to an emergency once it is free.
-        if !light && node.reserved.is_some_and(|(kept_for, _)| kept_for != sig) {
+        // What is kept for another emergency is not given to this one once it is free.
+        let is_kept = |kept_for: SigIx| kept_for != sig && !self.order.yields_to_emergencies(kept_for);
+        if !light && node.reserved.is_some_and(|(kept_for, _)| is_kept(kept_for)) {
             return None;
         }
         let wanted = node.clamped(signature.demand());
         let missing = if light { ONE_SLOT } else { self.missing_on(worker, node, signature) };
         if missing == Demand::default() {
-            // It takes no more than to wait, if something is stopped there at all.
-            let is_cleared = self.rooms.on(worker).next().is_some();
+            // It takes no more than to wait, if something is stopped there, or given back from there, at all.
+            let is_cleared = self.rooms.on(worker).next().is_some() || self.ahead.gives_back(worker, light);
             return is_cleared.then(|| Stop { lost: 0, worker, attempts: Vec::new(), wanted });
         }
         let all = || {

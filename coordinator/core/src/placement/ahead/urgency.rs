@@ -125,10 +125,12 @@ impl Ahead {
         rank: u8,
     ) -> Option<(WorkerId, AttemptId)> {
         let light = want.signature.slot.is_light();
-        let tried: BTreeSet<WorkerId> = self.holders.below(light, rank).take(MOST_TRIED).collect();
-        let able = tried.iter().filter_map(|id| {
-            let lines = self.lines.get(id)?;
-            fleet.get(id).filter(|node| lines.suits(node, now, want)).map(|_| (*id, lines))
+        let mut seen = BTreeSet::new();
+        // Those with the least urgent come first, and stay so.
+        let tried = self.holders.below(light, rank).filter(|id| seen.insert(*id)).take(MOST_TRIED);
+        let able = tried.filter_map(|id| {
+            let lines = self.lines.get(&id)?;
+            fleet.get(&id).filter(|node| lines.suits(node, now, want)).map(|_| (id, lines))
         });
         let mut worst: Option<(u8, WorkerId, &Lines)> = None;
         for (id, lines) in able.take(MOST_LOOKS) {

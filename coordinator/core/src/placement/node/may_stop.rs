@@ -1,20 +1,33 @@
 //! What may be stopped on a node for an emergency, kept as it changes: what could be had there, and what began last.
 
+use std::collections::BTreeSet;
+
 use rushes_shared::id::AttemptId;
+use rushes_shared::units::MonoMs;
 
 use super::{Holding, Node};
 
+/// When an attempt began to take its room, and which it is. One that waited on its worker may begin after others that
+/// were sent later.
+pub(in crate::placement) type Begun = (MonoMs, AttemptId);
+
 /// What may be stopped on a node for emergencies, of those that take cores, or light slots.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MayStop {
-    /// How many there are.
-    count: u32,
+    /// Which.
+    begun: BTreeSet<Begun>,
     /// What they take of the cores, in millicores.
     cpu: u32,
     /// What they take of the memory, in bytes.
     memory: u64,
-    /// The one that was sent last.
-    latest: Option<AttemptId>,
+}
+
+impl MayStop {
+    fn add(&mut self, attempt: AttemptId, holding: &Holding) {
+        self.begun.insert((holding.since, attempt));
+        self.cpu += holding.demand.cpu.0;
+        self.memory += holding.demand.memory.0;
+    }
 }
 
 impl Node {
@@ -36,36 +49,19 @@ impl Node {
     }
 
     pub(super) fn count_stoppable(&mut self, attempt: AttemptId, holding: &Holding) {
-        let those = &mut self.may_stop[usize::from(holding.slot.is_light())];
-        those.count += 1;
-        those.cpu += holding.demand.cpu.0;
-        those.memory += holding.demand.memory.0;
-        those.latest = those.latest.max(Some(attempt));
+        self.may_stop[usize::from(holding.slot.is_light())].add(attempt, holding);
     }
 
-    /// The holding is out of the node's when this is called.
     pub(super) fn uncount_stoppable(&mut self, attempt: AttemptId, holding: &Holding) {
-        let light = holding.slot.is_light();
-        let those = &mut self.may_stop[usize::from(light)];
-        those.count -= 1;
+        let those = &mut self.may_stop[usize::from(holding.slot.is_light())];
+        those.begun.remove(&(holding.since, attempt));
         those.cpu -= holding.demand.cpu.0;
         those.memory -= holding.demand.memory.0;
-        if those.latest == Some(attempt) {
-            those.latest = None;
-            // Nodes of a thousand slots have one kind at a time, and nothing is looked through for the other.
-            if those.count > 0 {
-                let before = self.holdings.range(..attempt).rev();
-                let next = before
-                    .map(|(id, h)| (*id, h))
-                    .find(|(_, h)| h.is_stoppable() && h.slot.is_light() == light);
-                self.may_stop[usize::from(light)].latest = next.map(|(id, _)| id);
-            }
-        }
     }
 
-    /// The attempt that was sent last of those that take cores, or light slots, and may be stopped for an emergency.
-    pub(in crate::placement) fn latest_stoppable(&self, light: bool) -> Option<AttemptId> {
-        self.may_stop[usize::from(light)].latest
+    /// The attempt that began last of those that take cores, or light slots, and may be stopped for an emergency.
+    pub(in crate::placement) fn latest_stoppable(&self, light: bool) -> Option<Begun> {
+        self.may_stop[usize::from(light)].begun.last().copied()
     }
 
     /// CPU and memory that an emergency could have here, if all were stopped for it that may be.
@@ -74,23 +70,17 @@ impl Node {
         (self.cpu_free() + of_cores.cpu, self.memory_free() + of_cores.memory)
     }
 
-    /// Attempts that take cores, or light slots, and may be stopped for an emergency: those that were sent last first.
+    /// Attempts that take cores, or light slots, and may be stopped for an emergency: those that began last first.
     pub fn stoppable(&self, light: bool) -> impl Iterator<Item = (AttemptId, &Holding)> + '_ {
-        let latest = self.latest_stoppable(light);
-        let all = latest.into_iter().flat_map(|latest| self.holdings.range(..=latest).rev());
-        let is_meant = move |holding: &Holding| holding.is_stoppable() && holding.slot.is_light() == light;
-        all.map(|(attempt, holding)| (*attempt, &**holding)).filter(move |(_, holding)| is_meant(holding))
+        let begun = self.may_stop[usize::from(light)].begun.iter().rev();
+        begun.filter_map(|(_, attempt)| Some((*attempt, &**self.holdings.get(attempt)?)))
     }
 
     /// What of all that may be stopped here is counted differently than it is; for tests.
     pub(in crate::placement) fn recount_stoppable(&self) -> Result<(), String> {
-        let mut found = [MayStop::default(); 2];
+        let mut found = <[MayStop; 2]>::default();
         for (attempt, holding) in self.holdings.iter().filter(|(_, holding)| holding.is_stoppable()) {
-            let those = &mut found[usize::from(holding.slot.is_light())];
-            those.count += 1;
-            those.cpu += holding.demand.cpu.0;
-            those.memory += holding.demand.memory.0;
-            those.latest = Some(*attempt);
+            found[usize::from(holding.slot.is_light())].add(*attempt, holding);
         }
         (found == self.may_stop)
             .then_some(())

@@ -1,34 +1,44 @@
-//! What gives way to an emergency: the cheapest set on one node, wherever it is, and nothing in vain.
+//! What is stopped for an emergency: the cheapest set on one node, wherever it is, and nothing in vain.
 
-use rushes_core::event::{Decision, Event, FarmNews, ReplyTo};
+use rushes_core::event::{Event, ReplyTo};
 use rushes_core::state::TenantLimits;
-use rushes_shared::id::TenantId;
-use rushes_shared::job::{Class, JobSpec};
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::job::{Class, JobSpec, Needs};
 use rushes_shared::task::SlotKind;
-use rushes_shared::units::{Bytes, Millicores};
+use rushes_shared::units::Bytes;
 
+use super::{emergency, stopped, tasks};
 use crate::support::samples::{graph, in_class, stage};
-use crate::support::scene::{Scene, check};
+use crate::support::scene::check;
 use crate::support::world::Ask;
 
-/// So many tasks of so many cores each, a minute long.
-pub(super) fn tasks(count: u32, cores: u32) -> JobSpec {
-    let mut stage = stage("hold", SlotKind::Encode, count, 60_000, &[]);
-    stage.demand.cpu = Millicores(cores * 1_000);
-    graph(vec![stage])
+#[test]
+fn an_emergency_stops_the_work_that_is_cheapest_to_lose() {
+    let scene = check(
+        |s| {
+            s.join_with_cores('a', 2);
+            s.submit(tasks(1, 1));
+            s.wait(5_000);
+            s.submit(tasks(1, 1));
+            s.wait(1_000);
+        },
+        |s| s.submit(emergency(1, 1)),
+        &["accepted j3", "cancel #1-2 on a", "collect #1-2 on a", "start j3.0 #1-3 on a"],
+    );
+    assert_eq!(stopped(&scene), [(2, 1_000)], "it is counted");
+    assert_eq!(scene.world.engine().state().jobs[&JobId(2)].tasks[0].failures(), 0, "it is no failure");
 }
 
-pub(super) fn emergency(count: u32, cores: u32) -> JobSpec {
-    in_class(tasks(count, cores), Class::Emergency)
-}
-
-/// The jobs of which tasks were stopped, in order, and for how long these had run.
-pub(super) fn stopped(scene: &Scene) -> Vec<(u128, u64)> {
-    let stopped = scene.world.news.iter().filter_map(|news| match &news.what {
-        FarmNews::Decided(Decision::Preempted { task, lost_ms, .. }) => Some((task.job.0, *lost_ms)),
-        _ => None,
-    });
-    stopped.collect()
+#[test]
+fn nothing_is_stopped_for_any_other_class() {
+    check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(in_class(tasks(1, 1), Class::Bulk));
+        },
+        |s| s.submit(in_class(tasks(1, 1), Class::Premium)),
+        &["accepted j2"],
+    );
 }
 
 #[test]
@@ -112,25 +122,6 @@ fn each_task_of_an_emergency_has_room_made_for_it_once() {
 }
 
 #[test]
-fn no_set_is_stopped_for_what_may_not_start() {
-    let tenant: TenantId = "other".parse().expect("a name");
-    let scene = check(
-        |s| {
-            let limits = TenantLimits { max_running: 1, ..TenantLimits::default() };
-            s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant: tenant.clone(), limits });
-            s.join_with_cores('a', 4);
-            s.submit(tasks(4, 1));
-            s.wait(1_000);
-            s.ask(Ask { tenant: tenant.clone(), ..Ask::of(emergency(2, 2)) });
-            s.wait(5_000);
-        },
-        |_| {},
-        &[],
-    );
-    assert_eq!(stopped(&scene).len(), 2, "for one task, two of one core each");
-}
-
-#[test]
 fn nothing_is_stopped_where_all_of_it_would_not_make_room() {
     let scene = check(
         |s| {
@@ -188,4 +179,65 @@ fn memory_that_is_missing_is_made_free_as_well() {
         &["accepted j3", "cancel #1-1 on a", "collect #1-1 on a", "start j3.0 #1-3 on a"],
     );
     assert_eq!(stopped(&scene), [(1, 10_000)], "what is cheaper to lose would not be enough");
+}
+
+#[test]
+fn nothing_is_stopped_for_an_emergency_whose_tenant_runs_as_much_as_it_may() {
+    let tenant: TenantId = "other".parse().expect("a name");
+    let scene = check(
+        |s| {
+            let limits = TenantLimits { max_running: 1, ..TenantLimits::default() };
+            s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant: tenant.clone(), limits });
+            s.join_with_cores('a', 4);
+            s.submit(tasks(4, 1));
+            s.wait(1_000);
+            s.ask(Ask { tenant: tenant.clone(), ..Ask::of(emergency(2, 2)) });
+            s.wait(5_000);
+        },
+        |_| {},
+        &[],
+    );
+    assert_eq!(stopped(&scene).len(), 2, "for one task, two of one core each");
+}
+
+#[test]
+fn what_is_stopped_costs_its_tenant_nothing_of_its_share() {
+    let other: TenantId = "other".parse().expect("a name");
+    check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(tasks(1, 1));
+            s.wait(1_000);
+            s.ask(Ask { tenant: other, ..Ask::of(tasks(1, 1)) });
+            s.wait(1_000);
+            s.submit(emergency(1, 1));
+            assert_eq!(s.runner("3.0"), 'a');
+        },
+        |s| s.done('a', "3.0"),
+        &["j3 succeeded", "collect #1-2 on a", "start j1.0 #1-3 on a"],
+    );
+}
+
+#[test]
+fn no_more_is_stopped_for_emergencies_than_their_licences_let_start() {
+    let licensed = |count| {
+        let limits = [("dolby".to_owned(), 1)].into();
+        let needs = Some(Box::new(Needs { limits, ..Needs::default() }));
+        JobSpec { needs, ..emergency(count, 1) }
+    };
+    let scene = check(
+        |s| {
+            s.set_limit("dolby", Some(1));
+            s.join_with_cores('a', 4);
+            s.submit(in_class(tasks(8, 1), Class::Bulk));
+            s.wait(1_000);
+        },
+        |s| {
+            s.submit(licensed(10));
+            s.submit(licensed(10));
+            s.wait(5_000);
+        },
+        &["accepted j2", "cancel #1-4 on a", "collect #1-4 on a", "start j2.0 #1-5 on a", "accepted j3"],
+    );
+    assert_eq!(stopped(&scene).len(), 1);
 }
