@@ -273,7 +273,10 @@ impl Engine {
         self.note_job_failed(turn, task.job, &cause);
         match retry_ms {
             Some(_) if twin_runs => {}
-            Some(delay) => self.wake_at(turn.now.mono.plus(delay), Timer::Retry(task)),
+            Some(delay) => {
+                self.wake_at(turn.now.mono.plus(delay), Timer::Retry(task));
+                self.wake_for_promise(turn.now, task.job, 1);
+            }
             None => self.end_given_up(turn, task.job),
         }
     }

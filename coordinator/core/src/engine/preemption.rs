@@ -155,6 +155,7 @@ impl Engine {
             self.decided(turn, Some(task.job), Decision::Preempted { task, by, lost_ms });
             self.make_ready(turn.now.mono, task);
             self.came_back(turn, task);
+            self.wake_for_promise(turn.now, task.job, 1);
         }
     }
 

@@ -3,6 +3,7 @@
 use rushes_core::event::{Decision, FarmNews};
 use rushes_core::policy::{Admission, Policy, PromisePolicy};
 use rushes_shared::encode::SpeedPreset;
+use rushes_shared::failure::FailureCode;
 use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, JobChange, JobSpec, JobState, QualityFloor, Work};
 use rushes_shared::task::{SlotKind, TaskWork};
@@ -74,6 +75,36 @@ fn what_cannot_be_kept_even_at_its_floor_is_declared_late_and_drags_nobody() {
     );
     assert_eq!(decisions(&scene, 3), ["promise_late"]);
     assert!(scene.world.engine().state().jobs[&JobId(3)].late.is_some());
+}
+
+/// One task of a minute.
+fn minute() -> JobSpec {
+    graph(vec![stage("hold", SlotKind::Encode, 1, 60_000, &[])])
+}
+
+#[test]
+fn work_that_is_lost_is_late_at_once_where_it_cannot_be_done_again_in_time() {
+    let at_work = |s: &mut Scene| {
+        s.join_with_cores('a', 1);
+        s.submit(with_deadline(minute(), NOW + 110_000));
+        s.wait(40_000);
+    };
+    for is_stopped in [false, true] {
+        let lose = |s: &mut Scene| {
+            // In the middle between two looks, and longer than it would take to start anew.
+            s.wait(21_000);
+            assert!(!decisions(s, 1).contains(&"promise_late"));
+            if is_stopped {
+                s.submit(in_class(minute(), Class::Emergency));
+            } else {
+                s.fail('a', "1.0", FailureCode::ProcessDied);
+            }
+            s.wait(2);
+            s.world.trace.clear();
+        };
+        let scene = check(at_work, lose, &[]);
+        assert_eq!(decisions(&scene, 1).last(), Some(&"promise_late"), "{is_stopped}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use gstreamer as gst;
 use rushes_shared::media::{AudioFacts, Colour, MediaFacts, Orientation, SubtitleFacts, VideoFacts};
 use rushes_shared::units::Ratio;
 
+use super::headers::uses_full_range;
 use super::name;
 use super::parse::{Parsed, Stream};
 use super::timing::Timing;
@@ -145,7 +146,9 @@ pub(super) fn described(fields: &gst::StructureRef) -> Colour {
         colour.primaries = named(&colour.primaries, "bt2020");
         "smpte2084".clone_into(&mut colour.transfer);
     }
-    if colour.range.is_empty() && !silent {
+    if colour.range != "pc" && uses_full_range(fields) {
+        "pc".clone_into(&mut colour.range);
+    } else if colour.range.is_empty() && !silent {
         "tv".clone_into(&mut colour.range);
     }
     colour

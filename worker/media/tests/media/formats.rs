@@ -87,6 +87,46 @@ fn told(file: &Path, stream: &str, entries: &str) -> Vec<String> {
         .collect()
 }
 
+/// Values of light of the first frame, as they are stored.
+fn luma(file: &Path) -> Vec<u8> {
+    let run = Command::new("ffmpeg")
+        .args(["-v", "error", "-i"])
+        .arg(file)
+        .args(["-frames:v", "1", "-vf", "extractplanes=y", "-f", "rawvideo", "-"])
+        .output()
+        .expect("it made the clip");
+    run.stdout
+}
+
+#[test]
+fn the_full_range_is_kept_whatever_the_container_says_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let described = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"];
+    for (codec, tags) in
+        [("libx264", &described[..]), ("libx264", &[]), ("libx265", &described), ("libx265", &[])]
+    {
+        let file = dir.path().join(format!("{codec}-{}.mp4", tags.len()));
+        let bars = "smptehdbars=size=160x96:rate=25:duration=0.2";
+        let mut arguments =
+            vec!["-f", "lavfi", "-i", bars, "-vf", "scale=out_range=pc,format=yuvj420p", "-c:v", codec];
+        arguments.extend(tags);
+        if made(&arguments, &file).is_none() {
+            return;
+        }
+        let facts = probe(&file).unwrap();
+        assert_eq!(facts.video[0].colour.range, "pc", "{codec} {tags:?}");
+        let output = dir.path().join("out.mp4");
+        good(&file, &output, &settings(Container::Mp4, Some(VideoCodec::H264), None));
+        assert_eq!(told(&output, "v:0", "color_range"), ["pc"], "{codec} {tags:?}");
+        let (before, after) = (luma(&file), luma(&output));
+        let apart = before.iter().zip(&after).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
+        assert!(
+            before.len() == after.len() && apart / before.len() as f64 <= 2.0,
+            "{codec} {tags:?}: {apart}"
+        );
+    }
+}
+
 #[test]
 fn every_video_codec_in_every_container_is_what_it_says() {
     let dir = tempfile::tempdir().unwrap();

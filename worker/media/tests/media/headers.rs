@@ -203,6 +203,10 @@ fn held_against_ffprobe(file: &Path, facts: &MediaFacts) {
         let theirs = all(key).first().copied().unwrap_or("unknown");
         assert_eq!(ours, theirs.trim_start_matches("unknown"), "{name}: {key}");
     }
+    if video.pixel_format.starts_with("yuv") {
+        let theirs = all("color_range").first().copied().unwrap_or("unknown");
+        assert_eq!(video.colour.range == "pc", theirs == "pc", "{name}: color_range {theirs}");
+    }
 }
 
 /// Numbers that look random and are the same each time (Marsaglia's xorshift).

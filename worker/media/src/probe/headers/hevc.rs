@@ -25,7 +25,7 @@ impl Sequence {
     /// Reads a whole NAL unit.
     pub(super) fn of(unit: &[u8]) -> Option<Self> {
         // Its header has two bytes; the second goes with those that are taken off.
-        let bytes = decode_nal(unit.get(1..)?).ok()?;
+        let bytes = decode_nal(unit.get(1..).filter(|unit| unit.len() > 1)?).ok()?;
         let mut bits = Reader(BitReader::new(&bytes[..]));
         bits.skip(4)?;
         let layers = bits.take(3)?;

@@ -26,3 +26,4 @@ mod picture;
 mod sound;
 
 pub(super) use mp4::read as read_mp4;
+pub(super) use picture::uses_full_range;

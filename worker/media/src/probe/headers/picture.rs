@@ -47,6 +47,9 @@ struct Described {
 /// Code point of "not specified" (ITU-T H.273).
 const UNSPECIFIED: u16 = 2;
 
+/// Type of HEVC's units that hold a sequence parameter set (ITU-T H.265, table 7-1).
+const HEVC_SEQUENCE: u8 = 33;
+
 impl Described {
     fn caps(self, entry: &Entry) -> Option<gst::Caps> {
         // Parsers believe the container; where the two differ, one of them is wrong.
@@ -63,7 +66,7 @@ impl Described {
             .field_if_some("pixel-aspect-ratio", entry.aspect)
             .field_if_some("framerate", entry.rate);
         match (entry.colour, self.colour) {
-            // Readers differ on the full range: GStreamer 1.22 overhears it where the container tells it too.
+            // Where the container and the media differ on the range, and in which words, is for one path to say.
             (Some((_, true)), _) | (_, (_, true)) => return None,
             // The light of deep pictures may be described in the media.
             (None, ([UNSPECIFIED, UNSPECIFIED, UNSPECIFIED], _)) if self.depth > 8 => return None,
@@ -91,12 +94,52 @@ fn colorimetry(([primaries, transfer, matrix], full): ([u16; 3], bool)) -> Optio
     known.then(|| video::VideoColorimetry::new(range, matrix, transfer, primaries).to_string())
 }
 
+/// Whether the parameter sets in caps say that the stream uses the full range. Parsers believe the container instead, and
+/// demuxers overhear that in its description; a player believes the stream.
+pub(in crate::probe) fn uses_full_range(fields: &gst::StructureRef) -> bool {
+    let Ok(data) = fields.get::<gst::Buffer>("codec_data") else { return false };
+    let Ok(config) = data.map_readable() else { return false };
+    if config.len() > LARGEST {
+        return false;
+    }
+    let full = match fields.name().as_str() {
+        "video/x-h264" => h264_sequence(&config).map(|sps| h264_colour(&sps).1),
+        "video/x-h265" => {
+            only_unit(&config, HEVC_SEQUENCE).and_then(Sequence::of).map(|sequence| sequence.colour.1)
+        }
+        _ => None,
+    };
+    full.unwrap_or(false)
+}
+
+/// The one sequence parameter set of an `avcC`.
+fn h264_sequence(config: &[u8]) -> Option<SeqParameterSet> {
+    let record = AvcDecoderConfigurationRecord::try_from(config).ok()?;
+    let mut sets = record.sequence_parameter_sets();
+    let (Some(Ok(set)), None) = (sets.next(), sets.next()) else { return None };
+    if set.len() < 2 {
+        return None;
+    }
+    SeqParameterSet::from_bits(RefNal::new(set, &[], true).rbsp_bits()).ok()
+}
+
+/// Code points of primaries, transfer and matrix; and whether the full range is used.
+fn h264_colour(sps: &SeqParameterSet) -> ([u16; 3], bool) {
+    let signal = sps.vui_parameters.as_ref().and_then(|vui| vui.video_signal_type.as_ref());
+    let described = signal.and_then(|signal| signal.colour_description.as_ref());
+    let points = described.map_or([UNSPECIFIED; 3], |described| {
+        [described.colour_primaries, described.transfer_characteristics, described.matrix_coefficients]
+            .map(u16::from)
+    });
+    (points, signal.is_some_and(|signal| signal.video_full_range_flag))
+}
+
 /// H.264 by its `avcC`.
 pub(super) fn h264(config: &[u8], entry: &Entry, file: &File, first: Packet) -> Option<gst::Caps> {
     let record = AvcDecoderConfigurationRecord::try_from(config).ok()?;
     let mut sets = record.sequence_parameter_sets();
     let (Some(Ok(set)), None) = (sets.next(), sets.next()) else { return None };
-    if set.len() > LARGEST {
+    if !(2..=LARGEST).contains(&set.len()) {
         return None;
     }
     let units = Units {
@@ -114,12 +157,6 @@ pub(super) fn h264(config: &[u8], entry: &Entry, file: &File, first: Packet) -> 
         return None;
     }
     let (width, height) = sps.pixel_dimensions().ok()?;
-    let signal = sps.vui_parameters.as_ref().and_then(|vui| vui.video_signal_type.as_ref());
-    let described = signal.and_then(|signal| signal.colour_description.as_ref());
-    let points = described.map_or([UNSPECIFIED; 3], |described| {
-        [described.colour_primaries, described.transfer_characteristics, described.matrix_coefficients]
-            .map(u16::from)
-    });
     let described = Described {
         media_type: "video/x-h264",
         profile: h264_profile(&sps)?.to_owned(),
@@ -133,7 +170,7 @@ pub(super) fn h264(config: &[u8], entry: &Entry, file: &File, first: Packet) -> 
             ChromaFormat::Monochrome | ChromaFormat::Invalid(_) => return None,
         },
         depth: u32::from(sps.chroma_info.bit_depth_luma_minus8) + 8,
-        colour: (points, signal.is_some_and(|signal| signal.video_full_range_flag)),
+        colour: h264_colour(&sps),
     };
     described.caps(entry)
 }
@@ -168,10 +205,9 @@ fn h264_level(sps: &SeqParameterSet) -> Option<String> {
 
 /// HEVC by its `hvcC`.
 pub(super) fn hevc(config: &[u8], entry: &Entry, file: &File, first: Packet) -> Option<gst::Caps> {
-    const SEQUENCE: u8 = 33;
-    let set = only_unit(config, SEQUENCE).filter(|set| set.len() <= LARGEST)?;
+    let set = only_unit(config, HEVC_SEQUENCE).filter(|set| set.len() <= LARGEST)?;
     let length = usize::from(config.get(21)? & 3) + 1;
-    let units = Units { length, kind: |byte| byte >> 1 & 0x3f, sequence: SEQUENCE, pictures: 0..=31 };
+    let units = Units { length, kind: |byte| byte >> 1 & 0x3f, sequence: HEVC_SEQUENCE, pictures: 0..=31 };
     if units.repeat(file, first, set) != Some(true) {
         return None;
     }
