@@ -176,14 +176,16 @@ impl Engine {
         counts.jobs += 1;
         counts.deadline_jobs += u64::from(has_deadline);
         self.runs.insert(id, Box::new(JobRun::new(tenant, priority)));
+        self.enter_gates(id);
         self.refile(id);
     }
 
     /// Forgets it again: the job is about to end.
     pub(super) fn leave_run(&mut self, id: JobId) -> Box<JobRun> {
         self.unfile(id);
-        let run = self.runs.remove(&id).expect("a live job has a run");
+        let mut run = self.runs.remove(&id).expect("a live job has a run");
         self.unbook_job(id, &run);
+        self.leave_gates(id, &mut run);
         run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
         self.jobs_started -= u64::from(run.is_started);
         if run.is_unplanned {
