@@ -90,10 +90,10 @@ impl Engine {
         self.demands_are_known(now, submit, &plan)?;
         // What was only assumed refuses nobody.
         if let (Admission::Refuse, Some(deadline), Some(false), None) =
-            (self.policy.promise.admission, spec.deadline, forecast.can_keep, forecast.assumes)
+            (self.policy.promise.admission, spec.deadline, forecast.can_keep, &forecast.assumes)
         {
-            let expected = forecast.expected_finish.unwrap_or(deadline);
-            return Err(Refusal::CannotKeep { deadline, expected });
+            let Forecast { expected_finish: expected, barred, .. } = forecast;
+            return Err(Refusal::CannotKeep { deadline, expected, barred });
         }
         Ok(Admitted { before: None, forecast, plan })
     }

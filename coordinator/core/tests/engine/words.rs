@@ -127,7 +127,7 @@ fn a_refusal_says_whether_it_is_worth_asking_again() {
         Refusal::KeyReused(JobId(1)),
         Refusal::ClassTooHigh { tenant: tenant.clone(), asked: Class::Premium, most: Class::Bulk },
         Refusal::PriorityTooHigh { tenant: tenant.clone(), asked: priority(90), most: priority(50) },
-        Refusal::CannotKeep { deadline: WallMs(1), expected: WallMs(2) },
+        Refusal::CannotKeep { deadline: WallMs(1), expected: Some(WallMs(2)), barred: None },
         Refusal::LimitTooLow { name: "dolby".into(), asked: 3, most: 2 },
     ];
     let later = [
