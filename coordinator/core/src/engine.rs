@@ -304,6 +304,7 @@ impl Engine {
                 if self.fleet.get(&worker).is_some_and(|n| n.link == Some(link)) {
                     self.fleet.change(worker, |node| node.set_facts(*facts));
                     self.node_changed(worker);
+                    self.look_at_gates_of_nodes();
                 }
             }
             Event::WorkerLeaving { worker, link } => self.worker_leaving(turn, worker, link),

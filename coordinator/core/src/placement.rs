@@ -7,3 +7,4 @@ pub mod hardware;
 pub mod index;
 pub mod lack;
 pub mod node;
+pub mod sums;

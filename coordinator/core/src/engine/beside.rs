@@ -28,7 +28,9 @@ impl Engine {
     pub(super) fn miss_with(&self, now: Now, class: Class, more: Due, without: &[Due]) -> Option<Miss> {
         let (power, running) = (self.promised_power(), self.fleet.running_left(now.mono));
         match class {
-            Class::Emergency => self.ledger.miss_of_emergency(now.wall, more, running, power),
+            Class::Emergency => {
+                self.ledger.miss_of_emergency(now.wall, more, running, power, Load::default())
+            }
             _ => self.ledger.miss_with(now.wall, more, running, power, without),
         }
     }
@@ -69,21 +71,36 @@ impl Engine {
             return true;
         }
         self.runs.get_mut(&id).expect("just seen").is_judged = true;
-        if !self.judge_at_gates(turn, id, deadline) {
-            return false;
+        let at_gates = match self.room_at_gates(turn.now, id, deadline) {
+            Ok(room) => room,
+            Err(because) => {
+                self.give_up(turn, id, deadline, because);
+                return false;
+            }
+        };
+        for trade in at_gates.trades {
+            self.take_trade(turn, id, trade);
         }
         let run = &self.runs[&id];
         let booked = run.booked();
         let misses = |without: &[Due]| self.miss_beside(turn.now, run, deadline, without);
         let claim =
             Claim { id, class: booked.class, priority: run.priority, load: booked.load, own: self.asked(id) };
-        let room = self.room_for(turn.now, &claim, misses);
+        let gone: Vec<Due> = at_gates.yielding.iter().filter_map(|other| self.due_of(*other)).collect();
+        let room = match misses(&gone) {
+            None => Some(Room::default()),
+            Some(_) => self.room_for(turn.now, &claim, misses),
+        };
+        // Nobody yields at a gate to one that the farm cannot keep.
         let Some(Room { steps, yielding }) = room else {
             self.give_up(turn, id, deadline, LateBy::Itself);
             return false;
         };
-        for (other, due) in yielding {
-            self.give_up(turn, other, due.deadline, LateBy::Other(id));
+        for other in at_gates.yielding.into_iter().chain(yielding.into_iter().map(|(other, _)| other)) {
+            let due = self.state.jobs.get(&other).filter(|job| job.late.is_none());
+            if let Some(due) = due.and_then(|job| job.spec.deadline) {
+                self.give_up(turn, other, due, LateBy::Other(id));
+            }
         }
         self.take_steps(turn, steps);
         self.rank(turn.now, id);

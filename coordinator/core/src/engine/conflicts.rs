@@ -248,6 +248,7 @@ impl Engine {
         run.is_judged = true;
         self.rebook(id);
         self.trade(turn, id, deadline);
+        self.trade_at_gates(turn, id, deadline);
         if !self.fits_beside(turn.now, &self.runs[&id], deadline) {
             self.ease(turn, id, deadline);
         }

@@ -65,7 +65,7 @@ impl Engine {
             return self.forecast_beside(job);
         }
         let (now, power) = (moment.wall, self.fleet.counted_on());
-        let (path, load) = (self.path_of_new(stages), path::load_of_all(stages));
+        let (path, load) = (self.path_of_new(job, stages), path::load_of_all(stages));
         let spec = &job.spec;
         let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
         let in_turn = wait.saturating_add(path.p50_ms).max(self.gates_ms(moment, job, None, stages));
@@ -90,7 +90,7 @@ impl Engine {
     /// hopeless deadlines are refused, nearly all that are taken have to be kept, so that it is asked with the ninth decile.
     fn would_keep(&self, mut giver: Giver<'_>, deadline: WallMs, now: Now) -> bool {
         let job = giver.job();
-        let path_of = |stages: &[Stage]| self.path_of_new(stages);
+        let path_of = |stages: &[Stage]| self.path_of_new(job, stages);
         for trade in self.trades_in_time(&giver, path_of, now.wall, deadline) {
             giver.take(&trade);
         }
@@ -100,19 +100,22 @@ impl Engine {
         if now.wall.0.saturating_add(path_ms) > deadline.0 {
             return false;
         }
-        let Some(trades) = self.trades_to_pass(now, &giver, deadline) else { return false };
+        let Some((trades, gone)) = self.trades_to_pass(now, &giver, deadline) else { return false };
         trades.iter().for_each(|trade| giver.take(trade));
+        let gone: Vec<Due> = gone.into_iter().filter_map(|id| self.due_of(id)).collect();
         let (class, load) = (job.spec.class, path::load_of_all(giver.stages()));
         let priority = self.policy.order.value.priority_of(&job.spec).value();
         let own = Giver::may_give(&job.spec).then_some(Asked { giver, priority, deadline });
         let misses = |without: &[Due]| self.miss_with(now, class, Due { deadline, load }, without);
-        self.room_for(now, &Claim { id: job.id, class, priority, load, own }, misses).is_some()
+        let claim = Claim { id: job.id, class, priority, load, own };
+        misses(&gone).is_none() || self.room_for(now, &claim, misses).is_some()
     }
 
     /// The critical path of stages none of which has begun.
-    fn path_of_new(&self, stages: &[Stage]) -> Path {
+    fn path_of_new(&self, job: &Job, stages: &[Stage]) -> Path {
+        let at_once = self.would_run_at_once(job).tasks;
         let open = |stage: &Stage| if stage.dropped { 0 } else { stage.count };
-        let left = |stage| Left { stage, open: open(stage), running_ms: None, rest_ms: None };
+        let left = |stage| Left { stage, open: open(stage), at_once, running_ms: None, rest_ms: None };
         let left: Vec<Left<'_>> = stages.iter().map(left).collect();
         path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())
     }

@@ -37,6 +37,7 @@ struct Admitted {
 
 impl Engine {
     pub(super) fn submitted(&mut self, turn: &mut Turn, submit: Submit) {
+        self.know_cap(&submit.tenant);
         let to = submit.reply;
         let reply = match self.admit(turn.now, &submit) {
             Ok(Admitted { before: None, forecast, plan }) => {
@@ -54,6 +55,7 @@ impl Engine {
 
     /// Says what would come of a submit.
     pub(super) fn dry_run_asked(&mut self, turn: &mut Turn, submit: &Submit) {
+        self.know_cap(&submit.tenant);
         let reply = match self.admit(turn.now, submit) {
             Ok(Admitted { forecast, .. }) => Reply::Forecast(forecast),
             Err(refusal) => Reply::Refused(refusal),

@@ -12,6 +12,7 @@ use super::promises::{MOST_TRADES, spare};
 use super::{Engine, Turn};
 use crate::event::Decision;
 use crate::job::{Job, Stage};
+use crate::promise::gate::Work;
 use crate::promise::ledger::{Due, Load, Miss};
 use crate::promise::offer::{self, Cause, Giver};
 use crate::promise::path::Path;
@@ -227,8 +228,16 @@ impl Engine {
         let Some(deadline) = job.spec.deadline else { return true };
         let freed = Giver::live(job, |_| false).freed(trade);
         let more = Load { cores_ms: freed.cores_ms / 2 * 3, light_ms: freed.light_ms / 2 * 3 };
+        let work = Work { load: more, wall_ms: wall_ms_of(job, trade) / 2 * 3 };
         self.miss_with(now, job.spec.class, Due { deadline, load: more }, &[]).is_none()
+            && self.pass_more(now, job.id, deadline, work)
     }
+}
+
+/// The wall time of tasks that a trade saves, in milliseconds.
+fn wall_ms_of(job: &Job, trade: &Trade) -> u64 {
+    let count = job.stages.get(trade.stage as usize).map_or(0, |stage| u64::from(stage.count));
+    trade.before.wall_ms.saturating_sub(trade.after.wall_ms).saturating_mul(count)
 }
 
 pub(super) fn dues(steps: &[Step]) -> Vec<Due> {

@@ -5,7 +5,7 @@ use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::job::Class;
 use rushes_shared::units::{MonoMs, Now, WallMs};
 
-use super::gates::{Gates, work_of};
+use super::gates::{AtOnce, Gates, work_of};
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
 use crate::event::Decision;
@@ -89,6 +89,11 @@ impl Engine {
 
     /// What the job should still take, with the farm to itself.
     pub(super) fn path_of(&self, stages: &[Stage], run: &JobRun, now: WallMs) -> Path {
+        self.path_through(stages, run, now, self.runs_at_once(run))
+    }
+
+    /// The same with so many tasks of it at once.
+    fn path_through(&self, stages: &[Stage], run: &JobRun, now: WallMs, most: AtOnce) -> Path {
         let mut left = Vec::with_capacity(stages.len());
         for (stage, entered) in stages.iter().zip(&run.stages) {
             let open = if stage.dropped { 0 } else { entered.open };
@@ -109,7 +114,9 @@ impl Engine {
             } else {
                 None
             };
-            left.push(Left { stage, open, running_ms, rest_ms });
+            // More may run than a limit lets through that was lowered since.
+            let at_once = most.tasks.max(u64::from(entered.running));
+            left.push(Left { stage, open, at_once, running_ms, rest_ms });
         }
         path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())
     }
@@ -142,7 +149,8 @@ impl Engine {
             // Before anybody gives anything up for it: what cannot be kept even at its floor drags nobody down.
             let path = self.path_of(&self.state.jobs[&id].stages, &self.runs[&id], now);
             if let Some(in_ms) = self.is_hopeless(now, deadline, path) {
-                return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
+                let because = self.hopeless_by(id, now, deadline);
+                return self.declare_late(turn, id, deadline, in_ms, because);
             }
             if !self.judge(turn, id, deadline) {
                 return;
@@ -158,7 +166,8 @@ impl Engine {
         let is_known = !planner::awaits_probe(job) && self.knows_power();
         if let Some(in_ms) = self.is_hopeless(now, deadline, path) {
             if is_known {
-                return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
+                let because = self.hopeless_by(id, now, deadline);
+                return self.declare_late(turn, id, deadline, in_ms, because);
             }
             // The probe that would have told more comes too late, or whoever could still come and do it.
             if self.knows_power() && now >= deadline {
@@ -168,7 +177,8 @@ impl Engine {
                 return self.declare_late_for_now(turn, id, deadline, LateBy::Nodes);
             }
         }
-        let margin = self.margin(path);
+        // What goes ahead too late finds its gates taken by something long.
+        let margin = self.margin(path).saturating_add_unsigned(self.gates_block_ms(run));
         let was_at_risk = run.promise == Promise::AtRisk;
         // One that was saved by a hair would be moved to and fro.
         let is_at_risk = deadline < self.tight.until
@@ -185,6 +195,15 @@ impl Engine {
         }
         self.stand(id, if is_at_risk { Promise::AtRisk } else { Promise::Fine });
         self.wake_for_promise(turn.now, id, wait);
+    }
+
+    /// Why a promise is late that cannot be kept by what is left of its job: because of a gate, if that alone makes it so
+    /// long.
+    fn hopeless_by(&self, id: JobId, now: WallMs, deadline: WallMs) -> LateBy {
+        let (job, run) = (&self.state.jobs[&id], &self.runs[&id]);
+        let by = self.runs_at_once(run).by;
+        let path = self.path_through(&job.stages, run, now, AtOnce::ANY);
+        by.filter(|_| self.is_hopeless(now, deadline, path).is_none()).unwrap_or(LateBy::Itself)
     }
 
     /// Looks at a job's promise after so long, unless it is looked at before.

@@ -24,6 +24,11 @@ impl Engine {
     /// Nodes are gone, or get nothing for a while: it is to be seen whether the others can keep what was promised.
     pub(super) fn note_loss(&mut self) {
         self.conflicts.is_short = true;
+        self.look_at_gates_of_nodes();
+    }
+
+    /// What promises need that only some nodes have may be less now.
+    pub(super) fn look_at_gates_of_nodes(&mut self) {
         self.gates.look_at_all(|gate| matches!(gate, Gate::Nodes { .. }));
     }
 

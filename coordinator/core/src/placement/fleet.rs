@@ -9,60 +9,13 @@ use rushes_shared::wire::WireVersion;
 
 use super::index::Index;
 use super::node::{Holding, Lined, Node, Powers};
+use super::sums::Sums;
+pub use super::sums::{Held, Passing};
 use crate::explain::Because;
 use crate::health::{Health, History};
 use crate::id_map::IdMap;
 use crate::order::signature::{SigIx, Signature, Signatures};
-use crate::promise::ledger::{Load, Power, Running};
-
-/// A sum for cores, in millicores, and one for light slots.
-#[derive(Debug, Clone, Copy, Default)]
-struct Weighted {
-    cores: u128,
-    light: u128,
-}
-
-/// Of what runs behind a limit or a cap: the sum of the times at which it should end, times what each holds, and the sum of
-/// what it holds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Held {
-    ends: u128,
-    units: u64,
-}
-
-impl Held {
-    fn count(&mut self, until: MonoMs, units: u32, more: bool) {
-        let end = u128::from(until.0) * u128::from(units);
-        self.ends = if more { self.ends + end } else { self.ends - end };
-        self.units = if more { self.units + u64::from(units) } else { self.units - u64::from(units) };
-    }
-}
-
-/// What runs, by what it has to pass.
-#[derive(Debug, Default)]
-pub struct Passing {
-    /// Named limits.
-    pub limits: BTreeMap<String, Held>,
-    /// Tenants by number.
-    pub tenants: Vec<Held>,
-}
-
-impl Passing {
-    fn count(&mut self, holding: &Holding, more: bool) {
-        for (name, units) in holding.limits.iter().flat_map(|limits| limits.iter()) {
-            let held = self.limits.entry(name.clone()).or_default();
-            held.count(holding.until, *units, more);
-            if *held == Held::default() {
-                self.limits.remove(name);
-            }
-        }
-        let tenant = holding.tenant.0 as usize;
-        if self.tenants.len() <= tenant {
-            self.tenants.resize_with(tenant + 1, Held::default);
-        }
-        self.tenants[tenant].count(holding.until, 1, more);
-    }
-}
+use crate::promise::ledger::{Power, Running};
 
 /// All of them.
 #[derive(Debug, Default)]
@@ -74,8 +27,8 @@ pub struct Fleet {
     cores: u64,
     light: u64,
     powers: Powers,
-    /// Of what runs: the sum of the times at which it should end, each times what it takes, and the sum of what it takes.
-    ends: (Weighted, Weighted),
+    /// Over what runs.
+    sums: Sums,
     /// The same by named limit and by tenant.
     passing: Passing,
     /// Nodes whose cores are kept for a signature.
@@ -199,14 +152,7 @@ impl Fleet {
         self.passing.count(holding, more);
         let count = &mut self.running[place(holding.kind)];
         *count = if more { *count + 1 } else { *count - 1 };
-        let (ends, takes) = (&mut self.ends.0, &mut self.ends.1);
-        let until = u128::from(holding.until.0);
-        let (end, take, part) = match holding.slot.is_light() {
-            true => (&mut ends.light, &mut takes.light, 1),
-            false => (&mut ends.cores, &mut takes.cores, u128::from(holding.demand.cpu.0)),
-        };
-        *end = if more { *end + until * part } else { *end - until * part };
-        *take = if more { *take + part } else { *take - part };
+        self.sums.count(holding, more);
     }
 
     /// Whether the sums over what runs are those of a recount; what differs.
@@ -224,6 +170,7 @@ impl Fleet {
                 light += u32::from(holding.slot.is_light());
             }
             node.recount_stoppable()?;
+            node.recount_sums()?;
             let used = node.used();
             if (cpu, memory) != (used.cpu.0, used.memory.0) || light != node.light_used() {
                 return Err(format!("{id} holds {cpu}, {memory}, {light} and counts {used:?}"));
@@ -232,7 +179,7 @@ impl Fleet {
         let of = |fleet: &Self| {
             let tenants: Vec<_> =
                 fleet.passing.tenants.iter().filter(|held| **held != Held::default()).collect();
-            format!("{:?} {:?} {:?} {tenants:?}", fleet.running, fleet.ends, fleet.passing.limits)
+            format!("{:?} {:?} {:?} {tenants:?}", fleet.running, fleet.sums, fleet.passing.limits)
         };
         (of(&sums) == of(self)).then_some(()).ok_or(format!("nodes hold {}, not {}", of(&sums), of(self)))
     }
@@ -240,38 +187,34 @@ impl Fleet {
     /// What is left to do of what runs, by prediction. What runs for longer than expected is set off against the rest.
     #[must_use]
     pub fn running_left(&self, now: MonoMs) -> Running {
-        let (ends, takes) = self.ends;
-        let left = |ends: u128, takes: u128| ends.saturating_sub(u128::from(now.0) * takes);
-        let at_speed =
-            |ms: u128| u64::try_from(ms * u128::from(self.usual_speed()) / 1_000).unwrap_or(u64::MAX);
-        let left = Load {
-            cores_ms: at_speed(left(ends.cores, takes.cores) / 1_000),
-            light_ms: at_speed(left(ends.light, takes.light)),
-        };
-        Running { left, takes: Power { cores: at_speed(takes.cores), light: at_speed(takes.light * 1_000) } }
+        self.sums.left(now, self.usual_speed())
+    }
+
+    /// The same of what runs on those nodes that promises are given on, of a pool and with these tags.
+    #[must_use]
+    pub fn running_left_on(&self, now: MonoMs, pool: &str, tags: &[String]) -> Running {
+        let nodes = self.serving(pool, tags).filter(|node| node.powers().counted_on != Power::default());
+        let each = nodes.map(|node| node.sums().left(now, node.speed_permille));
+        each.fold(Running::default(), Running::plus)
     }
 
     /// The same of what runs behind a limit or a cap, in wall time times what is held of it, against thousandths of that.
     #[must_use]
     pub fn held_left<'a>(&'a self, now: MonoMs, of: impl Fn(&'a Passing) -> Option<&'a Held>) -> Running {
-        let held = of(&self.passing).copied().unwrap_or_default();
-        let speed = u64::from(self.usual_speed());
-        let left = held.ends.saturating_sub(u128::from(now.0) * u128::from(held.units));
-        let cores_ms = u64::try_from(left * u128::from(speed) / 1_000).unwrap_or(u64::MAX);
-        let takes = Power { cores: held.units.saturating_mul(speed), light: 0 };
-        Running { left: Load { cores_ms, light_ms: 0 }, takes }
+        of(&self.passing).copied().unwrap_or_default().left(now, self.usual_speed())
     }
 
     /// What those nodes get done that promises are given on, of a pool and with these tags.
     #[must_use]
     pub fn counted_on_of(&self, pool: &str, tags: &[String]) -> Power {
         let mut sum = Powers::default();
-        for node in self.values() {
-            if node.pool() == pool && tags.iter().all(|tag| node.facts.tags.contains(tag)) {
-                sum.shift(Powers::default(), node.powers());
-            }
-        }
+        self.serving(pool, tags).for_each(|node| sum.shift(Powers::default(), node.powers()));
         sum.counted_on
+    }
+
+    fn serving<'a>(&'a self, pool: &'a str, tags: &'a [String]) -> impl Iterator<Item = &'a Node> + 'a {
+        let has_all = move |node: &&Node| tags.iter().all(|tag| node.facts.tags.contains(tag));
+        self.values().filter(move |node| node.pool() == pool).filter(has_all)
     }
 
     /// Whether a node that is open, or only silent for now, has what the signature asks for.

@@ -13,6 +13,7 @@ use rushes_shared::units::{Bytes, Millicores, MonoMs};
 
 use super::hardware::Hardware;
 use super::index::{Placed, speed_step};
+use super::sums::Sums;
 use crate::event::LinkId;
 use crate::health::{Health, History};
 use crate::order::fair::TenantIx;
@@ -148,6 +149,7 @@ pub struct Node {
     light_used: u32,
     /// Of those that take cores, and light slots.
     may_stop: [MayStop; 2],
+    sums: Sums,
     /// When what runs should end, as long as that is the same.
     ends: OnceLock<Box<Ends>>,
     /// Whether its facts or speed have changed since it was put into the index.
@@ -184,6 +186,7 @@ impl Node {
             memory_used: 0,
             light_used: 0,
             may_stop: Default::default(),
+            sums: Sums::default(),
             ends: OnceLock::new(),
             shape_changed: true,
             placed: None,
@@ -295,6 +298,7 @@ impl Node {
             self.hardware.count(true);
         }
         let holding = Holding { demand, ..holding };
+        self.sums.count(&holding, true);
         if holding.is_stoppable() {
             self.count_stoppable(attempt, &holding);
         }
@@ -307,6 +311,7 @@ impl Node {
     pub(super) fn release(&mut self, attempt: AttemptId) -> Option<Box<Holding>> {
         let holding = self.holdings.remove(&attempt)?;
         self.ends.take();
+        self.sums.count(&holding, false);
         if holding.is_stoppable() {
             self.uncount_stoppable(attempt, &holding);
         }
@@ -317,6 +322,20 @@ impl Node {
             self.hardware.count(false);
         }
         Some(holding)
+    }
+
+    /// Sums over what runs here.
+    pub(super) fn sums(&self) -> &Sums {
+        &self.sums
+    }
+
+    /// Whether they are those of a recount.
+    pub(super) fn recount_sums(&self) -> Result<(), String> {
+        let mut sums = Sums::default();
+        self.holdings.values().for_each(|holding| sums.count(holding, true));
+        (sums == self.sums)
+            .then_some(())
+            .ok_or_else(|| format!("{} runs {sums:?}, not {:?}", self.name, self.sums))
     }
 
     /// How long a task should take here that takes so long on a node of speed 1.

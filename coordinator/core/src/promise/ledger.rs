@@ -253,12 +253,19 @@ impl Ledger {
         self.first_miss((now, running), own, sum, power, without)
     }
 
-    /// Whether all emergencies, and `more` of them, cannot be done by a deadline while `running` goes on: nothing that is
-    /// promised stands before them.
+    /// Whether all emergencies but for what is `saved` of them, and `more` of them, cannot be done by a deadline while
+    /// `running` goes on: nothing that is promised stands before them.
     #[must_use]
-    pub fn miss_of_emergency(&self, now: WallMs, more: Due, running: Running, power: Power) -> Option<Miss> {
+    pub fn miss_of_emergency(
+        &self,
+        now: WallMs,
+        more: Due,
+        running: Running,
+        power: Power,
+        saved: Load,
+    ) -> Option<Miss> {
         let deadline = more.deadline;
-        let sum = self.emergencies().plus(more.load).plus(running.by(now, deadline.0));
+        let sum = self.emergencies().plus(more.load).minus(saved).plus(running.by(now, deadline.0));
         late_by(now, power, sum, deadline.0).map(|by_ms| Miss { deadline, by_ms })
     }
 

@@ -77,6 +77,33 @@ pub struct Running {
 }
 
 impl Running {
+    /// Both together with what runs elsewhere.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let takes = Power {
+            cores: self.takes.cores.saturating_add(other.takes.cores),
+            light: self.takes.light.saturating_add(other.takes.light),
+        };
+        Self { left: self.left.plus(other.left), takes }
+    }
+
+    /// The same where no more than so much goes through at once: what is above that goes on all the same, beside the rest.
+    #[must_use]
+    pub fn at_most(self, power: Power) -> Self {
+        let part = |ms: u64, most: u64, takes: u64| match takes > most {
+            true => u64::try_from(u128::from(ms) * u128::from(most) / u128::from(takes)).unwrap_or(ms),
+            false => ms,
+        };
+        let (left, takes) = (self.left, self.takes);
+        Self {
+            left: Load {
+                cores_ms: part(left.cores_ms, power.cores, takes.cores),
+                light_ms: part(left.light_ms, power.light, takes.light),
+            },
+            takes: Power { cores: takes.cores.min(power.cores), light: takes.light.min(power.light) },
+        }
+    }
+
     /// What of it is done within so long, in milliseconds.
     #[must_use]
     pub fn within(self, ms: u64) -> Load {

@@ -13,6 +13,8 @@ pub struct Left<'a> {
     pub stage: &'a Stage,
     /// Tasks that have not succeeded.
     pub open: u32,
+    /// How many of them run at once at most, whatever room there is.
+    pub at_once: u64,
     /// Where all of them run: how long the latest of them has run, in milliseconds.
     pub running_ms: Option<u64>,
     /// Where all of them run and say how long they will still take: the longest of these, in milliseconds.
@@ -44,7 +46,8 @@ pub fn remaining(left: &[Left<'_>], predictor: Predictor, power: Power, speed_pe
         } else {
             let rest_ms = item.rest_ms.map(|rest_ms| (rest_ms, rest_ms.saturating_add(rest_ms / 10)));
             let one = predictor.expect(item.stage.prediction, speed_permille);
-            let rounds = u64::from(item.open).div_ceil(at_once(item.stage, power, speed_permille));
+            let rounds = u64::from(item.open)
+                .div_ceil(rooms_for(item.stage, power, speed_permille).min(item.at_once).max(1));
             let since = item.running_ms.unwrap_or(0);
             // One that has run for longer than expected is expected to take a tenth more.
             let rest = |ms: u64| {
@@ -61,8 +64,8 @@ pub fn remaining(left: &[Left<'_>], predictor: Predictor, power: Power, speed_pe
     last
 }
 
-/// Tasks of a stage that the farm can run at once, at least 1.
-fn at_once(stage: &Stage, power: Power, speed_permille: u32) -> u64 {
+/// Tasks of a stage for which the farm has room at once, at least 1.
+fn rooms_for(stage: &Stage, power: Power, speed_permille: u32) -> u64 {
     let speed = u64::from(speed_permille.max(1));
     let slots = if stage.slot.is_light() {
         power.light / speed
@@ -119,7 +122,7 @@ mod tests {
     #[test]
     fn the_longest_way_counts_in_rounds_of_what_the_farm_runs_at_once() {
         let (a, b, c) = (stage(1_000, vec![]), stage(3_000, vec![]), stage(500, vec![0]));
-        let open = |stage| Left { stage, open: 10, running_ms: None, rest_ms: None };
+        let open = |stage| Left { stage, open: 10, at_once: u64::MAX, running_ms: None, rest_ms: None };
         let left = [open(&a), open(&b), open(&c)];
         let predictor = Predictor { p90_permille: 2_000 };
         let path = |cores: u64, speed| {
@@ -128,12 +131,16 @@ mod tests {
         assert_eq!(path(100, 1_000), Path { p50_ms: 3_000, p90_ms: 6_000 });
         assert_eq!(path(5, 1_000).p50_ms, 6_000, "two rounds of the longest");
         assert_eq!(path(100, 500).p50_ms, 6_000, "nodes of half the speed");
-        let done = [Left { stage: &b, open: 1, running_ms: Some(2_900), rest_ms: None }];
+        let held = [Left { at_once: 4, ..open(&b) }];
+        let power = Power { cores: 100_000, light: 0 };
+        assert_eq!(remaining(&held, predictor, power, 1_000).p50_ms, 9_000, "no more than four at once");
+        let done = [Left { stage: &b, open: 1, at_once: u64::MAX, running_ms: Some(2_900), rest_ms: None }];
         assert_eq!(remaining(&done, predictor, Power { cores: 1_000, light: 0 }, 1_000).p50_ms, 100);
-        let told = [Left { stage: &b, open: 1, running_ms: Some(100), rest_ms: Some(9_000) }];
+        let told =
+            [Left { stage: &b, open: 1, at_once: u64::MAX, running_ms: Some(100), rest_ms: Some(9_000) }];
         let path = remaining(&told, predictor, Power { cores: 1_000, light: 0 }, 1_000);
         assert_eq!((path.p50_ms, path.p90_ms), (9_000, 9_900), "by its own word");
-        let over = [Left { stage: &b, open: 1, running_ms: Some(3_100), rest_ms: None }];
+        let over = [Left { stage: &b, open: 1, at_once: u64::MAX, running_ms: Some(3_100), rest_ms: None }];
         assert_eq!(remaining(&over, predictor, Power { cores: 1_000, light: 0 }, 1_000).p50_ms, 300);
     }
 }

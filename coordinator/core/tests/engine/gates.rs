@@ -1,6 +1,8 @@
 //! Promises through named limits, tenants' caps, nodes with tags: what does not fit through is said at once, with the cause,
 //! and is kept again when there is room.
 
+mod counts;
+
 use rushes_core::event::{Event, FarmNews, LateBy, ReplyTo};
 use rushes_core::explain::Explanation;
 use rushes_core::placement::lack::{Lack, Shut};

@@ -8,10 +8,12 @@ mod reached;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use rushes_core::event::{Event, ReplyTo};
 use rushes_core::policy::Policy;
+use rushes_core::state::TenantLimits;
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::id::{AttemptId, JobId, WorkerId};
-use rushes_shared::job::{Class, JobChange, JobSpec, Priority, QualityFloor};
+use rushes_shared::id::{AttemptId, JobId, TenantId, WorkerId};
+use rushes_shared::job::{Class, JobChange, JobSpec, Needs, Priority, QualityFloor};
 use rushes_shared::task::{SlotKind, TaskOutcome, Usage};
 use rushes_shared::units::WallMs;
 use rushes_shared::wire::AheadOffer;
@@ -56,6 +58,10 @@ enum Step {
     /// Time passes; the workers whose bit is set send a heartbeat.
     Pass(u16, u8),
     PublishFails(u8),
+    /// A named limit becomes another, or none.
+    Limit(u8),
+    /// A tenant's cap becomes another, or none.
+    Cap(u8),
     Crash {
         written: u8,
         requests_arrive: bool,
@@ -87,6 +93,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<(u8, bool)>().prop_map(|(n, on)| Step::Drain(n, on)),
         8 => (prop_oneof![0_u16..500, 500_u16..15_000], any::<u8>()).prop_map(|(ms, beats)| Step::Pass(ms, beats)),
         1 => any::<u8>().prop_map(Step::PublishFails),
+        2 => (0_u8..6).prop_map(Step::Limit),
+        1 => (0_u8..8).prop_map(Step::Cap),
         2 => (0_u8..5, any::<bool>())
             .prop_map(|(written, requests_arrive)| Step::Crash { written, requests_arrive }),
         8 => Just(Step::Start),
@@ -146,7 +154,11 @@ fn submit(world: &mut World, kind: u8, priority: u8, number: Option<u8>) {
         13 => stream(),
         _ => JobSpec { paused: true, ..in_class(noop(2), Class::Bulk) },
     };
-    let ask = Ask::of(with_priority(spec, priority));
+    // Some hold a licence each, or two.
+    let units = if matches!(kind, 1 | 2 | 8..=11) { u32::from(priority) } else { 0 };
+    let limits = (units > 0).then(|| ("licence".to_owned(), units)).into_iter().collect();
+    let needs = (units > 0).then(|| Box::new(Needs { limits, ..Needs::default() }));
+    let ask = Ask::of(with_priority(JobSpec { needs, ..spec }, priority));
     world.submit(Ask { key: number.map(|n| key(&format!("key-{n}"), n)), ..ask });
 }
 
@@ -253,17 +265,31 @@ fn take(world: &mut World, step: &Step) {
             let codes = [FailureCode::TransferFailed, FailureCode::TransferFailed, FailureCode::OutputExists];
             world.depot.failing.extend(pick(&codes, n));
         }
+        Step::Limit(n) if world.engine.is_some() => limit(world, (n < 4).then(|| u32::from(n))),
+        Step::Cap(n) if world.engine.is_some() => cap(world, (n < 3).then(|| u32::from(n))),
         Step::Crash { written, requests_arrive } if world.engine.is_some() => {
             world.crash(usize::from(written), requests_arrive);
         }
         Step::Start if world.engine.is_none() => world.start(),
         Step::Up(_) | Step::Down(_) | Step::Depot(_) | Step::Double(_) | Step::Crash { .. } | Step::Start => {
         }
+        Step::Limit(_) | Step::Cap(_) => {}
         Step::Connect(n) | Step::Cut(n, _) | Step::Kill(n, _) | Step::Leave(n) | Step::Drain(n, _) => {
             let id = pick(&ids(world), n).expect("there are workers");
             disturb(world, id, step);
         }
     }
+}
+
+fn limit(world: &mut World, most: Option<u32>) {
+    world.set_limit("licence", most);
+}
+
+fn cap(world: &mut World, most: Option<u32>) {
+    let max_running = most.unwrap_or(TenantLimits::default().max_running);
+    let limits = TenantLimits { max_running, ..TenantLimits::default() };
+    let (tenant, reply) = (TenantId::default_tenant(), ReplyTo(u64::MAX));
+    world.tell(Event::TenantSetAsked { reply, tenant, limits });
 }
 
 fn disturb(world: &mut World, id: WorkerId, step: &Step) {
@@ -288,6 +314,8 @@ fn heal(world: &mut World) {
     if world.engine.is_none() {
         world.start();
     }
+    limit(world, None);
+    cap(world, None);
     for _ in 0..300 {
         let paused = world.engine().state().jobs.values().filter(|j| j.spec.paused).map(|j| j.id);
         for job in paused.collect::<Vec<_>>() {

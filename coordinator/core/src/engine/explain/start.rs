@@ -204,7 +204,7 @@ impl Engine {
 
     /// How long so many tasks of a stage take if they have all that the farm has.
     pub(super) fn takes_ms(&self, stage: &Stage, tasks: u32) -> u64 {
-        let left = [Left { stage, open: tasks, running_ms: None, rest_ms: None }];
+        let left = [Left { stage, open: tasks, at_once: u64::MAX, running_ms: None, rest_ms: None }];
         path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed()).p50_ms
     }
 

@@ -6,11 +6,13 @@ use rushes_shared::wire::WireVersion;
 use super::super::Engine;
 use super::super::progress::signature_of;
 use crate::job::{Job, Stage};
+use crate::planner;
 use crate::promise::Barred;
 use crate::promise::late::LateBy;
 
 impl Engine {
-    /// What stands before some of these stages that no time takes away; `is_open` says which of them are not complete.
+    /// What stands before some of these stages that no time takes away; `is_open` says in which of them
+    /// something has not been started.
     pub(in super::super) fn barred(
         &self,
         job: &Job,
@@ -23,6 +25,12 @@ impl Engine {
         if self.reattach.is_some() {
             return Some(Barred::Starting);
         }
+        // What runs goes on. What comes after a probe is not known, and has to pass as well.
+        let mut waiting =
+            stages.iter().enumerate().filter(|(at, stage)| !stage.dropped && is_open(*at)).peekable();
+        if waiting.peek().is_none() && !planner::awaits_probe(job) {
+            return None;
+        }
         let limits = job.spec.needs.iter().flat_map(|needs| &needs.limits);
         for (name, asked) in limits {
             if let Some(most) = self.state.limits.get(name).copied().filter(|most| asked > most) {
@@ -33,8 +41,7 @@ impl Engine {
             return Some(Barred::TenantCap);
         }
         let mut seen: Vec<(&str, WireVersion)> = Vec::new();
-        let open = stages.iter().enumerate().filter(|(at, stage)| !stage.dropped && is_open(*at));
-        for (_, stage) in open {
+        for (_, stage) in waiting {
             // They differ by nothing else that decides which nodes have it.
             let signature = signature_of(job, stage);
             let kind = (signature.codec, signature.since);
@@ -61,7 +68,7 @@ impl Engine {
     /// The same of a live job.
     pub(in super::super) fn live_barred(&self, id: JobId) -> Option<Barred> {
         let (job, run) = (self.state.jobs.get(&id)?, self.runs.get(&id)?);
-        self.barred(job, &job.stages, |at| run.stages.get(at).is_some_and(|stage| stage.open > 0))
+        self.barred(job, &job.stages, |at| run.stages.get(at).is_some_and(|stage| stage.open > stage.live))
     }
 
     /// What a live job's promise is late by as long as that lasts.

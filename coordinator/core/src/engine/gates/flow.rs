@@ -11,16 +11,33 @@ use super::super::run::JobRun;
 use super::{Gated, work_of};
 use crate::job::{Job, Stage};
 use crate::promise::gate::{Gate, Work};
+use crate::promise::late::LateBy;
 use crate::promise::ledger::{Load, Power, Running};
 
+/// How many tasks of a job run at once, and what keeps more from it.
+#[derive(Debug, Clone, Copy)]
+pub(in super::super) struct AtOnce {
+    pub(in super::super) tasks: u64,
+    pub(in super::super) by: Option<LateBy>,
+}
+
+impl AtOnce {
+    /// As many as there is room for.
+    pub(in super::super) const ANY: Self = Self { tasks: u64::MAX, by: None };
+}
+
 impl Engine {
-    /// What a gate lets through. `None`: it lets everything through.
-    pub(super) fn gate_power(&self, gate: &Gate) -> Option<Power> {
+    /// What a gate lets through where tasks pass that hold so many units of it each, beside those that are booked.
+    /// `None`: it lets everything through.
+    pub(super) fn gate_power(&self, gate: &Gate, units: u32) -> Option<Power> {
         let speed = u64::from(self.fleet.usual_speed());
         match gate {
             Gate::Limit(name) => {
                 let most = self.state.limits.get(name).copied()?;
-                Some(Power { cores: u64::from(most) * speed, light: 0 })
+                // What all of them hold together is a multiple of this, so that the rest is held by nobody.
+                let step = self.gates.flow(gate).map_or(units, |flow| flow.step(units));
+                let rest = most.checked_rem(step).unwrap_or(0);
+                Some(Power { cores: u64::from(most - rest) * speed, light: 0 })
             }
             Gate::Tenant(ix) => {
                 let most = self.tenants.at(*ix).limits.max_running;
@@ -30,30 +47,55 @@ impl Engine {
         }
     }
 
-    /// What runs behind a gate. Of the nodes that a gate is made of, as large a part of what runs on the farm as they are
-    /// of it.
+    /// What runs behind a gate that lets so much through.
     pub(super) fn gate_running(&self, now: Now, gate: &Gate, power: Power) -> Running {
         match gate {
             Gate::Limit(name) => self.fleet.held_left(now.mono, |passing| passing.limits.get(name)),
             Gate::Tenant(ix) => self.fleet.held_left(now.mono, |passing| passing.tenants.get(ix.0 as usize)),
-            Gate::Nodes { .. } => {
-                let (all, farm) = (self.fleet.running_left(now.mono), self.fleet.counted_on());
-                let part = |ms: u64, power: u64, of: u64| {
-                    let part = u128::from(ms) * u128::from(power) / u128::from(of.max(1));
-                    u64::try_from(part).unwrap_or(u64::MAX)
-                };
-                Running {
-                    left: Load {
-                        cores_ms: part(all.left.cores_ms, power.cores, farm.cores),
-                        light_ms: part(all.left.light_ms, power.light, farm.light),
-                    },
-                    takes: Power {
-                        cores: part(all.takes.cores, power.cores, farm.cores),
-                        light: part(all.takes.light, power.light, farm.light),
-                    },
-                }
-            }
+            Gate::Nodes { pool, tags } => return self.fleet.running_left_on(now.mono, pool, tags),
         }
+        .at_most(power)
+    }
+
+    /// How many tasks of a job run at once at most, whatever room the farm has: at its narrowest limit or cap.
+    pub(super) fn passes_at_once<'a>(&self, gates: impl IntoIterator<Item = (&'a Gate, u32)>) -> AtOnce {
+        let of = |(gate, units): (&'a Gate, u32)| match gate {
+            Gate::Limit(name) => self
+                .state
+                .limits
+                .get(name)
+                .map(|most| AtOnce { tasks: u64::from(most / units.max(1)), by: Some(gate.late_by()) }),
+            Gate::Tenant(ix) => {
+                let tasks = u64::from(self.tenants.at(*ix).limits.max_running);
+                Some(AtOnce { tasks, by: Some(gate.late_by()) })
+            }
+            Gate::Nodes { .. } => None,
+        };
+        gates.into_iter().filter_map(of).min_by_key(|gate| gate.tasks).unwrap_or(AtOnce::ANY)
+    }
+
+    /// The same of a live job.
+    pub(in super::super) fn runs_at_once(&self, run: &JobRun) -> AtOnce {
+        let Some(gated) = run.rare().gated.as_deref() else { return AtOnce::ANY };
+        self.passes_at_once(gated.gates.iter().map(|(gate, units)| (&**gate, *units)))
+    }
+
+    /// The same of a job that would be submitted.
+    pub(in super::super) fn would_run_at_once(&self, job: &Job) -> AtOnce {
+        let gates = self.gates_of(job, self.tenants.ix(&job.tenant));
+        self.passes_at_once(gates.iter().map(|(gate, units)| (gate, *units)))
+    }
+
+    /// How long something else may keep a live job's next task from passing one of its gates, in milliseconds: the longest
+    /// task there, where each takes its turn.
+    pub(in super::super) fn gates_block_ms(&self, run: &JobRun) -> u64 {
+        let Some(gated) = run.rare().gated.as_deref() else { return 0 };
+        let of = |(gate, units): &super::Hold| {
+            let tasks = self.passes_at_once([(&**gate, *units)]);
+            let longest_ms = self.gates.flow(gate)?.longest_beside_ms(gated.longest_ms);
+            tasks.by.map(|_| longest_ms / tasks.tasks.max(1))
+        };
+        gated.gates.iter().filter_map(of).max().unwrap_or(0)
     }
 
     /// How long a job's gates need for what stands there before it and for its own work, in milliseconds: the longest of
@@ -70,7 +112,7 @@ impl Engine {
         let own = all.fold(Work::default(), |sum, stage| sum.plus(work_of(stage).times(stage.count)));
         let own = run.map_or(own, |_| Work::default());
         let gates = self.gates_of(job, tenant).into_iter().filter_map(|(gate, units)| {
-            let power = self.gate_power(&gate)?;
+            let power = self.gate_power(&gate, units)?;
             let ahead = self
                 .gates
                 .flow(&gate)
@@ -85,7 +127,7 @@ impl Engine {
     pub(in super::super) fn gates_due_ms(&self, now: Now, run: &JobRun, deadline: WallMs) -> u64 {
         let Some(Gated { gates, .. }) = run.rare().gated.as_deref() else { return 0 };
         let of = |gate: &Arc<Gate>| {
-            let (flow, power) = (self.gates.flow(gate)?, self.gate_power(gate)?);
+            let (flow, power) = (self.gates.flow(gate)?, self.gate_power(gate, 0)?);
             let running = self.gate_running(now, gate, power).within(deadline.0.saturating_sub(now.wall.0));
             power.time_for(flow.ledger.due_by(deadline).plus(flow.ledger.emergencies()).plus(running))
         };
@@ -111,7 +153,7 @@ impl Engine {
     }
 
     fn gate_opens_ms(&self, now: Now, (job, gated): (&Job, &Gated), gate: &Gate, units: u32) -> Option<u64> {
-        let (flow, power) = (self.gates.flow(gate)?, self.gate_power(gate)?);
+        let (flow, power) = (self.gates.flow(gate)?, self.gate_power(gate, 0)?);
         if power == Power::default() {
             return None;
         }

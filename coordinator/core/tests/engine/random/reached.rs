@@ -1,6 +1,6 @@
 //! What random schedules led to.
 
-use rushes_core::event::{Decision, FarmNews};
+use rushes_core::event::{Decision, FarmNews, LateBy};
 use rushes_core::promise::trade::What;
 use rushes_shared::failure::FailureCode;
 
@@ -25,6 +25,9 @@ pub(super) fn note(world: &World, reached: &mut Reached) {
             FarmNews::Decided(Decision::TradeUndone { trade }) if trade.what == What::Analysis => {
                 "analysis again"
             }
+            FarmNews::Decided(Decision::PromiseLate {
+                because: LateBy::Limit | LateBy::TenantCap, ..
+            }) => "late at a gate",
             FarmNews::Decided(decision) => decision.name(),
             _ => continue,
         };
@@ -56,6 +59,7 @@ pub(super) fn assert_all(reached: &Reached) {
         "job_amended",
         "promise_at_risk",
         "promise_late",
+        "late at a gate",
         "traded",
         "trade_undone",
         "optional_given_up",
