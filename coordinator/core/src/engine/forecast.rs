@@ -9,6 +9,7 @@ use rushes_shared::units::{Now, WallMs};
 
 use super::Engine;
 use super::beside::Claim;
+use super::gates::AtOnce;
 use super::intake::Submit;
 use super::ladder::Asked;
 use super::run::JobRun;
@@ -65,7 +66,7 @@ impl Engine {
             return self.forecast_beside(job);
         }
         let (now, power) = (moment.wall, self.fleet.counted_on());
-        let (path, load) = (self.path_of_new(job, stages), path::load_of_all(stages));
+        let (path, load) = (self.path_of_new(stages, self.would_run_at_once(job)), path::load_of_all(stages));
         let spec = &job.spec;
         let wait = power.time_for(self.ledger.ahead_of(spec.class)).unwrap_or(u64::MAX / 2);
         let in_turn = wait.saturating_add(path.p50_ms).max(self.gates_ms(moment, job, None, stages));
@@ -90,7 +91,8 @@ impl Engine {
     /// hopeless deadlines are refused, nearly all that are taken have to be kept, so that it is asked with the ninth decile.
     fn would_keep(&self, mut giver: Giver<'_>, deadline: WallMs, now: Now) -> bool {
         let job = giver.job();
-        let path_of = |stages: &[Stage]| self.path_of_new(job, stages);
+        let at_once = self.would_run_at_once(job);
+        let path_of = |stages: &[Stage]| self.path_of_new(stages, at_once);
         for trade in self.trades_in_time(&giver, path_of, now.wall, deadline) {
             giver.take(&trade);
         }
@@ -112,9 +114,9 @@ impl Engine {
     }
 
     /// The critical path of stages none of which has begun.
-    fn path_of_new(&self, job: &Job, stages: &[Stage]) -> Path {
-        let at_once = self.would_run_at_once(job).tasks;
+    fn path_of_new(&self, stages: &[Stage], most: AtOnce) -> Path {
         let open = |stage: &Stage| if stage.dropped { 0 } else { stage.count };
+        let at_once = most.tasks;
         let left = |stage| Left { stage, open: open(stage), at_once, running_ms: None, rest_ms: None };
         let left: Vec<Left<'_>> = stages.iter().map(left).collect();
         path::remaining(&left, self.predictor(), self.fleet.counted_on(), self.fleet.usual_speed())

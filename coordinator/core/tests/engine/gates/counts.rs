@@ -1,7 +1,7 @@
 //! What gates count: what runs behind them and for how long, in how many rounds tasks pass, what tasks that hold several
 //! units leave over, and who has nothing left to pass.
 
-use rushes_core::event::LateBy;
+use rushes_core::event::{Event, LateBy};
 use rushes_core::policy::Policy;
 use rushes_core::promise::Barred;
 use rushes_core::state::TenantLimits;
@@ -12,8 +12,9 @@ use rushes_shared::task::SlotKind;
 use super::{
     answer, barred, cap, due, exact, explain, join_tagged, late, licensed, needing, on_gpu, one, scene,
 };
-use crate::support::samples::{graph, in_class, stage, with_priority};
+use crate::support::samples::{graph, in_class, node, stage, with_priority};
 use crate::support::scene::check_with;
+use crate::support::tell;
 
 fn many(tasks: u32, seconds: u32) -> JobSpec {
     graph(vec![stage("hold", SlotKind::Encode, tasks, seconds * 1_000, &[])])
@@ -258,4 +259,19 @@ fn emergencies_behind_a_limit_are_promised_what_passes_it() {
     assert_eq!(answer(&mut s, second.clone()), "cannot be kept");
     s.submit(second);
     assert_eq!((late(&s, 2), late(&s, 3)), (None, Some(LateBy::Limit)));
+}
+
+#[test]
+fn a_promise_whose_only_node_loses_its_tag_is_late_at_once() {
+    let mut s = scene(|s| {
+        s.join_with_cores('a', 4);
+        join_tagged(s, 'g', 1, &["gpu"]);
+        s.submit(on_gpu(one(1)));
+        s.submit(due(600, on_gpu(one(100))));
+    });
+    assert_eq!(late(&s, 2), None);
+    let worker = tell::worker('g');
+    let link = s.world.workers[&worker].link.expect("it is connected");
+    s.tell(Event::FactsChanged { worker, link, facts: Box::new(node("g")) });
+    assert_eq!(late(&s, 2), Some(LateBy::Nodes));
 }
