@@ -31,6 +31,8 @@ const MOST_LOOKS: usize = 4_096;
 
 /// Promises, the first that are due, that are looked at again when longer tasks than before may get in their way.
 const MOST_WOKEN: usize = 64;
+/// How long after that; what they give up and take back makes others look as well.
+const WOKEN_AFTER_MS: u64 = 250;
 
 /// A promise that is to be given.
 #[derive(Debug, Clone, Copy)]
@@ -220,7 +222,7 @@ impl Engine {
         for gate in std::mem::take(&mut self.gates.slower) {
             let promises = self.gates.flow(&gate).into_iter().flat_map(|flow| &flow.promises);
             let first: Vec<JobId> = promises.take(MOST_WOKEN).map(|(_, id)| *id).collect();
-            first.into_iter().for_each(|id| self.wake_for_promise(turn.now, id, 1));
+            first.into_iter().for_each(|id| self.wake_for_promise(turn.now, id, WOKEN_AFTER_MS));
         }
         // Workers of the reign before may still come back, or none is there yet.
         if self.gates.crowded.is_empty() || !self.knows_power() {
