@@ -5,6 +5,7 @@ use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
 
 use super::{BadRequest, Format, JobRequest};
+use crate::job::Priority;
 
 const JOB: &[&str] = &[
     "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
@@ -175,12 +176,24 @@ pub(super) fn with_line(mut bad: BadRequest, format: Format, text: &str) -> BadR
 }
 
 fn from_toml(text: &str) -> Result<Json, BadRequest> {
-    let table: toml::Table = toml::from_str(text).map_err(|e| BadRequest {
-        line: e.span().map(|span| line_of(text, span.start)),
-        path: String::new(),
-        message: format!("not valid TOML: {}", e.message().replace('\n', ", ")),
+    let table: toml::Table = toml::from_str(text).map_err(|e| {
+        let at = e.span().map(|span| span.start);
+        let line = at.map(|at| line_of(text, at));
+        if let Some(number) = at.and_then(|at| too_large(&text[at..])) {
+            let message = format!("{number} is too large: numbers are at most {} in size", i64::MAX);
+            return BadRequest { line, path: String::new(), message };
+        }
+        let message = format!("not valid TOML: {}", e.message().replace('\n', ", "));
+        BadRequest { line, path: String::new(), message }
     })?;
     Ok(Json::Object(table.into_iter().map(|(key, value)| (key, json_of(value))).collect()))
+}
+
+/// The whole number that a text begins with, where it fits in no integer of TOML.
+fn too_large(text: &str) -> Option<&str> {
+    let end = text.find(|c: char| !(c.is_ascii_digit() || "+-_".contains(c))).unwrap_or(text.len());
+    let (number, digits) = (&text[..end], text[..end].replace('_', ""));
+    (digits.contains(|c: char| c.is_ascii_digit()) && digits.parse::<i64>().is_err()).then_some(number)
 }
 
 fn from_json(text: &str) -> Result<Json, BadRequest> {
@@ -210,6 +223,7 @@ fn json_of(value: toml::Value) -> Json {
 
 fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
     check_keys("", job, JOB)?;
+    check_priority(job)?;
     for (part, known) in [("value", VALUE), ("floor", FLOOR)] {
         if let Some(Json::Object(fields)) = job.get(part) {
             check_keys(part, fields, known)?;
@@ -308,6 +322,17 @@ fn named(value: &Json) -> &'static str {
         Json::String(_) => "a text",
         Json::Array(_) => "a list",
         Json::Object(_) => "an object",
+    }
+}
+
+/// A number that is no priority is told with the range, also where it is no whole number of this program's.
+fn check_priority(job: &Map<String, Json>) -> Result<(), BadRequest> {
+    match job.get("priority") {
+        Some(Json::Number(number)) if !number.is_i64() => {
+            let message = format!("should be a whole number from 0 to {}, not {number}", Priority::MAX);
+            Err(BadRequest::at("priority", message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -26,6 +26,7 @@ impl Engine {
         self.fleet.recount()?;
         self.recount_books()?;
         self.recount_holdings()?;
+        self.recount_places()?;
         self.recount_stoppable()
     }
 

@@ -13,6 +13,7 @@ use rushes_shared::units::{MonoMs, WallMs};
 use super::conflicts::Worth;
 use super::live::{Live, any_runs};
 use crate::event::ReplyTo;
+use crate::job::Stopped;
 use crate::list::Row;
 use crate::order::Spot;
 use crate::order::fair::TenantIx;
@@ -90,6 +91,8 @@ pub(super) struct Rare {
     pub(super) is_held_back: bool,
     /// Workers that have read the input and may still have it, latest last.
     pub(super) input_on: Vec<WorkerId>,
+    /// What was stopped of it for emergencies.
+    pub(super) stopped: Option<Box<Stopped>>,
 }
 
 static NOTHING: Rare = Rare {
@@ -104,6 +107,7 @@ static NOTHING: Rare = Rare {
     cancels: Vec::new(),
     is_held_back: false,
     input_on: Vec::new(),
+    stopped: None,
 };
 
 impl JobRun {

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, TenantId, WorkerId};
 use rushes_shared::job::{Class, Priority};
 use rushes_shared::units::WallMs;
@@ -91,6 +92,17 @@ pub enum Refusal {
         /// How many there are.
         most: u32,
     },
+    /// A job that has not ended writes to the same place.
+    #[error(
+        "{} already to write {place}; choose another destination, or wait until that job has ended",
+        .job.map_or_else(|| "a job of another tenant has".to_owned(), |job| format!("{job} has"))
+    )]
+    DestinationTaken {
+        /// Where.
+        place: Location,
+        /// Which job, where it is of the same tenant.
+        job: Option<JobId>,
+    },
     /// The deadline cannot be kept, and such jobs are not taken.
     #[error(
         "the deadline {} cannot be kept: the job should be done by {}; ask for that, or lower its quality floor (engine.promise.admission)",
@@ -144,6 +156,7 @@ impl Refusal {
             | Self::ClassTooHigh { .. }
             | Self::PriorityTooHigh { .. }
             | Self::CannotKeep { .. }
+            | Self::DestinationTaken { .. }
             | Self::LimitTooLow { .. } => None,
             Self::FarmFull { retry_s, .. }
             | Self::TenantFull { retry_s, .. }
