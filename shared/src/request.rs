@@ -14,6 +14,7 @@ mod deadline;
 mod extract;
 mod fields;
 mod graph;
+mod keys;
 mod making;
 mod output;
 mod preset;

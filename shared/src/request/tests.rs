@@ -109,7 +109,7 @@ fn a_wrong_value_names_what_may_stand_there() {
     refused("kind = 'noop'\ndeadline = 'soon'", "'soon' is neither a time");
     refused(
         "kind = 'noop'\npriority = 99999999999999999999",
-        "line 2: 99999999999999999999 is too large: numbers are at most",
+        "line 2: priority: 99999999999999999999 is too large; at most 100",
     );
     refused(
         "kind = 'noop'\npriority = 1e30",
@@ -197,7 +197,7 @@ fn a_graph_names_its_stages_and_what_is_wrong_with_one_is_told_with_its_line() {
 #[test]
 fn the_schema_describes_every_field() {
     let schema = job_schema();
-    for (name, keys) in reading::KEYS {
+    for (name, keys) in keys::KEYS {
         let part = if *name == "JobRequest" { &schema } else { &schema["$defs"][name] };
         let properties = part["properties"].as_object().unwrap_or_else(|| panic!("{name} in {schema:#}"));
         let mut described: Vec<&str> = properties.keys().map(String::as_str).collect();

@@ -22,6 +22,9 @@ where
     let whole = fits.then(|| T::try_from(number as u32).ok()).flatten();
     match whole {
         Some(whole) => Ok(Some(whole)),
+        None if number.abs() < 1e15 => Err(de::Error::custom(format_args!(
+            "should be a whole number from {LEAST} to {MOST}, not {number}"
+        ))),
         None => Err(de::Error::custom(format_args!(
             "should be a whole number from {LEAST} to {MOST}, not {number:?}"
         ))),

@@ -62,10 +62,16 @@ fn due(job: &JobView) -> Cell {
     let Some(deadline) = &job.deadline else { return Cell::from("") };
     // Times of the API are all of one form, in which the later one is the greater text.
     let is_over = job.ended_at.as_ref().is_some_and(|ended| ended > deadline);
+    // The year is said where it is not the one of the submission.
+    let (due, since) = (minutes(deadline), minutes(&job.submitted_at));
+    let due = match (due.split_once('-'), since.split_once('-')) {
+        (Some((year, day)), Some((this_year, _))) if year == this_year => day.to_owned(),
+        _ => due,
+    };
     if is_over || job.late_since.is_some() && !job.state.is_final() {
-        return Cell(format!("{} late", minutes(deadline)), Tone::Bad);
+        return Cell(format!("{due} late"), Tone::Bad);
     }
-    Cell::from(minutes(deadline))
+    Cell::from(due)
 }
 
 /// The job's name, or its kind where it has none; of one that failed the cause as well.
@@ -126,10 +132,10 @@ mod tests {
             rows[0],
             ["ID", "STATE", "CLASS", "DUE (UTC)", "SUBMITTED (UTC)", "QUEUED", "RAN", "NAME"]
         );
-        assert_eq!(rows[1][1..4], ["running 43%", "premium 80", "2026-11-22 16:00"]);
-        assert_eq!((rows[2][3], *rows[2].last().expect("cells")), ("2026-11-22 16:00 late", "(graph)"));
+        assert_eq!(rows[1][1..4], ["running 43%", "premium 80", "11-22 16:00"]);
+        assert_eq!((rows[2][3], *rows[2].last().expect("cells")), ("11-22 16:00 late", "(graph)"));
         assert_eq!((rows[3][2], *rows[3].last().expect("cells")), ("bulk 5", "film.mov: input_not_found"));
-        assert_eq!(rows[4][3], "2026-11-22 16:00 late", "it ended behind its deadline");
+        assert_eq!(rows[4][3], "11-22 16:00 late", "it ended behind its deadline");
         assert!(!jobs(&[job(json!({}))]).contains("DUE"), "no job has one");
     }
 }

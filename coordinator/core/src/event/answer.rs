@@ -94,8 +94,8 @@ pub enum Refusal {
     },
     /// A job that has not ended writes to the same place.
     #[error(
-        "{} already to write {place}; choose another destination, or wait until that job has ended",
-        .job.map_or_else(|| "a job of another tenant has".to_owned(), |job| format!("{job} has"))
+        "{}, which has not ended, writes to {place}; choose another destination, or wait until it has ended",
+        .job.map_or_else(|| "a job of another tenant".to_owned(), |job| job.to_string())
     )]
     DestinationTaken {
         /// Where.
