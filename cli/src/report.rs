@@ -47,6 +47,9 @@ pub(crate) fn failure(failure: &FailureView) -> String {
 /// One output: file, size, duration, bit rate, encode speed, time in queue.
 pub(crate) fn output(output: &OutputView, place: &str, job: &JobView) -> Vec<Cell> {
     let known = |value: Option<String>| Cell::from(value.unwrap_or_else(|| "-".to_owned()));
+    // Pictures and what is drawn of sound have no duration: what does not apply is left blank, what is to come is not.
+    let is_timeless = output.duration_ms == Some(0);
+    let timed = |value: Option<String>| if is_timeless { Cell::from("") } else { known(value) };
     let queue = job
         .tasks
         .iter()
@@ -55,9 +58,9 @@ pub(crate) fn output(output: &OutputView, place: &str, job: &JobView) -> Vec<Cel
     vec![
         Cell::from(place),
         known(output.size_bytes.map(words::size)),
-        known(output.duration_ms.map(words::duration)),
-        known(output.bitrate_bps.map(words::bitrate)),
-        known(output.encode_speed.map(words::speed)),
+        timed(output.duration_ms.map(words::duration)),
+        timed(output.bitrate_bps.map(words::bitrate)),
+        timed(output.encode_speed.map(words::speed)),
         known(output.encode_ms.map(words::duration)),
         known(queue.map(words::duration)),
     ]

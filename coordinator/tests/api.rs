@@ -142,30 +142,6 @@ fn head_answers_wherever_get_does() {
 }
 
 #[test]
-fn a_destination_that_is_there_is_refused_before_any_work() {
-    let out = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(out.path().join("there.mp4"), "somebody's own").expect("written");
-    let root = format!("depot.output_roots={}", json!([out.path()]));
-    let farm = Coordinator::start(&[&root]);
-    let job = |name: &str| {
-        json!({"input": "/in/a.mov", "outputs": [{"name": name, "destination": out.path().join(name)}]})
-            .to_string()
-    };
-    let refused = farm.post("/v1/jobs", &job("there.mp4"));
-    refused.is_problem(409, "output_exists");
-    let problem = refused.json();
-    assert!(problem["detail"].as_str().is_some_and(|text| text.contains("there.mp4")), "{problem}");
-    assert!(problem["advice"].as_str().is_some_and(|text| text.contains("another destination")), "{problem}");
-    let key = ("idempotency-key", "k-1");
-    let first = farm.send("POST", "/v1/jobs", &[key], &job("free.mp4"));
-    assert_eq!(first.status, 201, "{first:?}");
-    // The job has delivered its file by the time that the request is repeated.
-    std::fs::write(out.path().join("free.mp4"), "made").expect("written");
-    let again = farm.send("POST", "/v1/jobs", &[key], &job("free.mp4"));
-    assert_eq!((again.status, &again.json()["id"]), (200, &first.json()["id"]));
-}
-
-#[test]
 fn what_strangers_send_is_no_error_of_ours() {
     use std::io::{Read, Write};
     let farm = Coordinator::start(&[]);
@@ -289,6 +265,39 @@ fn every_error_is_a_problem_that_says_what_to_do() {
     farm.send("DELETE", "/v1/workers/wrk_01jv2c8k3q5w7x9z0a2b4c6d8e", &[], "")
         .is_problem(404, "no_such_worker");
     farm.post("/v1/uploads", r#"{"hash": "xyz", "size_bytes": 1}"#).is_problem(422, "invalid_upload");
+    for (path, body, says) in [
+        (
+            "tenants/default/limits",
+            r#"{"max_priority": 300}"#,
+            "max_priority: should be a whole number from 0 to 100, not 300",
+        ),
+        (
+            "tenants/default/limits",
+            r#"{"weight": 0}"#,
+            "weight: should be a whole number from 1 to 1000, not 0",
+        ),
+        (
+            "tenants/default/limits",
+            r#"{"max_jobs": 1e99}"#,
+            "max_jobs: invalid type: floating point `1e+99`, expected a whole number from 0 to",
+        ),
+        (
+            "limits/dolby",
+            r#"{"most": 1e99}"#,
+            "most: should be a whole number from 0 to 4294967295, not 1e99",
+        ),
+        ("limits/dolby", r#"{"most": -1}"#, "most: should be a whole number from 0 to 4294967295, not -1"),
+        ("limits/dolby", r#"{"most": 1.5}"#, "not 1.5"),
+    ] {
+        let answer = farm.send("PUT", &format!("/v1/{path}"), &[("content-type", "application/json")], body);
+        answer.is_problem(422, "invalid_limits");
+        assert!(answer.text().contains(says), "{body}: {answer:?}");
+    }
+    for path in ["/v1/limits/", "/v1/tenants//limits"] {
+        let answer = farm.send("PUT", path, &[("content-type", "application/json")], "{}");
+        answer.is_problem(400, "bad_parameter");
+        assert!(answer.text().contains("is empty"), "{answer:?}");
+    }
     assert_eq!(farm.get("/v1/status").status, 200, "it goes on");
 }
 
