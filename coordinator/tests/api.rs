@@ -89,7 +89,7 @@ fn a_job_is_changed_paused_explained_and_tried_again() {
 fn a_dry_run_submits_nothing_and_limits_hold_at_once() {
     let farm = Coordinator::start(&[]);
     let dry = farm.post("/v1/jobs?dry_run=true", NOOP);
-    assert_eq!((dry.status, dry.json()), (200, json!({})), "without a worker nothing can be said");
+    assert_eq!((dry.status, &dry.json()["barred"]["reason"]), (200, &json!("no_node")), "no worker is there");
     farm.post("/v1/jobs?dry=true", NOOP).is_problem(400, "bad_parameter");
     assert_eq!(farm.get("/v1/jobs").json()["items"], json!([]));
 

@@ -28,6 +28,6 @@ pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenR
 pub use logs::{AttemptLogView, LogsView};
 pub use set::{RenditionView, SetView, StageView};
 pub use standing::{
-    AnomalyView, AssumedView, BottleneckView, ExplainView, ForecastView, HeldLimitView, LimitList,
-    NamedLimitView, PlacedView, TenantLimitsView, TenantList, TenantView, TradeView, WaitView,
+    AnomalyView, AssumedView, BarredView, BottleneckView, ExplainView, ForecastView, HeldLimitView,
+    LimitList, NamedLimitView, PlacedView, TenantLimitsView, TenantList, TenantView, TradeView, WaitView,
 };

@@ -14,6 +14,7 @@
 //!         ├─ conflicts  which promise yields where not all can be kept
 //!         ├─ ladder     which jobs give quality up for others
 //!         ├─ shedding   which promises are given up when nodes are lost
+//!         ├─ gates      the books of limits, capped tenants, nodes with tags
 //!         ├─ forecast   what is expected of a job
 //!         ├─ forgetting  keys and workers that nobody needs
 //!         ├─ attempts   outcomes of attempts, retries
@@ -46,6 +47,7 @@ mod explain;
 mod filing;
 mod forecast;
 mod forgetting;
+mod gates;
 mod giving_up;
 mod hardware;
 mod health;
@@ -90,6 +92,7 @@ use crate::state::State;
 use anomalies::Anomalies;
 use aside::Aside;
 use conflicts::Conflicts;
+use gates::Gates;
 use places::Places;
 use preemption::Rooms;
 use reattach::Reattach;
@@ -116,6 +119,8 @@ pub struct Engine {
     order: Order,
     /// The work that is booked.
     ledger: Ledger,
+    /// What some jobs have to pass beside the farm as a whole.
+    gates: Gates,
     /// Promises that have time to spare, by deadline.
     promises_fine: BTreeSet<(WallMs, JobId)>,
     /// Which promises yield to others.
@@ -176,6 +181,7 @@ impl Engine {
             ahead: Ahead::default(),
             freed: BTreeSet::new(),
             ledger: Ledger::default(),
+            gates: Gates::default(),
             promises_fine: BTreeSet::new(),
             conflicts: Conflicts::default(),
             anomalies: Anomalies::default(),

@@ -5,4 +5,5 @@ pub mod cheapest;
 pub mod fleet;
 pub mod hardware;
 pub mod index;
+pub mod lack;
 pub mod node;

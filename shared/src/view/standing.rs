@@ -11,7 +11,7 @@ use crate::task::SlotKind;
 /// What the farm expects of a job.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ForecastView {
-    /// When it should be done; absent where no worker is there.
+    /// When it should be done; absent where nothing of it can start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected_finish: Option<String>,
     /// Whether its deadline can be kept; absent without a deadline, or where too little is known.
@@ -21,6 +21,21 @@ pub struct ForecastView {
     /// probe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub assumes: Option<AssumedView>,
+    /// Why nothing of it can start, however long it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub barred: Option<BarredView>,
+    /// Named limits of the job that nobody has set: they hold nothing back, which may be a misspelt name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unset_limits: Vec<String>,
+}
+
+/// What stands before a job that no time takes away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BarredView {
+    /// What, for scripts: `pause`, `reattachment`, `limit`, `tenant_cap`, `no_node`, `old_nodes` or `shut_nodes`.
+    pub reason: String,
+    /// What, and what to do about it, in words.
+    pub detail: String,
 }
 
 /// An input as it is assumed to be.
@@ -32,6 +47,9 @@ pub struct AssumedView {
     pub width: u32,
     /// Its height in pixels.
     pub height: u32,
+    /// Whether any input was seen that it could be like; otherwise an ordinary film is assumed.
+    #[serde(default)]
+    pub seen: bool,
 }
 
 /// Something that was given up for a deadline.
@@ -130,7 +148,7 @@ pub struct ExplainView {
     /// Since when its deadline is given up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_since: Option<String>,
-    /// Why: `itself`, `another_job` or `lost_nodes`.
+    /// Why: `itself`, `another_job`, `lost_nodes`, `limit`, `tenant_cap` or `nodes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late_reason: Option<String>,
     /// The job for whose deadline it was given up.

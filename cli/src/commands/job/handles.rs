@@ -83,11 +83,21 @@ fn changed(job: &JobView) -> String {
     )
 }
 
-/// What is expected of a job, in one line.
+/// A limit that may be misspelt.
+fn unset(name: &str) -> String {
+    format!(
+        "\nthe limit '{name}' is not set and holds nothing back; is the name right? 'rushes limit set {name} N' sets it"
+    )
+}
+
+/// What is expected of a job, in a line or two.
 pub(super) fn forecast(forecast: &ForecastView) -> String {
     let when = match &forecast.expected_finish {
         Some(at) => format!("expected by {}", words::time(at)),
-        None => "nothing can be said yet: no worker is there".to_owned(),
+        None => match &forecast.barred {
+            Some(barred) => format!("no end can be expected: {}", barred.detail),
+            None => "nothing can be said yet".to_owned(),
+        },
     };
     let kept = match forecast.can_keep {
         Some(true) => "; the deadline can be kept",
@@ -96,12 +106,14 @@ pub(super) fn forecast(forecast: &ForecastView) -> String {
     };
     let assumed = match &forecast.assumes {
         Some(input) => format!(
-            "\nthe input has not been looked into: this is for {} at {}x{}, as those before it are; it is judged anew then",
+            "\nthe input has not been looked into: this is for {} at {}x{}, {}; it is judged anew then",
             words::duration(input.duration_ms),
             input.width,
-            input.height
+            input.height,
+            if input.seen { "as those before it are" } else { "as none was seen yet" }
         ),
         None => String::new(),
     };
-    format!("{when}{kept}{assumed}\n")
+    let unset: String = forecast.unset_limits.iter().map(|name| unset(name)).collect();
+    format!("{when}{kept}{assumed}{unset}\n")
 }

@@ -29,6 +29,9 @@ pub(super) fn why_late(reason: Option<&str>, yields_to: Option<JobId>) -> String
     match (reason, yields_to) {
         (_, Some(job)) => format!(" for that of job {job}, which loses less"),
         (Some("lost_nodes"), _) => ", as nodes were lost and not all can be kept".to_owned(),
+        (Some("limit"), _) => ": the job's named limits leave no room for it".to_owned(),
+        (Some("tenant_cap"), _) => ": its tenant's cap on running tasks leaves no room for it".to_owned(),
+        (Some("nodes"), _) => ": the workers that can do it leave no room for it, or none can".to_owned(),
         (Some("itself"), _) => ": it cannot be kept even at the job's floor".to_owned(),
         _ => String::new(),
     }

@@ -68,12 +68,16 @@ impl Engine {
         if run.is_judged {
             return true;
         }
+        self.runs.get_mut(&id).expect("just seen").is_judged = true;
+        if !self.judge_at_gates(turn, id, deadline) {
+            return false;
+        }
+        let run = &self.runs[&id];
         let booked = run.booked();
         let misses = |without: &[Due]| self.miss_beside(turn.now, run, deadline, without);
         let claim =
             Claim { id, class: booked.class, priority: run.priority, load: booked.load, own: self.asked(id) };
         let room = self.room_for(turn.now, &claim, misses);
-        self.runs.get_mut(&id).expect("just seen").is_judged = true;
         let Some(Room { steps, yielding }) = room else {
             self.give_up(turn, id, deadline, LateBy::Itself);
             return false;

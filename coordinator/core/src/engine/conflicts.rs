@@ -223,7 +223,11 @@ impl Engine {
             path = path_of(giver.stages());
         }
         let wanted = i64::try_from(self.policy.promise.margin_ms).unwrap_or(i64::MAX);
-        if !self.knows_power() || spare(now, deadline, path.p90_ms) < wanted {
+        let path_ms = path.p90_ms.max(self.gates_due_ms(turn.now, run, deadline));
+        if !self.knows_power() || spare(now, deadline, path_ms) < wanted {
+            return None;
+        }
+        if self.barred_by(id).is_some() || !self.passes_again(turn.now, id, deadline) {
             return None;
         }
         let class = run.booked().class;

@@ -121,13 +121,23 @@ impl Engine {
     }
 
     fn why_closed(&self, sig: SigIx) -> Option<Waiting> {
-        Some(match self.order.sigs.why_closed(sig)? {
-            Closed::Full => self.fleet.reserved_for(sig).map_or(Waiting::Room, Waiting::Reserved),
-            Closed::Nowhere if self.fleet.is_shut(self.order.sigs.get(sig)) => Waiting::ShutNodes,
-            Closed::Nowhere if self.fleet.is_too_old(self.order.sigs.get(sig)) => Waiting::OldNodes,
-            Closed::Nowhere => Waiting::NoNode,
-            Closed::Limit(name) => Waiting::Limit(name.clone()),
-        })
+        let why = self.order.sigs.why_closed(sig)?;
+        if let Closed::Limit(name) = why {
+            return Some(Waiting::Limit(name.clone()));
+        }
+        let signature = self.order.sigs.get(sig);
+        if !self.fleet.is_served(signature) {
+            if let Some(shut) = self.fleet.shut(signature) {
+                return Some(Waiting::ShutNodes(shut));
+            }
+            if let Some(lack) = self.fleet.lack(signature) {
+                return Some(Waiting::NoNode(lack));
+            }
+            if self.fleet.is_too_old(signature) {
+                return Some(Waiting::OldNodes);
+            }
+        }
+        Some(self.fleet.reserved_for(sig).map_or(Waiting::Room, Waiting::Reserved))
     }
 
     /// Attempts that only wait on their workers, or that run.

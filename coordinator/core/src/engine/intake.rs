@@ -91,10 +91,10 @@ impl Engine {
         self.demands_are_known(now, submit, &plan)?;
         // What was only assumed refuses nobody.
         if let (Admission::Refuse, Some(deadline), Some(false), None) =
-            (self.policy.promise.admission, spec.deadline, forecast.can_keep, forecast.assumes)
+            (self.policy.promise.admission, spec.deadline, forecast.can_keep, &forecast.assumes)
         {
-            let expected = forecast.expected_finish.unwrap_or(deadline);
-            return Err(Refusal::CannotKeep { deadline, expected });
+            let Forecast { expected_finish: expected, barred, .. } = forecast;
+            return Err(Refusal::CannotKeep { deadline, expected, barred });
         }
         Ok(Admitted { before: None, forecast, plan })
     }
@@ -178,6 +178,7 @@ impl Engine {
         counts.deadline_jobs += u64::from(has_deadline);
         self.runs.insert(id, Box::new(JobRun::new(tenant, priority)));
         self.take_places(id);
+        self.enter_gates(id);
         self.refile(id);
     }
 
@@ -185,8 +186,9 @@ impl Engine {
     pub(super) fn leave_run(&mut self, id: JobId) -> Box<JobRun> {
         self.unfile(id);
         self.give_places_back(id);
-        let run = self.runs.remove(&id).expect("a live job has a run");
+        let mut run = self.runs.remove(&id).expect("a live job has a run");
         self.unbook_job(id, &run);
+        self.leave_gates(id, &mut run);
         run.stages.iter().for_each(|s| self.order.sigs.give_back(s.sig));
         self.jobs_started -= u64::from(run.is_started);
         if run.is_unplanned {

@@ -5,12 +5,13 @@ use rushes_shared::id::{JobId, TaskId};
 use rushes_shared::job::Class;
 use rushes_shared::units::{MonoMs, Now, WallMs};
 
+use super::gates::{Gates, work_of};
 use super::run::{JobRun, Promise};
 use super::{Engine, Timer, Turn};
 use crate::event::Decision;
 use crate::job::{Job, LiveTask, Stage};
 use crate::planner;
-use crate::promise::late::LateBy;
+use crate::promise::late::{LateBy, NEVER};
 use crate::promise::ledger::{Booking, Ledger, Load, Power};
 use crate::promise::path::{self, Left, Path};
 use crate::promise::predict::Predictor;
@@ -30,6 +31,7 @@ impl Engine {
         let before = self.runs.get_mut(&id).expect("just seen").rebook(booking);
         self.ledger.unbook(&before);
         self.ledger.book(&booking);
+        self.rebook_gates(id);
         if booking.deadline.is_some() {
             self.tight_holds_until = MonoMs(0);
         }
@@ -63,7 +65,7 @@ impl Engine {
         };
         let stage = run.stage_of(task.index);
         stage.running = if runs { stage.running + 1 } else { stage.running - 1 };
-        book_one(&mut self.ledger, (job, run), task.index, !runs);
+        book_one((&mut self.ledger, &mut self.gates), (job, run), task.index, !runs);
         run.count_started(&mut self.jobs_started);
     }
 
@@ -72,7 +74,7 @@ impl Engine {
         let (Some(job), Some(run)) = (self.state.jobs.get(&task.job), self.runs.get_mut(&task.job)) else {
             return;
         };
-        book_one(&mut self.ledger, (job, run), task.index, more);
+        book_one((&mut self.ledger, &mut self.gates), (job, run), task.index, more);
     }
 
     /// Takes the rest of an ending job off the books.
@@ -131,7 +133,10 @@ impl Engine {
             return self.rank(turn.now, id);
         }
         let now = turn.now.wall;
-        if !planner::awaits_probe(job) && self.knows_power() {
+        if let Some(because) = self.barred_by(id) {
+            return self.declare_late_for_now(turn, id, deadline, because);
+        }
+        if !planner::awaits_probe(&self.state.jobs[&id]) && self.knows_power() {
             self.take_back(turn, id, deadline);
             self.trade(turn, id, deadline);
             // Before anybody gives anything up for it: what cannot be kept even at its floor drags nobody down.
@@ -143,15 +148,25 @@ impl Engine {
                 return;
             }
             self.ease_if_crowded(turn, id, deadline);
+            self.note_crowded(turn.now, id, deadline);
             self.advance(turn, id);
         }
         let (Some(job), Some(run)) = (self.state.jobs.get(&id), self.runs.get(&id)) else { return };
         let path = self.path_of(&job.stages, run, now);
-        let spare = spare(now, deadline, path.p90_ms);
+        let spare = spare(now, deadline, path.p90_ms.max(self.gates_due_ms(turn.now, run, deadline)));
         // What was only assumed of an input makes nobody late.
         let is_known = !planner::awaits_probe(job) && self.knows_power();
-        if let Some(in_ms) = self.is_hopeless(now, deadline, path).filter(|_| is_known) {
-            return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
+        if let Some(in_ms) = self.is_hopeless(now, deadline, path) {
+            if is_known {
+                return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
+            }
+            // The probe that would have told more comes too late, or whoever could still come and do it.
+            if self.knows_power() && now >= deadline {
+                return self.declare_late(turn, id, deadline, in_ms, LateBy::Itself);
+            }
+            if !self.knows_power() && self.reattach.is_none() {
+                return self.declare_late_for_now(turn, id, deadline, LateBy::Nodes);
+            }
         }
         let margin = self.margin(path);
         let was_at_risk = run.promise == Promise::AtRisk;
@@ -196,6 +211,7 @@ impl Engine {
     /// Moves promises ahead that have no time to spare together, before anything else is started.
     pub(super) fn mind_tightness(&mut self, turn: &mut Turn) {
         self.shed(turn);
+        self.settle_gates(turn);
         self.look_at_late(turn);
         if self.promises_fine.is_empty() || turn.now.mono < self.tight_holds_until {
             return;
@@ -254,20 +270,29 @@ impl Engine {
             Class::Emergency => self.ledger.emergencies(),
             _ => self.ledger.due_by(deadline),
         };
+        if self.live_barred(id).is_some() {
+            return self.declare_late_for_now(turn, id, deadline, because);
+        }
         let ahead = self.fleet.counted_on().time_for(before.plus(running));
-        self.declare_late(turn, id, deadline, path.p50_ms.max(ahead.unwrap_or(0)), because);
+        let gates = self.gates_due_ms(turn.now, run, deadline);
+        self.declare_late(turn, id, deadline, path.p50_ms.max(ahead.unwrap_or(0)).max(gates), because);
+    }
+
+    /// The same where it cannot be said when the job is done.
+    fn declare_late_for_now(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, because: LateBy) {
+        self.declare_late(turn, id, deadline, u64::MAX, because);
     }
 
     fn declare_late(&mut self, turn: &mut Turn, id: JobId, deadline: WallMs, in_ms: u64, because: LateBy) {
         let at = turn.now.wall;
-        let expected = WallMs(at.0.saturating_add(in_ms));
+        let expected = if in_ms == u64::MAX { NEVER } else { WallMs(at.0.saturating_add(in_ms)) };
         // What was given up does not help any more.
         self.undo_all_trades(turn, id);
         self.emit(
             turn,
             match because {
                 LateBy::Itself => Record::PromiseLate { job: id, expected, at },
-                LateBy::Other(_) | LateBy::LostNodes => {
+                LateBy::Other(_) | LateBy::LostNodes | LateBy::Limit | LateBy::TenantCap | LateBy::Nodes => {
                     Record::PromiseGivenUp { job: id, expected, because, at }
                 }
             },
@@ -375,11 +400,21 @@ fn knows_its_pace(live: &LiveTask, wall_ms: u64, now: WallMs) -> bool {
 }
 
 /// Enters what a task takes into the books under its job, or takes it off.
-fn book_one(ledger: &mut Ledger, (job, run): (&Job, &mut JobRun), task: u32, more: bool) {
+fn book_one(
+    (ledger, gates): (&mut Ledger, &mut Gates),
+    (job, run): (&Job, &mut JobRun),
+    task: u32,
+    more: bool,
+) {
     let stage = job.stage_of(task).1;
     // A job that is held back, and a stage that is left out, have nothing in the books.
     if job.spec.paused || stage.dropped {
         return;
+    }
+    if run.rare().gated.is_some()
+        && let Some(gated) = &mut run.rare_mut().gated
+    {
+        gates.shift(gated, work_of(stage), more);
     }
     let one = path::load_of(stage);
     if more {

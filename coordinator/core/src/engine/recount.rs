@@ -25,6 +25,7 @@ impl Engine {
     pub fn recount(&self) -> Result<(), String> {
         self.fleet.recount()?;
         self.recount_books()?;
+        self.recount_gates()?;
         self.recount_holdings()?;
         self.recount_places()?;
         self.recount_stoppable()

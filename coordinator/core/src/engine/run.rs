@@ -11,6 +11,7 @@ use rushes_shared::task::TaskKind;
 use rushes_shared::units::{MonoMs, WallMs};
 
 use super::conflicts::Worth;
+use super::gates::Gated;
 use super::live::{Live, any_runs};
 use crate::event::ReplyTo;
 use crate::job::Stopped;
@@ -79,6 +80,8 @@ pub(super) struct Rare {
     pub(super) worth: Option<Worth>,
     /// The state of the books, and what may be promised of the farm, when quality was last given up in vain for it.
     pub(super) eased_in_vain: Option<(u64, Power)>,
+    /// What it has to pass beside the farm as a whole.
+    pub(super) gated: Option<Box<Gated>>,
     /// Publishes under way or waiting: tries so far, by output.
     pub(super) publishing: BTreeMap<u32, u32>,
     /// Why the last of them did not come about; nothing once one has.
@@ -101,6 +104,7 @@ static NOTHING: Rare = Rare {
     looks_at: None,
     worth: None,
     eased_in_vain: None,
+    gated: None,
     publishing: BTreeMap::new(),
     held_up: None,
     publishes_in_flight: BTreeSet::new(),

@@ -9,6 +9,7 @@ use rushes_shared::units::WallMs;
 
 use super::ladder::For;
 use super::{Engine, Turn};
+use crate::promise::gate::Gate;
 use crate::promise::late::LateBy;
 use crate::promise::ledger::{Due, Miss};
 
@@ -23,6 +24,7 @@ impl Engine {
     /// Nodes are gone, or get nothing for a while: it is to be seen whether the others can keep what was promised.
     pub(super) fn note_loss(&mut self) {
         self.conflicts.is_short = true;
+        self.gates.look_at_all(|gate| matches!(gate, Gate::Nodes { .. }));
     }
 
     /// Brings what is promised down to what the farm can do, if nodes were lost.

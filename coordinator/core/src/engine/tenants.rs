@@ -7,6 +7,7 @@ use rushes_shared::id::TenantId;
 use super::{Engine, Turn};
 use crate::event::{Command, Reply, ReplyTo};
 use crate::order::fair::TenantIx;
+use crate::promise::gate::Gate;
 use crate::recent::Recent;
 use crate::record::Record;
 use crate::state::TenantLimits;
@@ -46,6 +47,11 @@ impl Tenants {
     /// All that were seen.
     pub(super) fn names(&self) -> impl Iterator<Item = &TenantId> {
         self.known.keys()
+    }
+
+    /// The number of a tenant that was seen.
+    pub(super) fn ix(&self, id: &TenantId) -> Option<TenantIx> {
+        self.known.get(id).copied()
     }
 
     pub(super) fn at(&self, ix: TenantIx) -> &TenantRun {
@@ -107,11 +113,12 @@ impl Engine {
         let limits = TenantLimits { weight: limits.weight.clamp(1, 1_000), ..limits };
         let ix = self.tenant_ix(&tenant);
         self.emit(turn, Record::TenantSet { tenant, limits });
-        self.tenants.at_mut(ix).limits = limits;
+        let before = std::mem::replace(&mut self.tenants.at_mut(ix).limits, limits);
         let capped = self.tenants.at(ix).is_capped();
         self.caps_reached |= capped;
         self.order.set_weight(ix, limits.weight);
         self.order.set_capped(ix, capped);
+        self.regate_tenant(ix, before);
         self.command(turn, Command::Answer { to: reply, reply: Reply::LimitsSet });
     }
 
@@ -123,6 +130,8 @@ impl Engine {
         most: Option<u32>,
     ) {
         self.open_limit(&name);
+        self.gates.look_at(&Gate::Limit(name.clone()));
+        self.note_room();
         self.emit(turn, Record::LimitSet { name, most });
         self.command(turn, Command::Answer { to: reply, reply: Reply::LimitsSet });
     }

@@ -103,7 +103,8 @@ impl Usual {
 
     /// The same in few words.
     pub(super) fn assumed(&self) -> Assumed {
-        Assumed { duration_ms: self.duration_ns / 1_000_000, width: self.size.0, height: self.size.1 }
+        let (width, height) = self.size;
+        Assumed { duration_ms: self.duration_ns / 1_000_000, width, height, is_seen: self.seen }
     }
 }
 
@@ -138,9 +139,12 @@ mod tests {
         let mut usual = Usual::default();
         assert_eq!(usual.input().video[0].frames, 1_800);
         usual.note(&facts(100, 1280));
-        assert_eq!(usual.assumed(), Assumed { duration_ms: 100_000, width: 1280, height: 640 });
+        assert_eq!(
+            usual.assumed(),
+            Assumed { duration_ms: 100_000, width: 1280, height: 640, is_seen: true }
+        );
         usual.note(&facts(900, 640));
-        assert_eq!(usual.assumed(), Assumed { duration_ms: 200_000, width: 640, height: 320 });
+        assert_eq!(usual.assumed(), Assumed { duration_ms: 200_000, width: 640, height: 320, is_seen: true });
         assert_eq!(usual.input().video[0].frames, 5_000);
         usual.note(&MediaFacts::default());
         assert_eq!(usual.assumed().duration_ms, 200_000, "sound alone says nothing of films");

@@ -7,7 +7,7 @@ use rushes_shared::id::{JobId, TenantId, WorkerId};
 use rushes_shared::job::{Class, Priority};
 use rushes_shared::units::WallMs;
 
-use crate::promise::Forecast;
+use crate::promise::{Barred, Forecast};
 
 /// Why a request is refused. Each has its HTTP status in the shell.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -105,14 +105,16 @@ pub enum Refusal {
     },
     /// The deadline cannot be kept, and such jobs are not taken.
     #[error(
-        "the deadline {} cannot be kept: the job should be done by {}; ask for that, or lower its quality floor (engine.promise.admission)",
-        .deadline.to_rfc3339(), .expected.to_rfc3339()
+        "the deadline {} cannot be kept: {}",
+        .deadline.to_rfc3339(), why_not_kept(.expected, .barred.as_deref())
     )]
     CannotKeep {
         /// What was asked for.
         deadline: WallMs,
-        /// When it should be done.
-        expected: WallMs,
+        /// When it should be done; `None` where nothing of it can start.
+        expected: Option<WallMs>,
+        /// Why nothing can.
+        barred: Option<Box<Barred>>,
     },
     /// Too many different combinations of tags, pool and named limits.
     #[error(
@@ -139,6 +141,17 @@ pub enum Refusal {
         "the coordinator's disk is nearly full (below store.min_free_bytes); free some space and try again"
     )]
     DiskNearlyFull,
+}
+
+fn why_not_kept(expected: &Option<WallMs>, barred: Option<&Barred>) -> String {
+    match (expected, barred) {
+        (_, Some(barred)) => barred.to_string(),
+        (Some(at), None) => format!(
+            "the job should be done by {}; ask for that, or lower its quality floor (engine.promise.admission)",
+            at.to_rfc3339()
+        ),
+        (None, None) => "it cannot be said when the job is done".to_owned(),
+    }
 }
 
 impl Refusal {

@@ -8,7 +8,7 @@ use rushes_shared::job::JobChange;
 use rushes_shared::units::WallMs;
 
 use crate::anomaly::Source;
-use crate::promise::late::LateBy;
+use crate::promise::late::{LateBy, NEVER};
 use crate::promise::trade::{Sake, Trade};
 
 /// What the scheduler decided about a job or a node, and why. The text is for people.
@@ -252,7 +252,8 @@ impl fmt::Display for Decision {
                 write!(f, "{spare_ms} ms to spare before the deadline {deadline}: goes ahead of others")
             }
             Self::PromiseLate { deadline, expected, because } => {
-                let (deadline, expected) = (deadline.to_rfc3339(), expected.to_rfc3339());
+                let expected = Some(*expected).filter(|at| *at != NEVER).map(WallMs::to_rfc3339);
+                let deadline = deadline.to_rfc3339();
                 match because {
                     LateBy::Itself => write!(f, "the deadline {deadline} cannot be kept even at the floor")?,
                     LateBy::Other(job) => {
@@ -262,8 +263,25 @@ impl fmt::Display for Decision {
                         f,
                         "the deadline {deadline} is given up, which loses the least: nodes were lost, and not all can be kept"
                     )?,
+                    LateBy::Limit => {
+                        write!(
+                            f,
+                            "the deadline {deadline} cannot be kept: the job's named limits leave no room for it"
+                        )?;
+                    }
+                    LateBy::TenantCap => write!(
+                        f,
+                        "the deadline {deadline} cannot be kept: its tenant's cap on running tasks leaves no room for it"
+                    )?,
+                    LateBy::Nodes => write!(
+                        f,
+                        "the deadline {deadline} cannot be kept: the workers that can do it leave no room for it, or none can"
+                    )?,
                 }
-                write!(f, "; expected by {expected}")
+                match expected {
+                    Some(expected) => write!(f, "; expected by {expected}"),
+                    None => f.write_str("; nothing of it can start, so no end is expected"),
+                }
             }
             Self::PromiseRestored { deadline } => {
                 write!(f, "there is room: the deadline {} is kept after all", deadline.to_rfc3339())

@@ -5,6 +5,8 @@ use std::fmt;
 use rushes_shared::id::WorkerId;
 use rushes_shared::units::WallMs;
 
+use crate::placement::lack::{Lack, Shut};
+
 /// Why tasks of a stage do not run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Waiting {
@@ -16,12 +18,12 @@ pub enum Waiting {
     Room,
     /// The same, and this node's cores are kept for them.
     Reserved(WorkerId),
-    /// No known node can run them.
-    NoNode,
+    /// No known node can run them: what is missing.
+    NoNode(Lack),
     /// Those that could run them are of a version that has no such work.
     OldNodes,
-    /// Those that can run them get no new tasks: drained, in quarantine, or not connected.
-    ShutNodes,
+    /// Those that can run them get no new tasks.
+    ShutNodes(Shut),
     /// A named limit is reached.
     Limit(String),
     /// The tenant runs as many tasks as it may.
@@ -49,9 +51,9 @@ impl Waiting {
             Self::Reattachment => "reattachment",
             Self::Room => "room",
             Self::Reserved(_) => "reserved",
-            Self::NoNode => "no_node",
+            Self::NoNode(_) => "no_node",
             Self::OldNodes => "old_nodes",
-            Self::ShutNodes => "shut_nodes",
+            Self::ShutNodes(_) => "shut_nodes",
             Self::Limit(_) => "limit",
             Self::TenantCap => "tenant_cap",
             Self::AnotherNode => "another_node",
@@ -76,23 +78,23 @@ impl fmt::Display for Waiting {
             }
             Self::Room => f.write_str("every worker that could run them is full"),
             Self::Reserved(worker) => write!(f, "they fit nowhere yet; {worker} is being kept free for them"),
-            Self::NoNode => f.write_str("no worker can run them (encoder, tags or pool)"),
+            Self::NoNode(lack) => write!(f, "{lack}"),
             Self::OldNodes => f.write_str(
                 "the workers that could run them are of a version that has no such work; update one of them",
             ),
-            Self::ShutNodes => f.write_str(
-                "the workers that could run them are drained, in quarantine or not connected; 'rushes worker list' shows which",
-            ),
+            Self::ShutNodes(shut) => write!(f, "{shut}"),
             Self::Limit(name) => write!(f, "the limit '{name}' is reached"),
             Self::TenantCap => f.write_str("the tenant runs as many tasks as it may"),
             Self::AnotherNode => {
                 f.write_str("they failed on the workers that have room and wait for another")
             }
             Self::Backoff => f.write_str("they failed and wait before they are tried again"),
-            Self::OnWorker => f.write_str("they were sent ahead to workers that begin them as room becomes free"),
-            Self::Failing => {
-                f.write_str("the job's latest attempts have all failed: one task is tried at a time until one succeeds")
+            Self::OnWorker => {
+                f.write_str("they were sent ahead to workers that begin them as room becomes free")
             }
+            Self::Failing => f.write_str(
+                "the job's latest attempts have all failed: one task is tried at a time until one succeeds",
+            ),
             Self::Pause => f.write_str("the job is paused or about to end"),
             Self::Turn => f.write_str("others are ahead"),
         }

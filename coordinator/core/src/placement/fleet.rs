@@ -22,6 +22,48 @@ struct Weighted {
     light: u128,
 }
 
+/// Of what runs behind a limit or a cap: the sum of the times at which it should end, times what each holds, and the sum of
+/// what it holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Held {
+    ends: u128,
+    units: u64,
+}
+
+impl Held {
+    fn count(&mut self, until: MonoMs, units: u32, more: bool) {
+        let end = u128::from(until.0) * u128::from(units);
+        self.ends = if more { self.ends + end } else { self.ends - end };
+        self.units = if more { self.units + u64::from(units) } else { self.units - u64::from(units) };
+    }
+}
+
+/// What runs, by what it has to pass.
+#[derive(Debug, Default)]
+pub struct Passing {
+    /// Named limits.
+    pub limits: BTreeMap<String, Held>,
+    /// Tenants by number.
+    pub tenants: Vec<Held>,
+}
+
+impl Passing {
+    fn count(&mut self, holding: &Holding, more: bool) {
+        for (name, units) in holding.limits.iter().flat_map(|limits| limits.iter()) {
+            let held = self.limits.entry(name.clone()).or_default();
+            held.count(holding.until, *units, more);
+            if *held == Held::default() {
+                self.limits.remove(name);
+            }
+        }
+        let tenant = holding.tenant.0 as usize;
+        if self.tenants.len() <= tenant {
+            self.tenants.resize_with(tenant + 1, Held::default);
+        }
+        self.tenants[tenant].count(holding.until, 1, more);
+    }
+}
+
 /// All of them.
 #[derive(Debug, Default)]
 pub struct Fleet {
@@ -34,6 +76,8 @@ pub struct Fleet {
     powers: Powers,
     /// Of what runs: the sum of the times at which it should end, each times what it takes, and the sum of what it takes.
     ends: (Weighted, Weighted),
+    /// The same by named limit and by tenant.
+    passing: Passing,
     /// Nodes whose cores are kept for a signature.
     reserved: BTreeMap<SigIx, WorkerId>,
 }
@@ -152,6 +196,7 @@ impl Fleet {
     }
 
     fn count(&mut self, holding: &Holding, more: bool) {
+        self.passing.count(holding, more);
         let count = &mut self.running[place(holding.kind)];
         *count = if more { *count + 1 } else { *count - 1 };
         let (ends, takes) = (&mut self.ends.0, &mut self.ends.1);
@@ -184,7 +229,11 @@ impl Fleet {
                 return Err(format!("{id} holds {cpu}, {memory}, {light} and counts {used:?}"));
             }
         }
-        let of = |fleet: &Self| format!("{:?} {:?}", fleet.running, fleet.ends);
+        let of = |fleet: &Self| {
+            let tenants: Vec<_> =
+                fleet.passing.tenants.iter().filter(|held| **held != Held::default()).collect();
+            format!("{:?} {:?} {:?} {tenants:?}", fleet.running, fleet.ends, fleet.passing.limits)
+        };
         (of(&sums) == of(self)).then_some(()).ok_or(format!("nodes hold {}, not {}", of(&sums), of(self)))
     }
 
@@ -200,6 +249,37 @@ impl Fleet {
             light_ms: at_speed(left(ends.light, takes.light)),
         };
         Running { left, takes: Power { cores: at_speed(takes.cores), light: at_speed(takes.light * 1_000) } }
+    }
+
+    /// The same of what runs behind a limit or a cap, in wall time times what is held of it, against thousandths of that.
+    #[must_use]
+    pub fn held_left<'a>(&'a self, now: MonoMs, of: impl Fn(&'a Passing) -> Option<&'a Held>) -> Running {
+        let held = of(&self.passing).copied().unwrap_or_default();
+        let speed = u64::from(self.usual_speed());
+        let left = held.ends.saturating_sub(u128::from(now.0) * u128::from(held.units));
+        let cores_ms = u64::try_from(left * u128::from(speed) / 1_000).unwrap_or(u64::MAX);
+        let takes = Power { cores: held.units.saturating_mul(speed), light: 0 };
+        Running { left: Load { cores_ms, light_ms: 0 }, takes }
+    }
+
+    /// What those nodes get done that promises are given on, of a pool and with these tags.
+    #[must_use]
+    pub fn counted_on_of(&self, pool: &str, tags: &[String]) -> Power {
+        let mut sum = Powers::default();
+        for node in self.values() {
+            if node.pool() == pool && tags.iter().all(|tag| node.facts.tags.contains(tag)) {
+                sum.shift(Powers::default(), node.powers());
+            }
+        }
+        sum.counted_on
+    }
+
+    /// Whether a node that is open, or only silent for now, has what the signature asks for.
+    #[must_use]
+    pub fn is_served(&self, signature: &Signature) -> bool {
+        let is_silent = |node: &Node| node.link.is_none() && !node.leaving && !node.draining;
+        self.index.nodes(signature).next().is_some()
+            || self.values().any(|node| is_silent(node) && node.can_do(signature))
     }
 
     /// Attempts that take capacity, by kind.
@@ -268,13 +348,6 @@ impl Fleet {
     pub fn freest(&self, sigs: &Signatures, sig: SigIx, most: usize) -> Vec<WorkerId> {
         let shapes = sigs.shapes(sig, self.index.version()).unwrap_or_default();
         self.index.freest(shapes, most)
-    }
-
-    /// Whether there are nodes that have what the signature asks for, and none of them gets new tasks now.
-    #[must_use]
-    pub fn is_shut(&self, signature: &Signature) -> bool {
-        let mut able = self.values().filter(|node| node.can_do(signature)).peekable();
-        able.peek().is_some() && able.all(|node| !node.is_open())
     }
 
     /// Whether nodes lack nothing that the signature asks for but a newer version of the worker.

@@ -4,6 +4,9 @@ use rushes_shared::id::JobId;
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+/// Stands for when a job is done of which nothing can start, in what is recorded and told.
+pub const NEVER: WallMs = WallMs(u64::MAX);
+
 /// Why a deadline is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum LateBy {
@@ -13,6 +16,12 @@ pub enum LateBy {
     Other(JobId),
     /// Nodes were lost, and what is left cannot keep all.
     LostNodes,
+    /// Its named limits leave no room for it.
+    Limit,
+    /// Its tenant's cap on running tasks leaves no room for it.
+    TenantCap,
+    /// The nodes that can do it leave no room for it, or none can.
+    Nodes,
 }
 
 impl LateBy {
@@ -21,7 +30,7 @@ impl LateBy {
     pub fn other(self) -> Option<JobId> {
         match self {
             Self::Other(job) => Some(job),
-            Self::Itself | Self::LostNodes => None,
+            Self::Itself | Self::LostNodes | Self::Limit | Self::TenantCap | Self::Nodes => None,
         }
     }
 
@@ -32,6 +41,9 @@ impl LateBy {
             Self::Itself => "itself",
             Self::Other(_) => "another_job",
             Self::LostNodes => "lost_nodes",
+            Self::Limit => "limit",
+            Self::TenantCap => "tenant_cap",
+            Self::Nodes => "nodes",
         }
     }
 }

@@ -1,23 +1,24 @@
 //! A dry run says what a submit then does: over small farms with all sorts of promises on them.
 
 use proptest::prelude::*;
-use rushes_core::event::{Decision, FarmNews};
+use rushes_core::event::{Decision, Event, FarmNews, ReplyTo};
 use rushes_core::policy::{Admission, Policy, PromisePolicy};
+use rushes_core::state::TenantLimits;
 use rushes_shared::encode::SpeedPreset;
-use rushes_shared::id::JobId;
-use rushes_shared::job::{Class, JobSpec, QualityFloor};
+use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::job::{Class, JobSpec, Needs, QualityFloor};
 use rushes_shared::task::SlotKind;
 
 use crate::support::samples::{
-    NOW, encode, facts, graph, in_class, stage, with_deadline, with_preset, with_priority,
+    NOW, encode, facts, graph, in_class, node, stage, with_deadline, with_preset, with_priority,
 };
 use crate::support::scene::{Scene, check, check_with};
 
 const CLASSES: [Class; 4] = [Class::Bulk, Class::Standard, Class::Premium, Class::Emergency];
 
 /// Tasks of a main stage and seconds of each, seconds of optional extras, priority, class, seconds to the deadline,
-/// whether it may give the extras up.
-type Asked = (u32, u32, Vec<u32>, u8, usize, Option<u64>, bool);
+/// whether it may give the extras up, what it holds of a limit and whether it needs a tag.
+type Asked = (u32, u32, Vec<u32>, u8, usize, Option<u64>, bool, (u32, bool));
 
 fn asked(classes: usize) -> impl Strategy<Value = Asked> {
     (
@@ -28,10 +29,11 @@ fn asked(classes: usize) -> impl Strategy<Value = Asked> {
         0_usize..classes,
         prop::option::weighted(0.85, 2_u64..150),
         any::<bool>(),
+        (prop::sample::select(vec![0, 0, 0, 1, 2]), prop::bool::weighted(0.2)),
     )
 }
 
-fn spec((count, seconds, extras, priority, class, due, may): &Asked) -> JobSpec {
+fn spec((count, seconds, extras, priority, class, due, may, (units, tagged)): &Asked) -> JobSpec {
     let mut stages = vec![stage("main", SlotKind::Encode, *count, seconds * 1_000, &[])];
     for (at, extra) in (0_u32..).zip(extras) {
         let after: &[u32] = if at % 2 == 1 { &[at] } else { &[] };
@@ -40,7 +42,12 @@ fn spec((count, seconds, extras, priority, class, due, may): &Asked) -> JobSpec 
         stages.push(extra);
     }
     let floor = QualityFloor { drop_optional: *may && due.is_some(), ..QualityFloor::default() };
+    let limits = (*units > 0).then(|| ("dolby".to_owned(), *units));
+    let tags = tagged.then(|| "gpu".to_owned());
+    let needs =
+        Needs { limits: limits.into_iter().collect(), tags: tags.into_iter().collect(), ..Needs::default() };
     let spec = with_priority(in_class(graph(stages), CLASSES[*class]), *priority);
+    let spec = JobSpec { needs: (needs != Needs::default()).then(|| Box::new(needs)), ..spec };
     match due {
         Some(due) => JobSpec { floor, ..with_deadline(spec, NOW + due * 1_000) },
         None => spec,
@@ -68,13 +75,23 @@ proptest! {
         waits_ms in 0_u64..20_000,
         candidate in asked(4),
         (refuses, is_exact) in any::<(bool, bool)>(),
+        (most, capped, gpus) in (2_u32..4, prop::option::weighted(0.3, 1_u32..4), 0_usize..3),
     ) {
         let admission = if refuses { Admission::Refuse } else { Admission::Advise };
         let scene = check_with(
             policy(admission, is_exact),
             |s| {
-                for (name, cores) in ('a'..).zip(&nodes) {
-                    s.join_with_cores(name, *cores);
+                for (at, (name, cores)) in ('a'..).zip(&nodes).enumerate() {
+                    let mut facts = node(&name.to_string());
+                    facts.cpu.0 = cores * 1_000;
+                    facts.tags.extend((at < gpus).then(|| "gpu".to_owned()));
+                    s.join_as(name, facts);
+                }
+                s.set_limit("dolby", Some(most));
+                if let Some(max_running) = capped {
+                    let limits = TenantLimits { max_running, ..TenantLimits::default() };
+                    let tenant = TenantId::default_tenant();
+                    s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant, limits });
                 }
                 before.iter().for_each(|job| s.submit(spec(job)));
                 s.wait(waits_ms);

@@ -127,7 +127,7 @@ fn what_comes_after_other_stages_starts_when_those_should_be_done() {
 }
 
 #[test]
-fn no_start_is_made_up_where_a_limit_a_cap_a_pause_or_a_missing_node_decides() {
+fn no_start_is_made_up_where_a_pause_or_a_missing_node_decides_and_behind_a_cap_it_is_when_a_task_ends() {
     let tenant = TenantLimits { max_running: 1, ..TenantLimits::default() };
     let s = check_with(
         Policy { tenant, ..Policy::default() },
@@ -141,7 +141,10 @@ fn no_start_is_made_up_where_a_limit_a_cap_a_pause_or_a_missing_node_decides() {
         |_| {},
         &[],
     );
-    assert_eq!((explain(&s, 2).waits[0].why.clone(), starts_in(&s, 2)), (Waiting::TenantCap, None));
+    assert_eq!(
+        (explain(&s, 2).waits[0].why.clone(), starts_in(&s, 2)),
+        (Waiting::TenantCap, Some((10, Assumes::Queue)))
+    );
     assert_eq!((explain(&s, 3).waits[0].why.clone(), starts_in(&s, 3)), (Waiting::Pause, None));
 }
 

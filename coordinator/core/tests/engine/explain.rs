@@ -1,6 +1,7 @@
 //! What the engine says about its own decisions.
 
 use rushes_core::explain::{Because, Explanation, Standing, Waiting};
+use rushes_core::placement::lack::Lack;
 use rushes_core::policy::Policy;
 use rushes_core::state::TenantLimits;
 use rushes_shared::failure::FailureCode;
@@ -91,13 +92,14 @@ fn it_says_that_no_node_can_do_it_that_it_is_paused_or_that_a_limit_is_reached()
             "accepted j5",
         ],
     );
-    assert_eq!(waits(&scene, 1), [(1, 1, Waiting::NoNode)]);
+    assert_eq!(waits(&scene, 1), [(1, 1, Waiting::NoNode(Lack::Encoder("h264")))]);
     assert_eq!(
         (explain(&scene, 2).standing, waits(&scene, 2)),
         (Standing::Paused, vec![(0, 1, Waiting::Pause)])
     );
     assert_eq!(waits(&scene, 3), [(0, 1, Waiting::Limit("dolby".into()))]);
-    assert_eq!(waits(&scene, 5), [(0, 1, Waiting::NoNode)]);
+    let gpu = Lack::Tags { tags: vec!["gpu".into()], pool: String::new() };
+    assert_eq!(waits(&scene, 5), [(0, 1, Waiting::NoNode(gpu))]);
 }
 
 #[test]

@@ -15,6 +15,7 @@ mod dry_runs;
 mod emergencies;
 mod expected_starts;
 mod explain;
+mod gates;
 mod graphs;
 mod hardware;
 mod health;

@@ -3,6 +3,7 @@
 
 use rushes_core::explain::{Assumes, Because, Standing, TaskPlace, Waiting};
 use rushes_core::job::{Job, Prediction, Stage, Step};
+use rushes_core::placement::lack::{Lack, Shut};
 use rushes_core::promise::late::{Late, LateBy};
 use rushes_core::promise::trade::{self, Sake, Trade, What};
 use rushes_core::record::{self, Record};
@@ -23,9 +24,9 @@ fn names_are_those_that_programs_compare() {
         (Waiting::Reattachment, "reattachment"),
         (Waiting::Room, "room"),
         (Waiting::Reserved(WORKER), "reserved"),
-        (Waiting::NoNode, "no_node"),
+        (Waiting::NoNode(Lack::NoWorker), "no_node"),
         (Waiting::OldNodes, "old_nodes"),
-        (Waiting::ShutNodes, "shut_nodes"),
+        (Waiting::ShutNodes(Shut::default()), "shut_nodes"),
         (Waiting::Limit("dolby".into()), "limit"),
         (Waiting::TenantCap, "tenant_cap"),
         (Waiting::AnotherNode, "another_node"),
@@ -65,6 +66,9 @@ fn names_are_those_that_programs_compare() {
         (LateBy::Itself, "itself", None),
         (LateBy::Other(JobId(5)), "another_job", Some(JobId(5))),
         (LateBy::LostNodes, "lost_nodes", None),
+        (LateBy::Limit, "limit", None),
+        (LateBy::TenantCap, "tenant_cap", None),
+        (LateBy::Nodes, "nodes", None),
     ];
     for (late, name, other) in late {
         assert_eq!((late.as_str(), late.other()), (name, other));
@@ -148,7 +152,9 @@ fn job(late: Option<LateBy>, trades: Vec<Trade>) -> Job {
 
 #[test]
 fn what_is_late_and_what_was_given_up_reads_back_as_it_was_whyever_it_is() {
-    let late = [None, Some(LateBy::Itself), Some(LateBy::Other(JobId(u128::MAX))), Some(LateBy::LostNodes)];
+    let why = [LateBy::Itself, LateBy::Other(JobId(u128::MAX)), LateBy::LostNodes, LateBy::Limit];
+    let why = why.into_iter().chain([LateBy::TenantCap, LateBy::Nodes]);
+    let late: Vec<_> = std::iter::once(None).chain(why.map(Some)).collect();
     let sakes = [Sake::Own, Sake::Job(JobId(9)), Sake::LostNodes];
     let undone = [None, Some(WallMs(NOW + 7))];
     let trades = sakes.iter().flat_map(|sake| undone.map(|at| given_up(What::Drop, *sake, at)));

@@ -2,6 +2,7 @@
 
 use rushes_core::event::{Event, FarmNews, ReplyTo};
 use rushes_core::explain::Waiting;
+use rushes_core::placement::lack::Shut;
 use rushes_core::state::TenantLimits;
 use rushes_shared::failure::FailureCode;
 use rushes_shared::id::{JobId, TenantId};
@@ -115,7 +116,10 @@ fn workers_that_are_drained_are_named_as_the_reason_to_wait() {
         &["accepted j1"],
     );
     let waits = scene.world.engine().explain(scene.world.now, JobId(1)).expect("a live job").waits;
-    assert_eq!(waits.into_iter().map(|wait| wait.why).collect::<Vec<_>>(), [Waiting::ShutNodes]);
+    assert_eq!(
+        waits.into_iter().map(|wait| wait.why).collect::<Vec<_>>(),
+        [Waiting::ShutNodes(Shut { drained: 1, ..Shut::default() })]
+    );
 }
 
 #[test]

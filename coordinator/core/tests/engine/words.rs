@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rushes_core::event::{Decision, Event, LateBy, Refusal, ReplyTo};
 use rushes_core::explain::{Because, Standing, Waiting};
+use rushes_core::placement::lack::{Lack, Shut};
 use rushes_core::state::TenantLimits;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{JobId, TaskId, TenantId, WorkerId};
@@ -33,8 +34,8 @@ fn each_reason_to_wait_says_for_what() {
         (Waiting::Reattachment, "start"),
         (Waiting::Room, "full"),
         (Waiting::Reserved(WORKER), "kept free"),
-        (Waiting::NoNode, "tags or pool"),
-        (Waiting::ShutNodes, "rushes worker list"),
+        (Waiting::NoNode(Lack::Encoder("av1")), "encoder for av1"),
+        (Waiting::ShutNodes(Shut { drained: 2, ..Shut::default() }), "2 drained ('rushes worker resume"),
         (Waiting::Limit("dolby".into()), "'dolby'"),
         (Waiting::TenantCap, "tenant"),
         (Waiting::AnotherNode, "another"),
@@ -129,7 +130,7 @@ fn a_refusal_says_whether_it_is_worth_asking_again() {
         Refusal::KeyReused(JobId(1)),
         Refusal::ClassTooHigh { tenant: tenant.clone(), asked: Class::Premium, most: Class::Bulk },
         Refusal::PriorityTooHigh { tenant: tenant.clone(), asked: priority(90), most: priority(50) },
-        Refusal::CannotKeep { deadline: WallMs(1), expected: WallMs(2) },
+        Refusal::CannotKeep { deadline: WallMs(1), expected: Some(WallMs(2)), barred: None },
         Refusal::LimitTooLow { name: "dolby".into(), asked: 3, most: 2 },
     ];
     let later = [

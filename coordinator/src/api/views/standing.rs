@@ -8,7 +8,7 @@ use rushes_core::promise::Forecast;
 use rushes_core::promise::trade::Trade;
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{
-    AnomalyView, AssumedView, BottleneckView, ExplainView, FailureView, ForecastView, PlacedView,
+    AnomalyView, AssumedView, BarredView, BottleneckView, ExplainView, FailureView, ForecastView, PlacedView,
     SentAheadView, StartView, TaskExplainView, TradeView, WaitView,
 };
 
@@ -20,7 +20,12 @@ pub(in crate::api) fn forecast(forecast: Forecast) -> ForecastView {
             duration_ms: input.duration_ms,
             width: input.width,
             height: input.height,
+            seen: input.is_seen,
         }),
+        barred: forecast
+            .barred
+            .map(|barred| BarredView { reason: barred.name().to_owned(), detail: barred.to_string() }),
+        unset_limits: forecast.unset_limits,
     }
 }
 
@@ -61,7 +66,7 @@ pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
         ahead: it.ahead,
         ahead_ms: it.ahead_ms,
         start: it.start.map(start),
-        forecast: forecast(it.forecast),
+        forecast: forecast(it.forecast.clone()),
         late_since: it.late.map(|late| late.since.to_rfc3339()),
         late_reason: it.late.map(|late| late.because.as_str().to_owned()),
         yields_to: it.late.and_then(|late| late.because.other()),

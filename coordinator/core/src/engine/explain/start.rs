@@ -66,11 +66,17 @@ impl<'a> Outlook<'a> {
                 let at = waiting.min()?.max(now.wall);
                 Some(Start { at, assumes: Assumes::Backoff })
             }
-            Waiting::NoNode
+            Waiting::Limit(name) => {
+                let in_ms = self.engine.limit_opens_ms(now, self.job.id, name)?;
+                Some(start(now, now.mono.plus(in_ms), Assumes::Queue))
+            }
+            Waiting::TenantCap => {
+                let in_ms = self.engine.cap_opens_ms(now, self.job.id)?;
+                Some(start(now, now.mono.plus(in_ms), Assumes::Queue))
+            }
+            Waiting::NoNode(_)
             | Waiting::OldNodes
-            | Waiting::ShutNodes
-            | Waiting::Limit(_)
-            | Waiting::TenantCap
+            | Waiting::ShutNodes(_)
             | Waiting::AnotherNode
             | Waiting::OnWorker
             | Waiting::Failing
