@@ -60,6 +60,8 @@ impl Standing {
 pub struct StageWait {
     /// The stage's index.
     pub stage: u32,
+    /// The stage in a word or two.
+    pub name: String,
     /// The slots that its tasks take.
     pub slot: SlotKind,
     /// How many tasks wait.
@@ -194,6 +196,8 @@ pub struct TaskExplanation {
     pub slot: SlotKind,
     /// Its stage's index.
     pub stage: u32,
+    /// Its stage in a word or two.
+    pub name: String,
     /// Where its job stands.
     pub standing: Standing,
     /// Jobs before its own, see [`Explanation::ahead`].

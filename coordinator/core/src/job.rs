@@ -228,6 +228,22 @@ impl Job {
         self.stages.iter().find(|s| s.step.output() == Some(output))
     }
 
+    /// A stage in a word or two: its name in the job's graph, or else what it does and which output it makes.
+    #[must_use]
+    pub fn stage_name(&self, at: usize) -> String {
+        if let Work::Graph { stages } = &self.spec.work
+            && let Some(stage) = stages.get(at)
+        {
+            return stage.name.clone();
+        }
+        let Some(stage) = self.stages.get(at) else { return String::new() };
+        let kind = stage.step.kind().as_str();
+        match stage.step.output().and_then(|output| self.spec.work.output(output)) {
+            Some(output) => format!("{kind} {}", output.name),
+            None => kind.to_owned(),
+        }
+    }
+
     /// The stage of a task and the stage's index.
     ///
     /// # Panics

@@ -52,6 +52,9 @@ pub struct TaskExplainView {
     pub slot: SlotKind,
     /// Its stage's index.
     pub stage: u32,
+    /// Its stage in a word or two.
+    #[serde(default)]
+    pub name: String,
     /// Where it is: `waits`, `sent_ahead`, `runs`, `done`, `given_up` or `left_out`.
     pub place: String,
     /// For what it waits, for scripts, as in a job's explanation.

@@ -85,6 +85,9 @@ pub struct TradeView {
 pub struct WaitView {
     /// The stage's index.
     pub stage: u32,
+    /// The stage in a word or two: its name in the job's graph, or what it does and the output that it makes.
+    #[serde(default)]
+    pub name: String,
     /// The slots that its tasks take.
     pub slot: SlotKind,
     /// How many tasks wait.

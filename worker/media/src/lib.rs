@@ -46,6 +46,7 @@ mod package;
 mod plane;
 mod probe;
 mod reader;
+mod running;
 mod scale;
 mod sound;
 mod start;

@@ -13,6 +13,7 @@ use gstreamer::prelude::*;
 use rushes_shared::failure::{Failure, FailureCode};
 
 use crate::fault::{self, Side};
+use crate::running::{self, Running};
 
 /// The stall limit in milliseconds, for who has set none.
 static STALL_MS: AtomicU64 = AtomicU64::new(30_000);
@@ -112,13 +113,17 @@ impl Notes {
         });
     }
 
-    /// Turns the errors of a pipeline's bus into notes. Nothing else on the bus is of interest.
+    /// Turns the errors of a pipeline's bus into notes, and has nobody wait for that pipeline any more. Nothing else on the
+    /// bus is of interest.
     pub(crate) fn listen(&self, pipeline: &gst::Pipeline, side: Side) {
-        let notes = self.clone();
+        let (notes, failing) = (self.clone(), pipeline.downgrade());
         let bus = pipeline.bus().expect("a pipeline has a bus");
         bus.set_sync_handler(move |_, message| {
             if let gst::MessageView::Error(error) = message.view() {
                 notes.tell(Note::Failed(fault::from_bus(side, error)));
+                if let Some(pipeline) = failing.upgrade() {
+                    running::let_go(&pipeline);
+                }
             }
             gst::BusSyncReply::Drop
         });
@@ -233,50 +238,6 @@ fn is_driven(pipeline: &gst::Pipeline) -> bool {
         }
     }
     false
-}
-
-/// A pipeline that is stopped when it goes out of scope, unless it stalled: stopping one whose thread is stuck would
-/// wait for that thread for ever, and the process ends after its job anyway.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) pipeline: gst::Pipeline,
-    abandoned: bool,
-}
-
-impl Running {
-    pub(crate) fn new(pipeline: gst::Pipeline) -> Self {
-        Self { pipeline, abandoned: false }
-    }
-
-    /// Starts the flow.
-    pub(crate) fn play(&self) -> Result<(), Failure> {
-        // A failure to start also puts its cause on the bus, which the waiting thread prefers.
-        self.pipeline.set_state(gst::State::Playing).map(drop).map_err(|_| {
-            Failure::new(FailureCode::PipelineFailed, "the pipeline does not start", "try again")
-        })
-    }
-
-    /// Takes the pipeline down while it is at work. What its elements say of that is no failure, and nobody hears it.
-    pub(crate) fn stop(self) {
-        if let Some(bus) = self.pipeline.bus() {
-            bus.set_sync_handler(|_, _| gst::BusSyncReply::Drop);
-        }
-    }
-
-    /// Leaves the pipeline as it is, for good.
-    pub(crate) fn abandon(&mut self) {
-        self.abandoned = true;
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        if self.abandoned {
-            std::mem::forget(self.pipeline.clone());
-        } else {
-            let _ = self.pipeline.set_state(gst::State::Null);
-        }
-    }
 }
 
 #[cfg(test)]

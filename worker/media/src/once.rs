@@ -5,7 +5,7 @@ use gstreamer::prelude::*;
 use gstreamer_app as app;
 use rushes_shared::failure::{Failure, FailureCode};
 
-use crate::note::Running;
+use crate::running::Running;
 
 /// Longest wait for what comes out.
 const PATIENCE: gst::ClockTime = gst::ClockTime::from_seconds(20);

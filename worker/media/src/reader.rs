@@ -21,7 +21,8 @@ use rushes_shared::failure::Failure;
 
 use crate::edit_list;
 use crate::fault::{self, Side};
-use crate::note::{Branch, Note, Notes, Running};
+use crate::note::{Branch, Note, Notes};
+use crate::running::{Running, Site};
 use crate::start::element;
 pub(crate) use sample::{heard_for, picture_size, shown_at, unusable};
 
@@ -87,17 +88,16 @@ pub(crate) fn open_from(source: &gst::Element, wanted: Wanted, notes: &Notes) ->
     source.link(&parse).expect("a source links to a parser");
 
     let hands = Arc::new(Mutex::new(Hands { wanted, found_video: false, found_audio: false }));
-    let on_pad = (pipeline.downgrade(), notes.clone(), hands);
+    let running = Running::new(pipeline);
+    let on_pad = (running.site(), notes.clone(), hands);
     notes.await_streams(&parse);
     parse.connect_pad_added(move |_, pad| {
-        let (pipeline, notes, hands) = &on_pad;
-        if let Some(pipeline) = pipeline.upgrade()
-            && let Err(failure) = attach(&pipeline, pad, hands, notes)
-        {
+        let (site, notes, hands) = &on_pad;
+        if let Err(failure) = attach(site, pad, hands, notes) {
             notes.tell(Note::Failed(failure));
         }
     });
-    Ok(Running::new(pipeline))
+    Ok(running)
 }
 
 /// What a pad gives: settled, or else what its element can give, or else what the stream was said to be. That comes last,
@@ -114,12 +114,7 @@ struct Hands {
     found_audio: bool,
 }
 
-fn attach(
-    pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    hands: &Mutex<Hands>,
-    notes: &Notes,
-) -> Result<(), Failure> {
+fn attach(site: &Site, pad: &gst::Pad, hands: &Mutex<Hands>, notes: &Notes) -> Result<(), Failure> {
     let name = caps_name(&caps_of(pad));
     let mut held = hands.lock().unwrap_or_else(PoisonError::into_inner);
     let threads = held.wanted.threads;
@@ -142,18 +137,18 @@ fn attach(
     notes.tell(Note::Found(branch));
     match feed {
         Some(feed) => {
-            let (pipeline, notes) = (pipeline.downgrade(), notes.clone());
+            let (site, notes) = (site.clone(), notes.clone());
             let coded = coded_video && branch == Branch::Video;
-            Branching { pipeline, branch, feed, chain, threads, coded, notes }.build_at_first_packet(pad);
+            Branching { site, branch, feed, chain, threads, coded, notes }.build_at_first_packet(pad);
             Ok(())
         }
-        None => read_over(pipeline, pad),
+        None => read_over(site, pad),
     }
 }
 
 /// A branch that is built when its stream's caps are complete.
 struct Branching {
-    pipeline: gst::glib::WeakRef<gst::Pipeline>,
+    site: Site,
     branch: Branch,
     feed: Box<dyn Feed>,
     chain: Vec<gst::Element>,
@@ -165,7 +160,6 @@ struct Branching {
 
 impl Branching {
     fn build(self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), Failure> {
-        let Some(pipeline) = self.pipeline.upgrade() else { return Ok(()) };
         let decoder = if self.coded { None } else { decoder(caps, self.branch, self.threads)? };
         let frames = decoder.as_ref().and_then(|decoder| decoder.static_pad("src"));
         if let Some(frames) = frames.filter(|_| self.branch == Branch::Video) {
@@ -175,7 +169,7 @@ impl Branching {
         let notes = self.notes;
         let mut chain: Vec<gst::Element> = decoder.into_iter().chain(self.chain).collect();
         chain.push(sink.upcast());
-        branch_off(&pipeline, pad, chain, notes).map_err(|()| fault::unsupported(&caps_name(caps)))
+        branch_off(&self.site, pad, chain, notes).map_err(|()| fault::unsupported(&caps_name(caps)))
     }
 
     /// Some parsers are shown before they have seen a packet, with caps that still leave out what a decoder is chosen
@@ -200,32 +194,27 @@ impl Branching {
     }
 }
 
-fn read_over(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Failure> {
+fn read_over(site: &Site, pad: &gst::Pad) -> Result<(), Failure> {
     let sink = element("fakesink")?;
     sink.set_property("sync", false);
     sink.set_property("async", false);
     sink.set_property("enable-last-sample", false);
-    pipeline.add(&sink).expect("a new element can be added");
-    drop(sink.sync_state_with_parent());
+    let unread = || fault::unsupported("a stream cannot be read over");
+    if !site.add_unless_closed(std::slice::from_ref(&sink)).map_err(|_| unread())? {
+        return Ok(());
+    }
     let into = sink.static_pad("sink").expect("a sink has a pad");
-    pad.link(&into).map(drop).map_err(|_| fault::unsupported("a stream cannot be read over"))
+    pad.link(&into).map(drop).map_err(|_| unread())
 }
 
-fn branch_off(
-    pipeline: &gst::Pipeline,
-    pad: &gst::Pad,
-    mut chain: Vec<gst::Element>,
-    notes: Notes,
-) -> Result<(), ()> {
+fn branch_off(site: &Site, pad: &gst::Pad, mut chain: Vec<gst::Element>, notes: Notes) -> Result<(), ()> {
     let queue = element("queue").map_err(drop)?;
     queue.set_property("max-size-buffers", 0u32);
     queue.set_property("max-size-bytes", QUEUE_BYTES);
     queue.set_property("max-size-time", QUEUE_TIME);
     chain.insert(0, queue.clone());
-    pipeline.add_many(&chain).expect("new elements can be added");
-    gst::Element::link_many(&chain).map_err(drop)?;
-    for element in chain.iter().rev() {
-        element.sync_state_with_parent().map_err(drop)?;
+    if !site.add_unless_closed(&chain).map_err(drop)? {
+        return Ok(());
     }
     let into = queue.static_pad("sink").expect("a queue has a pad");
     into.add_probe(gst::PadProbeType::BUFFER, move |_, _| {

@@ -18,6 +18,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use crate::encode::output::Output;
 use crate::note::{Branch, Notes};
 use crate::reader::{self, Feed};
+use crate::running::Site;
 
 /// Packets that may wait for the decoder; the encoder waits then.
 const WAITING_PACKETS: u64 = 64;
@@ -87,7 +88,7 @@ fn parameter_sets(config: &[u8]) -> Option<&[u8]> {
 /// Decodes packets beside the encode. Its pipeline stands still until the first packet.
 #[derive(Debug)]
 pub(crate) struct Witness {
-    pipeline: gst::Pipeline,
+    site: Site,
     threads: Option<u32>,
     notes: Notes,
     output: Arc<Output>,
@@ -104,16 +105,11 @@ struct Frames {
 }
 
 impl Witness {
-    /// A witness that decodes in `pipeline`, which is running and empty.
-    pub(crate) fn new(
-        pipeline: gst::Pipeline,
-        threads: Option<u32>,
-        notes: &Notes,
-        output: &Arc<Output>,
-    ) -> Self {
+    /// A witness that decodes in the pipeline of `site`, which is running and empty.
+    pub(crate) fn new(site: Site, threads: Option<u32>, notes: &Notes, output: &Arc<Output>) -> Self {
         let (notes, output) = (notes.clone(), Arc::clone(output));
         let (seen, digest) = (Arc::default(), PacketDigest::default());
-        Self { pipeline, threads, notes, output, seen, digest, source: None }
+        Self { site, threads, notes, output, seen, digest, source: None }
     }
 
     /// Takes the next packet.
@@ -155,12 +151,7 @@ impl Witness {
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
         chain.extend(reader::decoder(caps, Branch::Video, self.threads)?);
         chain.push(reader::appsink(Branch::Video, Box::new(counter), &self.notes).upcast());
-        self.pipeline.add_many(&chain).expect("new elements can be added");
-        let fits = gst::Element::link_many(&chain);
-        fits.map_err(|_| unreadable("packets that no decoder takes"))?;
-        for element in chain.iter().rev() {
-            element.sync_state_with_parent().map_err(|_| unreadable("packets that no decoder takes"))?;
-        }
+        self.site.add(&chain).map_err(|_| unreadable("packets that no decoder takes"))?;
         Ok(source)
     }
 }

@@ -108,7 +108,7 @@ fn waits(waits: &[WaitView]) -> String {
     }
     let row = |w: &WaitView| -> Vec<Cell> {
         vec![
-            w.stage.to_string().into(),
+            stage_named(w.stage, &w.name).into(),
             w.slot.as_str().into(),
             w.tasks.to_string().into(),
             expected(w.start.as_ref()).into(),
@@ -118,6 +118,10 @@ fn waits(waits: &[WaitView]) -> String {
     let rows: Vec<Vec<Cell>> = waits.iter().map(row).collect();
     let head = ["STAGE", "SLOT", "WAITING", "EXPECTED START (UTC)", "BECAUSE"];
     format!("\n{}", table(&head, &rows, colours()))
+}
+
+fn stage_named(number: u32, name: &str) -> String {
+    format!("{number} {name}").trim_end().to_owned()
 }
 
 fn sent_ahead(sent: &[SentAheadView]) -> String {
@@ -163,7 +167,8 @@ fn expected(start: Option<&StartView>) -> String {
 }
 
 fn explained_task(it: &TaskExplainView) -> String {
-    let mut text = format!("{} {}, stage {}, {} slot\n", it.id, it.kind.as_str(), it.stage, it.slot.as_str());
+    let stage = stage_named(it.stage, &it.name);
+    let mut text = format!("{} {}, stage {stage}, {} slot\n", it.id, it.kind.as_str(), it.slot.as_str());
     text.push_str(&match (it.place.as_str(), it.done_on, it.done_at.as_deref()) {
         ("waits", ..) => waiting(it),
         ("done", Some(worker), Some(at)) => format!("done by {worker} at {}\n", words::time(at)),

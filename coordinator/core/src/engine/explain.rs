@@ -89,7 +89,8 @@ impl Engine {
             if tasks > 0 {
                 let stage_no = u32::try_from(at).unwrap_or(u32::MAX);
                 let start = outlook.start_of_wait(at, &why);
-                waits.push(StageWait { stage: stage_no, slot: stage.slot, tasks, why, start });
+                let name = job.stage_name(at);
+                waits.push(StageWait { stage: stage_no, name, slot: stage.slot, tasks, why, start });
             }
         };
         if entered.waits > 0 {

@@ -20,6 +20,22 @@ fn explain(scene: &Scene, job: u128) -> Explanation {
     scene.world.engine().explain(scene.world.now, JobId(job)).expect("a live job")
 }
 
+#[test]
+fn stages_have_the_names_that_their_job_gave_them_or_say_what_they_make() {
+    let scene = check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(graph(vec![stage("look", SlotKind::Encode, 2, 1_000, &[])]));
+            s.submit(encode(1));
+            s.done('a', "2.0");
+        },
+        |_| {},
+        &[],
+    );
+    let name = |job| explain(&scene, job).waits.iter().map(|wait| wait.name.clone()).collect::<Vec<_>>();
+    assert_eq!((name(1), name(2)), (vec!["look".to_owned()], vec!["encode 0.mp4".to_owned()]));
+}
+
 fn waits(scene: &Scene, job: u128) -> Vec<(u32, u32, Waiting)> {
     explain(scene, job).waits.into_iter().map(|w| (w.stage, w.tasks, w.why)).collect()
 }

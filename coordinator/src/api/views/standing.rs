@@ -82,6 +82,7 @@ pub(in crate::api) fn explanation(it: &Explanation) -> ExplainView {
 fn wait(wait: &StageWait) -> WaitView {
     WaitView {
         stage: wait.stage,
+        name: wait.name.clone(),
         slot: wait.slot,
         tasks: wait.tasks,
         reason: wait.why.name().to_owned(),
@@ -116,6 +117,7 @@ pub(in crate::api) fn task_explanation(it: &TaskExplanation) -> TaskExplainView 
         kind: it.kind,
         slot: it.slot,
         stage: it.stage,
+        name: it.name.clone(),
         place: it.place.name().to_owned(),
         reason: None,
         detail: None,

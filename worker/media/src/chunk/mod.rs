@@ -33,9 +33,10 @@ use crate::encode::encoder;
 use crate::encode::picture;
 use crate::encode::plan::Plan;
 use crate::fault::{self, Side};
-use crate::note::{self, Interrupted, Notes, Opening, Running, Waiting};
+use crate::note::{self, Interrupted, Notes, Opening, Waiting};
 use crate::pace::Pace;
 use crate::reader::{self, Wanted};
+use crate::running::Running;
 use crate::start;
 use passage::{Passage, Passed, Shared};
 use rung::Branch;
@@ -148,15 +149,14 @@ fn encode_once(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
     let (notes, waiting) = Notes::new();
-    let encoder = gst::Pipeline::new();
-    notes.listen(&encoder, Side::Output);
+    let mut encoder = Running::heard(&notes, Side::Output);
     let keys = Keys::of(job.source, job.grid);
     let mut branches = Vec::new();
     for Wish { rung, output, crf } in wishes {
         let plan = plan_of(job.source, rung)?;
         let parts = (plan, (*rung).clone(), *crf);
         let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
-        branches.push(Branch::new(encoder.clone(), parts, output, pace, notes.clone())?);
+        branches.push(Branch::new(encoder.site(), parts, output, pace, notes.clone())?);
     }
     let first = branches.first().ok_or_else(no_rung)?;
     let work = Work {
@@ -168,7 +168,6 @@ fn encode_once(
         waiting,
         let_go: &|| (),
     };
-    let mut encoder = Running::new(encoder);
     encoder.play()?;
     let done = work.run(progress);
     if done.as_ref().is_err_and(|failure| failure.code == FailureCode::ProcessStalled) {

@@ -29,6 +29,7 @@ use crate::encode::plan::Plan;
 use crate::encode::tail::Tail;
 use crate::mp4::Packet;
 use crate::note::{Branch as Kind, Note, Notes};
+use crate::running::Site;
 use crate::scale::Scaler;
 
 /// Frames that may wait between decoder and encoder.
@@ -36,7 +37,8 @@ const WAITING_FRAMES: u64 = 6;
 
 /// A rung's encoder, built at its first frame.
 pub(super) struct Branch {
-    pub(super) pipeline: gst::Pipeline,
+    /// Where the encoder is put up.
+    site: Site,
     pub(super) plan: Plan,
     pub(super) rung: Rung,
     /// Frames from key frame to key frame.
@@ -55,7 +57,7 @@ pub(super) struct Branch {
 
 impl Branch {
     pub(super) fn new(
-        pipeline: gst::Pipeline,
+        site: Site,
         (plan, rung, crf): (Plan, Rung, u8),
         output: &Path,
         (key_frames, threads): (u32, Option<u32>),
@@ -65,7 +67,7 @@ impl Branch {
         let file = Arc::new(Mutex::new(Some(ChunkFile::create(output, recipe)?)));
         let (ended, tail) = (Arc::new(AtomicBool::new(false)), Tail::of(rung.codec));
         Ok(Self {
-            pipeline,
+            site,
             plan,
             rung,
             key_frames,
@@ -122,11 +124,7 @@ impl Branch {
         chain.push(element);
         chain.extend(parsers);
         chain.push(self.exit(&leaves).upcast());
-        self.pipeline.add_many(&chain).expect("new elements can be added");
-        gst::Element::link_many(&chain).map_err(|_| stopped())?;
-        for element in chain.iter().rev() {
-            element.sync_state_with_parent().map_err(|_| stopped())?;
-        }
+        self.site.add(&chain).map_err(|_| stopped())?;
         Ok(source)
     }
 

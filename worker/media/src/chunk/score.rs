@@ -22,11 +22,12 @@ use rushes_shared::media::VideoFacts;
 use rushes_shared::task::Progress;
 
 use super::{ChunkJob, Taker, Work, no_rung, settings_of};
-use crate::compare::{Arriving, Pairs, Shape, Side, half_a_frame};
+use crate::compare::{Arriving, Closing, Pairs, Shape, Side, half_a_frame};
 use crate::encode::plan::Plan;
 use crate::fault;
-use crate::note::{Branch, Notes, Running};
+use crate::note::{Branch, Notes};
 use crate::reader::{self, Feed, Wanted};
+use crate::running::{Running, Site};
 use crate::start;
 
 /// Frames that may wait between the decoder and those who look at them.
@@ -67,6 +68,7 @@ pub fn score_chunk(
     }
     let open = Arc::new(AtomicUsize::new(pairs.len() + 1));
     let mut rungs = Vec::with_capacity(pairs.len());
+    let _closing: Vec<Closing> = pairs.iter().map(Pairs::closing).collect();
     for ((_, file), pairs) in job.rungs.iter().zip(&pairs) {
         let feed = Arriving { pairs: Arc::clone(pairs), side: Side::Other };
         let feed = Counted { feed, open: Arc::clone(&open) };
@@ -76,8 +78,8 @@ pub fn score_chunk(
         reader.play()?;
         rungs.push(reader);
     }
-    let scorer = Scorer::new(shape, &pairs, open, &notes);
-    let mut way = Running::new(scorer.pipeline.clone());
+    let mut way = Running::heard(&notes, fault::Side::Output);
+    let scorer = Scorer::new(way.site(), shape, &pairs, open, &notes);
     way.play()?;
     let close = || pairs.iter().for_each(|pairs| pairs.close());
     let keys = Keys::of(job.source, job.grid);
@@ -113,7 +115,7 @@ impl<F: Feed> Feed for Counted<F> {
 
 /// Brings the film's frames to those who compare them.
 struct Scorer {
-    pipeline: gst::Pipeline,
+    site: Site,
     shape: Shape,
     notes: Notes,
     entrance: Option<app::AppSrc>,
@@ -164,15 +166,13 @@ impl Feed for Exit {
 }
 
 impl Scorer {
-    fn new(shape: Shape, pairs: &[Arc<Pairs>], open: Arc<AtomicUsize>, notes: &Notes) -> Self {
+    fn new(site: Site, shape: Shape, pairs: &[Arc<Pairs>], open: Arc<AtomicUsize>, notes: &Notes) -> Self {
         let numbers = Arc::new(Numbers { before: AtomicU64::new(NONE), behind: AtomicU64::new(NONE) });
         let arriving = |pairs: &Arc<Pairs>| Arriving { pairs: Arc::clone(pairs), side: Side::Reference };
         let all = pairs.iter().map(arriving).collect();
         let exit = Exit { all, numbers: Arc::clone(&numbers), seen: 0, open: Arc::clone(&open) };
-        let pipeline = gst::Pipeline::new();
-        notes.listen(&pipeline, fault::Side::Output);
         Self {
-            pipeline,
+            site,
             shape,
             notes: notes.clone(),
             entrance: None,
@@ -208,11 +208,7 @@ impl Scorer {
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
         chain.extend(self.shape.elements()?);
         chain.push(reader::appsink(Branch::Other, Box::new(exit), &self.notes).upcast());
-        self.pipeline.add_many(&chain).expect("new elements can be added");
-        gst::Element::link_many(&chain).map_err(|_| stopped())?;
-        for element in chain.iter().rev() {
-            element.sync_state_with_parent().map_err(|_| stopped())?;
-        }
+        self.site.add(&chain).map_err(|_| stopped())?;
         Ok(source)
     }
 }

@@ -23,12 +23,13 @@ use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Phase, Progress};
 use rushes_shared::units::Ratio;
 
-use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running};
+use crate::note::{self, Branch, Interrupted, Note, Notes, Opening};
 use crate::pace::Pace;
 use crate::reader::{self, Wanted};
+use crate::running::Running;
 use crate::start::element;
 use crate::{encode, fault, start};
-pub(crate) use pairs::{Arriving, Pairs, Side};
+pub(crate) use pairs::{Arriving, Closing, Pairs, Side};
 
 /// Compares the first video stream of `other` with that of `reference`; both with what [`probe`](crate::probe()) found.
 /// Blocks; calls `progress` at least once a second.
@@ -68,6 +69,7 @@ pub(crate) fn compare_in(
         opened(reference.0, first, shape, (&pairs, Side::Reference), &notes)?,
         opened(other.0, second, shape, (&pairs, Side::Other), &notes)?,
     ];
+    let _closing = pairs.closing();
     let pace = Pace::new(phase, first.duration_ns, first.frames);
     for reader in &readers {
         reader.play()?;

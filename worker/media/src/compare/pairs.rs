@@ -80,6 +80,15 @@ impl Feed for Arriving {
     }
 }
 
+/// Closes pairs when it goes out of scope: films that are stopped must not wait for each other.
+pub(crate) struct Closing(Arc<Pairs>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl Pairs {
     pub(crate) fn new(shape: Shape, half_frame_ns: u64, settings: CompareSettings) -> Result<Self, Failure> {
         let Shape { width, height, bit_depth } = shape;
@@ -102,6 +111,11 @@ impl Pairs {
     pub(super) fn reached(&self) -> (u64, u64) {
         let state = self.state();
         (state.paired, state.last_ns)
+    }
+
+    /// Lets everybody go who waits, at the latest when what is given goes out of scope.
+    pub(crate) fn closing(self: &Arc<Self>) -> Closing {
+        Closing(Arc::clone(self))
     }
 
     /// Lets everybody go who waits.

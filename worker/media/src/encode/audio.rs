@@ -25,6 +25,7 @@ use super::{limiting, mixing};
 use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, heard_for, shown_at, unusable};
+use crate::running::Site;
 use crate::sound::Limiter;
 use crate::start::element;
 
@@ -33,7 +34,8 @@ const WAITING: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
 /// Sends sound to the encoder.
 pub(crate) struct AudioFeed {
-    pub(crate) pipeline: gst::Pipeline,
+    /// Where the encoder is put up.
+    pub(crate) site: Site,
     pub(crate) settings: AudioSettings,
     pub(crate) container: Container,
     /// What brings samples to the loudness that was asked for.
@@ -111,11 +113,7 @@ impl AudioFeed {
             chain.push(element(parser)?);
         }
         chain.push(self.exit(samples, heard).upcast());
-        self.pipeline.add_many(&chain).expect("new elements can be added");
-        gst::Element::link_many(&chain).map_err(|_| encoder_stopped())?;
-        for element in chain.iter().rev() {
-            element.sync_state_with_parent().map_err(|_| encoder_stopped())?;
-        }
+        self.site.add(&chain).map_err(|_| encoder_stopped())?;
         Ok(source)
     }
 

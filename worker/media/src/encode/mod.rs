@@ -27,6 +27,8 @@ mod spool;
 mod statistics;
 mod tags;
 pub(crate) mod tail;
+#[cfg(test)]
+mod taken_down;
 pub(crate) mod tally;
 mod video;
 mod whole;
@@ -42,9 +44,10 @@ use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
 use crate::fault::{self, Side};
-use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running, Waiting};
+use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
+use crate::running::Running;
 use crate::{damage, start, tone};
 use audio::AudioFeed;
 use encoder::Pass;
@@ -259,14 +262,12 @@ fn pipelines(
     tally: &Arc<Mutex<Tally>>,
     output: &Arc<Output>,
 ) -> Result<Pipelines, Failure> {
-    let (encoder, decoder) = (gst::Pipeline::new(), gst::Pipeline::new());
-    notes.listen(&encoder, Side::Output);
-    notes.listen(&decoder, Side::Output);
+    let (encoder, decoder) = (Running::heard(notes, Side::Output), Running::heard(notes, Side::Output));
     let settings = job.settings;
     let witness = is_witnessed(settings, &way.pass)
-        .then(|| Arc::new(Mutex::new(Witness::new(decoder.clone(), job.threads, notes, output))));
+        .then(|| Arc::new(Mutex::new(Witness::new(decoder.site(), job.threads, notes, output))));
     let video = way.plan.as_ref().zip(settings.video.as_ref()).map(|(plan, settings)| VideoFeed {
-        pipeline: encoder.clone(),
+        site: encoder.site(),
         plan: plan.clone(),
         settings: settings.clone(),
         hardware: way.hardware.map(ToOwned::to_owned),
@@ -282,7 +283,7 @@ fn pipelines(
         mapper: None,
     });
     let audio = settings.audio.as_ref().filter(|_| sound_of(job, way)).map(|audio| AudioFeed {
-        pipeline: encoder.clone(),
+        site: encoder.site(),
         settings: audio.clone(),
         container: settings.container,
         gain: way.gain,
@@ -299,7 +300,7 @@ fn pipelines(
         ..Wanted::default()
     };
     let reader = reader::open(job.input, wanted, notes)?;
-    Ok(Pipelines { reader, encoder: Running::new(encoder), decoder: Running::new(decoder), witness })
+    Ok(Pipelines { reader, encoder, decoder, witness })
 }
 
 /// Whether what is made can be decoded while it is made, and recognised in the file: of other codecs and containers the

@@ -21,7 +21,8 @@ use super::spool::{Entry, Packets, Spool, Stream};
 use super::tags;
 use crate::fault::{self, Side};
 use crate::mp4::{FragmentTrack, Text, TrackKind, write_fragmented};
-use crate::note::{self, Branch, Interrupted, Note, Notes, Running};
+use crate::note::{self, Branch, Interrupted, Note, Notes};
+use crate::running::Running;
 use crate::start::element;
 
 /// Shortest length of a fragment in nanoseconds: it ends at the next key frame.

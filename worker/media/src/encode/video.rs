@@ -28,6 +28,7 @@ use super::tally::Tally;
 use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
+use crate::running::{Refused, Site};
 use crate::tone::{self, ToneMapper};
 use crate::witness::Witness;
 
@@ -35,7 +36,8 @@ use crate::witness::Witness;
 const WAITING_FRAMES: u64 = 6;
 /// Sends frames to the encoder.
 pub(crate) struct VideoFeed {
-    pub(crate) pipeline: gst::Pipeline,
+    /// Where the encoder is put up.
+    pub(crate) site: Site,
     pub(crate) plan: Plan,
     pub(crate) settings: VideoSettings,
     /// The hardware encoder's element; `None` for software.
@@ -162,12 +164,11 @@ impl VideoFeed {
         chain.push(encoder);
         chain.extend(parsers);
         chain.push(self.exit(&leaves).upcast());
-        self.pipeline.add_many(&chain).expect("new elements can be added");
-        gst::Element::link_many(&chain)
-            .map_err(|_| encoder_unfit("the picture's format does not fit the encoder"))?;
-        for element in chain.iter().rev() {
-            element.sync_state_with_parent().map_err(|_| encoder_unfit("the encoder does not start"))?;
-        }
+        self.site.add(&chain).map_err(|refused| match refused {
+            Refused::Closed => encoder_stopped(),
+            Refused::Unlinked => encoder_unfit("the picture's format does not fit the encoder"),
+            Refused::Unstarted => encoder_unfit("the encoder does not start"),
+        })?;
         Ok(Entrance { source, caps: caps.clone(), last_ns: None, times })
     }
 

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gstreamer as gst;
 use rushes_shared::encode::{AudioSettings, Container, EncodeSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
@@ -13,9 +12,10 @@ use crate::encode::audio::AudioFeed;
 use crate::encode::output::Output;
 use crate::encode::tally::Tally;
 use crate::fault::{self, Side};
-use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running};
+use crate::note::{self, Branch, Interrupted, Note, Notes, Opening};
 use crate::pace::Pace;
 use crate::reader::{self, Wanted};
+use crate::running::Running;
 use crate::start;
 
 /// What became of a film's sound.
@@ -50,10 +50,9 @@ pub fn sound(
         EncodeSettings { container, video: None, audio: Some(settings.clone()), ..EncodeSettings::default() };
     let out = Arc::new(Output::create(output, source, &whole)?);
     out.begins_with_the_film();
-    let pipeline = gst::Pipeline::new();
-    notes.listen(&pipeline, Side::Output);
+    let mut encoder = Running::heard(&notes, Side::Output);
     let feed = AudioFeed {
-        pipeline: pipeline.clone(),
+        site: encoder.site(),
         settings: settings.clone(),
         container,
         gain: None,
@@ -64,7 +63,6 @@ pub fn sound(
         entrance: None,
     };
     let wanted = Wanted { audio: Some(Box::new(feed)), ..Wanted::default() };
-    let mut encoder = Running::new(pipeline);
     let mut reader = reader::open(input, wanted, &notes)?;
     encoder.play()?;
     reader.play()?;

@@ -10,7 +10,8 @@ use rushes_shared::failure::Failure;
 
 use crate::edit_list;
 use crate::fault::{self, Side};
-use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Running, Waiting};
+use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
+use crate::running::{Running, Site};
 use crate::start::element;
 
 /// Longest wait for the streams to be known.
@@ -80,8 +81,8 @@ pub(super) fn run(path: &Path, count: Option<Duration>) -> Result<Parsed, Failur
     source.link(&parse).expect("a source links to a parser");
     let streams = Streams::default();
     notes.await_streams(&parse);
-    watch(&pipeline, &parse, &streams, &notes, count.is_some());
     let mut running = Running::new(pipeline);
+    watch(running.site(), &parse, &streams, &notes, count.is_some());
     if let Err(failure) = running.play() {
         return Err(match waiting.until(Some(Instant::now() + Duration::from_secs(1)), || (), |_| false) {
             Err(Interrupted::Failed(cause)) => cause,
@@ -156,10 +157,9 @@ fn seekable(pipeline: &gst::Pipeline) -> bool {
 }
 
 /// Lets every pad flow into a sink of its own, and notes what passes.
-fn watch(pipeline: &gst::Pipeline, parse: &gst::Element, streams: &Streams, notes: &Notes, count: bool) {
-    let (weak, list, told) = (pipeline.downgrade(), Arc::clone(streams), notes.clone());
+fn watch(site: Site, parse: &gst::Element, streams: &Streams, notes: &Notes, count: bool) {
+    let (list, told) = (Arc::clone(streams), notes.clone());
     parse.connect_pad_added(move |_, pad| {
-        let Some(pipeline) = weak.upgrade() else { return };
         let stream = Arc::new(Mutex::new(Stream { caps: pad.current_caps(), ..Stream::default() }));
         held(&list).push(Arc::clone(&stream));
         note_sticky(pad, &stream);
@@ -184,7 +184,7 @@ fn watch(pipeline: &gst::Pipeline, parse: &gst::Element, streams: &Streams, note
             }
             gst::PadProbeReturn::Ok
         });
-        if let Err(failure) = sink(&pipeline, pad) {
+        if let Err(failure) = sink(&site, pad) {
             told.tell(Note::Failed(failure));
         }
     });
@@ -197,15 +197,17 @@ fn note_sticky(pad: &gst::Pad, stream: &Arc<Mutex<Stream>>) {
     });
 }
 
-fn sink(pipeline: &gst::Pipeline, pad: &gst::Pad) -> Result<(), Failure> {
+fn sink(site: &Site, pad: &gst::Pad) -> Result<(), Failure> {
     let sink = element("fakesink")?;
     sink.set_property("sync", false);
     sink.set_property("async", false);
     sink.set_property("enable-last-sample", false);
-    pipeline.add(&sink).expect("a new element can be added");
-    drop(sink.sync_state_with_parent());
+    let unread = || fault::unsupported("a stream cannot be read");
+    if !site.add_unless_closed(std::slice::from_ref(&sink)).map_err(|_| unread())? {
+        return Ok(());
+    }
     let into = sink.static_pad("sink").expect("a sink has a pad");
-    pad.link(&into).map(drop).map_err(|_| fault::unsupported("a stream cannot be read"))
+    pad.link(&into).map(drop).map_err(|_| unread())
 }
 
 /// Marks the first packet.

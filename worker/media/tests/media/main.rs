@@ -5,6 +5,7 @@ mod chunk;
 mod codecs;
 mod compare;
 mod cuts;
+mod endings;
 mod formats;
 mod generated;
 mod hdr;

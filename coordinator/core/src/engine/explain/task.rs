@@ -25,6 +25,7 @@ impl Engine {
             kind: stage.step.kind(),
             slot: stage.slot,
             stage: number,
+            name: job.stage_name(at),
             standing: self.standing(job, run),
             ahead: ahead.map_or(0, |ahead| ahead.before + ahead.within),
             before: if waits { run.stages[at].ready_before(task.index) } else { 0 },
