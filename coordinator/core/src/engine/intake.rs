@@ -177,8 +177,8 @@ impl Engine {
         counts.jobs += 1;
         counts.deadline_jobs += u64::from(has_deadline);
         self.runs.insert(id, Box::new(JobRun::new(tenant, priority)));
-        self.take_places(id);
         self.enter_gates(id);
+        self.take_places(id);
         self.refile(id);
     }
 
