@@ -118,7 +118,7 @@ mod tests {
         let list = [
             job(&json!({"state": "running", "started_at": "2026-11-22T14:36:00.000Z", "deadline": due})),
             job(
-                json!({"kind": "graph", "name": "", "deadline": due, "late_since": "2026-11-22T15:00:00.000Z"}),
+                &json!({"kind": "graph", "name": "", "deadline": due, "late_since": "2026-11-22T15:00:00.000Z"}),
             ),
             job(&json!({"state": "failed", "class": "bulk", "priority": 5, "failure": missing})),
             job(&json!({"state": "succeeded", "deadline": due, "ended_at": "2026-11-22T16:00:00.001Z"})),
