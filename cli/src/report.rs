@@ -147,3 +147,31 @@ pub(crate) fn end(job: &JobView, colours: bool) -> String {
     text.push_str(&warnings(job, colours));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_picture_has_no_duration_and_what_is_to_come_is_not_known() {
+        let job = json!({"id": "job_01jv2c8k3q5w7x9z0a2b4c6d8e", "name": "", "kind": "encode", "state": "running",
+            "tenant": "default", "submitter": "me", "priority": 50, "labels": {}, "submitted_at": "", "queue_ms": 0,
+            "run_ms": 0, "progress": rushes_shared::view::ProgressView::default(),
+            "task_counts": rushes_shared::view::TaskCounts::default(), "tasks": [], "outputs": []});
+        let job: JobView = serde_json::from_value(job).expect("a job");
+        let cells = |made: serde_json::Value| {
+            let mut view = json!({"name": "x", "state": "published", "url": "file:///x", "encode_ms": 40});
+            view.as_object_mut().expect("an object").extend(made.as_object().expect("an object").clone());
+            let made: OutputView = serde_json::from_value(view).expect("an output");
+            output(&made, "x", &job).into_iter().skip(2).take(3).map(|cell| cell.0).collect::<Vec<_>>()
+        };
+        assert_eq!(cells(json!({"duration_ms": 0, "bitrate_bps": 0, "encode_speed": 0.0})), ["", "", ""]);
+        assert_eq!(cells(json!({})), ["-", "-", "-"]);
+        assert_eq!(
+            cells(json!({"duration_ms": 1_000, "bitrate_bps": 417_000, "encode_speed": 13.9})),
+            ["1.00 s", "417 kbit/s", "13.9x"]
+        );
+    }
+}

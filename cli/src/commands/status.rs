@@ -86,3 +86,23 @@ fn status_of_jobs(status: &StatusView) -> String {
         (running, queued) => format!("{running} running, {queued} waiting"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn drained_workers_are_told_from_those_that_get_tasks() {
+        let told = |connected: u64, draining: u64| {
+            let view = json!({"version": "1", "jobs_queued": 0, "jobs_running": 0, "tasks": [], "workers_silent": 0,
+                "workers_connected": connected, "workers_draining": draining, "reattaching": false, "uptime_s": 1});
+            status_of_workers(&serde_json::from_value(view).expect("a status"))
+        };
+        assert_eq!(told(2, 0), "2 connected");
+        assert_eq!(told(2, 1), "2 connected, 1 of them drained");
+        assert_eq!(told(2, 2), "2 connected, all of them drained");
+        assert_eq!(told(1, 1), "1 connected, drained");
+    }
+}

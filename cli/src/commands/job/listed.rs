@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn job(change: serde_json::Value) -> JobView {
+    fn job(change: &serde_json::Value) -> JobView {
         let mut view = json!({"id": "job_01jv2c8k3q5w7x9z0a2b4c6d8e", "name": "film.mov", "kind": "encode", "state": "queued",
             "tenant": "default", "submitter": "me", "class": "premium", "priority": 80, "labels": {},
             "submitted_at": "2026-11-22T14:35:29.123Z", "queue_ms": 350, "run_ms": 0, "progress": null,
@@ -116,12 +116,12 @@ mod tests {
         let missing = json!({"code": FailureCode::InputNotFound.as_str(), "class": "permanent",
             "message": "no", "advice": "", "detail": ""});
         let list = [
-            job(json!({"state": "running", "started_at": "2026-11-22T14:36:00.000Z", "deadline": due})),
+            job(&json!({"state": "running", "started_at": "2026-11-22T14:36:00.000Z", "deadline": due})),
             job(
-                json!({"kind": "graph", "name": "", "deadline": due, "late_since": "2026-11-22T15:00:00.000Z"}),
+                &json!({"kind": "graph", "name": "", "deadline": due, "late_since": "2026-11-22T15:00:00.000Z"}),
             ),
-            job(json!({"state": "failed", "class": "bulk", "priority": 5, "failure": missing})),
-            job(json!({"state": "succeeded", "deadline": due, "ended_at": "2026-11-22T16:00:00.001Z"})),
+            job(&json!({"state": "failed", "class": "bulk", "priority": 5, "failure": missing})),
+            job(&json!({"state": "succeeded", "deadline": due, "ended_at": "2026-11-22T16:00:00.001Z"})),
         ];
         let shown = jobs(&list);
         let rows: Vec<Vec<&str>> = shown
@@ -136,6 +136,6 @@ mod tests {
         assert_eq!((rows[2][3], *rows[2].last().expect("cells")), ("11-22 16:00 late", "(graph)"));
         assert_eq!((rows[3][2], *rows[3].last().expect("cells")), ("bulk 5", "film.mov: input_not_found"));
         assert_eq!(rows[4][3], "11-22 16:00 late", "it ended behind its deadline");
-        assert!(!jobs(&[job(json!({}))]).contains("DUE"), "no job has one");
+        assert!(!jobs(&[job(&json!({}))]).contains("DUE"), "no job has one");
     }
 }

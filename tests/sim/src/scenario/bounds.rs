@@ -20,7 +20,7 @@ pub(super) const MAX_UPLOADS: u32 = 10_000_000;
 pub(super) const MAX_CORES: f64 = 4_000.0;
 
 /// A number within a range, both ends included.
-pub(super) fn within<T: PartialOrd + Debug>(
+pub(super) fn within<T: Copy + PartialOrd + Debug>(
     field: &str,
     value: T,
     range: RangeInclusive<T>,
