@@ -72,7 +72,7 @@ fn status_of_workers(status: &StatusView) -> String {
     }
     if parts.is_empty() {
         parts
-            .push("none connected; 'rushes worker list' shows all, 'rushes-worker join' adds one. One that starts tries its encoders first".to_owned());
+            .push("none connected; 'rushes worker list' shows all, 'rushes-worker join' adds one (which tries its encoders first)".to_owned());
     }
     if status.reattaching {
         parts.push("waiting for those from before the restart".to_owned());
