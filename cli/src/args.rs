@@ -43,8 +43,8 @@ Exit codes:
 /// Which farm, and how results look.
 #[derive(Debug, Args)]
 pub(crate) struct FarmArgs {
-    /// The coordinator's address, such as http://127.0.0.1:7320 or unix:/path/admin.sock.
-    #[arg(long, global = true, env = "RUSHES_URL", value_name = "URL", help_heading = "Farm")]
+    /// The coordinator's address, such as http://127.0.0.1:7320 or unix:/path/admin.sock [env: RUSHES_URL].
+    #[arg(long, global = true, value_name = "URL", help_heading = "Farm")]
     pub(crate) url: Option<String>,
     /// The API token [env: RUSHES_TOKEN]. Prefer a file or the environment: arguments can be seen by other users.
     #[arg(long, global = true, value_name = "TOKEN", conflicts_with = "token_file", help_heading = "Farm")]
@@ -52,8 +52,8 @@ pub(crate) struct FarmArgs {
     /// A file that holds the API token [env: RUSHES_TOKEN_FILE].
     #[arg(long, global = true, value_name = "FILE", help_heading = "Farm")]
     pub(crate) token_file: Option<PathBuf>,
-    /// A PEM file with the certificates to trust for https, instead of the public ones.
-    #[arg(long, global = true, env = "RUSHES_CA_FILE", value_name = "FILE", help_heading = "Farm")]
+    /// A PEM file with the certificates to trust for https, instead of the public ones [env: RUSHES_CA_FILE].
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Farm")]
     pub(crate) ca_file: Option<PathBuf>,
     /// How results are printed: for people, or as JSON for scripts. As JSON, an error is one object on standard error.
     #[arg(long, global = true, value_enum, default_value_t = Output::Text, value_name = "FORM", help_heading = "Output")]

@@ -6,6 +6,7 @@ mod limit;
 mod media;
 mod preset;
 mod sim;
+mod status;
 mod tenant;
 mod upload;
 mod worker;
@@ -14,7 +15,7 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use clap::CommandFactory;
-use rushes_shared::view::{JobView, StatusView};
+use rushes_shared::view::JobView;
 use serde::Serialize;
 
 use crate::args::{Cli, Command, FarmArgs, Output};
@@ -22,11 +23,7 @@ use crate::client::Client;
 use crate::connection::Connection;
 use crate::fault::{Ending, Fault};
 use crate::own_farm;
-use crate::table::{Cell, Tone, colours, table};
-use crate::words;
-
-/// What is out of the ordinary that `rushes status` tells line by line.
-const MOST_ANOMALIES: usize = 10;
+use crate::table::colours;
 
 pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
     let Cli { farm, command } = cli;
@@ -39,7 +36,7 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
         Command::Worker(command) => worker::run(&farm, &command),
         Command::Tenant(command) => tenant::run(&farm, &command),
         Command::Limit(command) => limit::run(&farm, &command),
-        Command::Status => status(&farm),
+        Command::Status => status::run(&farm),
         Command::Sim(args) => sim::run(&farm, &args),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -88,75 +85,6 @@ fn print_ended(farm: &FarmArgs, jobs: &[JobView]) {
     match jobs {
         [job] => print(farm, job, text),
         jobs => print(farm, &jobs, text),
-    }
-}
-
-fn status(farm: &FarmArgs) -> Result<Ending, Fault> {
-    let status = client(farm)?.status()?;
-    print(farm, &status, || {
-        let mut text = format!(
-            "coordinator  {}, up for {}\nworkers      {}\njobs         {}\n",
-            status.version,
-            words::span(status.uptime_s),
-            status_of_workers(&status),
-            status_of_jobs(&status),
-        );
-        for limit in status.bottlenecks.iter().take(3) {
-            text.push_str(&format!(
-                "held up      {} jobs want {} slots: {}\n",
-                limit.jobs,
-                limit.slot.as_str(),
-                limit.detail
-            ));
-        }
-        for anomaly in status.anomalies.iter().take(MOST_ANOMALIES) {
-            text.push_str(&format!("unusual      {}\n", anomaly.detail));
-        }
-        if let Some(more) = status.anomalies.len().checked_sub(MOST_ANOMALIES).filter(|n| *n > 0) {
-            text.push_str(&format!("unusual      and {more} more; '--output json' shows all\n"));
-        }
-        if !status.tasks.is_empty() {
-            let rows: Vec<Vec<Cell>> = status
-                .tasks
-                .iter()
-                .map(|t| {
-                    let running =
-                        Cell(t.running.to_string(), if t.running > 0 { Tone::Busy } else { Tone::Plain });
-                    vec![t.kind.as_str().into(), running, t.ready.to_string().into()]
-                })
-                .collect();
-            text.push_str(&format!("\n{}", table(&["TASKS", "RUNNING", "WAITING"], &rows, colours())));
-        }
-        text
-    });
-    Ok(Ending::Ok)
-}
-
-fn status_of_workers(status: &StatusView) -> String {
-    let mut parts = Vec::new();
-    if status.workers_connected > 0 {
-        parts.push(format!("{} connected", status.workers_connected));
-    }
-    if status.workers_silent > 0 {
-        parts.push(format!("{} not answering", status.workers_silent));
-    }
-    if status.workers_quarantined > 0 {
-        parts.push(format!("{} in quarantine", status.workers_quarantined));
-    }
-    if parts.is_empty() {
-        parts
-            .push("none connected; 'rushes worker list' shows all, 'rushes-worker join' adds one".to_owned());
-    }
-    if status.reattaching {
-        parts.push("waiting for those from before the restart".to_owned());
-    }
-    parts.join(", ")
-}
-
-fn status_of_jobs(status: &StatusView) -> String {
-    match (status.jobs_running, status.jobs_queued) {
-        (0, 0) => "none to do; 'rushes job list' shows those that ended".to_owned(),
-        (running, queued) => format!("{running} running, {queued} waiting"),
     }
 }
 

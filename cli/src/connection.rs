@@ -42,7 +42,8 @@ impl Connection {
             Some(path) => read_config(&path)?,
             None => FileConfig::default(),
         };
-        let Some(url) = args.url.clone().or(file.url).filter(|url| !url.is_empty()) else { return Ok(None) };
+        let url = args.url.clone().or_else(|| variable("RUSHES_URL")).or(file.url);
+        let Some(url) = url.filter(|url| !url.is_empty()) else { return Ok(None) };
         let url = url.trim_end_matches('/').to_owned();
         if !["http://", "https://", "unix:/"].iter().any(|scheme| url.starts_with(scheme)) {
             let message = format!(
@@ -65,7 +66,8 @@ impl Connection {
             (None, None, Some(path)) => Some(read_token(&path)?),
             (None, None, None) => None,
         };
-        Ok(Some(Self { url, token, ca_file: args.ca_file.clone().or(file.ca_file) }))
+        let ca_file = args.ca_file.clone().or_else(|| variable("RUSHES_CA_FILE").map(PathBuf::from));
+        Ok(Some(Self { url, token, ca_file: ca_file.or(file.ca_file) }))
     }
 
     /// The farm that is named; an error where none is.

@@ -47,6 +47,9 @@ pub(crate) fn failure(failure: &FailureView) -> String {
 /// One output: file, size, duration, bit rate, encode speed, time in queue.
 pub(crate) fn output(output: &OutputView, place: &str, job: &JobView) -> Vec<Cell> {
     let known = |value: Option<String>| Cell::from(value.unwrap_or_else(|| "-".to_owned()));
+    // Pictures and what is drawn of sound have no duration: what does not apply is left blank, what is to come is not.
+    let is_timeless = output.duration_ms == Some(0);
+    let timed = |value: Option<String>| if is_timeless { Cell::from("") } else { known(value) };
     let queue = job
         .tasks
         .iter()
@@ -55,9 +58,9 @@ pub(crate) fn output(output: &OutputView, place: &str, job: &JobView) -> Vec<Cel
     vec![
         Cell::from(place),
         known(output.size_bytes.map(words::size)),
-        known(output.duration_ms.map(words::duration)),
-        known(output.bitrate_bps.map(words::bitrate)),
-        known(output.encode_speed.map(words::speed)),
+        timed(output.duration_ms.map(words::duration)),
+        timed(output.bitrate_bps.map(words::bitrate)),
+        timed(output.encode_speed.map(words::speed)),
         known(output.encode_ms.map(words::duration)),
         known(queue.map(words::duration)),
     ]
@@ -143,4 +146,32 @@ pub(crate) fn end(job: &JobView, colours: bool) -> String {
     text.push_str(&missing(job, colours));
     text.push_str(&warnings(job, colours));
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_picture_has_no_duration_and_what_is_to_come_is_not_known() {
+        let job = json!({"id": "job_01jv2c8k3q5w7x9z0a2b4c6d8e", "name": "", "kind": "encode", "state": "running",
+            "tenant": "default", "submitter": "me", "priority": 50, "labels": {}, "submitted_at": "", "queue_ms": 0,
+            "run_ms": 0, "progress": rushes_shared::view::ProgressView::default(),
+            "task_counts": rushes_shared::view::TaskCounts::default(), "tasks": [], "outputs": []});
+        let job: JobView = serde_json::from_value(job).expect("a job");
+        let cells = |made: serde_json::Value| {
+            let mut view = json!({"name": "x", "state": "published", "url": "file:///x", "encode_ms": 40});
+            view.as_object_mut().expect("an object").extend(made.as_object().expect("an object").clone());
+            let made: OutputView = serde_json::from_value(view).expect("an output");
+            output(&made, "x", &job).into_iter().skip(2).take(3).map(|cell| cell.0).collect::<Vec<_>>()
+        };
+        assert_eq!(cells(json!({"duration_ms": 0, "bitrate_bps": 0, "encode_speed": 0.0})), ["", "", ""]);
+        assert_eq!(cells(json!({})), ["-", "-", "-"]);
+        assert_eq!(
+            cells(json!({"duration_ms": 1_000, "bitrate_bps": 417_000, "encode_speed": 13.9})),
+            ["1.00 s", "417 kbit/s", "13.9x"]
+        );
+    }
 }

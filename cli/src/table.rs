@@ -67,22 +67,39 @@ impl From<&str> for Cell {
 
 /// Rows under a head, columns as wide as they need to be, or as the terminal lets them.
 pub(crate) fn table(head: &[&str], rows: &[Vec<Cell>], colours: bool) -> String {
-    let room = std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
-    within(head, rows, colours, room)
+    table_sparing(head, rows, &[], colours)
 }
 
-fn within(head: &[&str], rows: &[Vec<Cell>], colours: bool, room: Option<usize>) -> String {
+/// The same, and on a terminal that is too narrow without these columns, as many of them as it takes, the first ones first.
+pub(crate) fn table_sparing(head: &[&str], rows: &[Vec<Cell>], spare: &[&str], colours: bool) -> String {
+    let room = std::io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
+    within(head, rows, spare, colours, room)
+}
+
+/// Least width of the last column, which is cut, before another one is left out.
+const LAST: usize = 20;
+
+fn within(head: &[&str], rows: &[Vec<Cell>], spare: &[&str], colours: bool, room: Option<usize>) -> String {
+    let mut head = head.to_vec();
     let mut rows = rows.to_vec();
     rows.iter_mut().flatten().for_each(|cell| cell.0 = words::harmless(&cell.0).replace(['\n', '\t'], " "));
-    let width = |rows: &[Vec<Cell>], column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.width());
-        cells.chain(std::iter::once(head[column].len())).max().unwrap_or(0)
-    };
-    let mut widths: Vec<usize> = (0..head.len()).map(|column| width(&rows, column)).collect();
+    let mut widths: Vec<usize> = (0..head.len()).map(|column| width(&head, &rows, column)).collect();
     if let Some(room) = room {
-        let over = (widths.iter().sum::<usize>() + 2 * (head.len() - 1)).saturating_sub(room);
-        // The widest column is cut; people recognise the begin of a name, and --output json has all of it.
-        let widest = (0..head.len()).max_by_key(|column| widths[*column]).unwrap_or(0);
+        for name in spare {
+            let last = widths.last().copied().unwrap_or(0);
+            let needed = total(&widths) - last + last.min(LAST);
+            let Some(column) = head.iter().position(|other| other == name).filter(|_| needed > room) else {
+                continue;
+            };
+            head.remove(column);
+            widths.remove(column);
+            rows.iter_mut().filter(|row| column < row.len()).for_each(|row| drop(row.remove(column)));
+        }
+        let over = total(&widths).saturating_sub(room);
+        // The widest column is cut; people recognise the begin of a name, and --output json has all of it. An id is of
+        // no use but whole.
+        let first = usize::from(head.first() == Some(&"ID") && head.len() > 1);
+        let widest = (first..head.len()).max_by_key(|column| widths[*column]).unwrap_or(0);
         let least = head[widest].len().max(8);
         if over > 0 && widths[widest] > least {
             widths[widest] = widths[widest].saturating_sub(over).max(least);
@@ -111,9 +128,34 @@ fn within(head: &[&str], rows: &[Vec<Cell>], colours: bool, room: Option<usize>)
     text
 }
 
+fn width(head: &[&str], rows: &[Vec<Cell>], column: usize) -> usize {
+    let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.0.width());
+    cells.chain(std::iter::once(head[column].len())).max().unwrap_or(0)
+}
+
+/// All columns with two spaces between.
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_worth_least_is_left_out_where_a_terminal_is_narrow_and_ids_stay_whole() {
+        let rows =
+            vec![vec!["job_01jv2c8k3q".into(), "0.12 s".into(), "a name of thirty letters, yes!".into()]];
+        let head = ["ID", "RAN", "NAME"];
+        let shown = |room| within(&head, &rows, &["RAN"], false, Some(room));
+        assert_eq!(
+            shown(80),
+            "ID              RAN     NAME\njob_01jv2c8k3q  0.12 s  a name of thirty letters, yes!\n"
+        );
+        assert_eq!(shown(44), "ID              RAN     NAME\njob_01jv2c8k3q  0.12 s  a name of thirty le…\n");
+        assert_eq!(shown(43), "ID              NAME\njob_01jv2c8k3q  a name of thirty letters, …\n");
+        assert_eq!(shown(20), "ID              NAME\njob_01jv2c8k3q  a name …\n");
+    }
 
     #[test]
     fn columns_align_and_colours_do_not_count() {
@@ -128,7 +170,7 @@ mod tests {
     fn a_narrow_terminal_cuts_the_widest_column_and_wide_letters_count_twice() {
         let rows =
             vec![vec!["名前.mp4".into(), "x".into()], vec!["a-rather-long-name.mp4".into(), "y".into()]];
-        let narrow = within(&["FILE", "STATE"], &rows, false, Some(20));
+        let narrow = within(&["FILE", "STATE"], &rows, &[], false, Some(20));
         assert_eq!(narrow, "FILE           STATE\n名前.mp4       x\na-rather-lon…  y\n");
     }
 }

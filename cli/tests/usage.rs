@@ -34,6 +34,10 @@ fn exit_codes_tell_usage_from_an_absent_farm() {
     check(&["status"], &[("RUSHES_URL", "unix:/nowhere/admin.sock")], 4, "cannot reach the farm at unix:");
     check(&["status", "--token-file", "/nowhere"], &[("RUSHES_URL", "http://127.0.0.1:1")], 6, "/nowhere");
     check(&["nonsense"], &[], 2, "unrecognized subcommand");
+    let farm = &[("RUSHES_URL", "http://127.0.0.1:1")];
+    check(&["limit", "set", "dolby"], farm, 2, "Usage: rushes limit set <NAME> <MOST>");
+    check(&["limit", "set", "", "4"], farm, 2, "a limit's name is not empty");
+    check(&["tenant", "set", "", "--weight", "4"], farm, 2, "tenant");
 }
 
 #[test]
@@ -107,15 +111,96 @@ fn a_farm_is_simulated_twice_alike_and_a_wrong_scenario_is_named() {
     assert_eq!(run(), [own, fifo, order]);
 
     check(&["sim", "/nowhere.toml"], &[], 2, "cannot read the scenario /nowhere.toml");
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let wrong = dir.path().join("wrong.toml");
     let text = std::fs::read_to_string(&smoke).expect("it is there");
-    let lines = [
-        ("hours = 1.0", "hours = 0.0", "hours: should be above 0"),
-        ("load", "laod", "unknown field `laod`"),
-    ];
-    for (right, other, says) in lines {
-        std::fs::write(&wrong, text.replace(right, other)).expect("the directory can be written");
-        check(&["sim", wrong.to_str().expect("its name is text")], &[], 2, says);
+    refused(&text.replace("load", "laod"), &["unknown field `laod`"]);
+}
+
+/// A farm of one node, and a film every six minutes.
+const SMALL: &str = r#"
+name = "small"
+about = "one node"
+hours = 1.0
+
+[arrivals]
+per_hour = 10.0
+
+[[content]]
+name = "film"
+stage = [{ name = "encode", count = [1, 1], seconds = [1.0, 2.0] }]
+
+[[node]]
+name = "n"
+count = 1
+cores = 2.0
+"#;
+
+/// A scenario of this text is refused; the file and all of this are named.
+fn refused(text: &str, says: &[&str]) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("wrong.toml");
+    std::fs::write(&path, text).expect("the directory can be written");
+    let path = path.to_str().expect("its name is text");
+    for words in says.iter().chain([&path]) {
+        check(&["sim", path], &[], 2, words);
     }
+}
+
+#[test]
+fn what_no_farm_has_is_refused_with_its_range() {
+    for (right, wrong, says) in [
+        ("hours = 1.0", "hours = 0.0", ["hours: 0.0", "above 0"]),
+        ("hours = 1.0", "hours = 1.0\nsettle_hours = 1e18", ["settle_hours: 1e18", "at most 8784.0"]),
+        ("hours = 1.0", "hours = 1.0\nprogress_s = 1e-9", ["progress_s: 1e-9", "0.1 to 86400.0"]),
+        (
+            "hours = 1.0",
+            "hours = 1.0\nwaiting_bound_s = { bulk = -1.0 }",
+            ["waiting_bound_s.bulk: -1.0", "above 0"],
+        ),
+        ("per_hour = 10.0", "load = inf", ["arrivals.load: inf", "at most 1000.0"]),
+        (
+            "per_hour = 10.0",
+            "per_hour = 1e7\nflash = [{ at_hour = 0.0, hours = 1.0, times = 9.0 }]",
+            ["arrivals: 10000000 uploads an hour", "at most 10000000"],
+        ),
+        ("per_hour = 10.0", "per_hour = 1.0\npeak_hour = nan", ["arrivals.peak_hour: NaN", "0.0 to 24.0"]),
+        ("[1.0, 2.0]", "[1.0, 1e300]", ["seconds: [1.0, 1e300]", "0 to 31622400.0"]),
+        ("[[node]]", "[truth]\nsigma = 1e3\n[[node]]", ["truth.sigma: 1000.0", "0.0 to 3.0"]),
+        (
+            "[[node]]",
+            "[faults]\ncrashes = 1e12\n[[node]]",
+            ["faults.crashes: 1000000000000.0", "0.0 to 3600.0"],
+        ),
+        (
+            "[[node]]",
+            "[faults]\nclock_step_s = 1e18\n[[node]]",
+            ["faults.clock_step_s: 1e18", "0.0 to 31622400.0"],
+        ),
+        ("[[node]]", "[link]\ndelay_ms = 1e30\n[[node]]", ["link.delay_ms: 1e30", "0.0 to 60000.0"]),
+        (
+            "[[node]]",
+            "[cost]\ntimer_ns = 1000000000000000000\n[[node]]",
+            ["cost.timer_ns: 1000000000000000000", "0 to 60000000000"],
+        ),
+        ("cores = 2.0", "cores = 2.0\nspeed = 1e-300", ["node 'n': speed: 1e-300", "0.001 to 1000.0"]),
+    ] {
+        refused(&SMALL.replace(right, wrong), &says);
+    }
+    let idle = SMALL.replace("per_hour = 10.0", "load = 0.5").replace("[1.0, 2.0]", "[0.0, 0.0]");
+    refused(&idle, &["arrivals.load: no stage takes cores"]);
+}
+
+#[test]
+fn a_simulation_in_which_nothing_happens_is_no_success() {
+    refused(&SMALL.replace("per_hour = 10.0", "per_hour = 0.0"), &["no upload came with seed 1"]);
+    let smoke = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/scenarios/smoke.toml");
+    let beyond = ["sim", smoke, "--seed", "18446744073709551614", "--seeds", "5"];
+    check(
+        &beyond,
+        &[],
+        2,
+        "there are no 5 seeds from 18446744073709551614 on: the largest is 18446744073709551615",
+    );
+    let largest = rushes(&["sim", smoke, "--seed", "18446744073709551615"], &[]);
+    assert_eq!(largest.status.code(), Some(0), "{largest:?}");
+    assert!(String::from_utf8_lossy(&largest.stdout).contains("seed 18446744073709551615"), "{largest:?}");
 }

@@ -7,7 +7,7 @@
 //! jobs uploads presets workers tokens admin health  news     event streams (SSE)
 //! views     the engine's documents as JSON          problem  every error, as RFC 9457 has it
 //! body      bodies of requests                      vault    questions to the key store
-//! destinations  whether outputs can go where they should
+//! destinations  whether outputs can go where they should      inputs  whether inputs are there
 //! ```
 //!
 //! The API keeps no state of its own: what it answers comes from the [`Farm`], the token vault and the news.
@@ -19,6 +19,7 @@ mod destinations;
 mod filter;
 mod guard;
 mod health;
+mod inputs;
 mod jobs;
 mod join_tokens;
 mod limits;
@@ -77,8 +78,8 @@ pub struct ApiParts {
     pub ticket_key: Arc<TicketKey>,
     /// Base URL of the depot's HTTP side as clients reach it, without a slash at its end.
     pub depot_url: String,
-    /// Directories into which the depot publishes; `None` where it runs elsewhere and has settings of its own.
-    pub output_roots: Option<Vec<PathBuf>>,
+    /// Directories of the depot; `None` where it runs elsewhere and has settings of its own.
+    pub roots: Option<FileRoots>,
     /// Largest upload, in bytes; the depot holds to the same limit.
     pub max_upload_bytes: u64,
     /// What `/metrics` prints.
@@ -89,6 +90,15 @@ pub struct ApiParts {
     pub state_dir: PathBuf,
     /// Those that jobs may name.
     pub presets: Arc<Presets>,
+}
+
+/// Directories of the coordinator's host that jobs may name files in.
+#[derive(Debug, Clone)]
+pub struct FileRoots {
+    /// Whose files the depot reads.
+    pub input: Vec<PathBuf>,
+    /// Into which it publishes.
+    pub output: Vec<PathBuf>,
 }
 
 impl fmt::Debug for ApiParts {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use rushes_net::endpoint::{self, ClientCerts};
 use rushes_net::ticket::TicketKey;
 use rushes_net::{Identity, NetError};
+use rushes_shared::failure::Failure;
 use rushes_shared::wire::BULK_ALPNS;
 
 use crate::tls::TlsError;
@@ -38,7 +39,23 @@ mod sweep;
 mod tests;
 
 use bulk_server::BulkServer;
+use refusal::Deed;
+use roots::Roots;
 use shelf::Shelf;
+
+/// Whether a depot with these input roots could read these files now, by its own rules and in its own words. Looks at the
+/// disk.
+///
+/// # Errors
+/// What the depot would say to the first file that it cannot read.
+pub(crate) fn are_readable<'a>(
+    paths: impl IntoIterator<Item = &'a String>,
+    input_roots: &[PathBuf],
+) -> Result<(), Failure> {
+    // A depot does not begin on roots that cannot be opened, and says so itself.
+    let Ok(roots) = Roots::open(input_roots, Deed::Read) else { return Ok(()) };
+    paths.into_iter().try_for_each(|path| roots.open_input(path).map(drop))
+}
 
 /// How a depot is set up.
 #[derive(Debug, Clone)]

@@ -18,7 +18,7 @@ use rushes_shared::view::AddressBook;
 use rushes_shared::wire::{BULK_ALPNS, JOIN_ALPNS, WORKER_ALPNS};
 use tokio::sync::{broadcast, mpsc, watch};
 
-use crate::api::{self, Api, ApiParts};
+use crate::api::{self, Api, ApiParts, FileRoots};
 use crate::clock::Clock;
 use crate::depot_client::DepotFront;
 use crate::depot_process::DepotProcess;
@@ -157,7 +157,10 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
         task_logs,
         ticket_key: key,
         depot_url: depot.url.clone(),
-        output_roots: settings.depot.spawn.then(|| settings.depot.output_roots.clone()),
+        roots: settings.depot.spawn.then(|| FileRoots {
+            input: settings.depot.input_roots.clone(),
+            output: settings.depot.output_roots.clone(),
+        }),
         max_upload_bytes: settings.depot.max_upload_bytes,
         registry,
         store_ready,

@@ -224,6 +224,19 @@ impl Work {
         (0..).zip(outputs).chain(of_stages)
     }
 
+    /// The places outside of the depot that it writes to; a directory ends with a slash.
+    pub fn places(&self) -> impl Iterator<Item = &Location> + '_ {
+        let set = match self {
+            Self::Stream { destination, .. } => Some(destination),
+            _ => None,
+        };
+        let all = set.into_iter().chain(self.outputs().map(|(_, output)| &output.destination));
+        all.filter_map(|destination| match destination {
+            Destination::Place(place) => Some(place),
+            Destination::Depot => None,
+        })
+    }
+
     /// The file of this number.
     #[must_use]
     pub fn output(&self, number: u32) -> Option<&OutputSpec> {

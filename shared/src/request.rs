@@ -10,9 +10,11 @@
 
 mod amend;
 mod check;
+mod deadline;
 mod extract;
 mod fields;
 mod graph;
+mod keys;
 mod making;
 mod output;
 mod preset;
@@ -133,7 +135,7 @@ pub struct JobRequest {
     /// Whether nothing of it is to be started until it is resumed.
     #[serde(default)]
     pub paused: bool,
-    /// When it should be done: a time such as `2026-12-01T12:00:00Z`, or a span from now such as `+2h` or `+1h 30m`.
+    /// When it should be done: a time such as `2026-12-01T12:00:00Z`, or a span from now such as `+2h`, `+1h 30m` or `+2d`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "+2h")]
     pub deadline: Option<String>,

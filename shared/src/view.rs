@@ -11,6 +11,7 @@ mod join;
 mod logs;
 mod set;
 mod standing;
+mod whole;
 
 pub use event::EventView;
 pub use explain::{SentAheadView, StartView, TaskExplainView};
@@ -20,8 +21,8 @@ pub use farm::{
     WorkerList, WorkerView,
 };
 pub use job::{
-    ArtifactView, FailureView, JobList, JobView, OutputState, OutputView, ProgressView, SubmittedView,
-    TaskCounts, TaskView,
+    ArtifactView, FailureView, JobList, JobView, OutputState, OutputView, ProgressView, StoppedView,
+    SubmittedView, TaskCounts, TaskView,
 };
 pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};
 pub use logs::{AttemptLogView, LogsView};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rushes_shared::failure::{FailureClass, FailureCode};
+use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
 use rushes_shared::task::TaskKind;
 use rushes_shared::view::JobView;
@@ -48,11 +49,39 @@ fn is_clear(job: &JobView, case: &Bad) {
     assert_eq!(attempts, 1, "{what}: a permanent failure is not tried again: {:#?}", job.tasks);
 }
 
-fn fails_clearly(farm: &Farm, case: &Bad) {
+fn encode(farm: &Farm, case: &Bad) -> Value {
     let output =
         json!({"name": "x.mp4", "destination": farm.out().join("x.mp4"), "video": {"preset": "ultrafast"}});
+    json!({"input": case.input, "outputs": [output]})
+}
+
+/// The job is not even taken.
+fn is_refused(farm: &Farm, case: &Bad) {
+    let [code] = case.codes else { panic!("{}: one code for each", case.what) };
+    let problem = farm.api().post("/v1/jobs", &encode(farm, case)).problem(422, code.as_str());
+    let text = format!("{}; {}", problem.detail, problem.advice.unwrap_or_default());
+    assert!(text.contains(case.says), "{}: nothing about '{}' in '{text}'", case.what, case.says);
+    println!("{:<32} refused  {}", case.what, problem.detail);
+}
+
+fn fails_clearly(farm: &Farm, case: &Bad) {
     let begun = Instant::now();
-    let id = farm.api().submit(&json!({"input": case.input, "outputs": [output]}));
+    let id = farm.api().submit(&encode(farm, case));
+    told(farm, case, begun, id);
+}
+
+/// It was there when the job was taken and is not when the job comes to it.
+fn fails_clearly_later(farm: &Farm, case: &Bad, spoil: impl FnOnce()) {
+    let mut job = encode(farm, case);
+    job["paused"] = true.into();
+    let id = farm.api().submit(&job);
+    spoil();
+    let begun = Instant::now();
+    let _view: JobView = farm.api().post(&format!("/v1/jobs/{id}/resume"), &Value::Null).read();
+    told(farm, case, begun, id);
+}
+
+fn told(farm: &Farm, case: &Bad, begun: Instant, id: JobId) {
     let job = farm.api().ended_within(id, SECONDS);
     println!(
         "{:<32} {:>6} ms  {}",
@@ -98,15 +127,30 @@ fn bad_inputs_fail_at_once_and_clearly() {
         bad("text named .mp4", farm.input("text.mp4"), &[InputUnreadable, Unsupported], ""),
         bad("noise named .mp4", farm.input("noise.mp4"), &[InputUnreadable, Unsupported], ""),
         bad("sound alone", farm.input("sound.mp4"), &[StreamMissing], "video"),
+    ] {
+        fails_clearly(&farm, &case);
+    }
+    for case in [
         bad("a directory", farm.input("folder.mp4"), &[InputNotAFile], "folder.mp4"),
         bad("a missing file", farm.input("missing.mp4"), &[InputNotFound], "missing.mp4"),
         bad("outside the roots", farm.root().join("secret.mp4"), &[OutsideRoots], "depot.input_roots"),
         bad("a link out of the roots", farm.input("link.mp4"), &[OutsideRoots], "link"),
-        bad("a link to nothing", farm.input("dangling.mp4"), &[InputNotFound, OutsideRoots], "dangling.mp4"),
-        bad("a device", "/dev/zero", &[OutsideRoots, InputNotAFile], "depot.input_roots"),
+        bad("a link to nothing", farm.input("dangling.mp4"), &[InputNotFound], "dangling.mp4"),
+        bad("a device", "/dev/zero", &[OutsideRoots], "depot.input_roots"),
     ] {
-        fails_clearly(&farm, &case);
+        is_refused(&farm, &case);
     }
+    let gone = farm.input("gone.mp4");
+    fs::write(&gone, &whole).expect("written");
+    let case = bad("gone meanwhile", &gone, &[InputNotFound], "gone.mp4");
+    fails_clearly_later(&farm, &case, || fs::remove_file(&gone).expect("removed"));
+    let changed = farm.input("changed.mp4");
+    fs::write(&changed, &whole).expect("written");
+    let case = bad("a link out of the roots by now", &changed, &[OutsideRoots], "changed.mp4");
+    fails_clearly_later(&farm, &case, || {
+        fs::remove_file(&changed).expect("removed");
+        symlink(farm.root().join("secret.mp4"), &changed).expect("linked");
+    });
     let dots = farm.root().join("in/../secret.mp4");
     let problem = farm.api().post("/v1/jobs", &json!({"input": dots})).problem(422, "invalid_job");
     assert_eq!(problem.field.as_deref(), Some("input"), "{problem:?}");
@@ -128,7 +172,11 @@ fn an_input_that_may_not_be_read_says_so() {
     let path = farm.input("private.mp4");
     fs::copy(media::short(), &path).expect("copied");
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("changed");
-    fails_clearly(&farm, &bad("no permission", path, &[FailureCode::InputForbidden], "private.mp4"));
+    let case = bad("no permission", &path, &[FailureCode::InputForbidden], "private.mp4");
+    is_refused(&farm, &case);
+    let permit = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("changed");
+    permit(0o644);
+    fails_clearly_later(&farm, &case, || permit(0o000));
     goes_on(&farm);
 }
 

@@ -13,9 +13,10 @@ use rushes_shared::units::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::facts::Surveyed;
+use crate::process::child::TRYING;
 use crate::process::ending::{self, End};
 use crate::process::ledger::Ledger;
 use crate::process::nursery::Nursery;
@@ -95,13 +96,19 @@ async fn survey(
         stall: Duration::from_millis(limits.stall_ms),
         stop: CancellationToken::new(),
     };
+    if known.is_none() {
+        let seconds = limits.wall_ms / 1000;
+        info!(
+            "encoders are tried before this worker connects, for at most {seconds} s (media.discover_timeout_ms)"
+        );
+    }
     let mut sandbox = String::new();
     let tail = process.tail();
     let (end, usage) = process
-        .run(&job, &watch, &mut |event| {
-            if let ProcessEvent::Contained(walls) = event {
-                sandbox = walls;
-            }
+        .run(&job, &watch, &mut |event| match event {
+            ProcessEvent::Contained(walls) => sandbox = walls,
+            ProcessEvent::Log(text) => tell(&text),
+            ProcessEvent::Progress(_) => {}
         })
         .await;
     if let Err(error) = made.and_then(|()| std::fs::remove_dir_all(&work_dir)) {
@@ -110,7 +117,10 @@ async fn survey(
     let encoders = match end {
         End::Answered(LocalResult::Discovered(encoders)) => {
             if ran_out_of_time(&encoders) {
-                warn!("an encoder was too slow to be judged, all are tried again at the next start");
+                let slow =
+                    too_slow(&encoders).map(|encoder| encoder.element.as_str()).collect::<Vec<_>>().join(" ");
+                let reason = rushes_media::TOO_SLOW;
+                warn!(encoders = slow, "{reason}: not used until the next start, which tries all again");
             } else {
                 remember(state, &Remembered { key, encoders: encoders.clone() });
             }
@@ -139,9 +149,23 @@ fn limits(settings: &Settings) -> TaskLimits {
     }
 }
 
-/// Whether an encoder was given up for its slowness alone: on a busy machine that says nothing about the encoder.
+/// Tells which encoder is tried; what libraries write beside that is of no use to anybody who starts a worker.
+fn tell(text: &str) {
+    for line in text.lines() {
+        match line.strip_prefix(TRYING) {
+            Some(encoder) => info!(encoder, "trying an encoder"),
+            None => debug!(line, "written while encoders were tried"),
+        }
+    }
+}
+
+/// Encoders that were given up for their slowness alone: on a busy machine that says nothing about the encoder.
+fn too_slow(encoders: &[EncoderFact]) -> impl Iterator<Item = &EncoderFact> {
+    encoders.iter().filter(|encoder| !encoder.works && encoder.reason == rushes_media::TOO_SLOW)
+}
+
 fn ran_out_of_time(encoders: &[EncoderFact]) -> bool {
-    encoders.iter().any(|encoder| !encoder.works && encoder.reason == rushes_media::TOO_SLOW)
+    too_slow(encoders).next().is_some()
 }
 
 fn remember(state: &StateDir, remembered: &Remembered) {

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use rushes_shared::job::Class;
 
-use super::value::class;
+use super::value::{class, limit, tenant};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
@@ -78,6 +78,7 @@ pub(crate) enum TenantCommand {
     #[command(after_help = "Example:\n  rushes tenant reset trial\n\nNeeds a token with the role admin.")]
     Reset {
         /// The tenant.
+        #[arg(value_parser = tenant)]
         tenant: String,
     },
 }
@@ -86,6 +87,7 @@ pub(crate) enum TenantCommand {
 #[derive(Debug, Args)]
 pub(crate) struct TenantArgs {
     /// The tenant.
+    #[arg(value_parser = tenant)]
     pub(crate) tenant: String,
     /// Its share of a class beside other tenants' weights, 1 to 1000; the configuration's default is 100.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
@@ -122,6 +124,7 @@ pub(crate) enum LimitCommand {
     )]
     Set {
         /// The limit's name.
+        #[arg(value_parser = limit)]
         name: String,
         /// How many.
         most: u32,
@@ -130,6 +133,7 @@ pub(crate) enum LimitCommand {
     #[command(after_help = "Example:\n  rushes limit remove nuke\n\nNeeds a token with the role operator.")]
     Remove {
         /// The limit's name.
+        #[arg(value_parser = limit)]
         name: String,
     },
 }

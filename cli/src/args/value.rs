@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 
 use rushes_shared::encode::SpeedPreset;
+use rushes_shared::id::TenantId;
 use rushes_shared::job::{Class, JobState};
 use rushes_shared::request::BitRate;
 
@@ -20,6 +21,19 @@ pub(super) fn state(text: &str) -> Result<JobState, String> {
 pub(super) fn class(text: &str) -> Result<Class, String> {
     let found = Class::ALL.into_iter().find(|class| class.as_str() == text);
     found.ok_or_else(|| "use bulk, standard, premium or emergency".to_owned())
+}
+
+/// A tenant's name.
+pub(super) fn tenant(text: &str) -> Result<String, String> {
+    text.parse::<TenantId>().map(|tenant| tenant.to_string()).map_err(|bad| bad.to_string())
+}
+
+/// The name of a limit, as jobs have it.
+pub(super) fn limit(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err("a limit's name is not empty and has no spaces".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// A name as job files have it.

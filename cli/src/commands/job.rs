@@ -4,6 +4,7 @@ mod document;
 mod events;
 mod explain;
 mod handles;
+mod listed;
 mod logs;
 mod shown;
 mod traded;
@@ -18,7 +19,7 @@ use rushes_shared::id::JobId;
 use rushes_shared::request::{Format, job_schema};
 use rushes_shared::view::{JobList, JobView, TaskView};
 
-use super::{client, print, print_ended};
+use super::{client, print, print_ended, put};
 use crate::args::{FarmArgs, JobCommand, Output};
 use crate::board::Board;
 use crate::client::Client;
@@ -26,7 +27,6 @@ use crate::fault::{Ending, Fault};
 use crate::interrupt::Interrupt;
 use crate::report;
 use crate::set;
-use crate::table::{Cell, colours, table};
 use crate::transfer::{self, random_text};
 use crate::watch::Watch;
 
@@ -63,7 +63,15 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
         JobCommand::Pause { jobs } => handles::pause(farm, &client, &jobs, true),
         JobCommand::Resume { jobs } => handles::pause(farm, &client, &jobs, false),
         JobCommand::Retry { jobs } => handles::retry(farm, &client, &jobs),
-        JobCommand::Explain { job, task } => explain::explain(farm, &client, &job, task),
+        JobCommand::Explain { job, task } => match explain::explain(farm, &client, &job, task) {
+            // How it ended is the answer to a person's question, and an error to a script.
+            Err(Fault::Refused(over)) if over.code == "job_has_ended" && farm.output == Output::Text => {
+                let advice = over.advice.map(|advice| format!("; {advice}")).unwrap_or_default();
+                put(format!("{}{advice}\n", over.detail).as_bytes());
+                Ok(Ending::Ok)
+            }
+            other => other,
+        },
         JobCommand::Show { job } => {
             let mut job = client.job(select(&client, &job)?)?;
             if farm.output == Output::Text {
@@ -266,8 +274,7 @@ fn list(farm: &FarmArgs, client: &Client, query: &[(&str, String)], limit: usize
         if jobs.is_empty() {
             return "no job fits these conditions; 'rushes job list' shows all\n".to_owned();
         }
-        let rows: Vec<Vec<Cell>> = jobs.iter().map(shown::row).collect();
-        table(&["ID", "STATE", "DONE", "SUBMITTED (UTC)", "QUEUED", "RAN", "NAME"], &rows, colours())
+        listed::jobs(jobs)
     });
     Ok(Ending::Ok)
 }

@@ -49,6 +49,12 @@ fn rule(baseline: Baseline) -> (&'static str, OrderRule) {
 }
 
 pub(super) fn run(farm: &FarmArgs, args: &SimArgs) -> Result<Ending, Fault> {
+    let last = args.seed.checked_add(args.seeds - 1).ok_or_else(|| {
+        let (first, count, largest) = (args.seed, args.seeds, u64::MAX);
+        Fault::Usage(format!(
+            "there are no {count} seeds from {first} on: the largest is {largest}; take smaller ones"
+        ))
+    })?;
     let scenario = Scenario::read(&args.scenario).map_err(|error| Fault::Usage(error.to_string()))?;
     if args.measure {
         let cost = rushes_sim::measure(&scenario, args.seed).map_err(|error| fault(&error))?;
@@ -59,7 +65,7 @@ pub(super) fn run(farm: &FarmArgs, args: &SimArgs) -> Result<Ending, Fault> {
         return Ok(Ending::Ok);
     }
     let mut runs = Vec::new();
-    for seed in args.seed..args.seed.saturating_add(args.seeds) {
+    for seed in args.seed..=last {
         let baselines = args.baseline.iter().map(|b| Some(rule(*b)));
         for order in std::iter::once(None).chain(baselines) {
             let timed = match timed(&scenario, seed, order) {
@@ -79,7 +85,19 @@ pub(super) fn run(farm: &FarmArgs, args: &SimArgs) -> Result<Ending, Fault> {
     if farm.output == Output::Json {
         print(farm, &runs, String::new);
     }
-    Ok(Ending::Ok)
+    let empty: Vec<String> = runs
+        .iter()
+        .filter(|run| run.report.farm.uploads == 0)
+        .map(|run| run.report.seed.to_string())
+        .collect();
+    if empty.is_empty() {
+        return Ok(Ending::Ok);
+    }
+    Err(Fault::Usage(format!(
+        "{}: no upload came with seed {}, so these runs say nothing; let more come ([arrivals]) or for longer (hours)",
+        args.scenario.display(),
+        empty.join(", ")
+    )))
 }
 
 fn timed(

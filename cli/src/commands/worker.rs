@@ -86,7 +86,7 @@ fn find(client: &Client, selector: &str) -> Result<String, Fault> {
 
 fn listed(workers: &[WorkerView]) -> String {
     if workers.is_empty() {
-        return "there is no worker; 'rushes-coordinator token join' makes a token for 'rushes-worker join'\n".to_owned();
+        return "there is no worker; 'rushes-coordinator token join' makes a token for 'rushes-worker join'.\nA worker that starts tries its encoders before it connects: some ten seconds, at most two minutes unless its\nmedia.discover_timeout_ms says otherwise\n".to_owned();
     }
     let rows: Vec<Vec<Cell>> = workers
         .iter()

@@ -4,6 +4,7 @@
 //! ```text
 //! handle ─┬─ intake     submits, cancels
 //!         ├─ room       up to how many jobs each class is taken, and when there is more
+//!         ├─ places     where outputs of live jobs are to go
 //!         ├─ filing     where jobs stand in the queue; changes of live jobs
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
@@ -55,6 +56,7 @@ mod intake;
 mod ladder;
 mod limits;
 mod live;
+mod places;
 mod preemption;
 mod prefetch;
 mod progress;
@@ -67,6 +69,7 @@ mod run;
 mod shedding;
 mod sizing;
 mod tenants;
+mod timer;
 mod usual;
 mod workers;
 
@@ -90,44 +93,13 @@ use anomalies::Anomalies;
 use aside::Aside;
 use conflicts::Conflicts;
 use gates::Gates;
+use places::Places;
 use preemption::Rooms;
 use reattach::Reattach;
 use run::{JobRun, ReadyCounts};
 use tenants::Tenants;
+use timer::Timer;
 use usual::Usual;
-
-/// Something that the engine wants to look at when its time comes. Checked against the state then, never removed early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// A worker's lease may have run out.
-    Lease(WorkerId),
-    /// A task's backoff ends.
-    Retry(TaskId),
-    /// A publish is to be tried again.
-    Publish(JobId, u32),
-    /// A quarantined node may show itself.
-    Probation(WorkerId),
-    /// A hardware encoder that was shut may show itself.
-    EncoderProbe(WorkerId),
-    /// An attempt may be a straggler.
-    Straggler(TaskId, AttemptId),
-    /// An attempt may have stopped coming further.
-    Stall(TaskId, AttemptId),
-    /// The farm is looked at as a whole.
-    Watch,
-    /// A promise is to be looked at.
-    Promise(JobId),
-    /// Late jobs are to be looked at.
-    Late,
-    /// The window to re-attach closes.
-    Reattach,
-    /// Old idempotency keys go.
-    ForgetKeys,
-    /// Workers that are gone for long go.
-    ForgetWorkers,
-    /// What one turn leaves to the next is gone on with, as every turn does.
-    Rest,
-}
 
 /// Timers that are worked off in one turn; the others are due at once, behind what has come in meanwhile.
 const TIMERS_A_TURN: usize = 256;
@@ -169,6 +141,8 @@ pub struct Engine {
     limits_held: BTreeMap<String, u32>,
     /// Combinations of needs that live jobs have, and how many have each.
     needs: BTreeMap<Needs, u32>,
+    /// Where live jobs write.
+    places: Places,
     timers: BTreeSet<(MonoMs, Timer)>,
     attempts: u64,
     /// When keys are looked at that may be forgotten.
@@ -219,6 +193,7 @@ impl Engine {
             rooms: Rooms::default(),
             limits_held: BTreeMap::new(),
             needs: BTreeMap::new(),
+            places: Places::default(),
             timers: BTreeSet::new(),
             attempts: 0,
             forgets_keys_at: None,

@@ -16,7 +16,7 @@ use rushes_shared::task::{Demand, SlotKind, StreamStep, TaskKind, TaskValue, Tas
 use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
-pub use doc::{JobDoc, LiveTask};
+pub use doc::{JobDoc, LiveTask, Stopped};
 pub use task::{Failed, Success, Task, Trouble};
 
 use crate::list::{Few, Row};

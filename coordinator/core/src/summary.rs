@@ -74,6 +74,8 @@ pub struct FarmDoc {
     pub workers_quarantined: u64,
     /// Workers that are connected.
     pub workers_connected: u64,
+    /// Those of them that get no new tasks, because an operator drains them or they leave.
+    pub workers_draining: u64,
     /// Workers whose link broke and whose lease still runs.
     pub workers_silent: u64,
     /// Whether the engine still waits for workers of the reign before to re-attach.

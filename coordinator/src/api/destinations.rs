@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use actix_web::http::StatusCode;
 use rushes_shared::artifact::Location;
-use rushes_shared::job::{Destination, Work};
+use rushes_shared::job::Work;
 
 use super::problem::Problem;
 
@@ -50,15 +50,11 @@ fn is_empty(path: &Path) -> bool {
 
 /// The files and directories into which a job's outputs are to go; directories end with a slash.
 pub(super) fn files(work: &Work) -> Vec<String> {
-    let file = |destination: &Destination| match destination {
-        Destination::Place(Location::File(path)) => Some(path.clone()),
-        Destination::Place(_) | Destination::Depot => None,
+    let file = |place: &Location| match place {
+        Location::File(path) => Some(path.clone()),
+        Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => None,
     };
-    let set = match work {
-        Work::Stream { destination, .. } => file(destination),
-        _ => None,
-    };
-    set.into_iter().chain(work.outputs().filter_map(|(_, output)| file(&output.destination))).collect()
+    work.places().filter_map(file).collect()
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ use super::auth::Caller;
 use super::filter::Filter;
 use super::problem::Problem;
 use super::vault::blocking;
-use super::{Api, body, destinations, views};
+use super::{Api, body, destinations, inputs, views};
 use crate::farm::{FarmError, JobFilter};
 
 /// Longest idempotency key, in bytes.
@@ -45,7 +45,7 @@ pub(super) const READERS: &[Role] = &[Role::Viewer, Role::Submitter, Role::Opera
     request_body(content((JobRequest = "application/json"), (String = "application/toml"))),
     params(("dry_run" = Option<bool>, Query, description = "Only say what would come of it"), ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 printable characters, unique for each intended job")),
     responses((status = 201, body = SubmittedView, headers(("Location" = String, description = "The job"))), (status = 200, body = SubmittedView, description = "The same request was accepted before; with `dry_run` a `ForecastView`"),
-        (status = 409, body = ProblemView, content_type = "application/problem+json", description = "A file is at a destination already, or the key was used for another request"),
+        (status = 409, body = ProblemView, content_type = "application/problem+json", description = "A file is at a destination already or another job writes there, or the key was used for another request"),
         (status = "4XX", body = ProblemView, content_type = "application/problem+json"), (status = "5XX", body = ProblemView, content_type = "application/problem+json")))]
 pub(super) async fn submit(
     api: web::Data<Arc<Api>>,
@@ -67,7 +67,7 @@ pub(super) async fn submit(
     };
     // A repeated request is answered as before, also after its file is there.
     if !known {
-        destinations_are_free(&api, &spec).await?;
+        files_are_fine(&api, &spec).await?;
     }
     if dry_run {
         let forecast = api.parts.farm.dry_run(by, spec).await?;
@@ -78,14 +78,21 @@ pub(super) async fn submit(
     let forecast = views::forecast(forecast);
     Ok(HttpResponse::build(status)
         .insert_header((header::LOCATION, format!("/v1/jobs/{id}")))
-        .json(SubmittedView { id, created, forecast }))
+        .json(SubmittedView { id, created, forecast, note: None }))
 }
 
-/// Refuses a job whose outputs cannot come to their places.
-async fn destinations_are_free(api: &Api, spec: &JobSpec) -> Result<(), Problem> {
-    let Some(roots) = api.parts.output_roots.clone() else { return Ok(()) };
-    let files = destinations::files(&spec.work);
-    blocking(move || destinations::check(&files, &roots)).await?
+/// Refuses a job whose inputs cannot be read, or whose outputs cannot come to their places.
+async fn files_are_fine(api: &Api, spec: &JobSpec) -> Result<(), Problem> {
+    let Some(roots) = api.parts.roots.clone() else { return Ok(()) };
+    let (read, written) = (inputs::files(&spec.work), destinations::files(&spec.work));
+    if read.is_empty() && written.is_empty() {
+        return Ok(());
+    }
+    let look = move || {
+        inputs::check(&read, &roots.input)?;
+        destinations::check(&written, &roots.output)
+    };
+    blocking(look).await?
 }
 
 /// Whether a submit is only asked about.

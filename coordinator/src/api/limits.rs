@@ -32,14 +32,7 @@ pub(super) async fn tenant(
     let by = caller.needs(&[Role::Admin])?;
     let tenant: TenantId = tenant.parse().map_err(|e| Problem::parameter("tenant", e))?;
     let asked: TenantLimitsView = body::json(&bytes, "invalid_limits")?;
-    if asked.weight.is_some_and(|w| !(1..=1_000).contains(&w)) {
-        return Err(body::invalid("invalid_limits", "weight: should be 1 to 1000"));
-    }
-    let priority = match asked.max_priority.map(Priority::new) {
-        Some(None) => return Err(body::invalid("invalid_limits", "max_priority: should be 0 to 100")),
-        Some(known) => known,
-        None => None,
-    };
+    let priority = asked.max_priority.and_then(Priority::new);
     let limits = move |usual: TenantLimits| TenantLimits {
         weight: asked.weight.unwrap_or(usual.weight),
         max_running: asked.max_running.unwrap_or(usual.max_running),

@@ -77,6 +77,7 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::ClassTooHigh { .. } => (StatusCode::FORBIDDEN, "class_too_high"),
         Refusal::PriorityTooHigh { .. } => (StatusCode::FORBIDDEN, "priority_too_high"),
         Refusal::LimitTooLow { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "limit_too_low"),
+        Refusal::DestinationTaken { .. } => (StatusCode::CONFLICT, "destination_taken"),
         Refusal::CannotKeep { .. } => (StatusCode::CONFLICT, "deadline_cannot_be_kept"),
         Refusal::TooManyNeeds { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_needs"),
         Refusal::TooManySignatures { .. } => (StatusCode::SERVICE_UNAVAILABLE, "too_many_signatures"),

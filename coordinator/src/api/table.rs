@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
 use actix_web::dev::ServiceRequest;
-use actix_web::http::Method;
-use actix_web::{HttpResponse, ResponseError, Route, web};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, web};
 
 use super::problem::Problem;
 use super::{
@@ -115,7 +115,13 @@ pub fn configure(config: &mut web::ServiceConfig, api: &Arc<Api>) {
             async move { HttpResponse::MethodNotAllowed().insert_header(("allow", allow)).finish() }
         })));
     }
-    config.default_service(web::to(|| async {
-        Problem::of_status(actix_web::http::StatusCode::NOT_FOUND, "").error_response()
-    }));
+    config.default_service(web::to(async |request: HttpRequest| nothing_at(request.path()).error_response()));
+}
+
+/// What is said of a path that is no route's. One with an empty name in it would have been one with a name.
+fn nothing_at(path: &str) -> Problem {
+    if path.len() > 1 && (path.contains("//") || path.ends_with('/')) {
+        return Problem::parameter("path", format!("a name in '{path}' is empty"));
+    }
+    Problem::of_status(StatusCode::NOT_FOUND, "")
 }

@@ -1,10 +1,10 @@
 //! The engine's documents as the API's JSON.
 
+mod event;
 mod set;
 mod standing;
 
-use rushes_core::event::{FarmEvent, FarmNews};
-use rushes_core::job::{JobDoc, LiveTask, Success, Task};
+use rushes_core::job::{JobDoc, LiveTask, Stopped, Success, Task};
 use rushes_core::summary::{FarmDoc, Presence, WorkerDoc};
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::job::{JobState, OutputSpec, TaskState, Work};
@@ -12,10 +12,11 @@ use rushes_shared::request::JobKind;
 use rushes_shared::task::{EncodedOutput, TaskKind, TaskValue};
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{
-    ArtifactView, EventView, FailureView, JobView, OutputState, OutputView, ProgressView, RunningView,
-    StatusView, TaskCounts, TaskTally, TaskView, WorkerView,
+    ArtifactView, FailureView, JobView, OutputState, OutputView, ProgressView, RunningView, StatusView,
+    StoppedView, TaskCounts, TaskTally, TaskView, WorkerView,
 };
 
+pub(super) use event::event;
 pub(super) use standing::{explanation, forecast, task_explanation};
 
 /// A job with at most `max_tasks` of its tasks.
@@ -39,6 +40,7 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         late_reason: job.late.as_ref().map(|late| late.because.as_str().to_owned()),
         yields_to: job.late.as_ref().and_then(|late| late.because.other()),
         trades: job.trades.iter().map(standing::trade).collect(),
+        stopped: doc.stopped.as_deref().map(stopped),
         deadline: spec.deadline.map(WallMs::to_rfc3339),
         labels: spec.labels.clone(),
         submitted_at: job.accepted_at.to_rfc3339(),
@@ -55,6 +57,17 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         stages: set::stages(doc),
         set: set::set(doc),
         failure: ended.and_then(|e| e.failure.as_ref()).map(FailureView::from),
+    }
+}
+
+fn stopped(stopped: &Stopped) -> StoppedView {
+    StoppedView {
+        times: stopped.times,
+        lost_ms: stopped.lost_ms,
+        task: stopped.task,
+        worker: stopped.worker,
+        for_job: stopped.by,
+        at: stopped.at.to_rfc3339(),
     }
 }
 
@@ -332,75 +345,12 @@ pub(super) fn status(farm: &FarmDoc, uptime_s: u64) -> StatusView {
             .filter(|tally| tally.ready + tally.running > 0)
             .collect(),
         workers_connected: farm.workers_connected,
+        workers_draining: farm.workers_draining,
         workers_silent: farm.workers_silent,
         workers_quarantined: farm.workers_quarantined,
         bottlenecks: farm.bottlenecks.iter().map(standing::bottleneck).collect(),
         anomalies: farm.anomalies.iter().map(standing::anomaly).collect(),
         reattaching: farm.reattaching,
         uptime_s,
-    }
-}
-
-/// A piece of news.
-pub(super) fn event(event: &FarmEvent) -> EventView {
-    let view = EventView { at: event.at.to_rfc3339(), job: event.job, ..EventView::default() };
-    let named = |name: &str, view: EventView| EventView { r#type: name.to_owned(), ..view };
-    match event.what.clone() {
-        FarmNews::JobAccepted => named("job_accepted", view),
-        FarmNews::JobEnded { state, failure, total_ms } => {
-            let failure = failure.as_ref().map(FailureView::from);
-            named("job_ended", EventView { state: Some(state), failure, total_ms: Some(total_ms), ..view })
-        }
-        FarmNews::Decided(decision) => {
-            let view = EventView { message: Some(decision.to_string()), ..view };
-            named(decision.name(), view)
-        }
-        FarmNews::TaskDispatched { task, kind, attempt, worker, queued_ms } => {
-            let attempt = Some(attempt.to_string());
-            let view =
-                EventView { task: Some(task), kind: Some(kind), attempt, worker: Some(worker), ..view };
-            named("task_dispatched", EventView { queue_ms: Some(queued_ms), ..view })
-        }
-        FarmNews::TaskAdopted { task, kind, attempt, worker } => {
-            let attempt = Some(attempt.to_string());
-            named(
-                "task_adopted",
-                EventView { task: Some(task), kind: Some(kind), attempt, worker: Some(worker), ..view },
-            )
-        }
-        FarmNews::TaskProgressed { task, kind, worker, progress } => {
-            let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };
-            named("task_progressed", EventView { progress: Some(progress.into()), ..view })
-        }
-        FarmNews::TaskSucceeded { task, kind, worker, run_ms } => {
-            let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };
-            named("task_succeeded", EventView { run_ms: Some(run_ms), ..view })
-        }
-        FarmNews::AttemptFailed { task, kind, worker, failure, retry_ms } => {
-            let view = EventView { task: Some(task), kind: Some(kind), worker: Some(worker), ..view };
-            named("attempt_failed", EventView { failure: Some((&failure).into()), retry_ms, ..view })
-        }
-        FarmNews::OutputPublished { output, name, place, size } => named(
-            "output_published",
-            EventView {
-                output: Some(output),
-                output_name: name.map(|name| name.to_string()),
-                url: Some(place.to_string()),
-                size_bytes: size.map(|size| size.0),
-                ..view
-            },
-        ),
-        FarmNews::WorkerJoined { worker, name } => {
-            named("worker_joined", EventView { worker: Some(worker), worker_name: Some(name), ..view })
-        }
-        FarmNews::WorkerSilent { worker } => {
-            named("worker_silent", EventView { worker: Some(worker), ..view })
-        }
-        FarmNews::WorkerGone { worker, lost } => {
-            named("worker_gone", EventView { worker: Some(worker), lost: Some(lost), ..view })
-        }
-        FarmNews::WorkerDrained { worker, draining } => {
-            named("worker_drained", EventView { worker: Some(worker), draining: Some(draining), ..view })
-        }
     }
 }

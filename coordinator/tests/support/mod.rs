@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use ureq::http::{HeaderMap, Request};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
@@ -228,6 +228,15 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Answer {
+    /// It is a problem of this status and code, with words.
+    pub(crate) fn is_problem(&self, status: u16, code: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(self.header("content-type").as_deref(), Some("application/problem+json"), "{self:?}");
+        let problem = self.json();
+        assert_eq!((&problem["status"], &problem["code"]), (&json!(status), &json!(code)));
+        assert!(problem["detail"].as_str().is_some_and(|text| text.len() > 10), "{problem}");
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

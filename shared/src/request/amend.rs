@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::settling::{deadline, labels, ranged};
+use super::deadline::deadline;
+use super::settling::{labels, ranged};
 use super::standing::value;
 use super::{Asking, BadRequest};
 use crate::job::{Class, ContentValue, JobChange, Priority};

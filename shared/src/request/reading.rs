@@ -4,120 +4,12 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value as Json};
 use toml::de::{DeTable, DeValue};
 
+use super::keys::{
+    AUDIO, CHECK, CODEC, FLOOR, JOB, OUTPUT, POSTER, PRESET, PREVIEW, SPRITE, STAGE, STREAM, STREAM_CHECK,
+    THUMBNAILS, VALUE, VIDEO, WAVEFORM,
+};
 use super::{BadRequest, Format, JobRequest};
-
-const JOB: &[&str] = &[
-    "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
-    "paused", "input", "preset", "outputs", "tasks", "stages", "stream",
-];
-const PRESET: &[&str] = &["description", "outputs", "stream"];
-const OUTPUT: &[&str] = &[
-    "preset",
-    "name",
-    "suffix",
-    "destination",
-    "container",
-    "video",
-    "audio",
-    "poster",
-    "thumbnails",
-    "sprite",
-    "preview",
-    "waveform",
-    "check",
-    "optional",
-    "audience",
-];
-const VIDEO: &[&str] = &[
-    "codec",
-    "rate",
-    "crf",
-    "bitrate",
-    "max_bitrate",
-    "preset",
-    "max_width",
-    "max_height",
-    "bit_depth",
-    "chroma",
-    "keyframe_ms",
-    "profile",
-];
-const AUDIO: &[&str] =
-    &["codec", "bitrate", "variant", "quality", "rate_hz", "channels", "bits", "loudness", "true_peak"];
-const POSTER: &[&str] = &["at", "max_width", "max_height", "format", "quality"];
-const THUMBNAILS: &[&str] = &["every", "max_width", "max_height", "format", "quality"];
-const SPRITE: &[&str] = &["every", "width", "columns", "format", "quality"];
-const PREVIEW: &[&str] = &["from", "length", "fps", "max_width"];
-const WAVEFORM: &[&str] = &["width", "height", "samples_per_pixel", "bits", "split_channels"];
-const VALUE: &[&str] = &["creator_tier", "expected_views", "monetised", "trending"];
-const FLOOR: &[&str] = &["fastest_preset", "drop_optional", "min_height", "one_pass"];
-const STAGE: &[&str] = &[
-    "name",
-    "slot",
-    "after",
-    "count",
-    "hold_ms",
-    "cpu_ms",
-    "input",
-    "output",
-    "cpu_millicores",
-    "memory_bytes",
-    "optional",
-];
-
-const STREAM: &[&str] = &[
-    "destination",
-    "segment_s",
-    "chunk_s",
-    "codec",
-    "crf",
-    "preset",
-    "max_height",
-    "sound",
-    "sound_bitrate",
-    "sound_variants",
-    "more",
-    "decode",
-    "stills",
-    "check",
-];
-const CHECK: &[&str] = &[
-    "duration_ms",
-    "av_sync_ms",
-    "frames",
-    "max_bitrate",
-    "bitrate_window_ms",
-    "vmaf",
-    "vmaf_model",
-    "min_vmaf",
-    "min_vmaf_worst",
-    "loudness_tolerance",
-    "true_peak",
-    "max_bytes",
-];
-const STREAM_CHECK: &[&str] = &["vmaf", "vmaf_model", "min_vmaf", "min_vmaf_worst"];
-const CODEC: &[&str] = &["codec", "crf", "preset", "max_height"];
-
-/// The keys of each type by its schema's name; a test holds them against the schema.
-#[cfg(test)]
-pub(super) const KEYS: &[(&str, &[&str])] = &[
-    ("JobRequest", JOB),
-    ("OutputRequest", OUTPUT),
-    ("VideoRequest", VIDEO),
-    ("AudioRequest", AUDIO),
-    ("PosterRequest", POSTER),
-    ("ThumbnailsRequest", THUMBNAILS),
-    ("SpriteRequest", SPRITE),
-    ("PreviewRequest", PREVIEW),
-    ("WaveformRequest", WAVEFORM),
-    ("ContentValue", VALUE),
-    ("QualityFloor", FLOOR),
-    ("StageRequest", STAGE),
-    ("StreamRequest", STREAM),
-    ("CodecRequest", CODEC),
-    ("CheckRequest", CHECK),
-    ("StreamCheckRequest", STREAM_CHECK),
-];
+use crate::job::Priority;
 
 pub(super) fn read(format: Format, text: &str) -> Result<JobRequest, BadRequest> {
     read_as(format, text, check_job)
@@ -175,12 +67,29 @@ pub(super) fn with_line(mut bad: BadRequest, format: Format, text: &str) -> BadR
 }
 
 fn from_toml(text: &str) -> Result<Json, BadRequest> {
-    let table: toml::Table = toml::from_str(text).map_err(|e| BadRequest {
-        line: e.span().map(|span| line_of(text, span.start)),
-        path: String::new(),
-        message: format!("not valid TOML: {}", e.message().replace('\n', ", ")),
+    let table: toml::Table = toml::from_str(text).map_err(|e| {
+        let at = e.span().map(|span| span.start);
+        let line = at.map(|at| line_of(text, at));
+        if let Some((path, message)) = at.and_then(|at| too_large(text, at)) {
+            return BadRequest { line, path, message };
+        }
+        let message = format!("not valid TOML: {}", e.message().replace('\n', ", "));
+        BadRequest { line, path: String::new(), message }
     })?;
     Ok(Json::Object(table.into_iter().map(|(key, value)| (key, json_of(value))).collect()))
+}
+
+/// What is wrong, and with which key, where a whole number stands at a place of a document that fits in none of TOML's.
+fn too_large(text: &str, at: usize) -> Option<(String, String)> {
+    let (before, rest) = text.split_at_checked(at)?;
+    let end = rest.find(|c: char| !(c.is_ascii_digit() || "+-_".contains(c))).unwrap_or(rest.len());
+    let (number, digits) = (&rest[..end], rest[..end].replace('_', ""));
+    if !digits.contains(|c: char| c.is_ascii_digit()) || digits.parse::<i64>().is_ok() {
+        return None;
+    }
+    let key = before.lines().last().and_then(|line| line.trim().strip_suffix('=')).map_or("", str::trim_end);
+    let most = if key == "priority" { i64::from(Priority::MAX) } else { i64::MAX };
+    Some((key.to_owned(), format!("{number} is too large; at most {most}")))
 }
 
 fn from_json(text: &str) -> Result<Json, BadRequest> {
@@ -210,6 +119,7 @@ fn json_of(value: toml::Value) -> Json {
 
 fn check_job(job: &Map<String, Json>) -> Result<(), BadRequest> {
     check_keys("", job, JOB)?;
+    check_priority(job)?;
     for (part, known) in [("value", VALUE), ("floor", FLOOR)] {
         if let Some(Json::Object(fields)) = job.get(part) {
             check_keys(part, fields, known)?;
@@ -308,6 +218,17 @@ fn named(value: &Json) -> &'static str {
         Json::String(_) => "a text",
         Json::Array(_) => "a list",
         Json::Object(_) => "an object",
+    }
+}
+
+/// A number that is no priority is told with the range, also where it is no whole number of this program's.
+fn check_priority(job: &Map<String, Json>) -> Result<(), BadRequest> {
+    match job.get("priority") {
+        Some(Json::Number(number)) if !number.is_i64() => {
+            let message = format!("should be a whole number from 0 to {}, not {number}", Priority::MAX);
+            Err(BadRequest::at("priority", message))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::deadline::deadline;
 use super::{
     Asking, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS, MAX_OUTPUTS,
     OutputRequest,
@@ -10,7 +11,6 @@ use super::{graph, making, preset, standing, stream};
 use crate::artifact::{FileName, Location};
 use crate::encode::{EncodeSettings, Extract, Extracted};
 use crate::job::{Destination, JobSpec, OutputSpec, Work};
-use crate::units::WallMs;
 
 /// Longest suffix, in bytes.
 const MAX_SUFFIX: usize = 60;
@@ -306,31 +306,6 @@ pub(super) fn text<'a>(path: &str, text: &'a str, limit: usize) -> Result<&'a st
         return Err(BadRequest::at(path, "control characters are not allowed"));
     }
     Ok(text)
-}
-
-/// A time, or a span from now.
-pub(super) fn deadline(text: &str, now: WallMs) -> Result<WallMs, BadRequest> {
-    let bad = |message: &str| {
-        let text: String = text.chars().take(60).collect();
-        BadRequest::at("deadline", format!("'{text}' {message}"))
-    };
-    let form = "is neither a time such as 2026-12-01T12:00:00Z nor a span such as +2h or +1h 30m";
-    let at_ms = if let Some(span) = text.strip_prefix('+') {
-        let span: jiff::SignedDuration = span.trim().parse().map_err(|_| bad(form))?;
-        let now = i128::from(now.0);
-        u64::try_from(now + span.as_millis()).map_err(|_| bad("is no time to come"))?
-    } else {
-        let time: jiff::Timestamp = text.parse().map_err(|_| bad(form))?;
-        u64::try_from(time.as_millisecond()).map_err(|_| bad("is in the past"))?
-    };
-    // The largest time that RFC 3339 can write, 9999-12-31.
-    if at_ms > 253_402_207_200_000 {
-        return Err(bad("is too far away"));
-    }
-    if at_ms <= now.0 {
-        return Err(bad("is in the past"));
-    }
-    Ok(WallMs(at_ms))
 }
 
 pub(super) fn ranged<T: TryFrom<i64>>(path: &str, value: i64, low: i64, high: i64) -> Result<T, BadRequest> {

@@ -107,6 +107,19 @@ fn a_wrong_value_names_what_may_stand_there() {
     refused("input = ", "line 1: not valid TOML");
     refused("{\"input\": }", "line 1: not valid JSON");
     refused("kind = 'noop'\ndeadline = 'soon'", "'soon' is neither a time");
+    refused(
+        "kind = 'noop'\npriority = 99999999999999999999",
+        "line 2: priority: 99999999999999999999 is too large; at most 100",
+    );
+    refused(
+        "kind = 'noop'\npriority = 1e30",
+        "line 2: priority: should be a whole number from 0 to 100, not 1e+30",
+    );
+    refused(
+        r#"{"kind": "noop", "priority": 99999999999999999999}"#,
+        "priority: should be a whole number from 0 to 100, not 1e+20",
+    );
+    refused("kind = 'noop'\npriority = 300", "line 2: priority: should be 0 to 100, not 300");
     refused("kind = 'noop'\ndeadline = '2001-01-01T00:00:00Z'", "is in the past");
     refused("kind = 'noop'\ntasks = 0", "should be 1 to 10000, not 0");
     refused("kind = 'trial'\ntasks = 10001", "should be 1 to 10000, not 10001");
@@ -184,7 +197,7 @@ fn a_graph_names_its_stages_and_what_is_wrong_with_one_is_told_with_its_line() {
 #[test]
 fn the_schema_describes_every_field() {
     let schema = job_schema();
-    for (name, keys) in reading::KEYS {
+    for (name, keys) in keys::KEYS {
         let part = if *name == "JobRequest" { &schema } else { &schema["$defs"][name] };
         let properties = part["properties"].as_object().unwrap_or_else(|| panic!("{name} in {schema:#}"));
         let mut described: Vec<&str> = properties.keys().map(String::as_str).collect();

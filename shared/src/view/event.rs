@@ -12,7 +12,7 @@ use crate::task::TaskKind;
 ///
 /// Types: `job_accepted`, `job_ended`, `task_dispatched`, `task_adopted`, `task_progressed`, `task_succeeded`,
 /// `attempt_failed`, `output_published`, `worker_joined`, `worker_silent`, `worker_gone`, `worker_drained`, decisions of
-/// the scheduler such as `job_amended`, and `resync`: news were missed, so read the present state again.
+/// the scheduler such as `job_amended` or `task_preempted`, and `resync`: news were missed, so read the present state again.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EventView {
     /// What happened.
@@ -40,6 +40,13 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub worker: Option<WorkerId>,
+    /// The emergency for which a task was stopped, of `task_preempted`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub for_job: Option<JobId>,
+    /// How long the attempt had run whose work is lost, of `task_preempted`, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost_ms: Option<u64>,
     /// The worker's name, of `worker_joined`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub worker_name: Option<String>,

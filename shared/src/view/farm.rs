@@ -106,6 +106,9 @@ pub struct StatusView {
     pub tasks: Vec<TaskTally>,
     /// Workers that are connected.
     pub workers_connected: u64,
+    /// Those of them that get no new tasks: an operator drains them, or they leave.
+    #[serde(default)]
+    pub workers_draining: u64,
     /// Workers whose link broke and whose leases still run.
     pub workers_silent: u64,
     /// Workers that get nothing for a while because they fail what others can do.

@@ -24,6 +24,9 @@ pub struct SubmittedView {
     /// What is expected of it.
     #[serde(default)]
     pub forecast: ForecastView,
+    /// What of the request was not taken over as it was, for people: a deadline that had passed when a job was retried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A page of jobs, newest first.
@@ -79,6 +82,9 @@ pub struct JobView {
     /// What was given up for the deadline, and taken back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trades: Vec<TradeView>,
+    /// What was stopped of it for emergencies since the coordinator's start; of a job that has ended, nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<StoppedView>,
     /// Labels for filters.
     pub labels: BTreeMap<String, String>,
     /// When it was accepted.
@@ -116,6 +122,26 @@ pub struct JobView {
     /// The first cause, for `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
+}
+
+/// What was stopped of a job to make room for emergencies. It is queued again and counts as no failure.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StoppedView {
+    /// How many attempts.
+    pub times: u32,
+    /// How long all of them had run together, in milliseconds: work that is lost.
+    pub lost_ms: u64,
+    /// The last task that was stopped.
+    #[schema(value_type = String)]
+    pub task: TaskId,
+    /// Where it ran.
+    #[schema(value_type = String)]
+    pub worker: WorkerId,
+    /// The emergency for which it was stopped.
+    #[schema(value_type = String)]
+    pub for_job: JobId,
+    /// When.
+    pub at: String,
 }
 
 /// Number of a job's tasks in each state.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{FailureView, SentAheadView, StartView};
+use super::{FailureView, SentAheadView, StartView, whole};
 use crate::id::{JobId, TaskId, WorkerId};
 use crate::job::{Class, JobState};
 use crate::task::SlotKind;
@@ -202,11 +202,19 @@ pub struct AnomalyView {
 #[serde(deny_unknown_fields)]
 pub struct TenantLimitsView {
     /// Its share of a class beside other tenants' weights, 1 to 1000.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::within::<_, _, 1, 1_000>"
+    )]
     #[schema(minimum = 1, maximum = 1_000)]
     pub weight: Option<u32>,
     /// Most tasks that run at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::within::<_, _, 0, { u32::MAX }>"
+    )]
     pub max_running: Option<u32>,
     /// Most jobs that have not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -215,7 +223,11 @@ pub struct TenantLimitsView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_class: Option<Class>,
     /// The highest priority that it may ask for, 0 to 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::within::<_, _, 0, 100>"
+    )]
     #[schema(maximum = 100)]
     pub max_priority: Option<u8>,
     /// Most jobs with a deadline that have not ended.
@@ -271,6 +283,10 @@ pub struct LimitList {
 #[serde(deny_unknown_fields)]
 pub struct NamedLimitView {
     /// How many may be held at once; absent: it limits nothing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "whole::within::<_, _, 0, { u32::MAX }>"
+    )]
     pub most: Option<u32>,
 }

@@ -2,6 +2,7 @@
 //! explains each table for people who plan a farm.
 
 mod arrivals;
+mod bounds;
 mod content;
 mod cost;
 mod faults;
@@ -21,10 +22,8 @@ pub(crate) use cost::EventKind;
 pub use faults::{Faults, Link};
 pub use fleet::Group;
 
+use bounds::{MAX_HOURS, MAX_S, MAX_UPLOADS, not_empty, positive, within};
 use rushes_shared::job::Class;
-
-/// Longest arrivals that a scenario may ask for, in hours.
-const MAX_HOURS: f64 = 24.0 * 366.0;
 
 /// Why a scenario cannot be run.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +35,14 @@ pub enum ScenarioError {
         path: PathBuf,
         /// Why.
         error: std::io::Error,
+    },
+    /// What is wrong in a file.
+    #[error("{path}: {error}")]
+    In {
+        /// Which.
+        path: PathBuf,
+        /// What.
+        error: Box<Self>,
     },
     /// It is not TOML, or a field is unknown, missing or of the wrong type.
     #[error("the scenario is not valid: {0}")]
@@ -123,12 +130,17 @@ impl Scenario {
             std::fs::read_to_string(path)
                 .map_err(|error| ScenarioError::Unreadable { path: path.to_owned(), error })
         };
-        let mut scenario: Self = toml::from_str(&read(path)?)?;
+        let within = |path: &Path| {
+            let path = path.to_owned();
+            move |error: ScenarioError| ScenarioError::In { path, error: Box::new(error) }
+        };
+        let text = read(path)?;
+        let mut scenario: Self = toml::from_str(&text).map_err(|error| within(path)(error.into()))?;
         if let Some(file) = &scenario.arrivals.trace {
             let trace = path.parent().unwrap_or(Path::new("")).join(file);
-            scenario.arrivals.at_s = arrivals::read_trace(&read(&trace)?)?;
+            scenario.arrivals.at_s = arrivals::read_trace(&read(&trace)?).map_err(within(&trace))?;
         }
-        scenario.check()?;
+        scenario.check().map_err(within(path))?;
         Ok(scenario)
     }
 
@@ -143,11 +155,9 @@ impl Scenario {
     }
 
     fn check(&self) -> Result<(), ScenarioError> {
-        if !(self.hours > 0.0 && self.hours <= MAX_HOURS) {
-            return Err(ScenarioError::field("hours", format!("should be above 0 and at most {MAX_HOURS}")));
-        }
-        positive("settle_hours", self.settle_hours)?;
-        positive("progress_s", self.progress_s)?;
+        positive("hours", self.hours, MAX_HOURS)?;
+        positive("settle_hours", self.settle_hours, MAX_HOURS)?;
+        within("progress_s", self.progress_s, 0.1..=86_400.0)?;
         self.arrivals.check()?;
         not_empty("content", self.content.len())?;
         not_empty("node", self.node.len())?;
@@ -158,7 +168,31 @@ impl Scenario {
         self.truth.check()?;
         self.link.check()?;
         self.faults.check()?;
+        self.cost.check()?;
+        for (class, seconds) in &self.waiting_bound_s {
+            positive(&format!("waiting_bound_s.{}", class.as_str()), *seconds, MAX_S)?;
+        }
+        self.uploads_can_be_run()?;
         self.engine_policy().map(|_| ())
+    }
+
+    /// Whether the rate comes to a number of uploads that a run can hold.
+    fn uploads_can_be_run(&self) -> Result<(), ScenarioError> {
+        let rate = self.uploads_per_hour();
+        let work = self.content.iter().map(Content::mean_core_s).sum::<f64>();
+        if self.arrivals.load.is_some() && work <= 0.0 {
+            let reason = "no stage takes cores (slot analyse or encode) for any time, so nothing is a load; say per_hour";
+            return Err(ScenarioError::field("arrivals.load", reason));
+        }
+        let uploads = rate * self.hours * self.arrivals.highest_factor() + f64::from(self.arrivals.at_once);
+        if uploads <= f64::from(MAX_UPLOADS) {
+            return Ok(());
+        }
+        let reason = format!(
+            "{rate:.0} uploads an hour for {} h, with crowds, may be {uploads:.0}; a run takes at most {MAX_UPLOADS}",
+            self.hours
+        );
+        Err(ScenarioError::field("arrivals", reason))
     }
 
     /// The engine's settings: its defaults, changed by `[policy]`.
@@ -202,41 +236,5 @@ fn merge(into: &mut toml::Table, from: &toml::Table) {
                 into.insert(key.clone(), value.clone());
             }
         }
-    }
-}
-
-fn not_empty(field: &str, count: usize) -> Result<(), ScenarioError> {
-    if count == 0 { Err(ScenarioError::field(field, "at least one is needed")) } else { Ok(()) }
-}
-
-fn positive(field: &str, value: f64) -> Result<(), ScenarioError> {
-    if value > 0.0 && value.is_finite() {
-        Ok(())
-    } else {
-        Err(ScenarioError::field(field, format!("{value} should be above 0")))
-    }
-}
-
-fn not_negative(field: &str, value: f64) -> Result<(), ScenarioError> {
-    if value >= 0.0 && value.is_finite() {
-        Ok(())
-    } else {
-        Err(ScenarioError::field(field, format!("{value} should not be negative")))
-    }
-}
-
-fn share(field: &str, value: f64) -> Result<(), ScenarioError> {
-    if (0.0..=1.0).contains(&value) {
-        Ok(())
-    } else {
-        Err(ScenarioError::field(field, format!("{value} is a share and should be 0 to 1")))
-    }
-}
-
-fn range(field: &str, [low, high]: [f64; 2]) -> Result<(), ScenarioError> {
-    if low >= 0.0 && high >= low && high.is_finite() {
-        Ok(())
-    } else {
-        Err(ScenarioError::field(field, format!("[{low}, {high}] should rise and not be negative")))
     }
 }

@@ -34,7 +34,7 @@ fn a_wrong_scenario_is_refused_with_the_place_and_what_would_be_right() {
         ("count = [2, 6]", "count = [6, 2]", "[6, 2] should rise"),
         ("load = 0.7", "load = 0.7\nper_hour = 3.0", "per_hour or load, not both"),
         ("load = 0.7", "", "without one of them nothing arrives"),
-        ("cores = 16.0", "cores = 0.0", "node 'encode': cores: 0 should be above 0"),
+        ("cores = 16.0", "cores = 0.0", "node 'encode': cores: 0.0 should be above 0"),
         ("hours = 1.0", "hours = 1.0\npolicy = { leas_ms = 1 }", "[policy] does not fit"),
         ("cores = 16.0", "cores = 16.0\n[faults]\npartition_share = 2.0", "should be 0 to 1"),
     ];

@@ -19,7 +19,7 @@ fn main() {
         ["probe", files @ ..] => probe_all(files),
         ["encode", input, output, rest @ ..] => encode_one(input, output, rest),
         ["discover"] => {
-            for fact in discover_encoders(&[]) {
+            for fact in discover_encoders(&[], &mut |_| ()) {
                 println!("{:14} {:6} {} {}", fact.element, fact.codec, fact.works, fact.reason);
             }
             Ok(())

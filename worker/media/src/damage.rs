@@ -1,7 +1,8 @@
 //! Damage that decoders conceal.
 //!
 //! A decoder that meets broken data fills the picture in and goes on; GStreamer says nothing of it on the bus, only
-//! in the log of its libav plugin. This module reads that log, so that a result made from a damaged file says so.
+//! in the log of its libav plugin. This module reads that log, so that a result made from a damaged file says so. Times that
+//! nobody can believe are noted as well.
 
 use std::sync::{Mutex, OnceLock};
 
@@ -44,7 +45,8 @@ pub(crate) fn take() -> Seen {
     std::mem::take(&mut *SEEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
 }
 
-fn note(text: &str) {
+/// Counts a place and keeps its words.
+pub(crate) fn note(text: &str) {
     let mut seen = SEEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     seen.count += 1;
     if seen.first.len() < KEPT {

@@ -49,9 +49,10 @@ const KNOWN: &[(&str, &str, bool)] = &[
 /// Every known encoder, with whether a tiny encode with it worked and why not. Takes about a second; starts threads.
 ///
 /// `hardware` names elements that make H.264 and are to be used as hardware, the best first; they stand first in the
-/// list, also those that are not known here. Other known hardware encoders follow.
+/// list, also those that are not known here. Other known hardware encoders follow. `on_try` is told each element that is
+/// installed before it is tried.
 #[must_use]
-pub fn discover_encoders(hardware: &[String]) -> Vec<EncoderFact> {
+pub fn discover_encoders(hardware: &[String], on_try: &mut dyn FnMut(&str)) -> Vec<EncoderFact> {
     let ready = start::init();
     let named = hardware.iter().map(|element| (element.as_str(), "h264", true));
     let is_named = |element: &str| hardware.iter().any(|name| name == element);
@@ -60,7 +61,7 @@ pub fn discover_encoders(hardware: &[String]) -> Vec<EncoderFact> {
         .chain(others)
         .map(|(element, codec, hardware)| {
             let tried = match &ready {
-                Ok(()) => try_encoder(element),
+                Ok(()) => try_encoder(element, on_try),
                 Err(failure) => Err(failure.message.clone()),
             };
             EncoderFact {
@@ -74,8 +75,9 @@ pub fn discover_encoders(hardware: &[String]) -> Vec<EncoderFact> {
         .collect()
 }
 
-fn try_encoder(element: &str) -> Result<(), String> {
+fn try_encoder(element: &str, on_try: &mut dyn FnMut(&str)) -> Result<(), String> {
     let factory = gst::ElementFactory::find(element).ok_or("not installed")?;
+    on_try(element);
     let sound = factory.metadata("klass").is_some_and(|klass| klass.contains("Audio"));
     let source = if sound {
         "audiotestsrc num-buffers=8 samplesperbuffer=1024 ! audio/x-raw,rate=48000,channels=2 ! audioconvert"
@@ -143,7 +145,11 @@ mod tests {
 
     #[test]
     fn the_encoders_that_every_node_needs_work_and_missing_ones_say_so() {
-        let facts = discover_encoders(&["openh264enc".to_owned(), "noSuchEncoder".to_owned()]);
+        let mut tried = Vec::new();
+        let named = ["openh264enc".to_owned(), "noSuchEncoder".to_owned()];
+        let facts = discover_encoders(&named, &mut |element| tried.push(element.to_owned()));
+        assert!(tried.iter().any(|element| element == "x264enc"), "{tried:?}");
+        assert!(!tried.iter().any(|element| element == "noSuchEncoder"), "there is nothing to try");
         for needed in ["x264enc", "avenc_aac"] {
             let fact = facts.iter().find(|fact| fact.element == needed).unwrap();
             assert!(fact.works, "{needed}: {}", fact.reason);

@@ -114,6 +114,9 @@ pub(crate) fn own_stdout() -> io::Result<OwnedFd> {
     Ok(own)
 }
 
+/// How the line on standard error begins that names the encoder which is tried next.
+pub(crate) const TRYING: &str = "trying the encoder ";
+
 struct Replies(File);
 
 impl Replies {
@@ -132,7 +135,10 @@ impl Replies {
 fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
     let result = match work {
         LocalWork::Nothing => Ok(LocalResult::Nothing),
-        LocalWork::Discover { hardware } => Ok(LocalResult::Discovered(media::discover_encoders(&hardware))),
+        LocalWork::Discover { hardware } => {
+            let tell = &mut |element: &str| eprintln!("{TRYING}{element}");
+            Ok(LocalResult::Discovered(media::discover_encoders(&hardware, tell)))
+        }
         LocalWork::Probe { input } => media::probe(&input).map(LocalResult::Probed),
         LocalWork::Encode { input, source, settings, output, threads, hardware } => {
             if let Some(extract) = &settings.extract {

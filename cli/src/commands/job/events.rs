@@ -88,6 +88,13 @@ impl Steps {
 fn event_line(event: &EventView) -> String {
     let what = event.r#type.replace('_', " ");
     let mut parts = vec![words::time(&event.at), format!("{what:<16}")];
+    if let Some(message) = &event.message {
+        // A decision's own words name what it is about, mostly; the job stands before those that do not.
+        let job = event.job.map(|job| job.to_string()).filter(|job| !message.contains(job));
+        parts.extend(job);
+        parts.push(message.clone());
+        return parts.join("  ") + "\n";
+    }
     parts.extend(event.task.map(|t| t.to_string()).or_else(|| event.job.map(|j| j.to_string())));
     parts.extend(event.kind.map(|k| k.as_str().to_owned()));
     parts.extend(event.worker.map(|w| w.to_string()));
@@ -120,5 +127,25 @@ mod tests {
         });
         assert_eq!(told.count(), 21);
         assert!(steps.is_worth_a_line(&EventView { task, ..EventView::default() }), "all other news is told");
+    }
+
+    #[test]
+    fn a_decision_is_told_in_its_own_words() {
+        let job = "job_01jv2c8k3q5w7x9z0a2b4c6d8e".parse().expect("an id");
+        let told = |r#type: &str, message: &str| {
+            let (at, message) = ("2026-11-22T12:00:00.000Z".to_owned(), Some(message.to_owned()));
+            event_line(&EventView {
+                r#type: r#type.to_owned(),
+                at,
+                job: Some(job),
+                message,
+                ..EventView::default()
+            })
+        };
+        let stopped = "job_01jv2c8k3q5w7x9z0a2b4c6d8e.3 was stopped on worker wrk_1 for the emergency job_2";
+        let line = told("task_preempted", stopped);
+        assert!(line.ends_with(&format!("task preempted    {stopped}\n")), "{line}");
+        let line = told("job_amended", "changed: priority 80");
+        assert!(line.ends_with("job_01jv2c8k3q5w7x9z0a2b4c6d8e  changed: priority 80\n"), "{line}");
     }
 }

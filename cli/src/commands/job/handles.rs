@@ -4,7 +4,7 @@ use rushes_shared::request::AmendRequest;
 use rushes_shared::view::{ForecastView, JobView};
 
 use super::{print, select};
-use crate::args::{FarmArgs, SetArgs};
+use crate::args::{FarmArgs, Output, SetArgs};
 use crate::client::Client;
 use crate::fault::{Ending, Fault};
 use crate::words;
@@ -38,7 +38,13 @@ pub(super) fn pause(
 
 /// `rushes job retry`.
 pub(super) fn retry(farm: &FarmArgs, client: &Client, selectors: &[String]) -> Result<Ending, Fault> {
-    let again = |selector: &str| client.retry(select(client, selector)?);
+    let again = |selector: &str| {
+        let new = client.retry(select(client, selector)?)?;
+        if let (Output::Text, false, Some(note)) = (farm.output, farm.quiet, &new.note) {
+            eprintln!("{}: {note}", new.id);
+        }
+        Ok(new)
+    };
     each(farm, selectors, again, |new| format!("{}\n", new.id))
 }
 

@@ -1,8 +1,7 @@
-//! Jobs as people see them: a row of a list, and one with its tasks and outputs.
+//! A job as people see it, with its tasks and outputs.
 
-use rushes_shared::job::JobState;
 use rushes_shared::media::MediaFacts;
-use rushes_shared::view::{JobView, OutputState, OutputView, TaskView};
+use rushes_shared::view::{JobView, OutputState, OutputView, StoppedView, TaskView};
 
 use super::traded;
 use crate::report;
@@ -10,32 +9,7 @@ use crate::set;
 use crate::table::{Cell, Tone, colours, table, toned};
 use crate::words;
 
-/// The row of a list.
-pub(super) fn row(job: &JobView) -> Vec<Cell> {
-    vec![
-        job.id.to_string().into(),
-        state(job),
-        format!("{:>3}%", job.progress.permille / 10).into(),
-        words::time(&job.submitted_at).into(),
-        words::duration(job.queue_ms).into(),
-        ran(job).into(),
-        words::clipped(&job.name, 48).into(),
-    ]
-}
-
-/// A job's state, and what is known beyond it: a job that is running may wait for its next task's start.
-fn state(job: &JobView) -> Cell {
-    let counts = job.task_counts;
-    if job.paused && !job.state.is_final() {
-        return Cell(format!("{}, paused", job.state.as_str()), Tone::Faint);
-    }
-    if job.state == JobState::Running && counts.running == 0 && counts.queued > 0 {
-        return Cell("running, waits".to_owned(), Tone::Plain);
-    }
-    Cell(job.state.as_str().to_owned(), report::tone(job.state))
-}
-
-fn ran(job: &JobView) -> String {
+pub(super) fn ran(job: &JobView) -> String {
     if job.started_at.is_none() { "-".to_owned() } else { words::duration(job.run_ms) }
 }
 
@@ -72,6 +46,7 @@ pub(super) fn whole(job: &JobView) -> String {
             })
             .unwrap_or_default(),
     );
+    line("stopped", &job.stopped.as_ref().map(|stopped| stopped_words(stopped, job)).unwrap_or_default());
     let labels: Vec<String> = job.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     line("labels", &labels.join(" "));
     line("submitted", &words::time(&job.submitted_at));
@@ -124,6 +99,21 @@ pub(super) fn whole(job: &JobView) -> String {
         text.push_str(&format!("\n{}\n", toned(&report::failure(failure), Tone::Bad, colours)));
     }
     text
+}
+
+/// What was stopped of a job for emergencies.
+fn stopped_words(stopped: &StoppedView, job: &JobView) -> String {
+    let named = job.tasks.iter().find(|task| task.worker == Some(stopped.worker));
+    let worker =
+        named.and_then(|task| task.worker_name.clone()).unwrap_or_else(|| stopped.worker.to_string());
+    let times = if stopped.times == 1 { "once".to_owned() } else { format!("{} times", stopped.times) };
+    format!(
+        "{times} for emergencies, {} of work lost; last task {} on {worker} for {} at {}",
+        words::duration(stopped.lost_ms),
+        stopped.task.index,
+        stopped.for_job,
+        words::time(&stopped.at)
+    )
 }
 
 fn media_words(media: &MediaFacts) -> String {

@@ -1,5 +1,6 @@
 //! What follows when a task is given up: its job ends, or goes on without the task's stage where that is optional.
 
+use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::{Failure, FailureClass};
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::JobState;
@@ -45,6 +46,27 @@ impl Engine {
         let keeps_some =
             stages.iter().enumerate().any(|(i, s)| !s.dropped && !lost.contains(&i) && s.step != Step::Probe);
         lost.iter().all(|i| stages[*i].optional) && keeps_some
+    }
+
+    /// An output is made and cannot be put into its place: the job goes on without it where it may. Whether it does.
+    pub(super) fn goes_on_without_output(
+        &mut self,
+        turn: &mut Turn,
+        id: JobId,
+        output: u32,
+        made: &Artifact,
+        cause: &Failure,
+    ) -> bool {
+        let stages = &self.state.jobs[&id].stages;
+        let stage = stages.iter().position(|stage| stage.step.output() == Some(output) && !stage.dropped);
+        let Some(stage) = stage.filter(|stage| self.can_do_without(id, *stage)) else { return false };
+        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().publishing.remove(&output);
+        if let Location::Staged(attempt, _) = made.location {
+            self.command(turn, Command::DropStaged { attempts: vec![attempt] });
+        }
+        self.go_on_without(turn, id, stage, cause);
+        self.cancel_if_waiting(turn, id);
+        true
     }
 
     fn go_on_without(&mut self, turn: &mut Turn, id: JobId, stage: usize, cause: &Failure) {

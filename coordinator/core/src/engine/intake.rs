@@ -87,6 +87,7 @@ impl Engine {
         let priority = self.policy.order.value.priority_of(spec);
         let has_deadline = spec.deadline.is_some();
         self.within_ceilings(now, &submit.tenant, Some(spec.class), Some(priority), has_deadline)?;
+        self.places_are_free(submit)?;
         self.needs_can_be_met(now, spec)?;
         let (forecast, plan) = self.forecast_of(submit, now);
         self.demands_are_known(now, submit, &plan)?;
@@ -179,12 +180,14 @@ impl Engine {
         counts.deadline_jobs += u64::from(has_deadline);
         self.runs.insert(id, Box::new(JobRun::new(tenant, priority)));
         self.enter_gates(id);
+        self.take_places(id);
         self.refile(id);
     }
 
     /// Forgets it again: the job is about to end.
     pub(super) fn leave_run(&mut self, id: JobId) -> Box<JobRun> {
         self.unfile(id);
+        self.give_places_back(id);
         let mut run = self.runs.remove(&id).expect("a live job has a run");
         self.unbook_job(id, &run);
         self.leave_gates(id, &mut run);

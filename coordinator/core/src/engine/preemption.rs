@@ -11,6 +11,7 @@ use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use super::run::JobRun;
 use super::{Engine, Timer, Turn};
 use crate::event::Decision;
+use crate::job::Stopped;
 use crate::order::signature::{Closed, SigIx};
 use crate::order::{LOOK_PAST, Pick};
 use rooms::Room;
@@ -152,11 +153,22 @@ impl Engine {
             let live = self.take_live(worker, task, attempt).expect("what may be stopped is live");
             let lost_ms = turn.now.wall.0.saturating_sub(live.since.0);
             self.refund(task, &live);
-            self.decided(turn, Some(task.job), Decision::Preempted { task, by, lost_ms });
+            let lost_permille = live.progress.permille.min(1_000);
+            self.note_stopped(task, Stopped::once(task, worker, by, lost_ms, turn.now.wall));
+            let decision = Decision::Preempted { task, worker, by, lost_ms, lost_permille };
+            self.decided(turn, Some(task.job), decision);
             self.make_ready(turn.now.mono, task);
             self.came_back(turn, task);
             self.wake_for_promise(turn.now, task.job, 1);
         }
+    }
+
+    /// Keeps in mind what was stopped of a job, for those who look at it.
+    fn note_stopped(&mut self, task: TaskId, stopped: Stopped) {
+        let Some(run) = self.runs.get_mut(&task.job) else { return };
+        let rare = run.rare_mut();
+        let before = rare.stopped.take();
+        rare.stopped = Some(Box::new(before.map_or(stopped.clone(), |before| stopped.after(&before))));
     }
 
     /// What emergencies need for which room is being made, or wanted: what was sent ahead meanwhile to where they may go

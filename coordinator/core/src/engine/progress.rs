@@ -155,7 +155,9 @@ impl Engine {
         let Some(job) = self.state.jobs.get(&id) else { return Vec::new() };
         let is_published = |output: &u32| job.published.iter().any(|p| p.output == *output);
         let outputs = job.spec.work.output_numbers();
-        outputs.filter(|output| job.made(*output).is_some() && !is_published(output)).collect()
+        let is_wanted = |output: &u32| job.stage_of_output(*output).is_none_or(|stage| !stage.dropped);
+        let made = outputs.filter(|output| job.made(*output).is_some() && is_wanted(output));
+        made.filter(|output| !is_published(output)).collect()
     }
 
     fn is_complete(&self, id: JobId) -> bool {
@@ -179,7 +181,8 @@ impl Engine {
     pub(super) fn publish(&mut self, turn: &mut Turn, id: JobId, output: u32) {
         let Some(job) = self.state.jobs.get(&id) else { return };
         let Some(from) = staged(job, output) else { return };
-        if job.published.iter().any(|p| p.output == output) {
+        let is_left_out = job.stage_of_output(output).is_some_and(|stage| stage.dropped);
+        if is_left_out || job.published.iter().any(|p| p.output == output) {
             return;
         }
         let to = job.output_place(output);
@@ -220,6 +223,9 @@ impl Engine {
                 let tries = run.rare_mut().publishing.entry(output).or_default();
                 *tries += 1;
                 if failure.class == FailureClass::Permanent {
+                    if self.goes_on_without_output(turn, id, output, &from, &failure) {
+                        return;
+                    }
                     return self.end_job(turn, id, JobState::Failed, Some(failure));
                 }
                 let doublings = (*tries - 1).min(16);

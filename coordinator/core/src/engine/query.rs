@@ -1,6 +1,6 @@
 //! Read-only answers from the live state.
 
-use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::id::{JobId, TenantId, WorkerId};
 use rushes_shared::job::JobState;
 use rushes_shared::task::TaskKind;
 
@@ -21,7 +21,7 @@ impl Engine {
             running.max_by_key(|l| l.progress.permille).cloned()
         };
         let live = run.live.iter().filter_map(|(index, live)| Some((*index, furthest(live)?))).collect();
-        Some(JobDoc { job: (**job).clone(), live })
+        Some(JobDoc { job: (**job).clone(), live, stopped: run.rare().stopped.clone() })
     }
 
     /// Live jobs before `before`, newest first, of one tenant or of all. Nothing is copied: see [`Engine::job`] for those
@@ -85,9 +85,19 @@ impl Engine {
             workers_quarantined: self.fleet.values().filter(|n| n.health == Health::Quarantined).count()
                 as u64,
             workers_connected: self.fleet.values().filter(|n| n.link.is_some()).count() as u64,
+            workers_draining: self
+                .fleet
+                .iter()
+                .filter(|(id, n)| n.link.is_some() && self.is_drained(**id, n))
+                .count() as u64,
             workers_silent: self.fleet.values().filter(|n| n.link.is_none()).count() as u64,
             reattaching: self.reattach.is_some(),
         }
+    }
+
+    /// Whether a node gets no new tasks by somebody's will.
+    fn is_drained(&self, id: WorkerId, node: &Node) -> bool {
+        node.leaving || self.state.workers.get(&id).is_some_and(|known| known.draining)
     }
 
     /// The state of a live job without copying it.

@@ -27,6 +27,7 @@ impl Engine {
         self.recount_books()?;
         self.recount_gates()?;
         self.recount_holdings()?;
+        self.recount_places()?;
         self.recount_stoppable()
     }
 

@@ -14,6 +14,7 @@ use super::conflicts::Worth;
 use super::gates::Gated;
 use super::live::{Live, any_runs};
 use crate::event::ReplyTo;
+use crate::job::Stopped;
 use crate::list::Row;
 use crate::order::Spot;
 use crate::order::fair::TenantIx;
@@ -93,6 +94,8 @@ pub(super) struct Rare {
     pub(super) is_held_back: bool,
     /// Workers that have read the input and may still have it, latest last.
     pub(super) input_on: Vec<WorkerId>,
+    /// What was stopped of it for emergencies.
+    pub(super) stopped: Option<Box<Stopped>>,
 }
 
 static NOTHING: Rare = Rare {
@@ -108,6 +111,7 @@ static NOTHING: Rare = Rare {
     cancels: Vec::new(),
     is_held_back: false,
     input_on: Vec::new(),
+    stopped: None,
 };
 
 impl JobRun {

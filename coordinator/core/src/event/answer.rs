@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use rushes_shared::artifact::Location;
 use rushes_shared::id::{JobId, TenantId, WorkerId};
 use rushes_shared::job::{Class, Priority};
 use rushes_shared::units::WallMs;
@@ -91,6 +92,17 @@ pub enum Refusal {
         /// How many there are.
         most: u32,
     },
+    /// A job that has not ended writes to the same place.
+    #[error(
+        "{}, which has not ended, writes to {place}; choose another destination, or wait until it has ended",
+        .job.map_or_else(|| "a job of another tenant".to_owned(), |job| job.to_string())
+    )]
+    DestinationTaken {
+        /// Where.
+        place: Location,
+        /// Which job, where it is of the same tenant.
+        job: Option<JobId>,
+    },
     /// The deadline cannot be kept, and such jobs are not taken.
     #[error(
         "the deadline {} cannot be kept: {}",
@@ -157,6 +169,7 @@ impl Refusal {
             | Self::ClassTooHigh { .. }
             | Self::PriorityTooHigh { .. }
             | Self::CannotKeep { .. }
+            | Self::DestinationTaken { .. }
             | Self::LimitTooLow { .. } => None,
             Self::FarmFull { retry_s, .. }
             | Self::TenantFull { retry_s, .. }

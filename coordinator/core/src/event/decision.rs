@@ -140,10 +140,14 @@ pub enum Decision {
     Preempted {
         /// Which.
         task: TaskId,
+        /// Where it ran.
+        worker: WorkerId,
         /// The emergency.
         by: JobId,
         /// How long it had run, in milliseconds.
         lost_ms: u64,
+        /// How far it had come, in thousandths.
+        lost_permille: u16,
     },
     /// A hardware encoder failed a task: what is left of its stage is encoded in software.
     EncoderFellBack {
@@ -203,6 +207,38 @@ impl Decision {
             Self::EncoderFellBack { .. } => "encoder_fell_back",
             Self::EncoderShut { .. } => "encoder_shut",
             Self::EncoderReadmitted { .. } => "encoder_readmitted",
+        }
+    }
+}
+
+impl Decision {
+    /// The task that it is about.
+    #[must_use]
+    pub fn task(&self) -> Option<TaskId> {
+        match self {
+            Self::TaskDoubled { task, .. }
+            | Self::Preempted { task, .. }
+            | Self::TaskStalled { task, .. }
+            | Self::EncoderFellBack { task, .. } => Some(*task),
+            _ => None,
+        }
+    }
+
+    /// The worker that it is about.
+    #[must_use]
+    pub fn worker(&self) -> Option<WorkerId> {
+        match self {
+            Self::NodeQuarantined { worker, .. }
+            | Self::NodeReadmitted { worker }
+            | Self::TaskDoubled { worker, .. }
+            | Self::Preempted { worker, .. }
+            | Self::TaskStalled { worker, .. }
+            | Self::NodeSlow { worker, .. }
+            | Self::NodeKeepsUp { worker, .. }
+            | Self::EncoderFellBack { worker, .. }
+            | Self::EncoderShut { worker, .. }
+            | Self::EncoderReadmitted { worker } => Some(*worker),
+            _ => None,
         }
     }
 }
@@ -277,9 +313,11 @@ impl fmt::Display for Decision {
             Self::TaskDoubled { task, worker, ran_ms } => {
                 write!(f, "{task} has run for {ran_ms} ms on {worker}: tried elsewhere as well")
             }
-            Self::Preempted { task, by, lost_ms } => {
-                write!(f, "{task} was stopped after {lost_ms} ms for the emergency {by}")
-            }
+            Self::Preempted { task, worker, by, lost_ms, lost_permille } => write!(
+                f,
+                "{task} was stopped on worker {worker} for the emergency {by}: the {lost_ms} ms that it had run ({} %) are lost, and it is queued again",
+                lost_permille / 10
+            ),
             Self::TaskStalled { task, worker, still_ms } => {
                 write!(f, "{task} has not come further on {worker} for {still_ms} ms")
             }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rushes_shared::id::{AttemptId, WorkerId};
+use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::{JobState, TaskState};
 use rushes_shared::task::Progress;
 use rushes_shared::units::{MonoMs, WallMs};
@@ -38,6 +38,38 @@ pub struct LiveTask {
     pub moved_at: Option<MonoMs>,
 }
 
+/// What was stopped of a job for emergencies since the coordinator's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// How many attempts.
+    pub times: u32,
+    /// How long all of them had run together, in milliseconds.
+    pub lost_ms: u64,
+    /// The last task.
+    pub task: TaskId,
+    /// Where it ran.
+    pub worker: WorkerId,
+    /// The emergency for which it was stopped.
+    pub by: JobId,
+    /// When.
+    pub at: WallMs,
+}
+
+impl Stopped {
+    /// One attempt that was stopped.
+    #[must_use]
+    pub fn once(task: TaskId, worker: WorkerId, by: JobId, lost_ms: u64, at: WallMs) -> Self {
+        Self { times: 1, lost_ms, task, worker, by, at }
+    }
+
+    /// The same behind those before it.
+    #[must_use]
+    pub fn after(self, before: &Self) -> Self {
+        let times = self.times.saturating_add(before.times);
+        Self { times, lost_ms: self.lost_ms.saturating_add(before.lost_ms), ..self }
+    }
+}
+
 /// A job with what is known of it only in memory: what `show` and `list` answer from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JobDoc {
@@ -45,13 +77,15 @@ pub struct JobDoc {
     pub job: Job,
     /// The live attempt of each task that has one, by index. Empty for a job from the archive.
     pub live: BTreeMap<u32, LiveTask>,
+    /// What was stopped of it for emergencies. Nothing for a job from the archive.
+    pub stopped: Option<Box<Stopped>>,
 }
 
 impl JobDoc {
     /// A job that has ended, as the archive keeps it.
     #[must_use]
     pub fn archived(job: Job) -> Self {
-        Self { job, live: BTreeMap::new() }
+        Self { job, live: BTreeMap::new(), stopped: None }
     }
 
     /// The job's state.

@@ -8,8 +8,11 @@ use crate::job::Prediction;
 
 /// Speeds are kept within these bounds, in thousandths.
 pub const SPEED_RANGE: (u32, u32) = (50, 20_000);
-/// Weight of a new observation: one eighth.
+/// Weight of a new observation: one eighth,
 const WEIGHT: i64 = 8;
+/// of tasks that should take so long or longer, in milliseconds. The shorter one is, the more of its time is its start, and
+/// the less it says about long ones.
+const FULL_MS: u64 = 2_000;
 /// One observation counts at most as a factor of eight.
 const MOST: i64 = 3 << 16;
 
@@ -51,7 +54,9 @@ pub fn learned(speed_permille: u32, prediction: Prediction, took_ms: u64) -> u32
     }
     let before = log2(u64::from(speed_permille.max(1)));
     let seen = log2(prediction.wall_ms) + log2(1_000) - log2(took_ms);
-    let after = before + (seen - before).clamp(-MOST, MOST) / WEIGHT;
+    let part = i64::try_from(prediction.wall_ms.min(FULL_MS)).unwrap_or(0);
+    let whole = i64::try_from(FULL_MS).unwrap_or(1);
+    let after = before + (seen - before).clamp(-MOST, MOST) * part / whole / WEIGHT;
     u32::try_from(exp2(after)).unwrap_or(u32::MAX).clamp(SPEED_RANGE.0, SPEED_RANGE.1)
 }
 
@@ -90,6 +95,16 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(learned(1_000, predicted(1_000), 1_000), 1_000, "a right prediction changes nothing");
         }
+    }
+
+    #[test]
+    fn short_tasks_that_mostly_start_say_little_of_long_ones() {
+        let mut speed = 1_000;
+        for _ in 0..10 {
+            speed = learned(speed, predicted(100), 500);
+        }
+        assert!(speed > 850, "{speed}");
+        assert!(learned(1_000, predicted(4_000), 20_000) < speed, "one long task says more than ten of them");
     }
 
     #[test]

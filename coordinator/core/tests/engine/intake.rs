@@ -6,7 +6,7 @@ use rushes_core::state::TenantLimits;
 use rushes_shared::id::{JobId, TenantId};
 use rushes_shared::job::{Class, ContentValue, JobChange, JobSpec, JobState};
 
-use crate::support::samples::{encode, key, noop};
+use crate::support::samples::{encode, key, noop, written_to};
 use crate::support::scene::{Scene, check, check_with};
 use crate::support::world::Ask;
 
@@ -190,4 +190,23 @@ fn a_change_of_class_does_not_lift_a_value_over_the_tenants_ceiling() {
         },
         &["refused PriorityTooHigh", "amended j1"],
     );
+}
+
+#[test]
+fn a_place_is_one_jobs_until_it_has_ended_also_after_a_crash() {
+    let given = |s: &mut Scene| {
+        s.join("a");
+        s.submit(written_to(encode(1), "/out/film.mp4"));
+        s.crash();
+        s.start();
+    };
+    let again = |s: &mut Scene| s.submit(written_to(encode(1), "/out/film.mp4"));
+    check(given, again, &["refused DestinationTaken"]);
+    check(given, |s| s.submit(written_to(encode(1), "/out/other.mp4")), &["accepted j2"]);
+    let canceled = |s: &mut Scene| {
+        given(s);
+        s.cancel(1);
+        s.rest();
+    };
+    check(canceled, again, &["accepted j2"]);
 }

@@ -93,6 +93,45 @@ fn a_place_that_is_taken_fails_the_job_at_once() {
     );
 }
 
+/// With one that may be left out, whether it comes first or last.
+#[test]
+fn an_optional_output_whose_place_is_taken_leaves_the_others() {
+    for first in [true, false] {
+        let scene = check(
+            |s| {
+                s.source = facts(640, 360);
+                s.join("a");
+                let mut spec = encode(2);
+                if let Work::Encode { outputs, .. } = &mut spec.work {
+                    outputs[0].optional = true;
+                }
+                s.submit(spec);
+                s.done('a', "1.0");
+                if first {
+                    s.world.depot.failing.push_back(FailureCode::OutputExists);
+                    s.done('a', "1.1");
+                }
+            },
+            |s| {
+                s.done('a', "1.2");
+                if !first {
+                    s.world.depot.failing.push_back(FailureCode::OutputExists);
+                    s.done('a', "1.1");
+                }
+                s.world.trace.retain(|line| !line.starts_with("collect"));
+            },
+            if first {
+                &["publish j1/1 from #1-3", "j1 succeeded"]
+            } else {
+                &["publish j1/1 from #1-3", "publish j1/0 from #1-2", "drop #1-2", "j1 succeeded"]
+            },
+        );
+        let published = scene.world.disk.archive()[&JobId(1)].published.iter().map(|p| p.output);
+        assert_eq!(published.collect::<Vec<_>>(), [1]);
+        assert!(scene.world.depot.staged.is_empty(), "{:?}", scene.world.depot.staged);
+    }
+}
+
 #[test]
 fn a_publish_whose_answer_was_lost_in_a_crash_is_asked_for_again_and_done_once() {
     for arrives in [false, true] {

@@ -101,7 +101,10 @@ fn each_decision_says_what_was_decided() {
             Decision::OutputHeldUp { output: 0, failure: held_up, retry_ms: 1_000 },
             "tried again in 1000 ms: no such codec",
         ),
-        (Decision::Preempted { task, by: JobId(9), lost_ms: 12 }, "after 12 ms"),
+        (
+            Decision::Preempted { task, worker: WORKER, by: JobId(9), lost_ms: 12, lost_permille: 430 },
+            "the 12 ms that it had run (43 %) are lost",
+        ),
         (Decision::QueueSettled, "not grow"),
         (Decision::JobHeldBack { code: FailureCode::TransferFailed, failures: 10 }, "latest 10 attempts"),
         (Decision::JobLetGo, "not held back any more"),

@@ -333,3 +333,15 @@ fn a_worker_that_claims_what_it_cannot_have_harms_nobody() {
         &["welcome a, give up #0-1 #0-2 #0-3 #5-1", "attach j2.0 #0-9 on a"],
     );
 }
+
+#[test]
+fn drained_workers_are_counted_among_those_that_are_connected() {
+    let given = |s: &mut Scene| {
+        s.join("abc");
+        s.drain('b', true);
+        s.drain('c', true);
+        s.cut('c');
+    };
+    let status = check(given, |_| (), &[]).world.engine().status();
+    assert_eq!((status.workers_connected, status.workers_draining, status.workers_silent), (2, 1, 1));
+}

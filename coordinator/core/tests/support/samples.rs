@@ -46,6 +46,15 @@ pub(crate) fn encode(outputs: u32) -> JobSpec {
     spec(Work::Encode { input: source(), outputs: (0..outputs).map(output).collect() })
 }
 
+/// The same with every output at this place.
+pub(crate) fn written_to(mut spec: JobSpec, place: &str) -> JobSpec {
+    if let Work::Encode { outputs, .. } = &mut spec.work {
+        let place: Location = place.parse().expect("an absolute path");
+        outputs.iter_mut().for_each(|output| output.destination = Destination::Place(place.clone()));
+    }
+    spec
+}
+
 /// A streaming set that the depot keeps; chunks of two seconds, so that [`facts`] have five of them.
 pub(crate) fn stream() -> JobSpec {
     let ladder = LadderSettings { grid: Grid::of(2, 2), ..LadderSettings::default() };

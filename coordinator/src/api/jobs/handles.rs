@@ -6,9 +6,10 @@ use actix_web::http::{StatusCode, header};
 use actix_web::{HttpResponse, web};
 use rushes_core::event::Refusal;
 use rushes_shared::id::{JobId, TaskId};
-use rushes_shared::job::{JobChange, JobSpec};
+use rushes_shared::job::{JobChange, JobSpec, JobState};
 use rushes_shared::principal::{Principal, Role};
 use rushes_shared::request::{AmendRequest, Asking};
+use rushes_shared::units::WallMs;
 use rushes_shared::view::{ExplainView, JobView, ProblemView, SubmittedView, TaskExplainView};
 
 use super::{READERS, job_id};
@@ -72,7 +73,7 @@ async fn changed(api: &Api, by: &Principal, id: JobId, change: JobChange) -> Res
     Ok(HttpResponse::Ok().json(views::job(&doc, api.now(), api.parts.settings.max_tasks_shown)))
 }
 
-/// Submits a job that has ended once more, as a new job. A deadline that has passed is left out.
+/// Submits a job that has ended once more, as a new job. A deadline that has passed is left out, which `note` says.
 #[utoipa::path(post, path = "/v1/jobs/{id}/retry", tag = "jobs", params(("id" = String, Path, description = "The id of a job that has ended")),
     responses((status = 201, body = SubmittedView, headers(("Location" = String, description = "The new job"))),
         (status = 409, body = ProblemView, content_type = "application/problem+json", description = "It has not ended"),
@@ -94,14 +95,25 @@ pub(in crate::api) async fn retry(
             format!("{id} belongs to tenant '{}'; retry it as one of its principals", doc.job.tenant);
         return Err(Problem::new(StatusCode::FORBIDDEN, "other_tenant", detail));
     }
-    let deadline = doc.job.spec.deadline.filter(|at| *at > api.now());
+    let (deadline, passed) = match doc.job.spec.deadline {
+        Some(at) if at <= api.now() => (None, Some(at)),
+        other => (other, None),
+    };
     let spec = JobSpec { deadline, paused: false, ..Arc::unwrap_or_clone(doc.job.spec) };
-    super::destinations_are_free(&api, &spec).await?;
+    super::files_are_fine(&api, &spec).await?;
     let (new, created, forecast) = api.parts.farm.submit(by, spec, None).await?;
     let forecast = views::forecast(forecast);
     Ok(HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/v1/jobs/{new}")))
-        .json(SubmittedView { id: new, created, forecast }))
+        .json(SubmittedView { id: new, created, forecast, note: passed.map(|at| without_deadline(new, at)) }))
+}
+
+/// What is said where a retry leaves a deadline out.
+fn without_deadline(new: JobId, passed: WallMs) -> String {
+    format!(
+        "its deadline {} has passed; it is retried without one; set one with 'rushes job set {new} --deadline +2h'",
+        passed.to_rfc3339()
+    )
 }
 
 /// Explains a job that has not ended: what it waits for, its place, when it should be done, why it runs where it does,
@@ -117,7 +129,7 @@ pub(in crate::api) async fn explain(
     let by = caller.needs(READERS)?;
     let id = job_id(&id)?;
     let explanation = api.parts.farm.explain(by, id).await?;
-    let explanation = explanation.ok_or_else(|| has_ended(id, "be explained"))?;
+    let Some(explanation) = explanation else { return Err(over(&api, by, id).await?) };
     Ok(HttpResponse::Ok().json(views::explanation(&explanation)))
 }
 
@@ -136,8 +148,23 @@ pub(in crate::api) async fn explain_task(
     let id = job_id(&id)?;
     let index = task.parse().map_err(|_| Problem::parameter("task", "it must be a whole number from 0"))?;
     let explanation = api.parts.farm.explain_task(by, TaskId { job: id, index }).await?;
-    let explanation = explanation.ok_or_else(|| has_ended(id, "be explained"))?;
+    let Some(explanation) = explanation else { return Err(over(&api, by, id).await?) };
     Ok(HttpResponse::Ok().json(views::task_explanation(&explanation)))
+}
+
+/// What is said instead of an explanation: how and when the job ended.
+async fn over(api: &Api, by: &Principal, id: JobId) -> Result<Problem, Problem> {
+    let doc = api.parts.farm.job(by, id).await?;
+    // It was not live a moment ago, and a job does not come back.
+    let Some(ended) = &doc.job.ended else { return Ok(has_ended(id, "be explained")) };
+    let how = match (ended.state, &ended.failure) {
+        (JobState::Failed, Some(failure)) => format!("failed ({})", failure.message),
+        (JobState::Canceled, _) => "was canceled".to_owned(),
+        (state, _) => state.as_str().to_owned(),
+    };
+    let detail = format!("{id} {how} at {}: it waits for nothing any more", ended.at.to_rfc3339());
+    Ok(Problem::new(StatusCode::CONFLICT, "job_has_ended", detail)
+        .advice(format!("'rushes job show {id}' says how each of its tasks went")))
 }
 
 fn has_ended(id: JobId, what: &str) -> Problem {

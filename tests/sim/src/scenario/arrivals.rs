@@ -2,12 +2,15 @@
 
 use serde::Deserialize;
 
-use super::{ScenarioError, not_negative, positive, share};
+use super::ScenarioError;
+use super::bounds::{MAX_HOURS, MAX_S, MAX_UPLOADS, positive, share, within};
 use crate::agenda::At;
 use crate::chance::Chance;
 
-/// Most uploads of one run.
-const MAX_UPLOADS: f64 = 10_000_000.0;
+/// Heaviest load, as a multiple of what the farm's cores can do.
+const MAX_LOAD: f64 = 1_000.0;
+/// Largest crowd, as a multiple of the mean rate.
+const MAX_TIMES: f64 = 10_000.0;
 
 /// When uploads come.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -62,20 +65,19 @@ impl Arrivals {
         if self.per_hour.is_some() && self.load.is_some() {
             return Err(ScenarioError::field("arrivals", "say per_hour or load, not both"));
         }
-        if let Some(rate) = self.per_hour {
-            not_negative("arrivals.per_hour", rate)?;
-            if rate > MAX_UPLOADS {
-                return Err(ScenarioError::field("arrivals.per_hour", format!("at most {MAX_UPLOADS}")));
-            }
-        }
-        self.load.map_or(Ok(()), |load| positive("arrivals.load", load))?;
+        self.per_hour
+            .map_or(Ok(()), |rate| within("arrivals.per_hour", rate, 0.0..=f64::from(MAX_UPLOADS)))?;
+        self.load.map_or(Ok(()), |load| positive("arrivals.load", load, MAX_LOAD))?;
         share("arrivals.swing", self.swing)?;
+        within("arrivals.peak_hour", self.peak_hour, 0.0..=24.0)?;
+        within("arrivals.at_once", self.at_once, 0..=MAX_UPLOADS)?;
         for flash in &self.flash {
-            not_negative("arrivals.flash.at_hour", flash.at_hour)?;
-            positive("arrivals.flash.hours", flash.hours)?;
-            positive("arrivals.flash.times", flash.times)?;
+            within("arrivals.flash.at_hour", flash.at_hour, 0.0..=MAX_HOURS)?;
+            positive("arrivals.flash.hours", flash.hours, MAX_HOURS)?;
+            positive("arrivals.flash.times", flash.times, MAX_TIMES)?;
         }
-        self.at_s.iter().try_for_each(|s| not_negative("arrivals.at_s", *s))
+        within("the number of moments of arrivals.at_s", self.at_s.len(), 0..=MAX_UPLOADS as usize)?;
+        self.at_s.iter().try_for_each(|s| within("arrivals.at_s", *s, 0.0..=MAX_S))
     }
 
     /// The rate at an hour, as a multiple of the mean.
@@ -86,7 +88,7 @@ impl Arrivals {
         (1.0 + self.swing * libm::cos(angle) + crowd).max(0.0)
     }
 
-    fn highest_factor(&self) -> f64 {
+    pub(super) fn highest_factor(&self) -> f64 {
         1.0 + self.swing + self.flash.iter().map(|f| (f.times - 1.0).max(0.0)).sum::<f64>()
     }
 }

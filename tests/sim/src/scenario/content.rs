@@ -5,10 +5,21 @@ use rushes_shared::job::{Class, ContentValue, QualityFloor};
 use rushes_shared::task::SlotKind;
 use serde::Deserialize;
 
-use super::{ScenarioError, not_empty, not_negative, positive, range, share};
+use super::ScenarioError;
+use super::bounds::{MAX_CORES, MAX_S, MAX_WEIGHT, not_empty, positive, rises, share, within};
 
 /// Most tasks of one stage.
 const MAX_TASKS: u32 = 10_000;
+/// Least cores of a task: the scheduler counts in thousandths.
+const LEAST_CORES: f64 = 0.001;
+/// Most memory of a task, in MiB: 1 PiB.
+const MAX_MEMORY_MIB: u64 = 1 << 30;
+/// Longest deadline, as a multiple of the critical path.
+const MAX_DEADLINE: f64 = 1e6;
+/// Widest log-normal of durations: one task in six takes at least twenty times as long as predicted.
+const MAX_SIGMA: f64 = 3.0;
+/// How much longer at most an outlier takes.
+const MAX_OUTLIER: f64 = 10_000.0;
 
 /// A kind of upload.
 #[derive(Debug, Clone, Deserialize)]
@@ -129,12 +140,10 @@ fn one() -> f64 {
 impl Content {
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
         let at = |field: &str| format!("content '{}': {field}", self.name);
-        positive(&at("share"), self.share)?;
+        positive(&at("share"), self.share, MAX_WEIGHT)?;
         share(&at("canceled"), self.canceled)?;
-        if self.priority.is_some_and(|p| p > 100) {
-            return Err(ScenarioError::field(at("priority"), "should be 0 to 100"));
-        }
-        self.deadline.map_or(Ok(()), |d| range(&at("deadline"), d))?;
+        self.priority.map_or(Ok(()), |p| within(&at("priority"), p, 0..=100))?;
+        self.deadline.map_or(Ok(()), |d| rises(&at("deadline"), d, MAX_DEADLINE))?;
         not_empty(&at("stage"), self.stage.len())?;
         for (n, stage) in self.stage.iter().enumerate() {
             let at = |field: &str| at(&format!("stage '{}': {field}", stage.name));
@@ -143,8 +152,9 @@ impl Content {
                 let reason = format!("[{fewest}, {most}] should rise, from 1 to {MAX_TASKS}");
                 return Err(ScenarioError::field(at("count"), reason));
             }
-            range(&at("seconds"), stage.seconds)?;
-            positive(&at("cores"), stage.cores)?;
+            rises(&at("seconds"), stage.seconds, MAX_S)?;
+            within(&at("cores"), stage.cores, LEAST_CORES..=MAX_CORES)?;
+            within(&at("memory_mib"), stage.memory_mib, 0..=MAX_MEMORY_MIB)?;
             let known = |name: &&String| self.stage[..n].iter().any(|s| s.name == **name);
             if let Some(unknown) = stage.after.iter().find(|name| !known(name)) {
                 return Err(ScenarioError::field(
@@ -178,15 +188,15 @@ impl Tenant {
     }
 
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
-        positive("tenant.share", self.share)
+        positive(&format!("tenant '{}': share", self.name), self.share, MAX_WEIGHT)
     }
 }
 
 impl Truth {
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
-        not_negative("truth.sigma", self.sigma)?;
+        within("truth.sigma", self.sigma, 0.0..=MAX_SIGMA)?;
         share("truth.outliers", self.outliers)?;
-        positive("truth.outlier_factor", self.outlier_factor)
+        positive("truth.outlier_factor", self.outlier_factor, MAX_OUTLIER)
     }
 
     /// How much longer than predicted tasks take on average.

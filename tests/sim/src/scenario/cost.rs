@@ -9,6 +9,12 @@
 use rushes_core::event::Event;
 use serde::{Deserialize, Serialize};
 
+use super::ScenarioError;
+use super::bounds::within;
+
+/// Longest that anything may take the coordinator: a minute.
+const MAX_NS: u64 = 60_000_000_000;
+
 /// Nanoseconds by kind of event; milliseconds for the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -95,6 +101,24 @@ impl EventKind {
 }
 
 impl Cost {
+    pub(super) fn check(&self) -> Result<(), ScenarioError> {
+        for (field, ns) in [
+            ("cost.submit_ns", self.submit_ns),
+            ("cost.started_ns", self.started_ns),
+            ("cost.progress_ns", self.progress_ns),
+            ("cost.ended_ns", self.ended_ns),
+            ("cost.heartbeat_ns", self.heartbeat_ns),
+            ("cost.joined_ns", self.joined_ns),
+            ("cost.timer_ns", self.timer_ns),
+            ("cost.other_ns", self.other_ns),
+            ("cost.record_ns", self.record_ns),
+        ] {
+            within(field, ns, 0..=MAX_NS)?;
+        }
+        within("cost.commit_us", self.commit_us, 0..=MAX_NS / 1_000)?;
+        within("cost.depot_ms", self.depot_ms, 0..=MAX_NS / 1_000_000)
+    }
+
     pub(crate) fn of(&self, kind: EventKind) -> u64 {
         match kind {
             EventKind::Submit => self.submit_ns,

@@ -2,7 +2,13 @@
 
 use serde::Deserialize;
 
-use super::{ScenarioError, not_negative, positive, range, share};
+use super::ScenarioError;
+use super::bounds::{MAX_RATE, MAX_S, rises, share, within};
+
+/// Longest way of a word over a link, in milliseconds.
+const MAX_DELAY_MS: f64 = 60_000.0;
+/// Most of the words that a link may lose: with more, hardly anything would ever arrive.
+const MAX_LOSS: f64 = 0.9;
 
 /// The network between the coordinator and its nodes. Streams keep their order; streams overtake one another.
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -40,17 +46,13 @@ impl Default for Link {
 
 impl Link {
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
-        not_negative("link.delay_ms", self.delay_ms)?;
-        not_negative("link.jitter_ms", self.jitter_ms)?;
-        not_negative("link.resend_ms", self.resend_ms)?;
-        share("link.loss", self.loss)?;
+        within("link.delay_ms", self.delay_ms, 0.0..=MAX_DELAY_MS)?;
+        within("link.jitter_ms", self.jitter_ms, 0.0..=MAX_DELAY_MS)?;
+        within("link.resend_ms", self.resend_ms, 0.0..=MAX_DELAY_MS)?;
+        within("link.loss", self.loss, 0.0..=MAX_LOSS)?;
         share("link.duplicates", self.duplicates)?;
-        positive("link.idle_timeout_s", self.idle_timeout_s)?;
-        range("link.reconnect_s", self.reconnect_s)?;
-        if self.loss > 0.9 {
-            return Err(ScenarioError::field("link.loss", "should be at most 0.9, or nothing ever arrives"));
-        }
-        Ok(())
+        within("link.idle_timeout_s", self.idle_timeout_s, 0.1..=86_400.0)?;
+        rises("link.reconnect_s", self.reconnect_s, 86_400.0)
     }
 }
 
@@ -129,11 +131,11 @@ impl Faults {
             ("faults.partitions", self.partitions),
             ("faults.crashes", self.crashes),
             ("faults.clock_steps", self.clock_steps),
-            ("faults.clock_step_s", self.clock_step_s),
             ("faults.drains", self.drains),
         ] {
-            not_negative(field, rate)?;
+            within(field, rate, 0.0..=MAX_RATE)?;
         }
+        within("faults.clock_step_s", self.clock_step_s, 0.0..=MAX_S)?;
         for (field, value) in [
             ("faults.partition_share", self.partition_share),
             ("faults.transient_failures", self.transient_failures),
@@ -144,8 +146,8 @@ impl Faults {
         ] {
             share(field, value)?;
         }
-        range("faults.repair_s", self.repair_s)?;
-        range("faults.partition_s", self.partition_s)?;
-        range("faults.restart_s", self.restart_s)
+        rises("faults.repair_s", self.repair_s, MAX_S)?;
+        rises("faults.partition_s", self.partition_s, MAX_S)?;
+        rises("faults.restart_s", self.restart_s, MAX_S)
     }
 }

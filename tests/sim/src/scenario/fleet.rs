@@ -2,10 +2,15 @@
 
 use serde::Deserialize;
 
-use super::{ScenarioError, not_negative, positive, share};
+use super::ScenarioError;
+use super::bounds::{MAX_CORES, MAX_S, positive, share, within};
 
 /// Most nodes of one group.
 const MAX_NODES: u32 = 100_000;
+/// Most tasks of one kind on a node at once.
+const MAX_SLOTS: u32 = 10_000;
+/// Most memory of a node, in GiB: 1 PiB.
+const MAX_MEMORY_GIB: u64 = 1 << 20;
 
 /// Nodes of one kind.
 #[derive(Debug, Clone, Deserialize)]
@@ -58,15 +63,18 @@ fn speed() -> f64 {
 impl Group {
     pub(super) fn check(&self) -> Result<(), ScenarioError> {
         let at = |field: &str| format!("node '{}': {field}", self.name);
-        if self.count == 0 || self.count > MAX_NODES {
-            return Err(ScenarioError::field(at("count"), format!("should be 1 to {MAX_NODES}")));
+        within(&at("count"), self.count, 1..=MAX_NODES)?;
+        positive(&at("cores"), self.cores, MAX_CORES)?;
+        within(&at("joins_s"), self.joins_s, 0.0..=MAX_S)?;
+        within(&at("speed"), self.speed, 0.001..=1_000.0)?;
+        within(&at("memory_gib"), self.memory_gib, 0..=MAX_MEMORY_GIB)?;
+        for (field, value) in [
+            ("light_slots", self.light_slots),
+            ("ahead", self.ahead),
+            ("encoder_sessions", self.encoder_sessions),
+        ] {
+            within(&at(field), value, 0..=MAX_SLOTS)?;
         }
-        positive(&at("cores"), self.cores)?;
-        if self.cores > 4_000.0 {
-            return Err(ScenarioError::field(at("cores"), "should be at most 4,000"));
-        }
-        not_negative(&at("joins_s"), self.joins_s)?;
-        positive(&at("speed"), self.speed)?;
         share(&at("speed_spread"), self.speed_spread)
     }
 }

@@ -15,6 +15,7 @@ use gstreamer_app as app;
 use gstreamer_audio as audio;
 use rushes_shared::encode::{AudioCodec, AudioSettings, Container};
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::media::MediaFacts;
 
 use super::entry::{self, Shape};
 use super::level::Gain;
@@ -22,12 +23,17 @@ use super::output::{Clip, Output, Sound, StreamId};
 use super::sound::{self, Counting, Samples};
 use super::tally::Tally;
 use super::{limiting, mixing};
+use crate::damage;
 use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
 use crate::reader::{Feed, heard_for, shown_at, unusable};
 use crate::running::Site;
 use crate::sound::Limiter;
 use crate::start::element;
+
+/// A gap in the sound that reaches so far past the picture's end, in nanoseconds, is a broken time: FFmpeg, too, believes no
+/// jump beyond this.
+const LONGEST_JUMP_NS: u64 = 10_000_000_000;
 
 /// Sound that may wait between decoder and encoder.
 const WAITING: gst::ClockTime = gst::ClockTime::from_seconds(1);
@@ -40,6 +46,8 @@ pub(crate) struct AudioFeed {
     pub(crate) container: Container,
     /// What brings samples to the loudness that was asked for.
     pub(crate) gain: Option<Gain>,
+    /// When the film's picture ends, in nanoseconds; `None` where there is none or nobody knows.
+    pub(crate) picture_end_ns: Option<u64>,
     pub(crate) language: String,
     pub(crate) tally: Arc<Mutex<Tally>>,
     pub(crate) output: Arc<Output>,
@@ -52,7 +60,7 @@ impl Feed for AudioFeed {
         let (Some(mut buffer), Some(caps)) = (sample.buffer_owned(), sample.caps_owned()) else {
             return Err(unusable("sound without data or format"));
         };
-        let Some(at) = shown_at(sample, &buffer) else { return Ok(()) };
+        let Some(at) = shown_at(sample, &buffer).map(|at| self.placed(at)) else { return Ok(()) };
         if self.entrance.is_none() {
             self.entrance = Some((self.build(&caps)?, caps.clone()));
         }
@@ -82,6 +90,22 @@ impl Feed for AudioFeed {
 }
 
 impl AudioFeed {
+    /// When sound is heard that says it is heard `at`. Gaps are filled with silence, and one broken time would bring hours of
+    /// it; such sound follows on what was before it.
+    fn placed(&self, at: u64) -> u64 {
+        let Some(picture_end) = self.picture_end_ns else { return at };
+        let tally = *self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let furthest = tally.audio_end.max(picture_end).saturating_add(LONGEST_JUMP_NS);
+        if tally.audio_start.is_none() || at <= furthest {
+            return at;
+        }
+        let far = at / 1_000_000_000;
+        damage::note(&format!(
+            "sound with a time of {far} s, far past the picture's end, follows on that before"
+        ));
+        tally.audio_end
+    }
+
     fn build(&self, caps: &gst::Caps) -> Result<app::AppSrc, Failure> {
         let info = audio::AudioInfo::from_caps(caps).map_err(|_| unusable("sound of an unknown format"))?;
         let source = app::AppSrc::builder()
@@ -161,6 +185,12 @@ impl AudioFeed {
         );
         sink
     }
+}
+
+/// When a film's picture ends, in nanoseconds.
+pub(crate) fn picture_end(source: &MediaFacts) -> Option<u64> {
+    let picture = source.video.first().filter(|video| video.duration_ns > 0)?;
+    Some(picture.start_ns.saturating_add(picture.duration_ns))
 }
 
 /// The encoder's packets on their way into the file.

@@ -287,6 +287,7 @@ fn pipelines(
         settings: audio.clone(),
         container: settings.container,
         gain: way.gain,
+        picture_end_ns: audio::picture_end(job.source),
         language: job.source.audio.first().map(|audio| audio.language.clone()).unwrap_or_default(),
         tally: Arc::clone(tally),
         output: Arc::clone(output),

@@ -8,7 +8,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
-use crate::encode::audio::AudioFeed;
+use crate::encode::audio::{AudioFeed, picture_end};
 use crate::encode::output::Output;
 use crate::encode::tally::Tally;
 use crate::fault::{self, Side};
@@ -56,6 +56,7 @@ pub fn sound(
         settings: settings.clone(),
         container,
         gain: None,
+        picture_end_ns: picture_end(source),
         language: audio.language.clone(),
         tally: Arc::clone(&tally),
         output: Arc::clone(&out),

@@ -107,7 +107,10 @@ fn video(stream: &Stream, timing: &Timing) -> VideoFacts {
     };
     let text = |field| fields.get::<String>(field).unwrap_or_default();
     let side = |field| fields.get::<i32>(field).ok().and_then(|side| u32::try_from(side).ok()).unwrap_or(0);
-    let colour = described(fields);
+    let mut colour = described(fields);
+    if stream.full_range {
+        "pc".clone_into(&mut colour.range);
+    }
     let codec = name::codec(fields);
     let (pixel_format, bit_depth) = pixels(fields, &codec);
     let declared = fields.get::<gst::Fraction>("framerate").ok().and_then(ratio).filter(|rate| rate.num > 0);

@@ -17,6 +17,7 @@ mod mp4;
 mod name;
 mod parse;
 mod picture;
+mod range;
 mod sniff;
 mod timing;
 

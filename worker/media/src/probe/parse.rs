@@ -14,6 +14,8 @@ use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::running::{Running, Site};
 use crate::start::element;
 
+use super::range;
+
 /// Longest wait for the streams to be known.
 const OPENING: Duration = Duration::from_secs(10);
 /// Packet times kept of one stream; above, the stream is long enough for its mean.
@@ -29,6 +31,8 @@ pub(super) struct Stream {
     pub(super) end_ns: u64,
     pub(super) bytes: u64,
     pub(super) finished: bool,
+    /// Whether its first packet says that its pictures use the full range.
+    pub(super) full_range: bool,
     /// Whether a packet has passed; before it, tags may still come.
     started: bool,
     segment: Option<gst::FormattedSegment<gst::ClockTime>>,
@@ -168,7 +172,7 @@ fn watch(site: Site, parse: &gst::Element, streams: &Streams, notes: &Notes, cou
             gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST | gst::PadProbeType::EVENT_DOWNSTREAM;
         pad.add_probe(mask, move |_, info| {
             passing.moved();
-            if !matches!(info.data, Some(gst::PadProbeData::Event(_))) && began(&mut held(&stream)) {
+            if !matches!(info.data, Some(gst::PadProbeData::Event(_))) && began(&mut held(&stream), info) {
                 passing.tell(Note::Found(Branch::Other));
             }
             match &info.data {
@@ -210,9 +214,16 @@ fn sink(site: &Site, pad: &gst::Pad) -> Result<(), Failure> {
     pad.link(&into).map(drop).map_err(|_| unread())
 }
 
-/// Marks the first packet.
-fn began(stream: &mut Stream) -> bool {
-    !std::mem::replace(&mut stream.started, true)
+/// Marks the first packet, and reads what it alone says.
+fn began(stream: &mut Stream, info: &gst::PadProbeInfo<'_>) -> bool {
+    let is_first = !std::mem::replace(&mut stream.started, true);
+    if is_first {
+        let listed = || info.buffer_list().and_then(|list| list.get(0));
+        let first = info.buffer().map(AsRef::as_ref).or_else(listed);
+        let bytes = first.and_then(|packet| packet.map_readable().ok());
+        stream.full_range = bytes.is_some_and(|bytes| range::is_full(stream.media_type(), &bytes));
+    }
+    is_first
 }
 
 /// Takes an event in; says whether it was the stream's end.

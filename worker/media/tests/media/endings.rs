@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rushes_media::{ChunkJob, EncodeJob, encode, encode_chunk, probe, sound};
+use rushes_media::{ChunkJob, EncodeJob, check, encode, encode_chunk, probe, sound};
 use rushes_shared::encode::{AudioSettings, EncodeSettings, SpeedPreset, VideoSettings};
 use rushes_shared::failure::FailureCode;
 use rushes_shared::ladder::ChunkRange;
@@ -74,5 +74,35 @@ fn sound_that_cannot_be_decoded_ends_the_encode_wherever_its_pictures_are() {
     for _ in 0..20 {
         let failure = encode(&job, &mut |_| ()).unwrap_err();
         assert_eq!(failure.code, FailureCode::InputDamaged, "{failure}");
+    }
+}
+
+/// One sound packet of a recording says that it is heard many hours later than it is. Silence up to there would take as long.
+#[test]
+fn sound_with_a_broken_time_follows_on_what_was_before_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (film, output) = (dir.path().join("clip.ts"), dir.path().join("out.mp4"));
+    clip(&film, "-f lavfi -i testsrc2=s=160x120:r=25:d=4 -f lavfi -i sine=440:d=4 -c:v mpeg2video -c:a mp2");
+    let whole = fs::read(&film).unwrap();
+    // Heads of packets of sound with a time, whose second highest bit stands for 2^31 ticks of 90 kHz.
+    let heads =
+        whole.windows(9).enumerate().filter(|(_, head)| head[..4] == [0, 0, 1, 0xc0] && head[7] & 0x80 != 0);
+    let heads: Vec<usize> = heads.map(|(at, _)| at + 9).collect();
+    for place in [heads[heads.len() / 2], *heads.last().unwrap()] {
+        let mut bytes = whole.clone();
+        bytes[place] ^= 0x04;
+        fs::write(&film, bytes).unwrap();
+        let source = probe(&film).unwrap();
+        assert!(source.audio[0].duration_ns > 3_600_000_000_000, "{source:?}");
+        let settings = EncodeSettings::default();
+        let job =
+            EncodeJob { input: &film, source: &source, settings: &settings, output: &output, threads: None };
+        let encoded = encode(&job, &mut |_| ()).unwrap();
+        assert!((3_900_000_000..4_300_000_000).contains(&encoded.audio_duration_ns), "{encoded:?}");
+        assert!(encoded.warnings.iter().any(|told| told.contains("picture's end")), "{encoded:?}");
+        let report = check(&output, &source, &settings, Some(&encoded), &mut |_| ()).unwrap();
+        assert!(report.problems.is_empty(), "{report:?}");
+        let made = sound(&film, &source, &AudioSettings::default(), &output, &mut |_| ()).unwrap();
+        assert!((3_900_000_000..4_300_000_000).contains(&made.duration_ns), "{made:?}");
     }
 }

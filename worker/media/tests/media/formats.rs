@@ -98,32 +98,51 @@ fn luma(file: &Path) -> Vec<u8> {
     run.stdout
 }
 
+/// The film's copy says that it uses the full range, and has the film's light.
+fn stays_full(file: &Path, what: &str) {
+    let facts = probe(file).unwrap();
+    assert_eq!(facts.video[0].colour.range, "pc", "{what}");
+    let output = file.with_extension("out.mp4");
+    good(file, &output, &settings(Container::Mp4, Some(VideoCodec::H264), None));
+    assert_eq!(told(&output, "v:0", "color_range"), ["pc"], "{what}");
+    let (before, after) = (luma(file), luma(&output));
+    let apart = before.iter().zip(&after).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
+    assert!(before.len() == after.len() && apart / before.len() as f64 <= 2.0, "{what}: {apart}");
+}
+
+const DESCRIBED: [&str; 6] = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"];
+const BARS: [&str; 4] = ["-f", "lavfi", "-i", "smptehdbars=size=160x96:rate=25:duration=0.2"];
+
 #[test]
 fn the_full_range_is_kept_whatever_the_container_says_of_it() {
     let dir = tempfile::tempdir().unwrap();
-    let described = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"];
     for (codec, tags) in
-        [("libx264", &described[..]), ("libx264", &[]), ("libx265", &described), ("libx265", &[])]
+        [("libx264", &DESCRIBED[..]), ("libx264", &[]), ("libx265", &DESCRIBED), ("libx265", &[])]
     {
         let file = dir.path().join(format!("{codec}-{}.mp4", tags.len()));
-        let bars = "smptehdbars=size=160x96:rate=25:duration=0.2";
-        let mut arguments =
-            vec!["-f", "lavfi", "-i", bars, "-vf", "scale=out_range=pc,format=yuvj420p", "-c:v", codec];
-        arguments.extend(tags);
-        if made(&arguments, &file).is_none() {
+        let how = ["-vf", "scale=out_range=pc,format=yuvj420p", "-c:v", codec];
+        if made(&[&BARS[..], &how, tags].concat(), &file).is_none() {
             return;
         }
-        let facts = probe(&file).unwrap();
-        assert_eq!(facts.video[0].colour.range, "pc", "{codec} {tags:?}");
-        let output = dir.path().join("out.mp4");
-        good(&file, &output, &settings(Container::Mp4, Some(VideoCodec::H264), None));
-        assert_eq!(told(&output, "v:0", "color_range"), ["pc"], "{codec} {tags:?}");
-        let (before, after) = (luma(&file), luma(&output));
-        let apart = before.iter().zip(&after).map(|(a, b)| f64::from(a.abs_diff(*b))).sum::<f64>();
-        assert!(
-            before.len() == after.len() && apart / before.len() as f64 <= 2.0,
-            "{codec} {tags:?}: {apart}"
-        );
+        stays_full(&file, &format!("{codec} {tags:?}"));
+    }
+}
+
+#[test]
+fn the_full_range_of_vp9_and_av1_is_kept_also_where_nothing_else_is_said_of_the_colours() {
+    let dir = tempfile::tempdir().unwrap();
+    for codec in ["libvpx-vp9", "libaom-av1"] {
+        for ending in ["mp4", "webm"] {
+            for tags in [&DESCRIBED[..], &[]] {
+                let file = dir.path().join(format!("{codec}-{}.{ending}", tags.len()));
+                let range = ["-vf", "scale=out_range=pc,format=yuv420p", "-color_range", "pc"];
+                let how = ["-c:v", codec, "-cpu-used", "8"];
+                if made(&[&BARS[..], &range, &how, tags].concat(), &file).is_none() {
+                    return;
+                }
+                stays_full(&file, &format!("{codec} {ending} {tags:?}"));
+            }
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use rushes_core::policy::{HealthPolicy, OrderPolicy, Policy, PromisePolicy};
 use rushes_shared::failure::FailureCode;
+use rushes_shared::id::JobId;
 use rushes_shared::job::{Class, JobChange, JobSpec, Needs};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{SlotKind, TaskOutcome, TaskValue, Usage};
@@ -333,4 +334,31 @@ fn nothing_is_sent_ahead_to_where_an_emergency_may_go_that_waits() {
         },
         &["accepted j3", "j1 succeeded", "collect #1-1 on b", "start j2.0 #1-2 on b", "start j3.0 #1-3 on b"],
     );
+}
+
+#[test]
+fn a_job_of_which_something_was_stopped_says_what_was_lost_and_for_whom() {
+    let scene = check(
+        |s| {
+            s.join_with_cores('a', 2);
+            s.submit(tasks(2, 1));
+            s.wait(3_000);
+        },
+        |s| {
+            s.submit(emergency(1, 2));
+            s.wait(1_000);
+        },
+        &[
+            "accepted j2",
+            "cancel #1-2 on a",
+            "cancel #1-1 on a",
+            "collect #1-2 on a",
+            "collect #1-1 on a",
+            "start j2.0 #1-3 on a",
+        ],
+    );
+    let stopped =
+        scene.world.engine().job(JobId(1)).expect("it is live").stopped.expect("two tasks were stopped");
+    assert_eq!((stopped.times, stopped.worker, stopped.by), (2, tell::worker('a'), JobId(2)));
+    assert!(stopped.lost_ms >= 6_000, "{stopped:?}");
 }
