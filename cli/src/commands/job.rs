@@ -161,6 +161,10 @@ fn submit(
 ) -> Result<Ending, Fault> {
     let key = key.map_or_else(random_text, Ok)?;
     let submitted = client.submit(content_type, document, &key)?;
+    let doubtful = Some(&submitted.forecast).filter(|told| handles::is_doubtful(told));
+    if let Some(told) = doubtful.filter(|_| farm.output == Output::Text && !farm.quiet) {
+        eprint!("{}", handles::forecast(told));
+    }
     if wait {
         if farm.output == Output::Text && !farm.quiet {
             eprintln!("{}", submitted.id);

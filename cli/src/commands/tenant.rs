@@ -65,7 +65,7 @@ fn most<T: Into<u64> + Copy>(limit: Option<T>) -> String {
 
 fn told(tenant: &str, limits: &TenantLimitsView) -> String {
     format!(
-        "{tenant}: weight {}, at most {} tasks at once, {} jobs, {} jobs with a deadline, class up to {}, priority up to {}\n",
+        "{tenant}: weight {}, at most {} running at once, {} jobs, {} jobs with a deadline, class up to {}, priority up to {}\n",
         most(limits.weight),
         most(limits.max_running),
         most(limits.max_jobs),

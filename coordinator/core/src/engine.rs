@@ -9,6 +9,7 @@
 //!         ├─ tenants    what tenants have and may have
 //!         ├─ progress   advance(job): plan, publish, end
 //!         ├─ sizing     what encodes of a graph take, once it is known
+//!         ├─ booking    the books of the farm
 //!         ├─ promises   deadlines: risk, trades, lateness
 //!         ├─ beside     whether promises fit beside each other
 //!         ├─ conflicts  which promise yields where not all can be kept
@@ -40,6 +41,7 @@ mod anomalies;
 mod aside;
 mod attempts;
 mod beside;
+mod booking;
 mod capacity;
 mod conflicts;
 mod dispatch;

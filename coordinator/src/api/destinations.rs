@@ -17,11 +17,21 @@ pub(super) fn check(paths: &[String], roots: &[PathBuf]) -> Result<(), Problem> 
         let is_set = path.as_os_str().as_encoded_bytes().ends_with(b"/");
         // A set appears in the directory around it, which has to be within the roots as well.
         let within = if is_set { path.parent().unwrap_or(path) } else { path };
-        if !roots.iter().chain(&real).any(|root| within.starts_with(root)) {
+        let lies_in = |root: &PathBuf| within.starts_with(root) && path.as_os_str() != root.as_os_str();
+        if !roots.iter().chain(&real).any(lies_in) {
             let detail =
                 format!("{} is outside the directories into which files may be written", path.display());
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "outside_roots", detail)
                 .advice("add its directory to depot.output_roots in coordinator.toml, or leave the destination out and fetch the file"));
+        }
+        if let Some(file) = file_above(path, &real) {
+            let detail = format!(
+                "the destination {} cannot be made: {} is a file, not a directory",
+                path.display(),
+                file.display()
+            );
+            return Err(Problem::new(StatusCode::CONFLICT, "output_forbidden", detail)
+                .advice("choose a destination in a directory"));
         }
         if is_taken(path, &real) && !(is_set && is_empty(path)) {
             let what = if is_set { "is there already and not empty" } else { "exists already" };
@@ -32,6 +42,14 @@ pub(super) fn check(paths: &[String], roots: &[PathBuf]) -> Result<(), Problem> 
         }
     }
     Ok(())
+}
+
+/// What is in the way of a destination's directory because it is no directory itself, within the roots.
+fn file_above(path: &Path, real_roots: &[PathBuf]) -> Option<PathBuf> {
+    let above = path.ancestors().skip(1).find(|above| above.symlink_metadata().is_ok())?;
+    let real = above.canonicalize().ok()?;
+    let is_within = real_roots.iter().any(|root| real.starts_with(root));
+    (is_within && !real.is_dir()).then(|| above.to_owned())
 }
 
 /// Whether something is at a destination. Where links lead out of the roots nobody is told anything.
@@ -81,6 +99,8 @@ mod tests {
         assert_eq!(status("out/new.mp4"), Ok(()));
         assert_eq!(status("out/a/b/new.mp4"), Ok(()), "directories are made when it is published");
         assert_eq!(status("out/there.mp4"), Err(409));
+        assert_eq!(status("out/there.mp4/below.mp4"), Err(409));
+        assert_eq!((status("out"), status("elsewhere/there.mp4/below.mp4")), (Err(422), Err(422)));
         assert_eq!(status("out/dangling.mp4"), Err(409));
         fs::create_dir(dir.path().join("out/empty")).expect("made");
         fs::create_dir_all(dir.path().join("out/full/inner")).expect("made");

@@ -75,12 +75,18 @@ fn changed(job: &JobView) -> String {
     let paused = if job.paused { ", paused" } else { "" };
     let deadline = job.deadline.as_deref().map(|at| format!(", due {}", words::time(at))).unwrap_or_default();
     format!(
-        "{} {} {}, priority {}{deadline}{paused}\n",
+        "{} {}, {}, priority {}{deadline}{paused}\n",
         job.id,
         job.state.as_str(),
         job.class.as_str(),
         job.priority
     )
+}
+
+/// Whether whoever submits a job should hear at once what is expected of it: that nothing can start, that its deadline is
+/// lost already, or that a name may be misspelt.
+pub(super) fn is_doubtful(forecast: &ForecastView) -> bool {
+    forecast.barred.is_some() || forecast.can_keep == Some(false) || !forecast.unset_limits.is_empty()
 }
 
 /// A limit that may be misspelt.

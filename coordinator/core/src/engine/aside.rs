@@ -17,6 +17,8 @@ use crate::order::signature::SigIx;
 const MOST_A_TURN: usize = 256;
 /// Kinds of tasks that a node with room is asked for.
 const MOST_KINDS: usize = 256;
+/// Kinds for which nodes are sent nothing ahead.
+const MOST_AWAITED: usize = 16;
 
 /// Tasks that fit the same nodes and avoid the same ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,6 +152,17 @@ impl Engine {
         let avoided = trouble.map_or_else(Vec::new, |t| t.bad_on.iter().copied().collect());
         let is_other = job.spec.class != Class::Emergency;
         self.aside.insert(task, since, Kind { is_other, sig, avoided });
+    }
+
+    /// What tasks need that were set aside and could start, and the nodes that they avoid, of a bounded number of kinds.
+    /// Emergencies are looked after elsewhere.
+    pub(super) fn awaited_aside(&self) -> Vec<(SigIx, Vec<WorkerId>)> {
+        let kinds = self.aside.next_kinds().filter(|(kind, _)| kind.is_other).take(MOST_AWAITED);
+        let could = kinds.filter(|(_, tasks)| {
+            let mut some = tasks.iter().take(LOOK_PAST);
+            some.any(|task| self.may_start(task.job) && self.limit_reached(task.job).is_none())
+        });
+        could.map(|(kind, _)| (kind.sig, kind.avoided.clone())).collect()
     }
 
     /// Queues tasks again that were set aside and neither avoid this node nor find no room there.

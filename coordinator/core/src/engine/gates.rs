@@ -59,6 +59,11 @@ impl Flow {
         self.units.keys().fold(units, |step, units| greatest_common_divisor(step, *units))
     }
 
+    /// The most of it that each task of a job holds.
+    pub(super) fn most_units(&self) -> u32 {
+        self.units.last_key_value().map_or(0, |(units, _)| *units)
+    }
+
     /// How long the longest task takes that is to pass, in milliseconds.
     fn longest_ms(&self) -> u64 {
         self.longest.last_key_value().map_or(0, |(ms, _)| *ms)

@@ -189,7 +189,7 @@ impl Engine {
     }
 
     /// Whether a job is in the queue, or would be if it had a task ready.
-    fn may_start(&self, job: JobId) -> bool {
+    pub(super) fn may_start(&self, job: JobId) -> bool {
         self.runs.get(&job).is_some_and(|run| run.spot.is_some())
     }
 

@@ -14,6 +14,7 @@ use super::{Engine, Turn};
 use crate::event::{Command, LinkId};
 use crate::explain::Because;
 use crate::job::LiveTask;
+use crate::order::fair::TenantIx;
 use crate::order::signature::{Closed, SigIx};
 use crate::order::{Pick, Spot};
 use crate::placement::ahead::{Entry, Found, LAST, Want};
@@ -215,11 +216,17 @@ impl Engine {
     }
 
     fn send_ahead(&mut self, turn: &mut Turn) {
-        let awaited = self.awaited_by_emergencies();
+        let emergencies = self.awaited_by_emergencies();
+        let has_emergencies = !emergencies.is_empty();
+        // Room that is waited for by what waits on no worker: nothing is sent there that would have it first.
+        let mut awaited: Vec<(SigIx, Vec<WorkerId>)> =
+            emergencies.into_iter().map(|sig| (sig, Vec::new())).chain(self.awaited_aside()).collect();
         let mut passed: Vec<SigIx> = Vec::new();
         loop {
             let may = |e: &Self, sig: SigIx| {
-                e.order.sigs.queued(sig) > 0 && e.may_wait_there(sig) && !passed.contains(&sig)
+                e.order.sigs.queued(sig) > 0
+                    && e.order.sigs.why_closed(sig) == Some(&Closed::Full)
+                    && !passed.contains(&sig)
             };
             // Nothing that has to wait: this costs a look at the signatures that are closed.
             if !self.order.sigs.closed().any(|(sig, ..)| may(self, sig)) {
@@ -231,9 +238,8 @@ impl Engine {
             let run = &self.runs[&pick.job];
             let (job, rank) = (&self.state.jobs[&pick.job], rank_of(run.spot));
             let is_troubled = job.tasks[index as usize].trouble.is_some();
-            // Emergencies have work stopped for them instead. A task that has failed is placed with care; whether an encoder
-            // is free is known where it starts.
-            if rank == 0 || is_troubled || self.prefers_hardware(task) {
+            // Emergencies have work stopped for them instead.
+            if rank == 0 || self.limit_reached(pick.job).is_some() {
                 passed.push(pick.sig);
                 continue;
             }
@@ -242,14 +248,26 @@ impl Engine {
             let (kind, wall_ms, now) = (stage.step.kind(), stage.prediction.wall_ms, turn.now.mono);
             let want = Want { signature, kind, demand: stage.demand, wall_ms };
             let (rooms, sigs) = (&self.rooms, &self.order.sigs);
-            let is_awaited = |sig: &SigIx, node: &Node| node.can_do(sigs.get(*sig));
-            let may = |id, node: &Node| !rooms.is_on(id) && !awaited.iter().any(|sig| is_awaited(sig, node));
+            // A task that has failed is placed with care; whether an encoder is free, and a limit, is known where it starts.
+            if is_troubled || self.prefers_hardware(task) || !signature.needs.limits.is_empty() {
+                let bad = job.tasks[index as usize].trouble.as_ref();
+                let avoided = bad.map_or_else(Vec::new, |trouble| trouble.bad_on.iter().copied().collect());
+                awaited.push((pick.sig, avoided));
+                passed.push(pick.sig);
+                continue;
+            }
+            let is_awaited = |(sig, avoided): &(SigIx, Vec<WorkerId>), id: WorkerId, node: &Node| {
+                node.can_do(sigs.get(*sig)) && !avoided.contains(&id)
+            };
+            let may = |id, node: &Node| {
+                !rooms.is_on(id) && !awaited.iter().any(|awaited| is_awaited(awaited, id, node))
+            };
             match self.ahead.worker_for(&self.fleet, now, &want, may) {
                 Found::On(worker) => self.start_ahead(turn, pick.sig, task, worker),
                 Found::Sooner => passed.push(pick.sig),
                 Found::None => {
                     passed.push(pick.sig);
-                    let is_new = !run.touched && run.live.is_empty() && awaited.is_empty();
+                    let is_new = !run.touched && run.live.is_empty() && !has_emergencies;
                     if is_new
                         && let Some((worker, attempt)) = self.ahead.less_urgent(&self.fleet, now, &want, rank)
                     {
@@ -258,13 +276,6 @@ impl Engine {
                 }
             }
         }
-    }
-
-    /// Whether tasks of a signature that has to wait may do so on a worker: only for room, and not for a named limit,
-    /// which is counted where they start.
-    fn may_wait_there(&self, sig: SigIx) -> bool {
-        self.order.sigs.why_closed(sig) == Some(&Closed::Full)
-            && self.order.sigs.get(sig).needs.limits.is_empty()
     }
 
     fn start_ahead(&mut self, turn: &mut Turn, sig: SigIx, task: TaskId, worker: WorkerId) {
@@ -343,6 +354,22 @@ impl Engine {
     /// Asks a worker to give back all that it holds ahead.
     pub(super) fn recall_all(&mut self, turn: &mut Turn, worker: WorkerId) {
         for attempt in self.ahead.on(worker).map(|e| e.attempt).collect::<Vec<_>>() {
+            self.recall(turn, worker, attempt);
+        }
+    }
+
+    /// Asks for all back that is ahead of a tenant that runs more than it may since its cap was lowered.
+    pub(super) fn recall_beyond_cap(&mut self, turn: &mut Turn, tenant: TenantIx) {
+        let run = self.tenants.at(tenant);
+        if self.ahead.is_unused() || run.running <= run.limits.max_running {
+            return;
+        }
+        let of_tenant = |entry: &&Entry| entry.holding.tenant == tenant;
+        let on = |id: &WorkerId| {
+            self.ahead.on(*id).filter(of_tenant).map(|e| (*id, e.attempt)).collect::<Vec<_>>()
+        };
+        let waiting: Vec<_> = self.fleet.iter().flat_map(|(id, _)| on(id)).collect();
+        for (worker, attempt) in waiting {
             self.recall(turn, worker, attempt);
         }
     }

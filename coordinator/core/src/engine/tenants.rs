@@ -119,6 +119,7 @@ impl Engine {
         self.order.set_weight(ix, limits.weight);
         self.order.set_capped(ix, capped);
         self.regate_tenant(ix, before);
+        self.recall_beyond_cap(turn, ix);
         self.command(turn, Command::Answer { to: reply, reply: Reply::LimitsSet });
     }
 

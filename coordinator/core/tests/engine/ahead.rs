@@ -3,8 +3,9 @@
 
 use rushes_core::event::{Event, ReplyTo};
 use rushes_core::state::TenantLimits;
+use rushes_shared::failure::FailureCode;
 use rushes_shared::id::{JobId, TenantId};
-use rushes_shared::job::{Class, JobChange, JobSpec};
+use rushes_shared::job::{Class, JobChange, JobSpec, Needs};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::SlotKind;
 use rushes_shared::units::{Bytes, Millicores};
@@ -188,4 +189,80 @@ fn a_start_that_was_taken_back_is_charged_to_nobody() {
     s.done('a', "3.0");
     let starts: Vec<String> = seen(&s, "start").iter().map(|l| l[6..10].to_owned()).collect();
     assert_eq!(starts, ["j3.0", "j2.0", "j2.1"], "each has had one when the first gets its second");
+}
+
+/// Nothing of it waits on a worker, as a limit is counted where a task starts.
+#[test]
+fn what_holds_a_limit_is_not_overtaken_by_what_waits_on_workers() {
+    let mut s = scene(|s| {
+        join(s, 'a', 1);
+        s.set_limit("dolby", Some(2));
+        let needs = Needs { limits: [("dolby".to_owned(), 1)].into(), ..Needs::default() };
+        s.submit(JobSpec { needs: Some(Box::new(needs)), ..tasks(3, 1, MINUTE) });
+        s.submit(tasks(5, 1, MINUTE));
+    });
+    for task in ["1.0", "1.1", "1.2", "2.0"] {
+        assert!(s.runs('a', task), "{task}: {:#?}", s.world.trace);
+        s.done('a', task);
+    }
+}
+
+#[test]
+fn what_has_failed_is_not_overtaken_for_ever_by_what_waits_on_workers() {
+    let mut s = scene(|s| {
+        join(s, 'a', 1);
+        s.submit(tasks(1, 1, MINUTE));
+        s.submit(tasks(20, 1, MINUTE));
+        s.fail('a', "1.0", FailureCode::TransferFailed);
+    });
+    let mut others = 0;
+    while !s.runs('a', "1.0") {
+        s.wait(u64::from(MINUTE));
+        if s.runs('a', "1.0") {
+            break;
+        }
+        s.done('a', &format!("2.{others}"));
+        others += 1;
+        assert!(others < 5, "{:#?}", s.world.trace);
+    }
+}
+
+/// Two nodes; the task avoids the one on which it has failed.
+#[test]
+fn what_waits_for_another_node_gets_room_there_though_that_is_sent_tasks_ahead() {
+    let mut s = scene(|s| {
+        join(s, 'a', 1);
+        s.submit(tasks(1, 1, MINUTE));
+        s.fail('a', "1.0", FailureCode::NodeUnfit);
+        join(s, 'b', 1);
+        s.submit(tasks(40, 1, MINUTE));
+    });
+    for _ in 0..6 {
+        s.wait(u64::from(MINUTE));
+        for name in ['a', 'b'] {
+            if s.runs(name, "1.0") {
+                assert_eq!(name, 'b');
+                return;
+            }
+            let other = (0..40).map(|n| format!("2.{n}")).find(|task| s.runs(name, task));
+            if let Some(task) = other {
+                s.done(name, &task);
+            }
+        }
+    }
+    panic!("it never got its turn: {:#?}", s.world.trace);
+}
+
+#[test]
+fn what_was_sent_to_workers_comes_back_when_its_tenant_may_run_less() {
+    let mut s = scene(|s| {
+        join(s, 'a', 1);
+        s.submit(tasks(3, 1, MINUTE));
+    });
+    let limits = TenantLimits { max_running: 0, ..TenantLimits::default() };
+    let tenant = TenantId::default_tenant();
+    s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant, limits });
+    assert_eq!(seen(&s, "recall").len(), 1, "{:#?}", s.world.trace);
+    s.done('a', "1.0");
+    assert!(!s.runs('a', "1.1") && !s.runs('a', "1.2"), "{:#?}", s.world.trace);
 }

@@ -302,3 +302,23 @@ fn what_waits_for_a_limit_or_a_cap_is_told_when_it_should_start() {
     assert!((99_000..=201_000).contains(&start(2)), "{}", start(2));
     assert!(start(3) >= start(2));
 }
+
+#[test]
+fn a_limit_below_what_a_task_holds_makes_its_promise_late_at_once_beside_others_that_hold_less() {
+    let two =
+        |spec: JobSpec| needing(spec, Needs { limits: [("dolby".to_owned(), 2)].into(), ..Needs::default() });
+    let mut s = scene(|s| {
+        s.join_with_cores('a', 1);
+        s.set_limit("dolby", Some(2));
+        s.submit(one(50));
+        s.submit(due(600, licensed(one(50))));
+        s.submit(due(600, two(one(50))));
+    });
+    assert_eq!((late(&s, 2), late(&s, 3)), (None, None));
+    s.set_limit("dolby", Some(1));
+    assert_eq!((late(&s, 2), late(&s, 3)), (None, Some(LateBy::Limit)));
+    assert_eq!(explain(&s, 3).start, None, "no start is made up");
+    s.set_limit("dolby", None);
+    s.wait(100);
+    assert_eq!((late(&s, 2), late(&s, 3)), (None, None));
+}

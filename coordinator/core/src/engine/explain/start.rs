@@ -13,6 +13,7 @@ use crate::explain::{Assumes, Sent, Start, Waiting};
 use crate::job::{Job, LiveTask, Stage};
 use crate::order::signature::SigIx;
 use crate::order::{AheadOf, Spot};
+use crate::promise::Barred;
 use crate::promise::ledger::Load;
 use crate::promise::path::{self, Left};
 
@@ -33,6 +34,8 @@ pub(super) struct Outlook<'a> {
     rooms: BTreeMap<SigIx, Option<MonoMs>>,
     /// When each stage should be complete, as far as was asked.
     ends: Vec<Option<MonoMs>>,
+    /// Whether no task of it can start, whatever room there is.
+    is_barred: bool,
     /// How often nodes and stages were looked at.
     looks: u64,
 }
@@ -44,13 +47,27 @@ impl<'a> Outlook<'a> {
         (job, run): (&'a Job, &'a JobRun),
         before_ms: Option<u64>,
     ) -> Self {
-        Self { engine, now, job, run, before_ms, rooms: BTreeMap::new(), ends: Vec::new(), looks: 0 }
+        let barred = engine.live_barred(job.id);
+        let is_barred = matches!(barred, Some(Barred::Limit { .. } | Barred::TenantCap));
+        Self {
+            engine,
+            now,
+            job,
+            run,
+            before_ms,
+            is_barred,
+            rooms: BTreeMap::new(),
+            ends: Vec::new(),
+            looks: 0,
+        }
     }
 
     /// When the first of the tasks should start that wait in a stage for this.
     pub(super) fn start_of_wait(&mut self, at: usize, why: &Waiting) -> Option<Start> {
         let (now, stage) = (self.now, &self.run.stages[at]);
         match why {
+            // Room is not all that it lacks.
+            Waiting::Turn | Waiting::Room | Waiting::Reserved(_) if self.is_barred => None,
             Waiting::Turn | Waiting::Room | Waiting::Reserved(_) => {
                 let room = self.room_at(stage.sig)?;
                 Some(start(now, room.plus(self.before_ms?), Assumes::Queue))

@@ -47,6 +47,12 @@ impl Engine {
         }
     }
 
+    /// A named limit, where it is one that is set.
+    pub(super) fn limit_of(&self, gate: &Gate) -> Option<u32> {
+        let Gate::Limit(name) = gate else { return None };
+        self.state.limits.get(name).copied()
+    }
+
     /// What runs behind a gate that lets so much through.
     pub(super) fn gate_running(&self, now: Now, gate: &Gate, power: Power) -> Running {
         match gate {
@@ -154,7 +160,7 @@ impl Engine {
 
     fn gate_opens_ms(&self, now: Now, (job, gated): (&Job, &Gated), gate: &Gate, units: u32) -> Option<u64> {
         let (flow, power) = (self.gates.flow(gate)?, self.gate_power(gate, 0)?);
-        if power == Power::default() {
+        if power == Power::default() || self.limit_of(gate).is_some_and(|most| units > most) {
             return None;
         }
         let before = match job.spec.class {

@@ -239,10 +239,15 @@ impl Engine {
     /// Has the cheapest of the promises that are in the way give something up, or else gives those up whose loss is enough.
     /// Whether that was not called for any more.
     fn settle(&mut self, turn: &mut Turn, gate: &Gate) -> bool {
-        let (Some(flow), Some(power)) = (self.gates.flow(gate), self.gate_power(gate, 0)) else {
+        let Some(power) = self.gate_power(gate, 0) else { return true };
+        if let Some(id) = self.holds_too_many(gate) {
+            let deadline = self.state.jobs[&id].spec.deadline.unwrap_or_default();
+            self.give_up(turn, id, deadline, gate.late_by());
+            return false;
+        }
+        let (Some(flow), running) = (self.gates.flow(gate), self.gate_running(turn.now, gate, power)) else {
             return true;
         };
-        let running = self.gate_running(turn.now, gate, power);
         let overload = |without: &[Due], until: WallMs| {
             flow.ledger.first_overload(turn.now.wall, running, power, without, until)
         };
@@ -275,6 +280,20 @@ impl Engine {
             self.give_up(turn, id, due.deadline, gate.late_by());
         }
         is_over
+    }
+
+    /// A promise at a limit each of whose tasks holds more than there is, with something left to pass.
+    fn holds_too_many(&self, gate: &Gate) -> Option<JobId> {
+        let most = self.limit_of(gate)?;
+        let flow = self.gates.flow(gate).filter(|flow| flow.most_units() > most)?;
+        let holds = |id: &JobId| {
+            let gated = self.runs.get(id).and_then(|run| run.rare().gated.as_deref());
+            gated.is_some_and(|gated| {
+                let units = gated.gates.iter().find(|(own, _)| **own == *gate).map_or(0, |(_, units)| *units);
+                units > most && time(gate.load(units, gated.booked.work)) > 0
+            })
+        };
+        flow.promises.iter().take(MOST_LOOKS).map(|(_, id)| *id).find(holds)
     }
 
     /// Looks at a live job's gates before anything else is started, where what is promised there by its deadline takes
