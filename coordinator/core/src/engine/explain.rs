@@ -171,7 +171,10 @@ impl Engine {
     pub fn bottlenecks(&self) -> Vec<Bottleneck> {
         let closed = self.order.sigs.closed().filter_map(|(sig, signature, _)| {
             let (slot, jobs) = (signature.slot, self.order.sigs.queued(sig));
-            Some(Bottleneck { slot, jobs, why: self.why_closed(sig)? })
+            // Those whose tenants run as many as they may are passed over, whatever room there is.
+            let is_capped = self.order.pick(|other| other == sig).is_none();
+            let why = if is_capped { Waiting::TenantCap } else { self.why_closed(sig)? };
+            Some(Bottleneck { slot, jobs, why })
         });
         let mut all: Vec<Bottleneck> = Vec::new();
         for found in closed {

@@ -1,11 +1,12 @@
 //! What the engine says about its own decisions.
 
+use rushes_core::event::{Event, ReplyTo};
 use rushes_core::explain::{Because, Explanation, Standing, Waiting};
 use rushes_core::placement::lack::Lack;
 use rushes_core::policy::Policy;
 use rushes_core::state::TenantLimits;
 use rushes_shared::failure::FailureCode;
-use rushes_shared::id::JobId;
+use rushes_shared::id::{JobId, TenantId};
 use rushes_shared::job::{Class, JobChange, JobSpec, Needs};
 use rushes_shared::task::SlotKind;
 
@@ -179,4 +180,22 @@ fn it_says_that_a_promise_goes_ahead() {
     );
     let it = explain(&scene, 2);
     assert_eq!((it.standing, it.ahead, it.forecast.can_keep), (Standing::AtRisk, 0, Some(true)));
+}
+
+#[test]
+fn the_farm_is_held_up_by_a_cap_where_all_that_waits_is_of_tenants_at_theirs() {
+    let scene = check(
+        |s| {
+            s.join_with_cores('a', 1);
+            s.submit(tasks(3, 60_000));
+        },
+        |s| {
+            let limits = TenantLimits { max_running: 0, ..TenantLimits::default() };
+            let tenant = TenantId::default_tenant();
+            s.tell(Event::TenantSetAsked { reply: ReplyTo(9_000), tenant, limits });
+        },
+        &["limits set"],
+    );
+    let found: Vec<Waiting> = scene.world.engine().bottlenecks().into_iter().map(|b| b.why).collect();
+    assert_eq!(found, [Waiting::TenantCap]);
 }
