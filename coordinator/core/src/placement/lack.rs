@@ -48,7 +48,7 @@ impl fmt::Display for Lack {
             Self::Encoder(codec) => {
                 write!(
                     f,
-                    "no worker that has the tags has a working encoder for {codec}; 'rushes worker show' tells why"
+                    "no worker that has the tags has a working encoder for {codec}; 'rushes worker list' shows what they encode"
                 )
             }
         }

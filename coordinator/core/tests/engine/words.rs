@@ -34,7 +34,7 @@ fn each_reason_to_wait_says_for_what() {
         (Waiting::Reattachment, "start"),
         (Waiting::Room, "full"),
         (Waiting::Reserved(WORKER), "kept free"),
-        (Waiting::NoNode(Lack::Encoder("av1")), "encoder for av1"),
+        (Waiting::NoNode(Lack::Encoder("av1")), "encoder for av1; 'rushes worker list'"),
         (Waiting::ShutNodes(Shut { drained: 2, ..Shut::default() }), "2 drained ('rushes worker resume"),
         (Waiting::Limit("dolby".into()), "'dolby'"),
         (Waiting::TenantCap, "tenant"),
