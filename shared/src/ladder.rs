@@ -2,7 +2,9 @@
 //!
 //! Key frames of all rungs stand at the same frames, so that a player changes the rung at any of them.
 
+mod coded;
 mod rung;
+mod scenes;
 mod split;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use crate::encode::{SpeedPreset, VideoCodec, VmafLimits};
 use crate::media::MediaFacts;
 
 pub use rung::{CODECS, RateCap, Rung, ladder};
+pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
 
 /// Where key frames, segments and chunks lie, in nanoseconds of the film; a constant frame rate rounds the distance of
@@ -59,8 +62,32 @@ impl Grid {
     }
 }
 
+/// Where chunks begin.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Borders {
+    /// On a fixed grid of the chunk's length.
+    #[default]
+    Grid,
+    /// At the film's cuts near the lines of that grid, which a scan of the film finds before.
+    Scenes,
+}
+
 /// A whole ladder of a film, from its source to its package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LadderSettings {
     /// Where key frames, segments and chunks lie.
     pub grid: Grid,
@@ -82,6 +109,8 @@ pub struct LadderSettings {
     pub more_sounds: Vec<u32>,
     /// VMAF of every rung against the source, measured chunk by chunk; limits are those of the best rung.
     pub vmaf: VmafLimits,
+    /// Where chunks begin.
+    pub borders: Borders,
 }
 
 /// The rungs of a further codec.
@@ -111,11 +140,32 @@ impl Default for LadderSettings {
             more: Vec::new(),
             more_sounds: Vec::new(),
             vmaf: VmafLimits::default(),
+            borders: Borders::Grid,
         }
     }
 }
 
 impl LadderSettings {
+    /// The parts of the film that are encoded on their own. `cuts` are times of first frames of scenes, in any order, and
+    /// count where chunks begin at them.
+    #[must_use]
+    pub fn chunks(&self, source: &MediaFacts, cuts: &[u64]) -> Vec<ChunkRange> {
+        match self.borders {
+            Borders::Grid => split(source, &self.grid),
+            Borders::Scenes => split_at_cuts(source, &self.grid, cuts),
+        }
+    }
+
+    /// Frames from key frame to key frame in a chunk.
+    #[must_use]
+    pub fn frames_to_key(&self, source: &MediaFacts, range: &ChunkRange) -> u32 {
+        let keys = Keys::of(source, &self.grid);
+        match self.borders {
+            Borders::Grid => keys.frames_to_key(source, &self.grid),
+            Borders::Scenes => keys.frames_to_key_in(source, &self.grid, range),
+        }
+    }
+
     /// The rungs that this source gets, codec by codec, the largest of each first; none where it has no picture.
     #[must_use]
     pub fn rungs(&self, source: &MediaFacts) -> Vec<Rung> {
@@ -149,12 +199,17 @@ impl LadderSettings {
         rates.map(|bps| format!("sound-{}k", bps / 1000)).collect()
     }
 
-    /// The same with the bounds that each of so many chunks has to keep.
+    /// The same with the bounds that each of these chunks has to keep.
     #[must_use]
-    pub fn rungs_of_chunks(&self, source: &MediaFacts, chunks: usize) -> Vec<Rung> {
+    pub fn rungs_of_chunks(&self, source: &MediaFacts, chunks: &[ChunkRange]) -> Vec<Rung> {
         let mut rungs = self.rungs(source);
-        if chunks > 1 {
-            let within = |cap: RateCap| cap.within_chunks(self.grid.chunk_ns());
+        if chunks.len() > 1 {
+            // Nothing lies between the first chunk and the film's start, or the last one and its end.
+            let inner =
+                chunks.iter().filter(|_| self.borders == Borders::Scenes).filter(|chunk| chunk.start_ns > 0);
+            let lengths = inner.filter_map(|chunk| Some(chunk.end_ns?.saturating_sub(chunk.start_ns)));
+            let shortest_ns = lengths.min().unwrap_or(u64::MAX).min(self.grid.chunk_ns());
+            let within = |cap: RateCap| cap.within_chunks(shortest_ns);
             rungs.iter_mut().for_each(|rung| rung.cap = rung.cap.map(within));
         }
         rungs
@@ -172,6 +227,7 @@ impl LadderSettings {
             decode: self.decode,
             sounds_are_variants: !self.more_sounds.is_empty(),
             sound_names: self.sound_names(),
+            nearest: self.borders == Borders::Scenes,
             ..PackageSettings::default()
         }
     }
@@ -189,8 +245,11 @@ pub struct StreamSettings {
 /// What a package is checked for; a limit of `None` is not held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageSettings {
-    /// Length of a segment in nanoseconds: each begins at the first key frame that is as late.
+    /// Length of a segment in nanoseconds: each begins at the first key frame that is as late, or at the nearest.
     pub segment_ns: u64,
+    /// Whether segments begin at the key frame that is nearest, which may be a little too early: for key frames that are on
+    /// no grid.
+    pub nearest: bool,
     /// Names of the rungs, in the order of their files; a file's own name where there are fewer.
     pub names: Vec<String>,
     /// Bounds on the bit rate of the rungs, in the same order.
@@ -212,6 +271,7 @@ impl Default for PackageSettings {
         let segment_ns = Grid::default().segment_ns();
         Self {
             segment_ns,
+            nearest: false,
             names: Vec::new(),
             max_bps: Vec::new(),
             window_ns: segment_ns,

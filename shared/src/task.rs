@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::Artifact;
 use crate::failure::Failure;
 use crate::id::{AttemptId, TaskId};
+use crate::ladder::Scan;
 use crate::media::{CheckReport, MediaFacts};
 use crate::units::{Bytes, Millicores};
 
@@ -41,11 +42,13 @@ pub enum TaskKind {
     Chunk,
     /// Joins, packages and checks a streaming set.
     Package,
+    /// Looks for cuts in a part of a film.
+    Scan,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Noop,
         Self::Probe,
         Self::Encode,
@@ -54,6 +57,7 @@ impl TaskKind {
         Self::Stills,
         Self::Chunk,
         Self::Package,
+        Self::Scan,
     ];
 
     /// The name in metrics, JSON and logs.
@@ -68,6 +72,7 @@ impl TaskKind {
             Self::Stills => "stills",
             Self::Chunk => "chunk",
             Self::Package => "package",
+            Self::Scan => "scan",
         }
     }
 
@@ -75,7 +80,7 @@ impl TaskKind {
     #[must_use]
     pub fn leaves_file(self) -> bool {
         match self {
-            Self::Noop | Self::Probe | Self::Trial => false,
+            Self::Noop | Self::Probe | Self::Trial | Self::Scan => false,
             Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package => true,
         }
     }
@@ -279,10 +284,12 @@ pub enum TaskValue {
     },
     /// Of an encode.
     Encoded(EncodedOutput),
-    /// Of a step of a streaming set but the package.
+    /// Of a step of a streaming set that leaves a file, but the package.
     Part(PartMade),
     /// Of the package of a streaming set.
     Set(Box<SetMade>),
+    /// Of a scan.
+    Scanned(Scan),
 }
 
 /// How an attempt ended.

@@ -21,7 +21,8 @@ use rushes_shared::wire::{
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    limits, media, node, order, part, places, places_of_sets, set, stream_works, succeeded, usage,
+    limits, media, node, order, part, places, places_of_sets, scan, scene_works, set, stream_works,
+    succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -95,6 +96,7 @@ fn golden_orders() {
                     .to_vec(),
             ),
             ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
+            ("stream-scenes", scene_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
             ("", vec![TaskBound::Collected]),
@@ -132,6 +134,7 @@ fn golden_reports() {
             ("checked-extract", vec![succeeded(encoded(checks_of_extracts()))]),
             ("part", vec![succeeded(TaskValue::Part(part()))]),
             ("set", vec![succeeded(TaskValue::Set(Box::new(set())))]),
+            ("scanned", vec![succeeded(TaskValue::Scanned(scan()))]),
             ("failed", vec![TaskReply::Outcome(failed)]),
             ("cancelled", vec![TaskReply::Outcome(TaskOutcome::Cancelled)]),
             ("", vec![TaskReply::Refused(failures()[15].clone())]),

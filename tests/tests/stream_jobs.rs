@@ -154,6 +154,33 @@ fn a_worker_that_is_killed_in_the_middle_costs_its_chunk_alone() {
 }
 
 #[test]
+fn chunks_that_begin_at_cuts_are_the_film_though_a_worker_dies() {
+    let film = media::film();
+    let mut farm = FarmPlan::new(2).start();
+    let mut document = job(&farm, &film, "slower", 2);
+    document["stream"]["chunks"] = json!("scenes");
+    let id = farm.api().submit(&document);
+    let running = chunks_run(&farm, id, 2);
+    let scans = |job: &JobView| {
+        let scans = job.tasks.iter().filter(|task| task.kind == TaskKind::Scan);
+        scans.map(|task| (task.state, task.attempts)).collect::<Vec<_>>()
+    };
+    let before = scans(&running);
+    assert_eq!(before.len(), 7, "a cell for each chunk: {before:?}");
+    assert!(
+        before.iter().all(|(state, _)| *state == TaskState::Succeeded),
+        "chunks wait for all: {before:?}"
+    );
+    let victim = running.tasks.iter().rfind(|task| task.state == TaskState::Running).expect("one runs");
+    let name = victim.worker_name.clone().expect("it is known");
+    farm.kill_worker(farm.worker_named(&name));
+    let done = farm.api().succeeded(id);
+    is_the_film(&farm, &film, &done);
+    assert!(chunks(&done).iter().map(|task| task.attempts).sum::<u32>() > 7, "what it had was tried again");
+    assert_eq!(scans(&done), before, "nothing was looked at twice");
+}
+
+#[test]
 fn a_coordinator_that_is_killed_between_chunks_and_package_loses_no_chunk() {
     let film = media::film();
     let mut farm = FarmPlan::new(2).start();

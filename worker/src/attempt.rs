@@ -201,6 +201,7 @@ impl Attempt<'_> {
                 self.keep(&artifact, &value).await?;
                 Ok(value)
             }
+            LocalResult::Scanned(scan) if scan.is_bounded() => Ok(TaskValue::Scanned(scan)),
             LocalResult::Set(done) => {
                 let artifact = self.store(&open_output(&output)?, usage).await?;
                 Ok(stream::set(*done, artifact))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafScope};
-use rushes_shared::ladder::CODECS;
+use rushes_shared::ladder::{Borders, CODECS};
 use rushes_shared::measure::VmafModel;
 
 /// Looks at files and measures them on this machine, without a farm.
@@ -157,6 +157,9 @@ pub(crate) enum MediaCommand {
         /// Length of a chunk in seconds, rounded to whole segments.
         #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=86_400), value_name = "SECONDS")]
         chunk: u32,
+        /// Where chunks begin: on a grid of that length, or at cuts of the film near it, which a scan finds before.
+        #[arg(long, default_value = "grid", value_parser = borders, value_name = "grid|scenes")]
+        chunks: Borders,
         /// Bit rate of the sound in bits a second; 0 leaves it out.
         /// Several with commas between them, the best first, are one sound at several rates.
         #[arg(long, default_value = "128000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=512_000), value_name = "BPS")]
@@ -220,6 +223,14 @@ pub(crate) enum MediaCommand {
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "N")]
         threads: Option<u32>,
     },
+}
+
+fn borders(text: &str) -> Result<Borders, String> {
+    match text {
+        "grid" => Ok(Borders::Grid),
+        "scenes" => Ok(Borders::Scenes),
+        _ => Err("write grid or scenes".to_owned()),
+    }
 }
 
 fn scope(text: &str) -> Result<VmafScope, String> {

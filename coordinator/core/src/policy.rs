@@ -341,9 +341,12 @@ impl Policy {
     pub fn limits_of(&self, kind: TaskKind) -> TaskLimits {
         match kind {
             TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => self.probe.into(),
-            TaskKind::Encode | TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk | TaskKind::Package => {
-                self.encode.into()
-            }
+            TaskKind::Encode
+            | TaskKind::Sound
+            | TaskKind::Stills
+            | TaskKind::Chunk
+            | TaskKind::Package
+            | TaskKind::Scan => self.encode.into(),
         }
     }
 

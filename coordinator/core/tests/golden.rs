@@ -23,7 +23,9 @@ use rushes_shared::job::{
     Class, ContentValue, Destination, GraphStage, JobChange, JobSpec, JobState, Needs, OutputSpec, Priority,
     QualityFloor, StageWork, Work,
 };
-use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, Rendition, StreamSettings};
+use rushes_shared::ladder::{
+    Borders, CodecLadder, Grid, LadderSettings, PackageReport, Rendition, Scan, StreamSettings,
+};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::still::{Moment, StillFormat, ThumbnailSettings};
@@ -137,8 +139,24 @@ fn trials() -> Stage {
 
 /// Every step of a streaming set.
 fn set() -> Vec<Stage> {
-    let steps = every!(StreamStep: Sound, Stills, Chunk, Package).map(Step::Stream);
+    let [steps @ .., _] = every!(StreamStep: Sound, Stills, Chunk, Package, Scan).map(Step::Stream);
     steps.into_iter().map(|step| Stage { step, ..trials() }).collect()
+}
+
+/// What a set has beside those where its chunks begin at cuts.
+fn scans() -> Vec<Stage> {
+    vec![Stage { step: Step::Stream(StreamStep::Scan), ..trials() }]
+}
+
+fn stream_of_scenes() -> Work {
+    let Work::Stream { input, mut settings, destination } = stream() else { unreachable!("it is a set") };
+    settings.ladder.borders = Borders::Scenes;
+    Work::Stream { input, settings, destination }
+}
+
+fn scanned() -> (&'static str, Option<Box<TaskValue>>) {
+    let scan = Scan { frames: 250, cuts: vec![9_960_000_000], costs: vec![300, 40_000] };
+    ("scanned", Some(Box::new(TaskValue::Scanned(scan))))
 }
 
 fn stream() -> Work {
@@ -158,6 +176,7 @@ fn stream() -> Work {
         }],
         more_sounds: vec![96_000],
         vmaf: VmafLimits { scope: VmafScope::Sampled, mean_tenths: Some(900), ..VmafLimits::default() },
+        borders: Borders::Grid,
     };
     let settings = StreamSettings { ladder, stills: true };
     let destination = Destination::Place("/out/film/".parse().expect("a path"));
@@ -458,6 +477,8 @@ fn golden_records() {
         ("trial", vec![accepted(Work::Trial { tasks: 10_000 }, None)]),
         ("stream", vec![accepted(stream(), None)]),
         ("stream", vec![Record::StagesPlanned { job: JOB, stages: set() }]),
+        ("stream-scenes", vec![accepted(stream_of_scenes(), None)]),
+        ("stream-scenes", vec![Record::StagesPlanned { job: JOB, stages: scans() }]),
         ("", vec![Record::StagesPlanned { job: JOB, stages: plans() }]),
         ("trial", vec![Record::StagesPlanned { job: JOB, stages: vec![trials()] }]),
         (
@@ -526,7 +547,7 @@ fn golden_records() {
         ("", vec![Record::KeyCarried(KeptKey { tenant: tenant(), key: key(), job: JOB, at: AT })]),
         ("", vec![Record::WorkerCarried(known)]),
     ];
-    samples.extend(values().into_iter().chain(set_values()).map(succeeded));
+    samples.extend(values().into_iter().chain(set_values()).chain([scanned()]).map(succeeded));
     check(&dir(), samples);
 }
 

@@ -114,7 +114,7 @@ fn counts(doc: &JobDoc) -> TaskCounts {
 fn weight(kind: TaskKind) -> u64 {
     match kind {
         TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => 1,
-        TaskKind::Sound | TaskKind::Stills => 5,
+        TaskKind::Sound | TaskKind::Stills | TaskKind::Scan => 5,
         TaskKind::Package => 20,
         TaskKind::Encode | TaskKind::Chunk => 100,
     }

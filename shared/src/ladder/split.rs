@@ -39,25 +39,58 @@ impl ChunkRange {
 /// film's length is unknown, it is one chunk. Whatever a probe says of its length, there are at most [`MAX_CHUNKS`].
 #[must_use]
 pub fn split(source: &MediaFacts, grid: &Grid) -> Vec<ChunkRange> {
-    let Some(video) = source.video.first() else { return vec![ChunkRange::WHOLE] };
-    let keys = Keys::of(source, grid);
-    let count = |step: u64| {
-        let (length, chunk) = (u128::from(video.duration_ns), u128::from(keys.time(step).max(1)));
-        u64::try_from((length + chunk * 3 / 4) / chunk).unwrap_or(u64::MAX).max(1)
-    };
-    let mut step = u64::from(grid.keys_to_chunk.max(1));
-    step = step.saturating_mul(count(step).div_ceil(MAX_CHUNKS));
-    let (whole, chunk) = (count(step).min(MAX_CHUNKS), keys.time(step).max(1));
-    let border = |n: u64| {
-        let at = video.start_ns.saturating_add(keys.time(step.saturating_mul(n)));
-        at.saturating_sub(keys.slack_ns.min(chunk))
-    };
-    (0..whole)
-        .map(|n| ChunkRange {
-            start_ns: if n == 0 { 0 } else { border(n) },
-            end_ns: (n + 1 < whole).then(|| border(n + 1)),
-        })
-        .collect()
+    let Some(cells) = Cells::of(source, grid) else { return vec![ChunkRange::WHOLE] };
+    let starts: Vec<u64> = (1..cells.count).map(|n| cells.start(n)).collect();
+    cells.ranges(&starts)
+}
+
+/// The cells of a fixed grid over a film.
+#[derive(Debug)]
+pub(super) struct Cells {
+    pub(super) keys: Keys,
+    /// How many there are, at least one.
+    pub(super) count: u64,
+    /// Length of each but the last, in nanoseconds.
+    pub(super) length_ns: u64,
+    /// Distances of key frames to each.
+    step: u64,
+    /// When the film begins and ends, in nanoseconds.
+    pub(super) start_ns: u64,
+    pub(super) end_ns: u64,
+}
+
+impl Cells {
+    /// Nothing where the film has no picture.
+    pub(super) fn of(source: &MediaFacts, grid: &Grid) -> Option<Self> {
+        let video = source.video.first()?;
+        let keys = Keys::of(source, grid);
+        let count = |step: u64| {
+            let (length, chunk) = (u128::from(video.duration_ns), u128::from(keys.time(step).max(1)));
+            u64::try_from((length + chunk * 3 / 4) / chunk).unwrap_or(u64::MAX).max(1)
+        };
+        let mut step = u64::from(grid.keys_to_chunk.max(1));
+        step = step.saturating_mul(count(step).div_ceil(MAX_CHUNKS));
+        let (count, length_ns) = (count(step).min(MAX_CHUNKS), keys.time(step).max(1));
+        let end_ns = video.start_ns.saturating_add(video.duration_ns);
+        Some(Self { keys, count, length_ns, step, start_ns: video.start_ns, end_ns })
+    }
+
+    /// When the first frame of a cell is shown.
+    pub(super) fn start(&self, number: u64) -> u64 {
+        self.start_ns.saturating_add(self.keys.time(self.step.saturating_mul(number)))
+    }
+
+    /// Ranges whose first frames, but for the first range's, are shown at these times.
+    pub(super) fn ranges(&self, starts: &[u64]) -> Vec<ChunkRange> {
+        let slack_ns = self.keys.slack_ns.min(self.length_ns);
+        let borders = || starts.iter().map(|at| at.saturating_sub(slack_ns));
+        let ends = borders().map(Some).chain([None]);
+        std::iter::once(0)
+            .chain(borders())
+            .zip(ends)
+            .map(|(start_ns, end_ns)| ChunkRange { start_ns, end_ns })
+            .collect()
+    }
 }
 
 /// The distance of key frames.
@@ -89,12 +122,45 @@ impl Keys {
     }
 
     /// When the key frame of that number is shown, from the first one on.
-    fn time(&self, number: u64) -> u64 {
+    pub(super) fn time(&self, number: u64) -> u64 {
         scaled(
             number.saturating_mul(1_000_000_000),
             self.frames.saturating_mul(u64::from(self.rate.den)),
             u64::from(self.rate.num),
         )
+    }
+
+    /// How many groups of pictures are made of so much time: as many as there are distances of key frames in it, rounded,
+    /// so that chunks of any length have as many key frames together as the grid, and none further apart than a quarter
+    /// more than the distance.
+    pub(super) fn groups(&self, length_ns: u64) -> u64 {
+        let frames = self.frames_in(length_ns);
+        let nearest = (frames + self.frames / 2) / self.frames;
+        nearest.max(frames.saturating_mul(4).div_ceil(self.frames.saturating_mul(5))).max(1)
+    }
+
+    fn frames_in(&self, length_ns: u64) -> u64 {
+        let (num, den) = (u128::from(self.rate.num), u128::from(self.rate.den.max(1)));
+        let frames = (u128::from(length_ns) * num + den * 500_000_000) / (den * 1_000_000_000);
+        u64::try_from(frames).unwrap_or(u64::MAX / 8).min(u64::MAX / 8)
+    }
+
+    /// Frames from key frame to key frame in a chunk that begins anywhere: its groups are equal.
+    #[must_use]
+    pub fn frames_to_key_in(&self, source: &MediaFacts, grid: &Grid, range: &ChunkRange) -> u32 {
+        let Some(video) = source.video.first() else { return self.frames_to_key(source, grid) };
+        let film_end = video.start_ns.saturating_add(video.duration_ns);
+        let start_ns = range.start_ns.max(video.start_ns.saturating_sub(self.slack_ns));
+        let end_ns = range.end_ns.unwrap_or(film_end.saturating_sub(self.slack_ns));
+        let length_ns = end_ns.saturating_sub(start_ns);
+        let groups = self.groups(length_ns);
+        let distance = self.frames_in(length_ns).div_ceil(groups).max(1);
+        if self.rate != MICROSECONDS {
+            return u32::try_from(distance).unwrap_or(u32::MAX);
+        }
+        // On average as many frames as are in that time.
+        let usual = u64::from(self.frames_to_key(source, grid));
+        u32::try_from(scaled(usual, distance, self.frames).max(1)).unwrap_or(u32::MAX)
     }
 
     /// Frames from key frame to key frame; for a variable rate as many as there are in that time on average.

@@ -63,6 +63,7 @@ pub(super) const STREAM: &[&str] = &[
     "destination",
     "segment_s",
     "chunk_s",
+    "chunks",
     "codec",
     "crf",
     "preset",

@@ -8,7 +8,7 @@ use super::{AudioVariant, BadRequest, BitRate, MAX_SIDE, StreamCheckRequest, che
 use crate::artifact::Location;
 use crate::encode::{AudioCodec, SpeedPreset, VideoCodec};
 use crate::job::{Destination, Work};
-use crate::ladder::{CODECS, CodecLadder, Grid, LadderSettings, StreamSettings};
+use crate::ladder::{Borders, CODECS, CodecLadder, Grid, LadderSettings, StreamSettings};
 
 /// Segment and chunk where nothing else is asked for. Chunks are short enough for a more urgent job to get a node soon.
 const SEGMENT_S: i64 = 6;
@@ -33,6 +33,11 @@ pub struct StreamRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 3600, default = 10)]
     pub chunk_s: Option<i64>,
+    /// Where those parts begin: `grid`, every `chunk_s`, or `scenes`, at cuts of the film near the lines of that grid, which a
+    /// scan finds before. Default: `grid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = "grid")]
+    pub chunks: Option<Borders>,
     /// Codec of the rungs: `h264`, `hevc`, `vp9` or `av1`. Default: `h264`, which every player knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = "h264")]
@@ -135,6 +140,7 @@ pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadReq
         more: more(request)?,
         more_sounds: sounds.collect(),
         vmaf: check::of_stream(request.check.as_ref())?,
+        borders: request.chunks.unwrap_or_default(),
     };
     Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
 }
@@ -253,6 +259,12 @@ mod tests {
         assert_eq!(destination, Destination::Place(Location::File("/out/film/".to_owned())));
         let grid = settings.ladder.grid;
         assert_eq!((grid.key_ns, grid.keys_to_segment, grid.keys_to_chunk), (5 * SECOND_NS, 1, 2));
+        assert_eq!(settings.ladder.borders, Borders::Grid);
+        let Work::Stream { settings, .. } = read(&format!("{text}\nchunks = 'scenes'")).expect("valid")
+        else {
+            panic!()
+        };
+        assert_eq!(settings.ladder.borders, Borders::Scenes);
     }
 
     #[test]
@@ -282,6 +294,7 @@ mod tests {
             ("segment_s = 0", "stream.segment_s: should be 1 to 30"),
             ("chunk_s = 0", "1 to 3600"),
             ("crf = 52", "0 to 51"),
+            ("chunks = 'cuts'", "stream.chunks: there is no `cuts`; use `grid` or `scenes`"),
             ("max_height = 4", "16 to"),
             ("sound = false\nsound_bitrate = '96k'", "no sound"),
             ("destination = 'farm://outputs/default/x'", "not a file of the farm"),

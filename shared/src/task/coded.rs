@@ -1,13 +1,15 @@
 //! How results become bytes.
 //!
 //! The first results of an encode said of its checks no more than problems and warnings. Bytes of those stay what they were,
-//! and programs of that time read them; results with checks as values stand behind a number of their own, the last.
+//! and programs of that time read them; results with checks as values stand behind a number of
+//! their own.
 
 use serde::{Deserialize, Serialize};
 
 use super::{EncodedOutput, PartMade, SetMade, TaskValue};
 use crate::artifact::Artifact;
 use crate::check::Check;
+use crate::ladder::Scan;
 use crate::media::{CheckReport, MediaFacts};
 
 /// [`TaskValue`] in the order of its numbers.
@@ -19,6 +21,7 @@ pub(super) enum CodedValue {
     Part(PartMade),
     Set(Box<SetMade>),
     Checked(FirstEncoded, Vec<Check>),
+    Scanned(Scan),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +87,7 @@ impl From<TaskValue> for CodedValue {
             },
             TaskValue::Part(part) => Self::Part(part),
             TaskValue::Set(set) => Self::Set(set),
+            TaskValue::Scanned(scan) => Self::Scanned(scan),
         }
     }
 }
@@ -96,6 +100,7 @@ impl From<CodedValue> for TaskValue {
             CodedValue::Encoded(first) => Self::Encoded(first.with(Vec::new())),
             CodedValue::Part(part) => Self::Part(part),
             CodedValue::Set(set) => Self::Set(set),
+            CodedValue::Scanned(scan) => Self::Scanned(scan),
             CodedValue::Checked(first, checks) => Self::Encoded(first.with(checks)),
         }
     }

@@ -1,11 +1,12 @@
 //! The steps of a streaming set: the film's sound, its chunks, its stills, and the package of them all.
 //!
 //! ```text
-//! source --+--> sound ----------+
-//!          +--> chunk, chunk, … +--> package: one set of files
-//!          +--> stills ---------+
+//! source --+--> sound ------------------------------+
+//!          +--> scan, scan, … --> chunk, chunk, … --+--> package: one set of files
+//!          +--> stills -----------------------------+
 //! ```
-//! Each leaves one file in staging; where that is several, they stand in one [bundle](crate::bundle).
+//! Each but a scan leaves one file in staging; where that is several, they stand in one [bundle](crate::bundle). Scans are
+//! made where chunks begin at cuts, and say all that they have found in their results.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,7 @@ use crate::encode::AudioSettings;
 use crate::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
 use crate::measure::VmafTally;
 use crate::media::MediaFacts;
+use crate::wire::WireVersion;
 
 /// The report's path in a set of files.
 pub const REPORT: &str = "report.json";
@@ -35,6 +37,8 @@ pub enum StreamStep {
     Chunk,
     /// Joins the chunks of each rung, cuts segments, writes manifests and checks them.
     Package,
+    /// Looks for cuts in a cell of the chunks' grid.
+    Scan,
 }
 
 impl StreamStep {
@@ -46,10 +50,11 @@ impl StreamStep {
             Self::Stills => TaskKind::Stills,
             Self::Chunk => TaskKind::Chunk,
             Self::Package => TaskKind::Package,
+            Self::Scan => TaskKind::Scan,
         }
     }
 
-    /// The name of the file that it leaves in staging.
+    /// The name of the file that it leaves in staging, if it leaves one.
     ///
     /// # Panics
     /// Never: the names are file names.
@@ -60,6 +65,7 @@ impl StreamStep {
             Self::Stills => "stills.bundle",
             Self::Chunk => "chunk.bundle",
             Self::Package => "package.bundle",
+            Self::Scan => "scan",
         };
         name.parse().expect("it is a file name")
     }
@@ -100,6 +106,15 @@ pub enum StreamWork {
     },
     /// The package; the output is a bundle of the whole set.
     Package(PackageWork),
+    /// A look at a cell of the chunks' grid; there is no output. Only to workers that have said that they take such orders.
+    Scan {
+        /// What to read.
+        input: Artifact,
+        /// What the probe found.
+        source: MediaFacts,
+        /// Which cell.
+        range: ChunkRange,
+    },
 }
 
 /// What a package is made of.
@@ -151,6 +166,7 @@ impl StreamWork {
             Self::Stills { .. } => StreamStep::Stills,
             Self::Chunk { .. } => StreamStep::Chunk,
             Self::Package(_) => StreamStep::Package,
+            Self::Scan { .. } => StreamStep::Scan,
         }
     }
 
@@ -158,9 +174,23 @@ impl StreamWork {
     #[must_use]
     pub fn input(&self) -> Option<&Artifact> {
         match self {
-            Self::Sound { input, .. } | Self::Stills { input, .. } | Self::Chunk { input, .. } => Some(input),
+            Self::Sound { input, .. }
+            | Self::Stills { input, .. }
+            | Self::Chunk { input, .. }
+            | Self::Scan { input, .. } => Some(input),
             Self::Package(_) => None,
         }
+    }
+
+    /// The first version of the worker protocol in which a worker understands it.
+    #[must_use]
+    pub fn since(&self) -> WireVersion {
+        let settings = match self {
+            Self::Chunk { settings, .. } => Some(settings),
+            Self::Package(work) => Some(&work.settings),
+            Self::Sound { .. } | Self::Stills { .. } | Self::Scan { .. } => None,
+        };
+        WireVersion::needed_for_set(self.step(), settings)
     }
 
     /// What other attempts have staged for it.

@@ -94,6 +94,7 @@ impl TaskWork {
     pub fn output(&self) -> Option<&FileName> {
         match self {
             Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
+            Self::Stream { work, .. } if !work.step().kind().leaves_file() => None,
             Self::Encode { output, .. } | Self::EncodeWith { output, .. } | Self::Stream { output, .. } => {
                 Some(output)
             }
@@ -103,7 +104,10 @@ impl TaskWork {
     /// The first version of the worker protocol in which a worker understands it.
     #[must_use]
     pub fn since(&self) -> WireVersion {
-        WireVersion::needed_for(self.kind(), self.settings())
+        match self {
+            Self::Stream { work, .. } => work.since(),
+            _ => WireVersion::needed_for(self.kind(), self.settings()),
+        }
     }
 
     /// The hardware encoder that it is to be done with.

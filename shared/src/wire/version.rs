@@ -1,9 +1,10 @@
 //! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
 //! work looks here at which of them would understand it.
 
-use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, SCENES_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
 use crate::encode::EncodeSettings;
-use crate::task::TaskKind;
+use crate::ladder::LadderSettings;
+use crate::task::{StreamStep, TaskKind};
 
 /// A version of the worker protocol: 1 for `rushes/1`. A higher one knows all that a lower one does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,7 @@ impl WireVersion {
             TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk | TaskKind::Package => {
                 Self::of(Some(STREAM_ALPN))
             }
+            TaskKind::Scan => Self::of(Some(SCENES_ALPN)),
         };
         let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };
         let of_settings = match (&settings.extract, settings.check.are_usual()) {
@@ -50,6 +52,17 @@ impl WireVersion {
             (None, false) => CHECKS_ALPN,
         };
         of_kind.max(Self::of(Some(of_settings)))
+    }
+
+    /// The same of a step of a streaming set; `settings` where its orders have them.
+    #[must_use]
+    pub fn needed_for_set(step: StreamStep, settings: Option<&LadderSettings>) -> Self {
+        let of_kind = Self::needed_for(step.kind(), None);
+        let told = settings.filter(|_| matches!(step, StreamStep::Chunk | StreamStep::Package));
+        match told.filter(|settings| !settings.have_first_form()) {
+            Some(_) => of_kind.max(Self::of(Some(SCENES_ALPN))),
+            None => of_kind,
+        }
     }
 }
 
@@ -63,6 +76,7 @@ impl Default for WireVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ladder::Borders;
 
     #[test]
     fn versions_are_in_order_and_an_unknown_one_is_the_oldest() {
@@ -82,6 +96,14 @@ mod tests {
         assert_eq!(needs(TaskKind::Encode, Some(&EncodeSettings::default())), WireVersion::OLDEST);
         assert_eq!(needs(TaskKind::Trial, None), WireVersion::of(Some(TRIAL_ALPN)));
         assert_eq!(needs(TaskKind::Chunk, None), WireVersion::of(Some(STREAM_ALPN)));
+        let (grid, scenes) = (LadderSettings::default(), Borders::Scenes);
+        let scenes = LadderSettings { borders: scenes, ..grid.clone() };
+        let of_set = |step, settings| WireVersion::needed_for_set(step, Some(settings));
+        let (old, new) = (WireVersion::of(Some(STREAM_ALPN)), WireVersion::of(Some(SCENES_ALPN)));
+        let steps = [StreamStep::Sound, StreamStep::Stills, StreamStep::Chunk, StreamStep::Package];
+        assert_eq!(steps.map(|step| of_set(step, &grid)), [old, old, old, old]);
+        assert_eq!(steps.map(|step| of_set(step, &scenes)), [old, old, new, new]);
+        assert_eq!(of_set(StreamStep::Scan, &scenes), new);
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
         let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };

@@ -11,7 +11,8 @@ use rushes_shared::encode::{
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId};
 use rushes_shared::ladder::{
-    ChunkRange, CodecLadder, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung,
+    Borders, COSTS, ChunkRange, CodecLadder, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung,
+    Scan,
 };
 use rushes_shared::measure::{VmafModel, VmafTally, WaveformSettings};
 use rushes_shared::media::{
@@ -222,6 +223,7 @@ pub(crate) fn stream_works() -> [TaskWork; 4] {
             mean_tenths: Some(900),
             worst_tenths: None,
         },
+        borders: Borders::Grid,
     };
     let rung = Rung {
         name: "720p".into(),
@@ -260,6 +262,27 @@ pub(crate) fn stream_works() -> [TaskWork; 4] {
         let output = work.step().output();
         TaskWork::Stream { work: Box::new(work), output }
     })
+}
+
+/// Steps of a set whose chunks begin at cuts.
+pub(crate) fn scene_works() -> [TaskWork; 2] {
+    let [_, _, chunk, _] = stream_works();
+    let TaskWork::Stream { work, output } = chunk else { unreachable!("it is a step") };
+    let StreamWork::Chunk { input, source, range, settings, rungs } = *work else {
+        unreachable!("it is a chunk")
+    };
+    let settings = LadderSettings { borders: Borders::Scenes, ..settings };
+    let scan = StreamWork::Scan { input: input.clone(), source: source.clone(), range };
+    let chunk = StreamWork::Chunk { input, source, range, settings, rungs };
+    [
+        TaskWork::Stream { output: scan.step().output(), work: Box::new(scan) },
+        TaskWork::Stream { output, work: Box::new(chunk) },
+    ]
+}
+
+/// What a scan has found.
+pub(crate) fn scan() -> Scan {
+    Scan { frames: 240, cuts: vec![11_500_000_000, 17_250_000_000], costs: vec![70_000; COSTS] }
 }
 
 pub(crate) fn took() -> Took {

@@ -54,33 +54,65 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// A film in chunks of ten seconds beside the same in one.
+/// A film in chunks of ten seconds, on a grid and at its cuts, beside the same in one: bits at the VMAF of the one.
 pub(crate) fn chunks(bench: &mut Bench) -> Result<()> {
     let film = clip(bench.dir(), CHUNKED_SECONDS)?;
     let scratch = bench.scratch()?;
-    let (cut, whole) = (scratch.path().join("cut"), scratch.path().join("whole"));
-    by_ladder(&film, &cut, &["--no-decode", "--chunk", "10", "--max-height", "480"])?;
-    by_ladder(&film, &whole, &["--no-decode", "--chunk", "3600", "--max-height", "480"])?;
+    let dir = |name: &str| scratch.path().join(name);
+    let common = ["--no-decode", "--max-height", "480"];
+    let make = |name: &str, words: &[&str]| by_ladder(&film, &dir(name), &[&common, words].concat());
+    make("whole", &["--chunk", "3600"])?;
+    // A step coarser: what a point of VMAF costs in bits on this film.
+    make("coarser", &["--chunk", "3600", "--crf", "24"])?;
+    let grid = make("grid", &["--chunk", "10"])?;
+    let scenes = make("scenes", &["--chunk", "10", "--chunks", "scenes"])?;
     for rung in ["480p", "360p"] {
-        let (ours, theirs) = (cut.join(rung), whole.join(rung));
-        let (size, of_whole) = (bytes(&ours)? as f64 / 1e6, bytes(&theirs)? as f64 / 1e6);
-        let [ours, theirs] = [ours, theirs].map(|dir| in_one_file(&dir));
-        let (ours, theirs) = (ours?, theirs?);
-        if frames(&ours)? != frames(&theirs)? {
-            bail!("{rung}: the frames differ");
+        let found = |name: &str| Encoded::of(&film, &dir(name).join(rung));
+        let (whole, coarser) = (found("whole")?, found("coarser")?);
+        for (name, words, target) in [("grid", "chunks of 10 s", 1.002), ("scenes", "chunks at cuts", 1.0)] {
+            let ours = found(name)?;
+            if ours.frames != whole.frames {
+                bail!("{rung}: the frames differ");
+            }
+            let row = Row::beside(
+                format!("bits of {rung} in {words}, at equal VMAF"),
+                "MB",
+                Better::Lower,
+                "the same in one piece",
+                &[Pair { ours: ours.megabytes_at(&whole, &coarser), peer: whole.megabytes }],
+            );
+            bench.add(row.target_ratio(target));
+            let lost = whole.vmaf - ours.vmaf;
+            let name = format!("VMAF that {rung} loses by {words}, bits as they are");
+            bench.add(Row::of(name, "VMAF", Better::Lower, &[lost]));
         }
-        let lost = vmaf(&film, &theirs)? - vmaf(&film, &ours)?;
-        let row = Row::beside(
-            format!("bits of {rung} in chunks of 10 s"),
-            "MB",
-            Better::Lower,
-            "the same in one piece",
-            &[Pair { ours: size, peer: of_whole }],
-        );
-        bench.add(row.target_ratio(1.002));
-        bench.add(Row::of(format!("VMAF that {rung} loses by chunks"), "VMAF", Better::Lower, &[lost]));
     }
+    let cpu = |spent: &Spent| spent.cpu.as_secs_f64();
+    let name = "CPU of two rungs in chunks at cuts, scan included";
+    let pair = Pair { ours: cpu(&scenes), peer: cpu(&grid) };
+    bench.add(Row::beside(name, "s", Better::Lower, "chunks of 10 s", &[pair]));
     Ok(())
+}
+
+/// What an encode came to.
+struct Encoded {
+    megabytes: f64,
+    vmaf: f64,
+    frames: u64,
+}
+
+impl Encoded {
+    fn of(film: &Path, rendition: &Path) -> Result<Self> {
+        let megabytes = bytes(rendition)? as f64 / 1e6;
+        let file = in_one_file(rendition)?;
+        Ok(Self { megabytes, vmaf: vmaf(film, &file)?, frames: frames(&file)? })
+    }
+
+    /// Its size, if it had the VMAF of `whole`: bits grow by the same share with each point as from `coarser` to that.
+    fn megabytes_at(&self, whole: &Self, coarser: &Self) -> f64 {
+        let slope = (whole.megabytes / coarser.megabytes).ln() / (whole.vmaf - coarser.vmaf);
+        self.megabytes * (slope * (whole.vmaf - self.vmaf)).exp()
+    }
 }
 
 fn add(bench: &mut Bench, name: &str, peer: &str, done: &[Pair<Spent>], bound: f64) {

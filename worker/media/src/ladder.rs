@@ -1,7 +1,7 @@
 //! A whole ladder on one machine: what a farm does with many tasks, one after the other.
 //!
 //! ```text
-//! sound, then chunk by chunk all rungs from one decode, then join each rung, then package
+//! sound, then cell by cell its cuts where chunks begin at them, then chunk by chunk all rungs from one decode, then join each rung, then package
 //! ```
 //! Each rung of the film lies twice beside the package while it is made: as chunks until they are joined, then whole.
 
@@ -12,12 +12,12 @@ use rushes_shared::check::{Check, CheckName, CheckUnit};
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::encode::VmafLimits;
 use rushes_shared::failure::Failure;
-use rushes_shared::ladder::{LadderSettings, PackageReport, Rung, split};
+use rushes_shared::ladder::{Borders, LadderSettings, PackageReport, Rung, split};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
-use crate::chunk::{self, ChunkJob, encode_chunk, score_chunk};
+use crate::chunk::{self, ChunkJob, ScanJob, encode_chunk, scan, score_chunk};
 use crate::join::{JoinJob, join, sound};
 use crate::package::{self, PackageJob, package};
 use crate::{check, encode, fault, tone};
@@ -58,9 +58,11 @@ pub struct FinishJob<'a> {
     pub directory: &'a Path,
 }
 
-/// Where steps begin and end in thousandths of the whole: sound, chunks, and what is made of them.
+/// Where steps begin and end in thousandths of the whole: sound, scans where there are some, chunks, and what is made of them.
 const SOUND: (u16, u16) = (0, 30);
+const SCANS: (u16, u16) = (30, 100);
 const CHUNKS: (u16, u16) = (30, 930);
+const CHUNKS_AFTER_SCANS: (u16, u16) = (100, 930);
 const FINISH: (u16, u16) = (930, 1000);
 /// The same of the finish: joins, package.
 const JOINS: (u16, u16) = (0, 430);
@@ -187,15 +189,21 @@ struct Chunks {
 
 fn encode_chunks(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Chunks, Failure> {
     let grid = &job.settings.grid;
-    let ranges = split(job.source, grid);
-    let bounded = job.settings.rungs_of_chunks(job.source, ranges.len());
+    let (cuts, step_of_chunks) = match job.settings.borders {
+        Borders::Grid => (Vec::new(), CHUNKS),
+        Borders::Scenes => (cuts(job, progress)?, CHUNKS_AFTER_SCANS),
+    };
+    let ranges = job.settings.chunks(job.source, &cuts);
+    let bounded = job.settings.rungs_of_chunks(job.source, &ranges);
     let mut made = Chunks { files: vec![Vec::new(); bounded.len()], frames: 0, vmaf: Vec::new() };
     for (number, range) in ranges.iter().enumerate() {
         let named = |rung: &Rung| job.scratch.join(format!("{}-{number}.chunk.mp4", rung.name));
         let outputs: Vec<(Rung, PathBuf)> = bounded.iter().map(|rung| (rung.clone(), named(rung))).collect();
         let (input, source) = (job.input, job.source);
-        let part = ChunkJob { input, source, range: *range, grid, rungs: &outputs, threads: None };
-        let mut step = |at| progress(within(at, CHUNKS, number, ranges.len()));
+        let key_frames = Some(job.settings.frames_to_key(source, range));
+        let part =
+            ChunkJob { input, source, range: *range, grid, key_frames, rungs: &outputs, threads: None };
+        let mut step = |at| progress(within(at, step_of_chunks, number, ranges.len()));
         made.frames += encode_chunk(&part, &mut step)?.frames;
         let scored = score_chunk(&part, &job.settings.vmaf, &mut step)?;
         made.vmaf.resize(scored.len(), VmafTally::default());
@@ -205,6 +213,18 @@ fn encode_chunks(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Res
         }
     }
     Ok(made)
+}
+
+/// Where the film's scenes begin, in nanoseconds.
+fn cuts(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u64>, Failure> {
+    let cells = split(job.source, &job.settings.grid);
+    let mut cuts = Vec::new();
+    for (number, range) in cells.iter().enumerate() {
+        let cell = ScanJob { input: job.input, source: job.source, range: *range, threads: None };
+        let found = scan(&cell, &mut |at| progress(within(at, SCANS, number, cells.len())))?;
+        cuts.extend(found.cuts);
+    }
+    Ok(cuts)
 }
 
 /// Progress of one of several equal parts of a step as progress of the whole.

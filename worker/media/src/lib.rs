@@ -7,6 +7,7 @@
 //!             reader --decoded frames--> encode::video --packets-+
 //!             reader --decoded sound---> encode::audio --packets-+--> mp4::Writer (index first), or GStreamer muxers
 //!                                        H.264 --> witness      decodes what is made while it is made
+//! scan      a part of a film -> where its scenes begin, and how hard it is to encode
 //! chunk     a part of a film -> the rungs of a ladder, exact to the frame, from one decode
 //! join      a rung's chunks + sound -> MP4, nothing encoded again
 //! package   rungs + sound -> CMAF segments, HLS and DASH manifests over the same files
@@ -57,7 +58,7 @@ mod walk;
 mod witness;
 
 pub use check::{QualityJob, check, check_quality};
-pub use chunk::{ChunkEncoded, ChunkJob, chunk_encoder, encode_chunk, score_chunk};
+pub use chunk::{ChunkEncoded, ChunkJob, ScanJob, chunk_encoder, encode_chunk, scan, score_chunk};
 pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
 pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};

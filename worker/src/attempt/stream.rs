@@ -17,6 +17,7 @@ pub(super) fn local(work: &StreamWork, files: Vec<PathBuf>, threads: Option<u32>
         StreamWork::Chunk { source, range, settings, rungs, .. } => {
             LocalStream::Chunk { input: next(), source, range, settings, rungs, threads }
         }
+        StreamWork::Scan { source, range, .. } => LocalStream::Scan { input: next(), source, range, threads },
         StreamWork::Package(work) => {
             let sound = work.sound.iter().chain(&work.more_sounds).map(|_| next()).collect();
             let stills = work.stills.as_ref().map(|_| next());

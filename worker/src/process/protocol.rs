@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use rushes_shared::encode::EncodeSettings;
 use rushes_shared::failure::Failure;
 use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
+use rushes_shared::ladder::Scan;
 use rushes_shared::media::{CheckReport, MediaFacts};
 use rushes_shared::node::EncoderFact;
 use rushes_shared::task::{Progress, TaskLimits};
@@ -118,6 +119,8 @@ pub enum LocalResult {
     Part(LocalPart),
     /// Of the package of a streaming set.
     Set(Box<LocalSet>),
+    /// Of a scan.
+    Scanned(Scan),
     /// Of anything that failed in an ordinary way.
     Failed(Failure),
 }

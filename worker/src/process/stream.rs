@@ -1,8 +1,9 @@
-//! The steps of a streaming set within a task process: files in, one file out.
+//! The steps of a streaming set within a task process: files in, one file out at most.
 //!
 //! ```text
 //! sound    film -> sound.m4a
 //! stills   film -> poster.jpg, sprite.jpg, sprite.vtt           in a bundle
+//! scan     film -> where scenes of a part of it begin           no file
 //! chunk    film -> a part of it in every rung, RUNG.mp4         in a bundle
 //! package  all of these -> segments, manifests, report.json     in a bundle
 //! ```
@@ -75,6 +76,17 @@ pub enum LocalStream {
         /// The chunks' bundles, in the film's order.
         chunks: Vec<PathBuf>,
     },
+    /// A look at a part of the film.
+    Scan {
+        /// The film.
+        input: PathBuf,
+        /// Its facts.
+        source: MediaFacts,
+        /// Which part.
+        range: ChunkRange,
+        /// Threads that it may keep busy; `None` for every core.
+        threads: Option<u32>,
+    },
 }
 
 /// What a step but the package has made.
@@ -131,7 +143,8 @@ pub(super) fn perform(
             let named = |rung: &Rung| files.join(chunk_name(rung));
             let rungs: Vec<(Rung, PathBuf)> = rungs.iter().map(|rung| (rung.clone(), named(rung))).collect();
             let (range, grid, threads) = (*range, &settings.grid, *threads);
-            let job = media::ChunkJob { input, source, range, grid, rungs: &rungs, threads };
+            let key_frames = Some(settings.frames_to_key(source, &range));
+            let job = media::ChunkJob { input, source, range, grid, key_frames, rungs: &rungs, threads };
             let made = media::encode_chunk(&job, progress)?;
             let vmaf = media::score_chunk(&job, &settings.vmaf, progress)?;
             // Bytes count as media time, so that nobody takes a slow disk for a stall.
@@ -147,6 +160,11 @@ pub(super) fn perform(
             })?;
             let duration_ns = made.end_ns.saturating_sub(made.start_ns);
             Ok(LocalResult::Part(LocalPart { frames: made.frames, duration_ns, vmaf }))
+        }
+        LocalStream::Scan { input, source, range, threads } => {
+            let (range, threads) = (*range, *threads);
+            let job = media::ScanJob { input, source, range, threads };
+            Ok(LocalResult::Scanned(media::scan(&job, progress)?))
         }
         LocalStream::Package { work, sound, stills, chunks } => {
             let parts = Parts { sound, stills: stills.as_deref(), chunks };

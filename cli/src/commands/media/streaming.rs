@@ -42,7 +42,17 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
 /// The ladder that the options ask for.
 fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
     let MediaCommand::Ladder {
-        codec, crf, preset, max_height, segment, chunk, sound, no_decode, vmaf, ..
+        codec,
+        crf,
+        preset,
+        max_height,
+        segment,
+        chunk,
+        chunks,
+        sound,
+        no_decode,
+        vmaf,
+        ..
     } = command
     else {
         unreachable!("this makes no ladder")
@@ -78,6 +88,7 @@ fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
         more: more.collect(),
         more_sounds,
         vmaf: VmafLimits { scope: *vmaf, ..VmafLimits::default() },
+        borders: *chunks,
     })
 }
 

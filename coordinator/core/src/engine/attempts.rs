@@ -354,8 +354,10 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
         (Step::Stream(StreamStep::Package), TaskValue::Set(set)) => {
             is_left_by(attempt, StreamStep::Package, &set.artifact)
         }
+        (Step::Stream(StreamStep::Scan), TaskValue::Scanned(scan)) => scan.is_bounded(),
         (Step::Stream(step), TaskValue::Part(part)) => {
-            step != StreamStep::Package && is_left_by(attempt, step, &part.artifact)
+            let is_part = matches!(step, StreamStep::Sound | StreamStep::Stills | StreamStep::Chunk);
+            is_part && is_left_by(attempt, step, &part.artifact)
         }
         _ => false,
     };

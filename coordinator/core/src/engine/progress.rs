@@ -5,7 +5,7 @@ use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::encode::VideoCodec;
 use rushes_shared::failure::{Failure, FailureClass};
 use rushes_shared::id::{AttemptId, JobId, TaskId};
-use rushes_shared::job::{JobState, Needs};
+use rushes_shared::job::{JobState, Needs, Work};
 use rushes_shared::task::StreamStep;
 use rushes_shared::units::MonoMs;
 use rushes_shared::wire::WireVersion;
@@ -294,7 +294,12 @@ pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
         _ => output.map_or("", |spec| spec.settings.video_codec_name()),
     };
     let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());
-    let since = WireVersion::needed_for(stage.step.kind(), output.map(|spec| &spec.settings));
+    let since = match (stage.step, &job.spec.work) {
+        (Step::Stream(step), Work::Stream { settings, .. }) => {
+            WireVersion::needed_for_set(step, Some(&settings.ladder))
+        }
+        _ => WireVersion::needed_for(stage.step.kind(), output.map(|spec| &spec.settings)),
+    };
     Signature::new(stage.slot, codec, stage.demand, needs, since)
 }
 

@@ -4,8 +4,9 @@ use rushes_shared::artifact::Artifact;
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::Work;
-use rushes_shared::ladder::split;
+use rushes_shared::ladder::{Borders, LadderSettings, split};
 use rushes_shared::measure::VmafTally;
+use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{PackageWork, PartMade, StreamStep, StreamWork, TaskValue, TaskWork, Took, Usage};
 
 use super::{Job, Step};
@@ -24,15 +25,36 @@ impl Job {
                 StreamWork::Sound { input, source, settings }
             }
             StreamStep::Stills => StreamWork::Stills { input, source },
+            StreamStep::Scan => {
+                let cells = split(&source, &ladder.grid);
+                let range = *cells.get((task - self.first_of(step)?) as usize)?;
+                StreamWork::Scan { input, source, range }
+            }
             StreamStep::Chunk => {
-                let ranges = split(&source, &ladder.grid);
+                let ranges = ladder.chunks(&source, &self.cuts(ladder, &source)?);
                 let range = *ranges.get((task - self.first_of(step)?) as usize)?;
-                let rungs = ladder.rungs_of_chunks(&source, ranges.len());
+                let rungs = ladder.rungs_of_chunks(&source, &ranges);
                 StreamWork::Chunk { input, range, settings: ladder.clone(), rungs, source }
             }
             StreamStep::Package => StreamWork::Package(self.package_work()?),
         };
         Some(TaskWork::Stream { work: Box::new(work), output: step.output() })
+    }
+
+    /// Where the film's scenes begin, of a set whose chunks begin there. `None` while a scan is missing: the chunks follow from
+    /// all of them, and so are the same whenever they are asked for.
+    fn cuts(&self, ladder: &LadderSettings, source: &MediaFacts) -> Option<Vec<u64>> {
+        if ladder.borders == Borders::Grid {
+            return Some(Vec::new());
+        }
+        let first = self.first_of(StreamStep::Scan)? as usize;
+        let mut cuts = Vec::new();
+        for at in 0..split(source, &ladder.grid).len() {
+            let success = self.tasks.get(first + at)?.success.as_ref()?;
+            let TaskValue::Scanned(scan) = &**success.value.as_ref()? else { return None };
+            cuts.extend_from_slice(&scan.cuts);
+        }
+        Some(cuts)
     }
 
     fn package_work(&self) -> Option<PackageWork> {
@@ -114,7 +136,9 @@ impl Job {
         match &**self.tasks.get(task as usize)?.success.as_ref()?.value.as_ref()? {
             TaskValue::Encoded(encoded) => Some(&encoded.artifact),
             TaskValue::Set(set) => Some(&set.artifact),
-            TaskValue::Nothing | TaskValue::Probed { .. } | TaskValue::Part(_) => None,
+            TaskValue::Nothing | TaskValue::Probed { .. } | TaskValue::Part(_) | TaskValue::Scanned(_) => {
+                None
+            }
         }
     }
 }

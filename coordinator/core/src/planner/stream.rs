@@ -1,9 +1,10 @@
-//! The stages of a streaming set: sound and stills beside the chunks, then the package of them all.
+//! The stages of a streaming set: sound and stills beside the chunks, before those scans where they begin at cuts, then the
+//! package of them all.
 
 use rushes_shared::bundle::MAX_FILES;
 use rushes_shared::encode::VideoSettings;
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{LadderSettings, Rung, StreamSettings, split};
+use rushes_shared::ladder::{Borders, LadderSettings, Rung, StreamSettings, split};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, SlotKind, StreamStep};
 use rushes_shared::units::{Bytes, Millicores};
@@ -15,6 +16,10 @@ use crate::job::{Prediction, Stage, Step};
 const SOUND_SPEED: u64 = 60;
 /// Nanoseconds of one core by pixel of a decode.
 const DECODE_NS: u64 = 4;
+/// The same of a scan, which makes the picture small, and by pixel of what it looks at then: some 480 by 270 at most.
+const SHRINK_NS: u64 = 2;
+const SCAN_NS: u64 = 30;
+const SCANNED_PIXELS: u64 = 480 * 270;
 /// Bytes that a node reads and writes in a millisecond while it joins and packages, each of them some three times.
 const DISK_BYTES_A_MS: u64 = 100_000;
 const COPIES: u64 = 3;
@@ -47,14 +52,25 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
         let whole = frames(source, video).saturating_mul(pixels_of(video)).saturating_mul(DECODE_NS);
         stages.push(one(StreamStep::Stills, whole / 1_000_000));
     }
-    stages.push(chunks(ladder, source, video, count));
+    let mut chunks = chunks(ladder, source, video, count);
+    if ladder.borders == Borders::Scenes {
+        // The probe is stage 0.
+        stages.push(scans(source, video, count));
+        chunks.after = vec![u32::try_from(stages.len()).unwrap_or(u32::MAX)];
+    }
+    stages.push(chunks);
     let after = (1..).take(stages.len()).collect();
     stages.push(Stage { after, ..package(ladder, source, video) });
     Ok(stages)
 }
 
 fn segments(ladder: &LadderSettings, source: &MediaFacts) -> u64 {
-    source.duration_ns.div_ceil(ladder.grid.segment_ns().max(1)).saturating_add(1)
+    let segment_ns = match ladder.borders {
+        Borders::Grid => ladder.grid.segment_ns(),
+        // Those that begin at the nearest key frame may be shorter.
+        Borders::Scenes => ladder.grid.segment_ns() / 4 * 3,
+    };
+    source.duration_ns.div_ceil(segment_ns.max(1)).saturating_add(1)
 }
 
 /// One task of a core's work over the whole film: no light work, of which a long film would keep a slot for minutes. The
@@ -68,6 +84,18 @@ fn one(step: StreamStep, cpu_ms: u64) -> Stage {
         prediction: Prediction { cpu_ms, wall_ms: cpu_ms, model: 0 },
         ..probe()
     }
+}
+
+/// A look at each cell of the chunks' grid: a decode on one core, and what is made of its small pictures.
+fn scans(source: &MediaFacts, video: &VideoFacts, count: u64) -> Stage {
+    let a_frame = pixels_of(video)
+        .saturating_mul(DECODE_NS + SHRINK_NS)
+        .saturating_add(pixels_of(video).min(SCANNED_PIXELS).saturating_mul(SCAN_NS));
+    let cpu_ms = (frames(source, video) / count.max(1)).saturating_mul(a_frame) / 1_000_000;
+    let memory = (200 * MIB).saturating_add(pixels_of(video).saturating_mul(72));
+    let scan = one(StreamStep::Scan, cpu_ms);
+    let demand = Demand { memory: Bytes(memory), ..scan.demand };
+    Stage { count: u32::try_from(count).unwrap_or(u32::MAX), demand, ..scan }
 }
 
 /// All chunks: equal tasks, each one decode and every rung.
@@ -172,6 +200,31 @@ mod tests {
         let slots: Vec<_> = stages.iter().map(|stage| stage.slot).collect();
         let (cores, light) = ([SlotKind::Analyse, SlotKind::Analyse, SlotKind::Encode], SlotKind::Finish);
         assert_eq!(slots, [&cores[..], &[light]].concat(), "what reads the whole film takes no light slot");
+    }
+
+    #[test]
+    fn chunks_that_begin_at_cuts_wait_for_a_scan_of_every_cell() {
+        let mut settings = settings();
+        settings.ladder.borders = Borders::Scenes;
+        let film = film(60, (1920, 1080));
+        let stages = stages(&settings, &film).expect("it has a picture");
+        let plan: Vec<_> = stages.iter().map(|s| (s.step, s.count, s.after.clone())).collect();
+        let step = |step, count, after: &[u32]| (Step::Stream(step), count, after.to_vec());
+        let expected = [
+            step(StreamStep::Sound, 1, &[]),
+            step(StreamStep::Stills, 1, &[]),
+            step(StreamStep::Scan, 6, &[]),
+            step(StreamStep::Chunk, 6, &[3]),
+            step(StreamStep::Package, 1, &[1, 2, 3, 4]),
+        ];
+        assert_eq!(plan, expected);
+        let (scan, chunk) = (&stages[2], &stages[3]);
+        assert_eq!(
+            scan.slot,
+            SlotKind::Analyse,
+            "a share of the cores, as what waits for it is most of the job"
+        );
+        assert!(scan.prediction.cpu_ms > 0 && scan.prediction.cpu_ms * 5 < chunk.prediction.cpu_ms);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use rushes_shared::artifact::Location;
 use rushes_shared::failure::FailureCode;
 use rushes_shared::id::{JobId, TenantId};
+use rushes_shared::ladder::ChunkRange;
 use rushes_shared::task::{StreamWork, TaskKind, TaskWork};
 
-use crate::support::samples::{audio_only, stream};
+use crate::support::samples::{audio_only, stream, stream_of_scenes};
 use crate::support::scene::{Scene, check};
 use crate::support::tell;
 
@@ -155,4 +156,65 @@ fn a_film_without_a_picture_is_refused_once_it_is_known() {
         |s| s.done('a', "1.0"),
         &["j1 failed: stream_missing", "collect #1-1 on a"],
     );
+}
+
+/// Ranges of the chunks that run, in the order of tasks.
+fn ranges(s: &Scene, tasks: std::ops::Range<u32>) -> Vec<ChunkRange> {
+    let order = |index: u32| {
+        let task = tell::task(&format!("1.{index}"));
+        let orders = s.world.workers.values().flat_map(|worker| worker.held.values());
+        let held = orders.into_iter().find(|held| held.order.task == task).expect("it runs");
+        let TaskWork::Stream { work, .. } = &held.order.work else { panic!("{held:?}") };
+        let StreamWork::Chunk { range, .. } = &**work else { panic!("{work:?}") };
+        *range
+    };
+    tasks.map(order).collect()
+}
+
+/// Task 0 is the probe, 1 the sound, 2 the stills, 3 to 7 are the scans, 8 to 12 the chunks, 13 is the package.
+#[test]
+fn chunks_that_begin_at_cuts_wait_for_every_scan_and_are_the_same_after_a_crash() {
+    let scene = check(
+        |s| {
+            s.join("ab");
+            s.submit(stream_of_scenes());
+            let first = s.runner("1.0");
+            s.done(first, "1.0");
+            work_off(s, 1..7);
+            assert_eq!(s.starts(TaskKind::Chunk), 0, "one scan is missing");
+            work_off(s, 7..8);
+            let before = ranges(s, 8..10);
+            // The cut lies 0.4 s behind the line of the grid.
+            assert_eq!((before[0].start_ns, before[0].end_ns), (0, Some(before[1].start_ns)));
+            assert!((2_300_000_000..2_400_000_000).contains(&before[1].start_ns), "{before:?}");
+            s.crash();
+            s.start();
+            s.connect('a');
+            s.connect('b');
+            assert_eq!(ranges(s, 8..10), before);
+        },
+        |s| {
+            work_off(s, 8..13);
+            let runner = s.runner("1.13");
+            s.done(runner, "1.13");
+        },
+        &[
+            "collect #1-9 on b",
+            "start j1.10 #2-1 on b",
+            "collect #1-10 on a",
+            "start j1.11 #2-2 on a",
+            "collect #2-1 on b",
+            "start j1.12 #2-3 on b",
+            "collect #2-2 on a",
+            "collect #2-3 on b",
+            "start j1.13 #2-4 on b",
+            "drop #1-3 #1-2 #1-9 #1-10 #2-1 #2-2 #2-3",
+            "publish j1/0 from #2-4",
+            "collect #2-4 on b",
+            "drop #1-3 #1-2 #1-9 #1-10 #2-1 #2-2 #2-3",
+            "j1 succeeded",
+        ],
+    );
+    assert_eq!(scene.starts(TaskKind::Scan), 5, "nothing was looked at twice");
+    assert_eq!(scene.starts(TaskKind::Chunk), 5);
 }

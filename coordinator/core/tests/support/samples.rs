@@ -5,11 +5,12 @@ use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
-use rushes_shared::ladder::{Grid, LadderSettings, PackageReport, StreamSettings};
+use rushes_shared::ladder::{Borders, COSTS, Grid, LadderSettings, PackageReport, Scan, StreamSettings};
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::task::{
-    Demand, EncodedOutput, PartMade, SetMade, SlotKind, StreamStep, TaskOrder, TaskValue, TaskWork, Took,
+    Demand, EncodedOutput, PartMade, SetMade, SlotKind, StreamStep, StreamWork, TaskOrder, TaskValue,
+    TaskWork, Took,
 };
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
@@ -60,6 +61,15 @@ pub(crate) fn stream() -> JobSpec {
     let ladder = LadderSettings { grid: Grid::of(2, 2), ..LadderSettings::default() };
     let settings = StreamSettings { ladder, stills: true };
     spec(Work::Stream { input: source(), settings, destination: Destination::Depot })
+}
+
+/// The same whose chunks begin at cuts.
+pub(crate) fn stream_of_scenes() -> JobSpec {
+    let mut spec = stream();
+    if let Work::Stream { settings, .. } = &mut spec.work {
+        settings.ladder.borders = Borders::Scenes;
+    }
+    spec
 }
 
 pub(crate) fn with_priority(mut spec: JobSpec, priority: u8) -> JobSpec {
@@ -210,6 +220,12 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
                 StreamStep::Package => TaskValue::Set(Box::new(set(artifact))),
                 StreamStep::Chunk => {
                     TaskValue::Part(PartMade { artifact, frames: 250, duration_ns: 1, vmaf: Vec::new() })
+                }
+                // A cut half a second behind the cell's start, where borders of chunks are.
+                StreamStep::Scan => {
+                    let StreamWork::Scan { range, .. } = &**work else { panic!("{work:?}") };
+                    let cuts = vec![range.start_ns + 400_000_000];
+                    TaskValue::Scanned(Scan { frames: 50, cuts, costs: vec![1; COSTS] })
                 }
                 StreamStep::Sound | StreamStep::Stills => {
                     TaskValue::Part(PartMade { artifact, frames: 0, duration_ns: 1, vmaf: Vec::new() })

@@ -1,6 +1,7 @@
 //! A part of a film, encoded on its own into one or several rungs, so that the parts together are the film.
 //!
 //! ```text
+//! scan           a cell of the grid -> where its scenes begin, where chunks are to begin with them
 //! ladder::split  facts -> ranges of frames
 //! encode_chunk   reader (from the key frame before the range) --frames in [start, end)--+--> rung --> chunk file
 //!                                                                                       +--> rung --> chunk file
@@ -15,6 +16,7 @@
 mod file;
 mod passage;
 mod rung;
+mod scan;
 mod score;
 
 use std::path::{Path, PathBuf};
@@ -40,6 +42,7 @@ use crate::running::Running;
 use crate::start;
 use passage::{Passage, Passed, Shared};
 use rung::Branch;
+pub use scan::{ScanJob, scan};
 pub use score::score_chunk;
 
 /// Containers whose index says where key frames are, so that a seek lands on one and every time after it is the same as
@@ -62,6 +65,8 @@ pub struct ChunkJob<'a> {
     pub range: ChunkRange,
     /// Where key frames are.
     pub grid: &'a Grid,
+    /// Frames from key frame to key frame in this chunk; `None` for as many as the grid has.
+    pub key_frames: Option<u32>,
     /// The rungs, each with the file to write; overwritten where it exists. A bound on the rate is for this chunk; see
     /// [`within_chunks`](rushes_shared::ladder::RateCap::within_chunks).
     pub rungs: &'a [(Rung, PathBuf)],
@@ -156,7 +161,9 @@ fn encode_once(
         let plan = plan_of(job.source, rung)?;
         let parts = (plan, (*rung).clone(), *crf);
         let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
-        branches.push(Branch::new(encoder.site(), parts, output, pace, notes.clone())?);
+        let mut branch = Branch::new(encoder.site(), parts, output, pace, notes.clone())?;
+        branch.key_frames = job.key_frames.unwrap_or(branch.key_frames);
+        branches.push(branch);
     }
     let first = branches.first().ok_or_else(no_rung)?;
     let work = Work {
@@ -202,11 +209,20 @@ fn settings_of(rung: &Rung) -> EncodeSettings {
     EncodeSettings { video: Some(video), ..EncodeSettings::default() }
 }
 
+/// Settings of an encode in the size of the source.
+fn settings_of_source() -> EncodeSettings {
+    EncodeSettings { video: Some(VideoSettings::of(VideoCodec::H264)), ..EncodeSettings::default() }
+}
+
 /// Who takes the frames of a chunk: an encoder, or who looks at what one has made of them.
 trait Taker: Send + 'static {
     /// Whether it is to be given frames of a high dynamic range as they would look in the standard one.
     fn is_standard_range(&self) -> bool {
         false
+    }
+    /// What is done to all pictures before they come, once they are upright and progressive.
+    fn chain(&self) -> Result<Vec<gst::Element>, Failure> {
+        Ok(Vec::new())
     }
     /// A frame of the chunk, in order, which lasts so long.
     fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer, lasts_ns: u64) -> Result<(), Failure>;
@@ -354,6 +370,9 @@ impl<T: Taker> Work<'_, T> {
         passage::keep_times(&deinterlace);
         let mut chain = vec![deinterlace];
         chain.extend(picture::turn(self.plan.orientation)?);
+        for taker in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            chain.extend(taker.chain()?);
+        }
         Ok(chain)
     }
 

@@ -132,7 +132,8 @@ impl<'a> Work<'a> {
             let track = read.swap_remove(at.ok_or_else(|| nothing(path, "pictures"))?);
             starts_whole(&name, &track)?;
             if number == 0 {
-                borders = timeline::borders(&track, settings.segment_ns);
+                let by = if settings.nearest { timeline::nearest_borders } else { timeline::borders };
+                borders = by(&track, settings.segment_ns);
                 let sound = read.into_iter().filter(|track| track.kind == Kind::Audio);
                 tracks.extend(sound.filter(|_| job.sound.is_empty()).map(|track| (path.clone(), track)));
             }

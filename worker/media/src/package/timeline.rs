@@ -26,6 +26,23 @@ impl Segment {
     }
 }
 
+/// When segments begin, in nanoseconds, of a track whose key frames are on no grid: at the key frame that is nearest to a
+/// segment's length after the one before; of two that are as near, the later. The track's end is as good as one.
+pub(super) fn nearest_borders(track: &ReadTrack, segment_ns: u64) -> Vec<i64> {
+    let segment_ns = i64::try_from(segment_ns).unwrap_or(i64::MAX);
+    let end = track.ns(track.media_end());
+    let keys = track.samples.iter().filter(|sample| sample.key).map(|sample| track.ns(sample.pts));
+    let mut places = keys.filter(|at| *at < end).chain([end]).peekable();
+    let mut borders: Vec<i64> = places.next().into_iter().collect();
+    while let (Some(at), Some(last), Some(later)) = (places.next(), borders.last(), places.peek()) {
+        let target = last.saturating_add(segment_ns);
+        if at.abs_diff(target) < later.abs_diff(target) {
+            borders.push(at);
+        }
+    }
+    borders
+}
+
 /// When segments begin, in nanoseconds: at the first key frame of a track that is a segment's length after the one before.
 /// Half a frame too early is early enough.
 pub(super) fn borders(track: &ReadTrack, segment_ns: u64) -> Vec<i64> {
@@ -142,6 +159,20 @@ mod tests {
         let parts = segments("sound", &sound, &borders).unwrap();
         assert_eq!(parts[1].samples.start, 188, "4.010667 s is the first packet after 4.004 s");
         assert_eq!(parts.iter().map(|part| part.samples.len()).sum::<usize>(), 469);
+    }
+
+    #[test]
+    fn segments_of_a_film_without_a_grid_are_as_near_to_their_length_as_key_frames_let_them() {
+        let at = |keys: &[usize], frames: usize| {
+            let mut film = track(Kind::Video, 25, 1, frames, 1);
+            film.samples.iter_mut().enumerate().for_each(|(n, sample)| sample.key = keys.contains(&n));
+            nearest_borders(&film, 6_000_000_000).into_iter().map(|at| at / 40_000_000).collect::<Vec<_>>()
+        };
+        assert_eq!(at(&[0, 50, 100, 150, 200, 250, 300], 350), [0, 150, 300], "the grid's own");
+        assert_eq!(at(&[0, 55, 110, 165, 220, 275], 330), [0, 165], "6.6 s, not 4.4 s");
+        assert_eq!(at(&[0, 45, 90, 140, 165, 215], 250), [0, 140], "5.6 s, not 6.6 s; the rest has 4.4 s");
+        assert_eq!(at(&[0, 50, 100], 147), [0], "the end is nearer than any");
+        assert_eq!(at(&[0], 1000), [0]);
     }
 
     #[test]

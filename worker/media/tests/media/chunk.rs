@@ -54,8 +54,15 @@ pub(crate) fn chunked(
             .iter()
             .map(|rung| (rung.clone(), dir.join(format!("{}-{number}.mp4", rung.name))))
             .collect();
-        let job =
-            ChunkJob { input: film, source: &source, range: *range, grid, rungs: &outputs, threads: None };
+        let job = ChunkJob {
+            input: film,
+            source: &source,
+            range: *range,
+            grid,
+            key_frames: None,
+            rungs: &outputs,
+            threads: None,
+        };
         frames += encode_chunk(&job, &mut |_| ())?.frames;
         for (parts, (_, path)) in parts.iter_mut().zip(outputs) {
             parts.push(path);
@@ -222,8 +229,15 @@ fn chunks_of_other_settings_or_in_another_order_are_refused() {
     let made = |name: &str, range: ChunkRange, preset: SpeedPreset| {
         let path = dir.path().join(name);
         let rungs = [(Rung { preset, ..rung(name, 1080, 23) }, path.clone())];
-        let job =
-            ChunkJob { input: &film, source: &source, range, grid: &GRID, rungs: &rungs, threads: None };
+        let job = ChunkJob {
+            input: &film,
+            source: &source,
+            range,
+            grid: &GRID,
+            key_frames: None,
+            rungs: &rungs,
+            threads: None,
+        };
         encode_chunk(&job, &mut |_| ()).unwrap();
         path
     };
@@ -364,6 +378,7 @@ fn scores_of_chunks_together_are_those_of_the_whole() {
             source: &source,
             range: *range,
             grid: &GRID,
+            key_frames: None,
             rungs: &outputs,
             threads: Some(1),
         };

@@ -87,7 +87,15 @@ fn two_parts(film: &Path, rungs: [Rung; 2], dir: &Path) -> [PathBuf; 2] {
         let path = dir.join(format!("{number}.mp4"));
         let rungs = [(rung, path.clone())];
         let range = ChunkRange { start_ns, end_ns };
-        let job = ChunkJob { input: film, source: &source, range, grid: &GRID, rungs: &rungs, threads: None };
+        let job = ChunkJob {
+            input: film,
+            source: &source,
+            range,
+            grid: &GRID,
+            key_frames: None,
+            rungs: &rungs,
+            threads: None,
+        };
         encode_chunk(&job, &mut |_| ()).unwrap_or_else(|failure| panic!("{failure}"));
         path
     });

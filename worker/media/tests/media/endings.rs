@@ -25,8 +25,15 @@ fn a_chunk_without_space_for_it_says_so_while_its_film_is_still_decoded() {
     let source = probe(&film).unwrap();
     let outputs = [(rung("a", 360, 5), Path::new(FULL).to_owned())];
     let range = ChunkRange { start_ns: 0, end_ns: None };
-    let job =
-        ChunkJob { input: &film, source: &source, range, grid: &GRID, rungs: &outputs, threads: Some(1) };
+    let job = ChunkJob {
+        input: &film,
+        source: &source,
+        range,
+        grid: &GRID,
+        key_frames: None,
+        rungs: &outputs,
+        threads: Some(1),
+    };
     let failure = encode_chunk(&job, &mut |_| ()).unwrap_err();
     assert_eq!(failure.code, FailureCode::NodeUnfit, "{failure}");
 }

@@ -12,6 +12,7 @@ mod hdr;
 mod headers;
 mod package;
 mod real;
+mod scenes;
 mod sound;
 mod still;
 mod studio;
