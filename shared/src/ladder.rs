@@ -156,6 +156,14 @@ impl LadderSettings {
         }
     }
 
+    /// The parts of the film that are looked at before its chunks are known: the cells of the grid, or none where nothing
+    /// depends on them, as in a film that is one chunk.
+    #[must_use]
+    pub fn scans(&self, source: &MediaFacts) -> Vec<ChunkRange> {
+        let cells = Some(split(source, &self.grid)).filter(|cells| cells.len() > 1);
+        cells.filter(|_| self.borders == Borders::Scenes).unwrap_or_default()
+    }
+
     /// Frames from key frame to key frame in a chunk.
     #[must_use]
     pub fn frames_to_key(&self, source: &MediaFacts, range: &ChunkRange) -> u32 {

@@ -12,7 +12,7 @@ use rushes_shared::check::{Check, CheckName, CheckUnit};
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::encode::VmafLimits;
 use rushes_shared::failure::Failure;
-use rushes_shared::ladder::{Borders, LadderSettings, PackageReport, Rung, split};
+use rushes_shared::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
@@ -189,10 +189,9 @@ struct Chunks {
 
 fn encode_chunks(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Chunks, Failure> {
     let grid = &job.settings.grid;
-    let (cuts, step_of_chunks) = match job.settings.borders {
-        Borders::Grid => (Vec::new(), CHUNKS),
-        Borders::Scenes => (cuts(job, progress)?, CHUNKS_AFTER_SCANS),
-    };
+    let cells = job.settings.scans(job.source);
+    let step_of_chunks = if cells.is_empty() { CHUNKS } else { CHUNKS_AFTER_SCANS };
+    let cuts = cuts(job, &cells, progress)?;
     let ranges = job.settings.chunks(job.source, &cuts);
     let bounded = job.settings.rungs_of_chunks(job.source, &ranges);
     let mut made = Chunks { files: vec![Vec::new(); bounded.len()], frames: 0, vmaf: Vec::new() };
@@ -216,8 +215,11 @@ fn encode_chunks(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Res
 }
 
 /// Where the film's scenes begin, in nanoseconds.
-fn cuts(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<u64>, Failure> {
-    let cells = split(job.source, &job.settings.grid);
+fn cuts(
+    job: &LadderJob<'_>,
+    cells: &[ChunkRange],
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Vec<u64>, Failure> {
     let mut cuts = Vec::new();
     for (number, range) in cells.iter().enumerate() {
         let cell = ScanJob { input: job.input, source: job.source, range: *range, threads: None };

@@ -4,7 +4,7 @@ use rushes_shared::artifact::Artifact;
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::Work;
-use rushes_shared::ladder::{Borders, LadderSettings, split};
+use rushes_shared::ladder::LadderSettings;
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{PackageWork, PartMade, StreamStep, StreamWork, TaskValue, TaskWork, Took, Usage};
@@ -26,8 +26,7 @@ impl Job {
             }
             StreamStep::Stills => StreamWork::Stills { input, source },
             StreamStep::Scan => {
-                let cells = split(&source, &ladder.grid);
-                let range = *cells.get((task - self.first_of(step)?) as usize)?;
+                let range = *ladder.scans(&source).get((task - self.first_of(step)?) as usize)?;
                 StreamWork::Scan { input, source, range }
             }
             StreamStep::Chunk => {
@@ -44,12 +43,9 @@ impl Job {
     /// Where the film's scenes begin, of a set whose chunks begin there. `None` while a scan is missing: the chunks follow from
     /// all of them, and so are the same whenever they are asked for.
     fn cuts(&self, ladder: &LadderSettings, source: &MediaFacts) -> Option<Vec<u64>> {
-        if ladder.borders == Borders::Grid {
-            return Some(Vec::new());
-        }
-        let first = self.first_of(StreamStep::Scan)? as usize;
+        let first = self.first_of(StreamStep::Scan).unwrap_or(0) as usize;
         let mut cuts = Vec::new();
-        for at in 0..split(source, &ladder.grid).len() {
+        for at in 0..ladder.scans(source).len() {
             let success = self.tasks.get(first + at)?.success.as_ref()?;
             let TaskValue::Scanned(scan) = &**success.value.as_ref()? else { return None };
             cuts.extend_from_slice(&scan.cuts);

@@ -53,7 +53,7 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
         stages.push(one(StreamStep::Stills, whole / 1_000_000));
     }
     let mut chunks = chunks(ladder, source, video, count);
-    if ladder.borders == Borders::Scenes {
+    if !ladder.scans(source).is_empty() {
         // The probe is stage 0.
         stages.push(scans(source, video, count));
         chunks.after = vec![u32::try_from(stages.len()).unwrap_or(u32::MAX)];
@@ -218,6 +218,8 @@ mod tests {
             step(StreamStep::Package, 1, &[1, 2, 3, 4]),
         ];
         assert_eq!(plan, expected);
+        let short = super::stages(&settings, &self::film(10, (640, 360))).expect("it has a picture");
+        assert!(!short.iter().any(|s| s.step == Step::Stream(StreamStep::Scan)), "one chunk has no borders");
         let (scan, chunk) = (&stages[2], &stages[3]);
         assert_eq!(
             scan.slot,
