@@ -13,11 +13,15 @@ use rushes_bench::farm;
 use rushes_bench::program::{self, Spent};
 use rushes_bench::sample::{Pair, each, pairs};
 use rushes_bench::{Bench, Better, Row};
+use rushes_media::{ChunkJob, JoinJob, ScanJob, encode_chunk, init, join, probe, scan};
+use rushes_shared::ladder::{Borders, Grid, LadderSettings, Rung};
 use serde_json::Value;
 
 /// Length of the mosaic and of the film that is cut into chunks, in seconds.
 const SECONDS: u32 = 4;
 const CHUNKED_SECONDS: u32 = 60;
+/// Rate factor of the rung that is encoded in chunks.
+const CRF: u8 = 23;
 /// Frames a second of the mosaic, and from key frame to key frame: two seconds.
 const KEY_FRAMES: u32 = 48;
 /// Name, size and most kilobits a second of the rungs.
@@ -54,47 +58,54 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// A film in chunks of ten seconds, on a grid and at its cuts, beside the same in one: bits at the VMAF of the one.
+/// A film in chunks of ten seconds, on a grid and at its cuts, beside the same in one: bits at the VMAF of the one. Without a bound on
+/// the rate, which decides the bits where it is near; what chunks cost there is told apart.
 pub(crate) fn chunks(bench: &mut Bench) -> Result<()> {
+    init()?;
     let film = clip(bench.dir(), CHUNKED_SECONDS)?;
     let scratch = bench.scratch()?;
-    let dir = |name: &str| scratch.path().join(name);
-    let common = ["--no-decode", "--max-height", "480"];
-    let make = |name: &str, words: &[&str]| by_ladder(&film, &dir(name), &[&common, words].concat());
-    make("whole", &["--chunk", "3600"])?;
+    let make = |name: &str, chunk_s, borders, crf| {
+        Encoded::make(&film, &scratch.path().join(name), (chunk_s, borders), crf)
+    };
+    let (whole, _) = make("whole", 3600, Borders::Grid, CRF)?;
     // A step coarser: what a point of VMAF costs in bits on this film.
-    make("coarser", &["--chunk", "3600", "--crf", "24"])?;
-    let grid = make("grid", &["--chunk", "10"])?;
-    let scenes = make("scenes", &["--chunk", "10", "--chunks", "scenes"])?;
-    for rung in ["480p", "360p"] {
-        let found = |name: &str| Encoded::of(&film, &dir(name).join(rung));
-        let (whole, coarser) = (found("whole")?, found("coarser")?);
-        for (name, words, target) in [("grid", "chunks of 10 s", 1.002), ("scenes", "chunks at cuts", 1.0)] {
-            let ours = found(name)?;
-            if ours.frames != whole.frames {
-                bail!("{rung}: the frames differ");
-            }
-            let row = Row::beside(
-                format!("bits of {rung} in {words}, at equal VMAF"),
-                "MB",
-                Better::Lower,
-                "the same in one piece",
-                &[Pair { ours: ours.megabytes_at(&whole, &coarser), peer: whole.megabytes }],
-            );
-            bench.add(row.target_ratio(target));
-            let lost = whole.vmaf - ours.vmaf;
-            let name = format!("VMAF that {rung} loses by {words}, bits as they are");
-            bench.add(Row::of(name, "VMAF", Better::Lower, &[lost]));
+    let (coarser, _) = make("coarser", 3600, Borders::Grid, CRF + 1)?;
+    let mut cpu = Vec::new();
+    for (name, borders, target) in
+        [("chunks of 10 s", Borders::Grid, 1.002), ("chunks at cuts", Borders::Scenes, 1.0)]
+    {
+        let (ours, spent) = make(name, 10, borders, CRF)?;
+        if ours.frames != whole.frames {
+            bail!("{name}: the frames differ");
         }
+        let row = Row::beside(
+            format!("bits of 480p in {name}, at equal VMAF"),
+            "MB",
+            Better::Lower,
+            "the same in one piece",
+            &[Pair { ours: ours.megabytes_at(&whole, &coarser), peer: whole.megabytes }],
+        );
+        bench.add(row.target_ratio(target));
+        cpu.push(spent.cpu.as_secs_f64());
     }
-    let cpu = |spent: &Spent| spent.cpu.as_secs_f64();
-    let name = "CPU of two rungs in chunks at cuts, scan included";
-    let pair = Pair { ours: cpu(&scenes), peer: cpu(&grid) };
-    bench.add(Row::beside(name, "s", Better::Lower, "chunks of 10 s", &[pair]));
+    if let [grid, scenes] = cpu[..] {
+        let pair = Pair { ours: scenes, peer: grid };
+        let name = "CPU of 480p in chunks at cuts, scans included";
+        bench.add(Row::beside(name, "s", Better::Lower, "chunks of 10 s", &[pair]));
+    }
+    let (cut, whole) = (scratch.path().join("bound-cut"), scratch.path().join("bound-whole"));
+    by_ladder(&film, &cut, &["--no-decode", "--chunk", "10", "--max-height", "480"])?;
+    by_ladder(&film, &whole, &["--no-decode", "--chunk", "3600", "--max-height", "480"])?;
+    for rung in ["480p", "360p"] {
+        let [ours, theirs] = [&cut, &whole].map(|dir| in_one_file(&dir.join(rung)));
+        let lost = vmaf(&film, &theirs?)? - vmaf(&film, &ours?)?;
+        let name = format!("VMAF that {rung} loses by chunks of 10 s where its bound decides the bits");
+        bench.add(Row::of(name, "VMAF", Better::Lower, &[lost]));
+    }
     Ok(())
 }
 
-/// What an encode came to.
+/// One rung's encode in chunks, joined.
 struct Encoded {
     megabytes: f64,
     vmaf: f64,
@@ -102,10 +113,40 @@ struct Encoded {
 }
 
 impl Encoded {
-    fn of(film: &Path, rendition: &Path) -> Result<Self> {
-        let megabytes = bytes(rendition)? as f64 / 1e6;
-        let file = in_one_file(rendition)?;
-        Ok(Self { megabytes, vmaf: vmaf(film, &file)?, frames: frames(&file)? })
+    /// Encodes a film in the size of 480p, scans it before where that is needed, and measures what came of it.
+    fn make(film: &Path, dir: &Path, (chunk_s, borders): (u32, Borders), crf: u8) -> Result<(Self, Spent)> {
+        fs::create_dir(dir).context("make a directory")?;
+        let source = probe(film)?;
+        let (grid, max_height) = (Grid::of(6, chunk_s), Some(480));
+        let settings = LadderSettings { grid, borders, crf, max_height, ..LadderSettings::default() };
+        let top = settings.rungs(&source).into_iter().next().context("a film has pictures")?;
+        let output = dir.join("film.mp4");
+        let (frames, spent) = program::within(|| {
+            let mut cuts = Vec::new();
+            for range in settings.scans(&source) {
+                let cell = ScanJob { input: film, source: &source, range, threads: None };
+                cuts.extend(scan(&cell, &mut |_| ())?.cuts);
+            }
+            let mut chunks = Vec::new();
+            for (number, range) in settings.chunks(&source, &cuts).into_iter().enumerate() {
+                let chunk = dir.join(format!("{number}.mp4"));
+                let job = ChunkJob {
+                    input: film,
+                    source: &source,
+                    range,
+                    grid: &grid,
+                    key_frames: Some(settings.frames_to_key(&source, &range)),
+                    rungs: &[(Rung { cap: None, ..top.clone() }, chunk.clone())],
+                    threads: None,
+                };
+                encode_chunk(&job, &mut |_| ())?;
+                chunks.push(chunk);
+            }
+            let job = JoinJob { chunks: &chunks, sound: None, frames: None, output: &output };
+            Ok(join(&job, &mut |_| ())?.frames)
+        })?;
+        let megabytes = fs::metadata(&output).context("look at the film")?.len() as f64 / 1e6;
+        Ok((Self { megabytes, vmaf: vmaf(film, &output)?, frames }, spent))
     }
 
     /// Its size, if it had the VMAF of `whole`: bits grow by the same share with each point as from `coarser` to that.
@@ -194,10 +235,6 @@ fn in_one_file(rendition: &Path) -> Result<PathBuf> {
         io::copy(&mut File::open(&part)?, &mut file).with_context(|| format!("copy {}", part.display()))?;
     }
     Ok(path)
-}
-
-fn bytes(rendition: &Path) -> Result<u64> {
-    media_of(rendition)?.iter().map(|part| Ok(fs::metadata(part)?.len())).sum()
 }
 
 /// A rendition's beginning and its segments, in order.
