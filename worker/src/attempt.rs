@@ -261,6 +261,7 @@ impl Attempt<'_> {
             deadline: self.deadline,
             stall: Duration::from_millis(limits.stall_ms),
             stop: self.held.stop_token(),
+            memory: sandbox.memory_of(self.dispatch.order.demand.memory),
         };
         self.report(self.meter.start());
         let mut log_left = self.shop.settings.log.task_bytes;
@@ -293,6 +294,10 @@ impl Attempt<'_> {
             }
             End::Stalled(after) => Err(ending::stall(after, &log).into()),
             End::OutOfTime => Err(ending::out_of_time(&limits, &log).into()),
+            End::OutOfMemory(most) => {
+                let asked = self.dispatch.order.demand.memory;
+                Err(ending::out_of_memory(most, asked, &log).into())
+            }
             End::Stopped => Err(Stop::Stopped),
         }
     }

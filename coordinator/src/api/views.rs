@@ -12,8 +12,8 @@ use rushes_shared::request::JobKind;
 use rushes_shared::task::{EncodedOutput, TaskKind, TaskValue};
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{
-    ArtifactView, FailureView, JobView, OutputState, OutputView, ProgressView, RunningView, StatusView,
-    StoppedView, TaskCounts, TaskTally, TaskView, WorkerView,
+    ArtifactView, FailureView, JobView, NeedsView, OutputState, OutputView, ProgressView, RunningView,
+    StatusView, StoppedView, TaskCounts, TaskTally, TaskView, WorkerView,
 };
 
 pub(super) use event::event;
@@ -209,6 +209,7 @@ fn task(doc: &JobDoc, index: usize) -> TaskView {
         ended_at: success.map(|s| s.at.to_rfc3339()),
         queue_ms: queue_ms(live, success),
         progress: live.map(|l| ProgressView::from(l.progress)),
+        needs: NeedsView::from(doc.job.stage_of(number).1.demand),
         usage: success.map(|s| s.usage),
         last_failure: task.last_failure().map(|f| FailureView::from(&f.failure)),
     }
