@@ -2,6 +2,7 @@
 //!
 //! Key frames of all rungs stand at the same frames, so that a player changes the rung at any of them.
 
+mod pieces;
 mod rung;
 mod split;
 
@@ -11,6 +12,7 @@ use crate::check::Check;
 use crate::encode::{SpeedPreset, VideoCodec, VmafLimits};
 use crate::media::MediaFacts;
 
+pub use pieces::{Pieces, pieces};
 pub use rung::{CODECS, RateCap, Rung, ladder};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
 

@@ -17,7 +17,7 @@ use coded::CodedValue;
 pub use stream::{
     PackageWork, PartMade, REPORT, STILLS, SetFile, SetMade, SetReport, StreamStep, StreamWork, Took,
 };
-pub use work::TaskWork;
+pub use work::{JoinWork, TaskWork};
 
 /// Which stage of a job a task is; metrics are labelled with it.
 #[derive(
@@ -41,11 +41,13 @@ pub enum TaskKind {
     Chunk,
     /// Joins, packages and checks a streaming set.
     Package,
+    /// Joins the pieces of an output with the film's sound and checks the file.
+    Join,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Noop,
         Self::Probe,
         Self::Encode,
@@ -54,6 +56,7 @@ impl TaskKind {
         Self::Stills,
         Self::Chunk,
         Self::Package,
+        Self::Join,
     ];
 
     /// The name in metrics, JSON and logs.
@@ -68,6 +71,7 @@ impl TaskKind {
             Self::Stills => "stills",
             Self::Chunk => "chunk",
             Self::Package => "package",
+            Self::Join => "join",
         }
     }
 
@@ -76,7 +80,7 @@ impl TaskKind {
     pub fn leaves_file(self) -> bool {
         match self {
             Self::Noop | Self::Probe | Self::Trial => false,
-            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package => true,
+            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package | Self::Join => true,
         }
     }
 

@@ -175,6 +175,13 @@ impl Attempt<'_> {
                 let files = fetched.iter().map(|(local, _)| local.clone()).collect();
                 LocalWork::Stream { work: stream::local(work, files, threads), output: output.clone() }
             }
+            TaskWork::Join(work) => LocalWork::Join {
+                work: work.clone(),
+                input: local,
+                pieces: fetched.iter().skip(1).map(|(local, _)| local.clone()).collect(),
+                output: output.clone(),
+                threads,
+            },
             TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => {
                 LocalWork::Probe { input: local }
             }

@@ -1,7 +1,7 @@
 //! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
 //! work looks here at which of them would understand it.
 
-use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
 use crate::encode::EncodeSettings;
 use crate::task::TaskKind;
 
@@ -42,6 +42,7 @@ impl WireVersion {
             TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk | TaskKind::Package => {
                 Self::of(Some(STREAM_ALPN))
             }
+            TaskKind::Join => Self::of(Some(JOIN_ALPN)),
         };
         let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };
         let of_settings = match (&settings.extract, settings.check.are_usual()) {
