@@ -153,6 +153,12 @@ pub enum Delivery {
     Service,
 }
 
+/// What a process that works on media is told of the C library's allocator, which reads it from its environment: frames come and
+/// go many times a second, and giving their pages back to the system each time costs a tenth of an encode. The process
+/// lives for one task, and its end gives them back.
+pub const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "2000000000")];
+
 /// What a task needs of its node while it runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Demand {
