@@ -220,7 +220,8 @@ fn golden_tickets() {
     let [_, _, set] = places_of_sets();
     let made = staged.clone();
     let grants = [
-        ("read", Grant::Read(upload)),
+        ("read", Grant::Read(upload.clone())),
+        ("read-with", Grant::ReadWith { input: upload, attempts: vec![ATTEMPT] }),
         ("write", Grant::Write(staged.clone())),
         ("publish", Grant::Publish { from: staged.clone(), to: place }),
         ("publish-set", Grant::Publish { from: staged, to: set }),
@@ -235,7 +236,8 @@ fn golden_tickets() {
             | Grant::Publish { .. }
             | Grant::Drop(_)
             | Grant::ReadStaged(_)
-            | Grant::Make { .. } => {}
+            | Grant::Make { .. }
+            | Grant::ReadWith { .. } => {}
         }
         let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
         let path = dir().join(format!("ticket.{name}.bin"));

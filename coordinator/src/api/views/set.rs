@@ -10,7 +10,8 @@ use super::path_escaped;
 
 /// Counts by stage, of a streaming job.
 pub(super) fn stages(doc: &JobDoc) -> Vec<StageView> {
-    if !matches!(doc.job.spec.work, Work::Stream { .. }) {
+    let has_chunks = doc.job.stages.iter().any(|stage| stage.step.kind() == TaskKind::Chunk);
+    if !has_chunks && !matches!(doc.job.spec.work, Work::Stream { .. }) {
         return Vec::new();
     }
     let mut first = 0;
