@@ -21,7 +21,7 @@ use rushes_shared::wire::{
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    limits, media, node, order, part, places, places_of_sets, set, stream_works, succeeded, usage,
+    join_work, limits, media, node, order, part, places, places_of_sets, set, stream_works, succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -95,6 +95,7 @@ fn golden_orders() {
                     .to_vec(),
             ),
             ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
+            ("join", vec![order(Delivery::Durable, join_work())]),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
             ("", vec![TaskBound::Collected]),
