@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rushes_shared::at_hand::{LINE_LIMIT, Order, Outcome, Reply, Work};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::task::{Progress, TaskLimits};
+use rushes_shared::task::{ALLOCATOR, Progress, TaskLimits};
 use rushes_shared::units::Bytes;
 
 use crate::fault::Fault;
@@ -108,6 +108,7 @@ impl Process {
         let fails = |e| Fault::local(format!("cannot run {}", program.display()), e);
         let mut child = Command::new(program)
             .arg("at-hand")
+            .envs(ALLOCATOR)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

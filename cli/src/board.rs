@@ -182,6 +182,10 @@ impl Board {
             let (tasks, outputs, ready) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
             self.jobs.insert(id, JobLine { name, head, tasks, stages, outputs, ready });
         }
+        // An output that is made in pieces has rows once that is known.
+        if let Some(line) = self.jobs.get_mut(&id).filter(|_| !job.stages.is_empty()) {
+            line.stages.get_or_insert_default();
+        }
         self.show_ready(id, job);
         self.show_stages(id, job);
         let is_staged = self.jobs.get(&id).is_some_and(|line| line.stages.is_some());

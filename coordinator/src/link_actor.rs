@@ -220,7 +220,8 @@ impl LinkActor {
         let sign = |grant: Grant| self.farm.key.sign(&Ticket { grant, expires });
         let parts: Vec<AttemptId> = order.work.parts().filter_map(|part| part.attempt).collect();
         let read_ticket = match order.work.input() {
-            Some(input) => sign(Grant::Read(input.location.clone())),
+            Some(input) if parts.is_empty() => sign(Grant::Read(input.location.clone())),
+            Some(input) => sign(Grant::ReadWith { input: input.location.clone(), attempts: parts }),
             None if parts.is_empty() => Vec::new(),
             None => sign(Grant::ReadStaged(parts)),
         };

@@ -226,6 +226,7 @@ pub fn resolve(layers: &Layers) -> Result<Settings, SettingsError> {
         ("api.threads", settings.api.threads as u64, 1, 256),
         ("store.cache_bytes", settings.store.cache_bytes, 1 << 20, 1 << 40),
         ("api.request_timeout_ms", settings.api.request_timeout_ms, 100, 3_600_000),
+        ("engine.piece_s", u64::from(settings.engine.piece_s), 0, 600),
     ] {
         if !(least..=most).contains(&value) {
             return Err(layers.refuse(key, format!("should be {least} to {most}, not {value}")));

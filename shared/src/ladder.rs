@@ -3,6 +3,7 @@
 //! Key frames of all rungs stand at the same frames, so that a player changes the rung at any of them.
 
 mod coded;
+mod pieces;
 mod rung;
 mod scenes;
 mod split;
@@ -13,6 +14,7 @@ use crate::check::Check;
 use crate::encode::{SpeedPreset, VideoCodec, VmafLimits};
 use crate::media::MediaFacts;
 
+pub use pieces::{Pieces, pieces};
 pub use rung::{CODECS, RateCap, Rung, ladder};
 pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};

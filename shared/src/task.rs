@@ -18,7 +18,7 @@ use coded::CodedValue;
 pub use stream::{
     PackageWork, PartMade, REPORT, STILLS, SetFile, SetMade, SetReport, StreamStep, StreamWork, Took,
 };
-pub use work::TaskWork;
+pub use work::{JoinWork, TaskWork};
 
 /// Which stage of a job a task is; metrics are labelled with it.
 #[derive(
@@ -42,13 +42,15 @@ pub enum TaskKind {
     Chunk,
     /// Joins, packages and checks a streaming set.
     Package,
+    /// Joins the pieces of an output with the film's sound and checks the file.
+    Join,
     /// Looks for cuts in a part of a film.
     Scan,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Noop,
         Self::Probe,
         Self::Encode,
@@ -57,6 +59,7 @@ impl TaskKind {
         Self::Stills,
         Self::Chunk,
         Self::Package,
+        Self::Join,
         Self::Scan,
     ];
 
@@ -72,6 +75,7 @@ impl TaskKind {
             Self::Stills => "stills",
             Self::Chunk => "chunk",
             Self::Package => "package",
+            Self::Join => "join",
             Self::Scan => "scan",
         }
     }
@@ -81,7 +85,7 @@ impl TaskKind {
     pub fn leaves_file(self) -> bool {
         match self {
             Self::Noop | Self::Probe | Self::Trial | Self::Scan => false,
-            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package => true,
+            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package | Self::Join => true,
         }
     }
 
@@ -153,6 +157,12 @@ pub enum Delivery {
     /// No end of its own; restarted rather than retried; reserves capacity.
     Service,
 }
+
+/// What a process that works on media is told of the C library's allocator, which reads it from its environment: frames come and
+/// go many times a second, and giving their pages back to the system each time costs a tenth of an encode. The process
+/// lives for one task, and its end gives them back.
+pub const ALLOCATOR: [(&str, &str); 2] =
+    [("MALLOC_MMAP_THRESHOLD_", "33554432"), ("MALLOC_TRIM_THRESHOLD_", "2000000000")];
 
 /// What a task needs of its node while it runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

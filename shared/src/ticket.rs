@@ -36,6 +36,13 @@ pub enum Grant {
         /// BLAKE3 of all that decides what the result is, but for the programs that make it.
         of: ContentHash,
     },
+    /// Read one file, and what these attempts staged.
+    ReadWith {
+        /// The file.
+        input: Location,
+        /// Who staged the others.
+        attempts: Vec<AttemptId>,
+    },
 }
 
 /// A grant and when it ends. The MAC over its encoding travels in front of it.

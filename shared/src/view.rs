@@ -21,8 +21,8 @@ pub use farm::{
     WorkerList, WorkerView,
 };
 pub use job::{
-    ArtifactView, FailureView, JobList, JobView, OutputState, OutputView, ProgressView, StoppedView,
-    SubmittedView, TaskCounts, TaskView,
+    ArtifactView, FailureView, JobList, JobView, NeedsView, OutputState, OutputView, ProgressView,
+    StoppedView, SubmittedView, TaskCounts, TaskView,
 };
 pub use join::{CreatedJoinTokenView, JoinTokenList, JoinTokenView, NewJoinTokenRequest};
 pub use logs::{AttemptLogView, LogsView};

@@ -27,7 +27,9 @@ use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome, Usage};
 
 /// ALPN names of the worker protocol, best first.
 pub const WORKER_ALPNS: &[&[u8]] =
-    &[SCENES_ALPN, EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+    &[JOIN_ALPN, EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+/// The first version in which a worker knows [`crate::task::TaskWork::Join`].
+pub const JOIN_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows [`crate::task::StreamWork::Scan`], and chunks that begin at cuts.
 pub const SCENES_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows outputs that are no renditions, see

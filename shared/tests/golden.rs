@@ -21,8 +21,8 @@ use rushes_shared::wire::{
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    limits, media, node, order, part, places, places_of_sets, scan, scene_works, set, stream_works,
-    succeeded, usage,
+    join_work, limits, media, node, order, part, places, places_of_sets, scan, scene_works, set,
+    stream_works, succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -96,6 +96,7 @@ fn golden_orders() {
                     .to_vec(),
             ),
             ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
+            ("join", vec![order(Delivery::Durable, join_work())]),
             ("stream-scenes", scene_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
@@ -223,7 +224,8 @@ fn golden_tickets() {
     let [_, _, set] = places_of_sets();
     let made = staged.clone();
     let grants = [
-        ("read", Grant::Read(upload)),
+        ("read", Grant::Read(upload.clone())),
+        ("read-with", Grant::ReadWith { input: upload, attempts: vec![ATTEMPT] }),
         ("write", Grant::Write(staged.clone())),
         ("publish", Grant::Publish { from: staged.clone(), to: place }),
         ("publish-set", Grant::Publish { from: staged, to: set }),
@@ -238,7 +240,8 @@ fn golden_tickets() {
             | Grant::Publish { .. }
             | Grant::Drop(_)
             | Grant::ReadStaged(_)
-            | Grant::Make { .. } => {}
+            | Grant::Make { .. }
+            | Grant::ReadWith { .. } => {}
         }
         let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
         let path = dir().join(format!("ticket.{name}.bin"));

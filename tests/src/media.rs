@@ -38,6 +38,16 @@ pub fn long() -> PathBuf {
     made("long8.mp4", &source("480x270", 8, "-c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a aac"))
 }
 
+/// A minute and a few frames with sound: long enough to be encoded in pieces.
+#[must_use]
+pub fn minute() -> PathBuf {
+    let picture = "testsrc2=size=320x180:rate=25:duration=62.4,noise=alls=8:allf=t";
+    let sound = "sine=frequency=330:sample_rate=48000:duration=62.4";
+    let inputs = ["-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound];
+    let codecs = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p", "-c:a", "aac"];
+    made("film-62s.mp4", &inputs.iter().chain(&codecs).map(|word| (*word).to_owned()).collect::<Vec<_>>())
+}
+
 /// Thirteen seconds with sound, large enough for two rungs of a ladder.
 #[must_use]
 pub fn film() -> PathBuf {

@@ -175,6 +175,13 @@ impl Attempt<'_> {
                 let files = fetched.iter().map(|(local, _)| local.clone()).collect();
                 LocalWork::Stream { work: stream::local(work, files, threads), output: output.clone() }
             }
+            TaskWork::Join(work) => LocalWork::Join {
+                work: work.clone(),
+                input: local,
+                pieces: fetched.iter().skip(1).map(|(local, _)| local.clone()).collect(),
+                output: output.clone(),
+                threads,
+            },
             TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => {
                 LocalWork::Probe { input: local }
             }
@@ -262,6 +269,7 @@ impl Attempt<'_> {
             deadline: self.deadline,
             stall: Duration::from_millis(limits.stall_ms),
             stop: self.held.stop_token(),
+            memory: sandbox.memory_of(self.dispatch.order.demand.memory),
         };
         self.report(self.meter.start());
         let mut log_left = self.shop.settings.log.task_bytes;
@@ -294,6 +302,10 @@ impl Attempt<'_> {
             }
             End::Stalled(after) => Err(ending::stall(after, &log).into()),
             End::OutOfTime => Err(ending::out_of_time(&limits, &log).into()),
+            End::OutOfMemory(most) => {
+                let asked = self.dispatch.order.demand.memory;
+                Err(ending::out_of_memory(most, asked, &log).into())
+            }
             End::Stopped => Err(Stop::Stopped),
         }
     }

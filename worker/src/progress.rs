@@ -40,6 +40,7 @@ impl Meter {
     fn work_span(&self) -> (u16, u16) {
         match self.kind {
             TaskKind::Encode | TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk => (30, 970),
+            TaskKind::Join => (100, 950),
             // Its files are fetched and stored whole; in between they are copied.
             TaskKind::Package => (200, 900),
             // Reading a file's facts takes less than fetching it, and nothing is stored.

@@ -78,6 +78,22 @@ pub struct Sandbox {
     pub require: bool,
     pub read: Vec<PathBuf>,
     pub write: Vec<PathBuf>,
+    pub memory_percent: u32,
+    pub memory_least_mib: u64,
+}
+
+impl Sandbox {
+    /// The most memory that a task may hold which asked for so much; 0 percent sets no bound.
+    #[must_use]
+    pub fn memory_of(&self, asked: Bytes) -> Bytes {
+        match self.memory_percent {
+            0 => Bytes(u64::MAX),
+            percent => {
+                let most = u128::from(asked.0) * u128::from(percent) / 100;
+                Bytes(u64::try_from(most).unwrap_or(u64::MAX)).max(mib(self.memory_least_mib))
+            }
+        }
+    }
 }
 
 /// `[media]`
@@ -298,6 +314,8 @@ fn validate(layers: &Layers, settings: &Settings) -> Result<(), SettingsError> {
         ("ahead.round_trip_ms", u64::from(settings.ahead.round_trip_ms), 1, 10_000),
         ("pool.warm", settings.pool.warm as u64, 0, 256),
         ("pool.start_timeout_ms", settings.pool.start_timeout_ms, 100, 600_000),
+        ("sandbox.memory_percent", u64::from(settings.sandbox.memory_percent), 0, 10_000),
+        ("sandbox.memory_least_mib", settings.sandbox.memory_least_mib, 1, 1 << 20),
         ("media.hardware_sessions", u64::from(settings.media.hardware_sessions), 0, 1_000),
         ("media.discover_timeout_ms", settings.media.discover_timeout_ms, 1_000, 3_600_000),
         ("transfer.retry_s", settings.transfer.retry_s, 0, 24 * 3600),

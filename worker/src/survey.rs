@@ -95,6 +95,7 @@ async fn survey(
         deadline: Instant::now() + Duration::from_millis(limits.wall_ms),
         stall: Duration::from_millis(limits.stall_ms),
         stop: CancellationToken::new(),
+        memory: Bytes(u64::MAX),
     };
     if known.is_none() {
         let seconds = limits.wall_ms / 1000;
@@ -129,7 +130,7 @@ async fn survey(
         End::Answered(LocalResult::Failed(failure)) => return Err(failure),
         End::Answered(_) => known.unwrap_or_default(),
         End::Died(status) => return Err(ending::death(status, usage, &limits, &tail.text())),
-        End::Stalled(_) | End::OutOfTime | End::Stopped => {
+        End::Stalled(_) | End::OutOfTime | End::OutOfMemory(_) | End::Stopped => {
             return Err(ending::out_of_time(&limits, &tail.text()));
         }
     };

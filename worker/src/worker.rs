@@ -7,6 +7,7 @@ use std::time::Duration;
 use rushes_net::{Identity, NetError, endpoint};
 use rushes_shared::id::Epoch;
 use rushes_shared::node::NodeFacts;
+use rushes_shared::task::ALLOCATOR;
 use rushes_shared::wire::{BULK_ALPNS, WORKER_ALPNS};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -244,6 +245,7 @@ fn pool_config(settings: &Settings, state: &StateDir, registry_is_current: bool)
         ("HOME".to_owned(), "/nonexistent".to_owned()),
         ("LANG".to_owned(), "C.UTF-8".to_owned()),
     ];
+    environment.extend(ALLOCATOR.map(|(key, value)| (key.to_owned(), value.to_owned())));
     if registry_is_current && state.registry().exists() {
         environment.push(("GST_REGISTRY_UPDATE".to_owned(), "no".to_owned()));
     }

@@ -31,18 +31,24 @@ struct Row {
 impl Stages {
     /// Takes over what is known of the job; `bar` makes the bar of a new row.
     pub(super) fn show(&mut self, job: &JobView, bar: &dyn Fn(Option<&ProgressBar>) -> ProgressBar) {
+        // Several outputs that are made in pieces have stages of one kind each.
+        let mut kinds = BTreeMap::<TaskKind, (u32, u32)>::new();
         for stage in &job.stages {
+            let (tasks, done) = kinds.entry(stage.kind).or_default();
+            (*tasks, *done) = (*tasks + stage.tasks, *done + stage.succeeded);
+        }
+        for (kind, (tasks, done)) in kinds {
             let last = self.0.values().last().map(|row| row.bar.clone());
-            let row = self.0.entry(stage.kind).or_insert_with(|| Row {
+            let row = self.0.entry(kind).or_insert_with(|| Row {
                 tasks: 0,
                 done: 0,
                 live: BTreeMap::new(),
                 since: Instant::now(),
                 bar: bar(last.as_ref()),
             });
-            (row.tasks, row.done) = (stage.tasks, stage.succeeded);
+            (row.tasks, row.done) = (tasks, done);
             row.live.clear();
-            row.draw(stage.kind);
+            row.draw(kind);
         }
         for task in job.tasks.iter().filter(|task| task.state == TaskState::Running) {
             self.moved(task.kind, task.id, task.progress.clone().unwrap_or_default());

@@ -1,6 +1,7 @@
 //! A job, its stages and its tasks as the state keeps them.
 
 mod doc;
+mod pieces;
 mod stream;
 mod task;
 
@@ -49,6 +50,20 @@ pub enum Step {
     Trial,
     /// A step of the job's streaming set.
     Stream(StreamStep),
+    /// Encode a piece of the film for the output with this index; the tasks of the stage are all pieces, in order.
+    Piece {
+        /// Index into the outputs.
+        output: u32,
+        /// Length of a piece in seconds.
+        piece_s: u32,
+    },
+    /// Join the pieces of the output with this index, and check the file.
+    Join {
+        /// Index into the outputs.
+        output: u32,
+        /// Length of a piece in seconds.
+        piece_s: u32,
+    },
 }
 
 impl Step {
@@ -61,6 +76,8 @@ impl Step {
             Self::Encode { .. } | Self::EncodeInSoftware { .. } => TaskKind::Encode,
             Self::Trial => TaskKind::Trial,
             Self::Stream(step) => step.kind(),
+            Self::Piece { .. } => TaskKind::Chunk,
+            Self::Join { .. } => TaskKind::Join,
         }
     }
 
@@ -69,8 +86,19 @@ impl Step {
     pub fn output(self) -> Option<u32> {
         match self {
             Self::Stream(StreamStep::Package) => Some(0),
-            Self::Encode { output } | Self::EncodeInSoftware { output } => Some(output),
-            Self::Noop { .. } | Self::Probe | Self::Trial | Self::Stream(_) => None,
+            Self::Encode { output } | Self::EncodeInSoftware { output } | Self::Join { output, .. } => {
+                Some(output)
+            }
+            Self::Noop { .. } | Self::Probe | Self::Trial | Self::Stream(_) | Self::Piece { .. } => None,
+        }
+    }
+
+    /// The output that it makes, or a piece of.
+    #[must_use]
+    pub fn serves(self) -> Option<u32> {
+        match self {
+            Self::Piece { output, .. } => Some(output),
+            other => other.output(),
         }
     }
 
@@ -238,7 +266,7 @@ impl Job {
         }
         let Some(stage) = self.stages.get(at) else { return String::new() };
         let kind = stage.step.kind().as_str();
-        match stage.step.output().and_then(|output| self.spec.work.output(output)) {
+        match stage.step.serves().and_then(|output| self.spec.work.output(output)) {
             Some(output) => format!("{kind} {}", output.name),
             None => kind.to_owned(),
         }
@@ -348,6 +376,8 @@ impl Job {
             (Step::Noop { hold_ms, cpu_ms }, _) => Some(TaskWork::Noop { hold_ms, cpu_ms }),
             (Step::Trial, _) => Some(TaskWork::Trial),
             (Step::Stream(step), _) => self.stream_work(task, step),
+            (Step::Piece { output, piece_s }, _) => self.piece_work(task, output, piece_s),
+            (Step::Join { output, piece_s }, _) => self.join_work(output, piece_s),
             (Step::Probe, Work::Graph { stages }) => match &stages.get(at)?.work {
                 StageWork::Probe { input } => {
                     Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })

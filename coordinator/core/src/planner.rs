@@ -1,11 +1,12 @@
 //! Turns a job and what is known so far into the tasks that are now known. Incremental: called again after each result.
 
 mod extract;
+mod pieces;
 mod stream;
 
 use rushes_shared::encode::{EncodeSettings, RateControl, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::job::{GraphStage, OutputSpec, StageWork, Work};
+use rushes_shared::job::{GraphStage, OutputSpec, QualityFloor, StageWork, Work};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, SlotKind};
 use rushes_shared::units::{Bytes, Millicores};
@@ -22,11 +23,12 @@ const TRIAL_MS: u64 = 2;
 const ASSUMED: u32 = u32::MAX;
 
 /// The stages that the job needs next and does not have yet. Empty when it has all that can be known now. What encodes of
-/// a graph take is what they would if their input is like the `assumed` one, until [`sized`] knows better.
+/// a graph take is what they would if their input is like the `assumed` one, until [`sized`] knows better. Outputs that can
+/// be are made in pieces of `piece_s` seconds; 0 for none.
 ///
 /// # Errors
 /// A permanent failure where the probe shows that the job cannot be done.
-pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<Stage>, Failure> {
+pub fn next_stages(job: &Job, piece_s: u32, assumed: impl Fn() -> MediaFacts) -> Result<Vec<Stage>, Failure> {
     match &job.spec.work {
         Work::Noop { tasks } if job.stages.is_empty() => {
             let cost = Prediction { cpu_ms: LIGHT_MS, wall_ms: LIGHT_MS, model: 0 };
@@ -52,14 +54,11 @@ pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<St
         Work::Encode { outputs, .. } if job.stages.len() == 1 => match job.probed() {
             None => Ok(Vec::new()),
             Some((_, facts)) => {
-                let stages = outputs.iter().zip(0..).map(|(output, i)| {
+                for output in outputs.iter().filter(|output| !output.optional) {
                     // One that the job can do without is refused by its task, and the others go on.
-                    if !output.optional {
-                        has_streams(output, facts)?;
-                    }
-                    Ok(encode(i, output, facts))
-                });
-                stages.collect()
+                    has_streams(output, facts)?;
+                }
+                Ok(of_outputs(job, facts, piece_s))
             }
         },
         Work::Noop { .. }
@@ -69,6 +68,17 @@ pub fn next_stages(job: &Job, assumed: impl Fn() -> MediaFacts) -> Result<Vec<St
         | Work::Trial { .. }
         | Work::Stream { .. } => Ok(Vec::new()),
     }
+}
+
+/// The stages of an encode job's outputs, behind its probe.
+fn of_outputs(job: &Job, facts: &MediaFacts, piece_s: u32) -> Vec<Stage> {
+    let way = (piece_s, job.spec.floor != QualityFloor::default());
+    let mut stages = Vec::new();
+    for output in job.spec.work.outputs() {
+        let at = 1 + u32::try_from(stages.len()).unwrap_or(u32::MAX - 1);
+        stages.extend(pieces::stages(at, output, facts, way));
+    }
+    stages
 }
 
 fn graph_stage(at: u32, stage: &GraphStage, assumed: &MediaFacts) -> Stage {
@@ -135,7 +145,7 @@ pub fn is_unplanned(job: &Job) -> bool {
 
 /// The stages that a job should have whose input nobody has looked into, if that is like `facts`.
 #[must_use]
-pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
+pub fn foreseen(job: &Job, piece_s: u32, facts: &MediaFacts) -> Vec<Stage> {
     if let Work::Graph { stages } = &job.spec.work {
         let planned = (0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, facts));
         return if job.stages.is_empty() { planned.collect() } else { job.stages.to_vec() };
@@ -148,9 +158,10 @@ pub fn foreseen(job: &Job, facts: &MediaFacts) -> Vec<Stage> {
         };
         return std::iter::once(probe()).chain(set.into_iter().map(behind_probe)).collect();
     }
-    let outputs = job.spec.work.outputs();
-    let outputs = outputs.map(|(i, output)| Stage { after: vec![0], ..encode(i, output, facts) });
-    std::iter::once(probe()).chain(outputs).collect()
+    let mut stages = vec![probe()];
+    stages.extend(of_outputs(job, facts, piece_s));
+    stages.iter_mut().skip(1).filter(|stage| stage.after.is_empty()).for_each(|stage| stage.after.push(0));
+    stages
 }
 
 /// Whether the input has what an output is to hold. Sound may be missing beside video.

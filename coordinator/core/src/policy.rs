@@ -40,6 +40,9 @@ pub struct Policy {
     pub forget_workers_ms: u64,
     /// Delay before a failed publish is tried again; doubles up to `retry_max_ms`.
     pub publish_retry_ms: u64,
+    /// Length of the pieces that an output is made in where there is more than one node, in seconds; 0 makes every output
+    /// whole.
+    pub piece_s: u32,
     /// Bounds on a probe.
     pub probe: StepLimits,
     /// Bounds on an encode.
@@ -311,6 +314,7 @@ impl Default for Policy {
             max_keys: 2_000_000,
             forget_workers_ms: 30 * 24 * 3_600_000,
             publish_retry_ms: 500,
+            piece_s: 10,
             probe: StepLimits {
                 wall_ms: 120_000,
                 cpu_s: 120,
@@ -346,6 +350,7 @@ impl Policy {
             | TaskKind::Stills
             | TaskKind::Chunk
             | TaskKind::Package
+            | TaskKind::Join
             | TaskKind::Scan => self.encode.into(),
         }
     }

@@ -137,6 +137,12 @@ fn trials() -> Stage {
     Stage { step: Step::Trial, ..stage }
 }
 
+/// An output that is made in pieces.
+fn pieces() -> Vec<Stage> {
+    let steps = [Step::Piece { output: 2, piece_s: 10 }, Step::Join { output: 2, piece_s: 10 }];
+    steps.into_iter().map(|step| Stage { step, ..trials() }).collect()
+}
+
 /// Every step of a streaming set.
 fn set() -> Vec<Stage> {
     let [steps @ .., _] = every!(StreamStep: Sound, Stills, Chunk, Package, Scan).map(Step::Stream);
@@ -477,6 +483,7 @@ fn golden_records() {
         ("trial", vec![accepted(Work::Trial { tasks: 10_000 }, None)]),
         ("stream", vec![accepted(stream(), None)]),
         ("stream", vec![Record::StagesPlanned { job: JOB, stages: set() }]),
+        ("pieces", vec![Record::StagesPlanned { job: JOB, stages: pieces() }]),
         ("stream-scenes", vec![accepted(stream_of_scenes(), None)]),
         ("stream-scenes", vec![Record::StagesPlanned { job: JOB, stages: scans() }]),
         ("", vec![Record::StagesPlanned { job: JOB, stages: plans() }]),

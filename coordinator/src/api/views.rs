@@ -12,8 +12,8 @@ use rushes_shared::request::JobKind;
 use rushes_shared::task::{EncodedOutput, TaskKind, TaskValue};
 use rushes_shared::units::WallMs;
 use rushes_shared::view::{
-    ArtifactView, FailureView, JobView, OutputState, OutputView, ProgressView, RunningView, StatusView,
-    StoppedView, TaskCounts, TaskTally, TaskView, WorkerView,
+    ArtifactView, FailureView, JobView, NeedsView, OutputState, OutputView, ProgressView, RunningView,
+    StatusView, StoppedView, TaskCounts, TaskTally, TaskView, WorkerView,
 };
 
 pub(super) use event::event;
@@ -115,7 +115,7 @@ fn weight(kind: TaskKind) -> u64 {
     match kind {
         TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => 1,
         TaskKind::Sound | TaskKind::Stills | TaskKind::Scan => 5,
-        TaskKind::Package => 20,
+        TaskKind::Package | TaskKind::Join => 20,
         TaskKind::Encode | TaskKind::Chunk => 100,
     }
 }
@@ -123,7 +123,8 @@ fn weight(kind: TaskKind) -> u64 {
 fn progress(doc: &JobDoc) -> ProgressView {
     let (mut done, mut all) = (0_u64, 0_u64);
     let is_set = matches!(doc.job.spec.work, Work::Stream { .. });
-    let mut view = if is_set { set::chunks(doc) } else { ProgressView::default() };
+    let has_chunks = doc.job.stages.iter().any(|stage| stage.step.kind() == TaskKind::Chunk);
+    let mut view = if is_set || has_chunks { set::chunks(doc) } else { ProgressView::default() };
     let mut speed = view.speed;
     let kinds = doc.job.stages.iter().flat_map(|s| std::iter::repeat_n(s.step.kind(), s.count as usize));
     for ((i, task), kind) in doc.job.tasks.iter().enumerate().zip(kinds) {
@@ -157,7 +158,7 @@ fn progress(doc: &JobDoc) -> ProgressView {
     }
     // Encodes that the probe has not made known yet still lie ahead.
     if let Work::Encode { outputs, .. } = &doc.job.spec.work {
-        let known = doc.job.stages.iter().filter(|s| s.step.kind() == TaskKind::Encode).count();
+        let known = doc.job.stages.iter().filter(|s| s.step.output().is_some()).count();
         all += 1000 * weight(TaskKind::Encode) * outputs.len().saturating_sub(known) as u64;
     }
     if is_set && doc.job.stages.len() <= 1 {
@@ -209,6 +210,7 @@ fn task(doc: &JobDoc, index: usize) -> TaskView {
         ended_at: success.map(|s| s.at.to_rfc3339()),
         queue_ms: queue_ms(live, success),
         progress: live.map(|l| ProgressView::from(l.progress)),
+        needs: NeedsView::from(doc.job.stage_of(number).1.demand),
         usage: success.map(|s| s.usage),
         last_failure: task.last_failure().map(|f| FailureView::from(&f.failure)),
     }

@@ -96,12 +96,20 @@ impl Shelf {
             (Grant::ReadStaged(attempts), Grant::Read(Location::Staged(by, _))) if attempts.contains(by) => {
                 return Ok(());
             }
+            (Grant::ReadWith { input, attempts }, Grant::Read(wanted)) => {
+                let is_part = matches!(wanted, Location::Staged(by, _) if attempts.contains(by));
+                if is_part || input == *wanted {
+                    return Ok(());
+                }
+            }
             _ => {}
         }
         Err(match wanted {
             Grant::Read(place) | Grant::Write(place) => refusal::other_ticket(place),
             Grant::Publish { to, .. } | Grant::Make { to, .. } => refusal::other_ticket(to),
-            Grant::Drop(_) | Grant::ReadStaged(_) => refusal::other_ticket(&"these attempts"),
+            Grant::Drop(_) | Grant::ReadStaged(_) | Grant::ReadWith { .. } => {
+                refusal::other_ticket(&"these attempts")
+            }
         })
     }
 

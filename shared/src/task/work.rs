@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{StreamWork, TaskKind};
 use crate::artifact::{Artifact, FileName};
 use crate::encode::EncodeSettings;
+use crate::ladder::Rung;
 use crate::media::MediaFacts;
 use crate::wire::WireVersion;
 
@@ -56,6 +57,29 @@ pub enum TaskWork {
         /// The output's name; it is staged under the attempt.
         output: FileName,
     },
+    /// Join an output that was encoded in pieces. Only to workers that have said that they take such orders.
+    Join(Box<JoinWork>),
+}
+
+/// An output that was encoded in pieces.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JoinWork {
+    /// The film, whose sound is encoded.
+    pub input: Artifact,
+    /// What the probe found.
+    pub source: MediaFacts,
+    /// How the output is encoded.
+    pub settings: EncodeSettings,
+    /// The picture that the pieces have.
+    pub rung: Rung,
+    /// How many frames they have.
+    pub frames: u64,
+    /// The staged pieces, each a bundle with one file, in the film's order.
+    pub pieces: Vec<Artifact>,
+    /// What their encodes took, one after the other, in milliseconds.
+    pub pieces_ms: u64,
+    /// The output's name; it is staged under the attempt.
+    pub output: FileName,
 }
 
 impl TaskWork {
@@ -68,6 +92,7 @@ impl TaskWork {
             Self::Encode { .. } | Self::EncodeWith { .. } => TaskKind::Encode,
             Self::Trial => TaskKind::Trial,
             Self::Stream { work, .. } => work.step().kind(),
+            Self::Join(_) => TaskKind::Join,
         }
     }
 
@@ -80,13 +105,15 @@ impl TaskWork {
                 Some(input)
             }
             Self::Stream { work, .. } => work.input(),
+            Self::Join(work) => Some(&work.input),
         }
     }
 
     /// What it reads of what other attempts have staged.
     pub fn parts(&self) -> impl Iterator<Item = &Artifact> + '_ {
-        let work = if let Self::Stream { work, .. } = self { Some(work) } else { None };
-        work.into_iter().flat_map(|work| work.parts())
+        let set = if let Self::Stream { work, .. } = self { Some(work) } else { None };
+        let pieces = if let Self::Join(work) = self { &work.pieces[..] } else { &[] };
+        set.into_iter().flat_map(|work| work.parts()).chain(pieces)
     }
 
     /// The file that it leaves in staging.
@@ -98,6 +125,7 @@ impl TaskWork {
             Self::Encode { output, .. } | Self::EncodeWith { output, .. } | Self::Stream { output, .. } => {
                 Some(output)
             }
+            Self::Join(work) => Some(&work.output),
         }
     }
 
@@ -119,7 +147,8 @@ impl TaskWork {
             | Self::Probe { .. }
             | Self::Encode { .. }
             | Self::Trial
-            | Self::Stream { .. } => None,
+            | Self::Stream { .. }
+            | Self::Join(_) => None,
         }
     }
 
@@ -128,6 +157,7 @@ impl TaskWork {
     pub fn settings(&self) -> Option<&EncodeSettings> {
         match self {
             Self::Encode { settings, .. } | Self::EncodeWith { settings, .. } => Some(settings),
+            Self::Join(work) => Some(&work.settings),
             Self::Noop { .. } | Self::Probe { .. } | Self::Trial | Self::Stream { .. } => None,
         }
     }

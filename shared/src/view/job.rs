@@ -10,7 +10,7 @@ use crate::id::{JobId, TaskId, WorkerId};
 use crate::job::{Class, ContentValue, JobState, TaskState};
 use crate::media::{CheckReport, MediaFacts};
 use crate::request::JobKind;
-use crate::task::{Phase, Progress, TaskKind, Usage};
+use crate::task::{Demand, Phase, Progress, TaskKind, Usage};
 use crate::view::{ForecastView, SetView, StageView, TradeView};
 
 /// Answer to a submit.
@@ -194,6 +194,21 @@ impl From<Progress> for ProgressView {
     }
 }
 
+/// What a task needs of a node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NeedsView {
+    /// Thousandths of a core.
+    pub cpu_millicores: u32,
+    /// Resident memory in bytes.
+    pub memory_bytes: u64,
+}
+
+impl From<Demand> for NeedsView {
+    fn from(demand: Demand) -> Self {
+        Self { cpu_millicores: demand.cpu.0, memory_bytes: demand.memory.0 }
+    }
+}
+
 /// A task of a job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TaskView {
@@ -239,6 +254,10 @@ pub struct TaskView {
     /// How far the live attempt has come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
+    /// What an attempt needs of its node: the scheduler keeps so much for it, and a worker ends one that holds more than
+    /// `sandbox.memory_percent` of its memory.
+    #[serde(default)]
+    pub needs: NeedsView,
     /// What the successful attempt used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,

@@ -1,7 +1,9 @@
 //! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
 //! work looks here at which of them would understand it.
 
-use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, SCENES_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use super::{
+    CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, SCENES_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS,
+};
 use crate::encode::EncodeSettings;
 use crate::ladder::LadderSettings;
 use crate::task::{StreamStep, TaskKind};
@@ -43,6 +45,7 @@ impl WireVersion {
             TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk | TaskKind::Package => {
                 Self::of(Some(STREAM_ALPN))
             }
+            TaskKind::Join => Self::of(Some(JOIN_ALPN)),
             TaskKind::Scan => Self::of(Some(SCENES_ALPN)),
         };
         let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };

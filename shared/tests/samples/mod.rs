@@ -21,7 +21,7 @@ use rushes_shared::media::{
 use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::still::{Moment, PreviewSettings, SpriteSettings, StillFormat, ThumbnailSettings};
 use rushes_shared::task::{
-    Delivery, Demand, EncodedOutput, PackageWork, PartMade, SetFile, SetMade, SlotKind, StreamWork,
+    Delivery, Demand, EncodedOutput, JoinWork, PackageWork, PartMade, SetFile, SetMade, SlotKind, StreamWork,
     TaskLimits, TaskOrder, TaskOutcome, TaskValue, TaskWork, Took, Usage,
 };
 use rushes_shared::units::{Bytes, Millicores, Ratio};
@@ -196,6 +196,30 @@ pub(crate) fn encode_work(preset: SpeedPreset, check: CheckLimits) -> TaskWork {
         settings: EncodeSettings { video: Some(video), audio, check, ..EncodeSettings::default() },
         output: "720p.mp4".parse().expect("a file name"),
     }
+}
+
+/// A join of an output's pieces.
+pub(crate) fn join_work() -> TaskWork {
+    let cap = Some(RateCap { max_bps: 6_000_000, buffer_ms: 2000 });
+    let rung = Rung {
+        name: "piece".into(),
+        max_size: (1280, u32::MAX),
+        crf: 21,
+        preset: SpeedPreset::Slow,
+        cap,
+        codec: VideoCodec::Hevc,
+    };
+    let staged = artifact(places()[2].clone());
+    TaskWork::Join(Box::new(JoinWork {
+        input: artifact(places()[0].clone()),
+        source: MediaFacts { container: "mov".into(), ..MediaFacts::default() },
+        settings: EncodeSettings::default(),
+        rung,
+        frames: 14_385,
+        pieces: vec![staged.clone(), staged],
+        pieces_ms: 98_765,
+        output: "film.mp4".parse().expect("a file name"),
+    }))
 }
 
 /// Every step of a streaming set.

@@ -219,7 +219,7 @@ fn differences(film: &Path, ours: &Path, theirs: &Path) -> Result<Vec<f64>> {
 }
 
 /// Mean VMAF against the film.
-fn vmaf(film: &Path, other: &Path) -> Result<f64> {
+pub(crate) fn vmaf(film: &Path, other: &Path) -> Result<f64> {
     let mut command = Command::new(farm::program("rushes")?);
     command.args(["media", "compare", "--output", "json", "--quiet", "--every", &EVERY.to_string()]);
     let told = program::answer(command.arg(film).arg(other))?;

@@ -4,6 +4,8 @@ mod encode;
 mod ladder;
 mod package;
 mod probe;
+mod progress;
+mod rungs;
 
 use std::process::ExitCode;
 
@@ -15,6 +17,8 @@ fn main() -> ExitCode {
             ("encode", encode::run),
             ("ladder", ladder::run),
             ("chunks", ladder::chunks),
+            ("rungs", rungs::run),
+            ("progress", progress::run),
             ("package", package::run),
         ],
     )

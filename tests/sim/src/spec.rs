@@ -129,8 +129,8 @@ pub(crate) fn value(order: &TaskOrder, upload: &Upload) -> TaskValue {
                 encoder: order.work.hardware().unwrap_or("x264enc").to_owned(),
             })
         }
-        // No scenario has a job of this kind.
-        TaskWork::Stream { .. } => TaskValue::Nothing,
+        // No scenario has jobs of these kinds: its films have no index.
+        TaskWork::Stream { .. } | TaskWork::Join(_) => TaskValue::Nothing,
     }
 }
 
@@ -172,6 +172,10 @@ pub(crate) fn pace(order: &TaskOrder) -> f64 {
             .video
             .as_ref()
             .map_or(1.0, |video| ns(video.preset) / ns(VideoSettings::default().preset)),
-        TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } | TaskWork::Stream { .. } => 1.0,
+        TaskWork::Noop { .. }
+        | TaskWork::Trial
+        | TaskWork::Probe { .. }
+        | TaskWork::Stream { .. }
+        | TaskWork::Join(_) => 1.0,
     }
 }

@@ -1,9 +1,12 @@
-//! A whole ladder on one machine: what a farm does with many tasks, one after the other.
+//! A whole ladder on one machine: what a farm does with many tasks.
 //!
 //! ```text
-//! sound, then cell by cell its cuts where chunks begin at them, then chunk by chunk all rungs from one decode, then join each rung, then package
+//! sound, then cell by cell its cuts where chunks begin at them, then chunk by chunk all rungs from one decode (lanes: several at
+//! once), then join each rung, then package
 //! ```
 //! Each rung of the film lies twice beside the package while it is made: as chunks until they are joined, then whole.
+
+mod lanes;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,15 +15,16 @@ use rushes_shared::check::{Check, CheckName, CheckUnit};
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::encode::VmafLimits;
 use rushes_shared::failure::Failure;
-use rushes_shared::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
+use rushes_shared::ladder::{LadderSettings, PackageReport, Rung};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
-use crate::chunk::{self, ChunkJob, ScanJob, encode_chunk, scan, score_chunk};
+use crate::chunk;
 use crate::join::{JoinJob, join, sound};
 use crate::package::{self, PackageJob, package};
 use crate::{check, encode, fault, tone};
+use lanes::{Chunks, encode_chunks};
 
 /// What to make a ladder of.
 #[derive(Debug, Clone, Copy)]
@@ -175,58 +179,6 @@ fn vmaf_checks(job: &FinishJob<'_>) -> Result<Vec<Check>, Failure> {
         }
     }
     Ok(checks)
-}
-
-/// Encoded chunks.
-struct Chunks {
-    /// Every chunk of every rung, by rung.
-    files: Vec<Vec<PathBuf>>,
-    /// How many frames each rung has.
-    frames: u64,
-    /// Scores of the rungs; none where VMAF is not measured.
-    vmaf: Vec<VmafTally>,
-}
-
-fn encode_chunks(job: &LadderJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Chunks, Failure> {
-    let grid = &job.settings.grid;
-    let cells = job.settings.scans(job.source);
-    let step_of_chunks = if cells.is_empty() { CHUNKS } else { CHUNKS_AFTER_SCANS };
-    let cuts = cuts(job, &cells, progress)?;
-    let ranges = job.settings.chunks(job.source, &cuts);
-    let bounded = job.settings.rungs_of_chunks(job.source, &ranges);
-    let mut made = Chunks { files: vec![Vec::new(); bounded.len()], frames: 0, vmaf: Vec::new() };
-    for (number, range) in ranges.iter().enumerate() {
-        let named = |rung: &Rung| job.scratch.join(format!("{}-{number}.chunk.mp4", rung.name));
-        let outputs: Vec<(Rung, PathBuf)> = bounded.iter().map(|rung| (rung.clone(), named(rung))).collect();
-        let (input, source) = (job.input, job.source);
-        let key_frames = Some(job.settings.frames_to_key(source, range));
-        let part =
-            ChunkJob { input, source, range: *range, grid, key_frames, rungs: &outputs, threads: None };
-        let mut step = |at| progress(within(at, step_of_chunks, number, ranges.len()));
-        made.frames += encode_chunk(&part, &mut step)?.frames;
-        let scored = score_chunk(&part, &job.settings.vmaf, &mut step)?;
-        made.vmaf.resize(scored.len(), VmafTally::default());
-        made.vmaf.iter_mut().zip(&scored).for_each(|(whole, part)| whole.merge(part));
-        for (chunks, (_, path)) in made.files.iter_mut().zip(outputs) {
-            chunks.push(path);
-        }
-    }
-    Ok(made)
-}
-
-/// Where the film's scenes begin, in nanoseconds.
-fn cuts(
-    job: &LadderJob<'_>,
-    cells: &[ChunkRange],
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<u64>, Failure> {
-    let mut cuts = Vec::new();
-    for (number, range) in cells.iter().enumerate() {
-        let cell = ScanJob { input: job.input, source: job.source, range: *range, threads: None };
-        let found = scan(&cell, &mut |at| progress(within(at, SCANS, number, cells.len())))?;
-        cuts.extend(found.cuts);
-    }
-    Ok(cuts)
 }
 
 /// Progress of one of several equal parts of a step as progress of the whole.

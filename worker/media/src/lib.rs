@@ -61,7 +61,7 @@ pub use check::{QualityJob, check, check_quality};
 pub use chunk::{ChunkEncoded, ChunkJob, ScanJob, chunk_encoder, encode_chunk, scan, score_chunk};
 pub use compare::compare;
 pub use discover::{TOO_SLOW, discover_encoders};
-pub use encode::{EncodeJob, Encoded, encode, encode_in_hardware};
+pub use encode::{EncodeJob, Encoded, PiecedJob, encode, encode_in_hardware, join_output};
 pub use extract::{ExtractJob, ExtractMade, extract};
 pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
 pub use ladder::{FinishJob, LadderJob, finish_ladder, make_ladder};

@@ -3,9 +3,10 @@
 //! It waits for its one job, puts up its walls and only then works. Whatever happens to its worker, end of file on
 //! standard input ends it at once.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -14,13 +15,13 @@ use rushes_media as media;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::frame;
 use rushes_shared::media::CheckReport;
-use rushes_shared::task::Progress;
+use rushes_shared::task::{JoinWork, Phase, Progress};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::nursery::leave;
 use super::protocol::{self, LocalEncoded, LocalResult, LocalWork, TaskProcessJob, TaskProcessReply};
 use super::stream;
-use crate::sandbox;
+use crate::{bundle, sandbox};
 
 /// Runs a task process with the media library.
 ///
@@ -154,6 +155,9 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
             };
             encode_and_check(&job, hardware.as_deref(), replies).map(LocalResult::Encoded)
         }
+        LocalWork::Join { work, input, pieces, output, threads } => {
+            join_and_check(&work, &input, (&pieces, threads), &output, replies).map(LocalResult::Encoded)
+        }
         LocalWork::Stream { work, output } => {
             stream::perform(&work, &output, &mut |progress| replies.progress(progress))
         }
@@ -206,6 +210,50 @@ fn encode_and_check(
         Some(element) => media::encode_in_hardware(job, element, progress)?,
         None => media::encode(job, progress)?,
     };
+    checked(job, encoded, replies)
+}
+
+/// Joins an output's pieces, in the current directory, and checks what came of it.
+fn join_and_check(
+    work: &JoinWork,
+    input: &Path,
+    (pieces, threads): (&[PathBuf], Option<u32>),
+    output: &Path,
+    replies: &mut Replies,
+) -> Result<LocalEncoded, Failure> {
+    let scratch = stream::directory("pieces")?;
+    let name = stream::chunk_name(&work.rung);
+    let mut files = Vec::with_capacity(pieces.len());
+    for (at, piece) in pieces.iter().enumerate() {
+        let file = scratch.join(format!("{at}-{name}"));
+        bundle::take(piece, 1, &mut |path| (path.as_str() == name).then(|| file.clone()))?;
+        files.push(file);
+        // Where each of many pieces takes a while, that moves as well.
+        let (media_ns, permille) = (at as u64, 0);
+        replies.progress(Progress { phase: Phase::Running, media_ns, permille, ..Progress::default() });
+    }
+    let job = media::PiecedJob {
+        input,
+        source: &work.source,
+        settings: &work.settings,
+        pieces: &files,
+        frames: work.frames,
+        pieces_ms: work.pieces_ms,
+        scratch: &scratch,
+        output,
+    };
+    let encoded = media::join_output(&job, &mut |progress| replies.progress(progress))?;
+    fs::remove_dir_all(&scratch).map_err(|error| stream::unwritable(&error))?;
+    let (source, settings) = (&work.source, &work.settings);
+    checked(&media::EncodeJob { input, source, settings, output, threads }, encoded, replies)
+}
+
+/// Checks what an encode has made.
+fn checked(
+    job: &media::EncodeJob<'_>,
+    encoded: media::Encoded,
+    replies: &mut Replies,
+) -> Result<LocalEncoded, Failure> {
     for warning in &encoded.warnings {
         eprintln!("{warning}");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::task::TaskLimits;
+use rushes_shared::units::Bytes;
 
 use super::protocol::LocalResult;
 use super::usage::ProcessUsage;
@@ -22,6 +23,8 @@ pub enum End {
     Stalled(Duration),
     /// It was killed at the attempt's wall limit.
     OutOfTime,
+    /// It was killed because it held more memory than this.
+    OutOfMemory(Bytes),
     /// It was killed because somebody no longer wants it.
     Stopped,
 }
@@ -85,6 +88,18 @@ pub fn stall(after: Duration, log: &str) -> Failure {
     .with_detail(log)
 }
 
+/// The failure of an attempt that held more memory than it may.
+#[must_use]
+pub fn out_of_memory(most: Bytes, asked: Bytes, log: &str) -> Failure {
+    Failure::new(
+        FailureCode::LimitReached,
+        format!("the task held more than {most} of memory, though it had asked for {asked}"),
+        "use a smaller picture, or raise sandbox.memory_percent in the worker's settings",
+    )
+    .with_class(FailureClass::Permanent)
+    .with_detail(log)
+}
+
 /// The failure of an attempt that took too long.
 #[must_use]
 pub fn out_of_time(limits: &TaskLimits, log: &str) -> Failure {
@@ -123,7 +138,6 @@ fn signal_name(number: i32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rushes_shared::units::Bytes;
 
     use super::*;
 

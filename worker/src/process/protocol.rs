@@ -20,7 +20,7 @@ use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
 use rushes_shared::ladder::Scan;
 use rushes_shared::media::{CheckReport, MediaFacts};
 use rushes_shared::node::EncoderFact;
-use rushes_shared::task::{Progress, TaskLimits};
+use rushes_shared::task::{JoinWork, Progress, TaskLimits};
 use serde::{Deserialize, Serialize};
 
 use super::stream::{LocalPart, LocalSet, LocalStream};
@@ -70,6 +70,19 @@ pub enum LocalWork {
         threads: Option<u32>,
         /// The hardware encoder's element; `None` for software.
         hardware: Option<String>,
+    },
+    /// Joins an output that was encoded in pieces, and checks it.
+    Join {
+        /// What it is made of; the files are these.
+        work: Box<JoinWork>,
+        /// The film.
+        input: PathBuf,
+        /// The pieces' bundles, in the film's order.
+        pieces: Vec<PathBuf>,
+        /// The file to make.
+        output: PathBuf,
+        /// Threads that it may keep busy; `None` for every core.
+        threads: Option<u32>,
     },
     /// Does a step of a streaming set.
     Stream {

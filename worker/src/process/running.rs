@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
 use rushes_shared::task::Progress;
+use rushes_shared::units::Bytes;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::pipe;
@@ -27,7 +28,7 @@ const TAIL_BYTES: usize = 8 << 10;
 /// Replies that wait to be handled; more make the process wait.
 const REPLIES: usize = 64;
 /// How often use of memory and CPU is read while the process works.
-const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
 
 /// What happens while a process works.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ pub struct Watch {
     pub stall: Duration,
     /// When this is cancelled.
     pub stop: CancellationToken,
+    /// When it holds more memory than this.
+    pub memory: Bytes,
 }
 
 /// A live task process that has not got its job yet, or works on it. Killed when dropped.
@@ -197,7 +200,12 @@ impl TaskProcess {
                 Some(text) = self.log.recv() => on(ProcessEvent::Log(text)),
                 () = sleep_until(watch.deadline) => break Some(End::OutOfTime),
                 () = sleep_until(moved + watch.stall) => break Some(End::Stalled(watch.stall)),
-                _ = sample.tick() => *used = used.max(usage::of(self.pid)),
+                _ = sample.tick() => {
+                    *used = used.max(usage::of(self.pid));
+                    if used.max_rss_bytes > watch.memory.0 {
+                        break Some(End::OutOfMemory(watch.memory));
+                    }
+                }
             }
         };
         if end.is_none() {

@@ -342,16 +342,16 @@ impl Teller<'_> {
     }
 }
 
-fn chunk_name(rung: &Rung) -> String {
+pub(super) fn chunk_name(rung: &Rung) -> String {
     format!("{}.mp4", rung.name)
 }
 
-fn directory(name: &str) -> Result<PathBuf, Failure> {
+pub(super) fn directory(name: &str) -> Result<PathBuf, Failure> {
     fs::create_dir(name).map_err(|error| unwritable(&error))?;
     Ok(PathBuf::from(name))
 }
 
-fn unwritable(error: &io::Error) -> Failure {
+pub(super) fn unwritable(error: &io::Error) -> Failure {
     Failure::new(
         FailureCode::NodeUnfit,
         "a file of the set cannot be written on the node",

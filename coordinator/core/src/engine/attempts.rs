@@ -166,7 +166,7 @@ impl Engine {
         if kind == TaskKind::Probe {
             self.size_stages(turn, task.job);
         }
-        if kind == TaskKind::Package {
+        if matches!(kind, TaskKind::Package | TaskKind::Join) {
             self.drop_spent_parts(turn, task.job);
         }
         if speed_permille != speed_before {
@@ -347,7 +347,10 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
         (Step::Noop { .. } | Step::Trial, TaskValue::Nothing) | (Step::Probe, TaskValue::Probed { .. }) => {
             true
         }
-        (Step::Encode { .. } | Step::EncodeInSoftware { .. }, TaskValue::Encoded(encoded)) => {
+        (
+            Step::Encode { .. } | Step::EncodeInSoftware { .. } | Step::Join { .. },
+            TaskValue::Encoded(encoded),
+        ) => {
             let is_ours = matches!(&encoded.artifact.location, Location::Staged(by, _) if *by == attempt);
             is_ours && encoded.artifact.hash.is_some() && encoded.check.problems.is_empty()
         }
@@ -359,6 +362,7 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
             let is_part = matches!(step, StreamStep::Sound | StreamStep::Stills | StreamStep::Chunk);
             is_part && is_left_by(attempt, step, &part.artifact)
         }
+        (Step::Piece { .. }, TaskValue::Part(part)) => is_left_by(attempt, StreamStep::Chunk, &part.artifact),
         _ => false,
     };
     (!fits).then(|| {

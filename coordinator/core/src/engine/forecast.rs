@@ -26,7 +26,7 @@ impl Engine {
     pub(super) fn forecast(&self, job: &Job, now: Now) -> Forecast {
         if planner::awaits_probe(job) {
             let input = self.usual.input();
-            let stages = planner::foreseen(job, &input);
+            let stages = planner::foreseen(job, self.piece_s(), &input);
             let forecast = self.forecast_new(job, &stages, Some(&input), now);
             return Forecast { assumes: Some(self.usual.assumed()), ..forecast };
         }
@@ -154,7 +154,7 @@ impl Engine {
         if planner::awaits_probe(&job) {
             return (self.forecast(&job, now), Vec::new());
         }
-        match planner::next_stages(&job, || self.usual.input()) {
+        match planner::next_stages(&job, self.piece_s(), || self.usual.input()) {
             Ok(stages) => (self.forecast_new(&job, &stages, None, now), stages),
             Err(_) => (Forecast::default(), Vec::new()),
         }
@@ -162,7 +162,7 @@ impl Engine {
 
     /// The stages of a job that was planned, or that can be planned at once.
     fn planned(&self, job: &Job) -> Option<Vec<Stage>> {
-        let next = || planner::next_stages(job, || self.usual.input()).ok();
+        let next = || planner::next_stages(job, self.piece_s(), || self.usual.input()).ok();
         if job.stages.is_empty() { next() } else { Some(job.stages.to_vec()) }
     }
 }

@@ -27,7 +27,7 @@ impl Engine {
         if let Err(failure) = planner::sized(job) {
             return self.end_job(turn, id, JobState::Failed, Some(failure));
         }
-        match planner::next_stages(job, || self.usual.input()) {
+        match planner::next_stages(job, self.piece_s(), || self.usual.input()) {
             Err(failure) => return self.end_job(turn, id, JobState::Failed, Some(failure)),
             Ok(stages) if !stages.is_empty() => self.plan(turn, id, stages),
             Ok(_) => {}
@@ -291,6 +291,11 @@ pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
     let output = stage.step.output().and_then(|output| job.spec.work.output(output));
     let codec = match stage.step {
         Step::Stream(StreamStep::Chunk) => VideoCodec::H264.name(),
+        Step::Piece { output, .. } => {
+            job.spec.work.output(output).map_or("", |spec| spec.settings.video_codec_name())
+        }
+        // Its pictures are encoded; it decodes them.
+        Step::Join { .. } => "",
         _ => output.map_or("", |spec| spec.settings.video_codec_name()),
     };
     let needs = job.spec.needs.as_ref().map_or_else(Needs::default, |n| (**n).clone());

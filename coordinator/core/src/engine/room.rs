@@ -55,7 +55,7 @@ impl Engine {
         }
         self.usual.count_unplanned(is_unplanned);
         if is_unplanned && self.usual.knows_no_cost() {
-            let foreseen = planner::foreseen(job, &self.usual.input());
+            let foreseen = planner::foreseen(job, self.piece_s(), &self.usual.input());
             self.usual.foresee(path::load_of_all(&foreseen));
         }
     }
@@ -71,7 +71,7 @@ impl Engine {
         let (tenant, submitter) = (submit.tenant.clone(), submit.submitter.clone());
         let job = Job::new(submit.job, tenant, submitter, submit.spec.clone(), now.wall);
         let planned = if plan.is_empty() {
-            planner::next_stages(&job, || self.usual.input()).unwrap_or_default()
+            planner::next_stages(&job, self.piece_s(), || self.usual.input()).unwrap_or_default()
         } else {
             plan.to_vec()
         };

@@ -12,6 +12,13 @@ use crate::promise::offer::Giver;
 use crate::record::Record;
 
 impl Engine {
+    /// Length of the pieces that outputs are made in now, in seconds; 0 where one node would make all of them.
+    pub(super) fn piece_s(&self) -> u32 {
+        let piece_s = self.policy.piece_s;
+        let are_several = || self.fleet.iter().filter(|(_, node)| node.is_open()).nth(1).is_some();
+        if piece_s > 0 && are_several() { piece_s } else { 0 }
+    }
+
     /// Gives the encodes of a job the demand and prediction that their input makes known, before any is ready. An input
     /// that cannot be encoded is for [`Engine::advance`] to see.
     pub(super) fn size_stages(&mut self, turn: &mut Turn, id: JobId) {

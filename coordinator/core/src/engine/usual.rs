@@ -18,6 +18,8 @@ pub(super) struct Usual {
     size: (u32, u32),
     fps: Ratio,
     seen: bool,
+    /// The container of the latest, where its index leads to any place in it.
+    indexed: Option<Box<str>>,
     /// What jobs take whose input was probed, beside the probe: the mean, the newer ones weighing more.
     cost: Option<Load>,
     /// Jobs whose input was not probed yet and that are not paused, and what the latest of them should take.
@@ -34,6 +36,7 @@ impl Default for Usual {
             size: (1920, 1080),
             fps,
             seen: false,
+            indexed: None,
             cost: None,
             unplanned: 0,
             foreseen: Load::default(),
@@ -52,6 +55,7 @@ impl Usual {
         self.size = (video.width, video.height);
         self.fps = video.fps.unwrap_or(self.fps);
         self.seen = true;
+        self.indexed = facts.seekable.then(|| facts.container.as_str().into());
     }
 
     /// Takes in what a job takes whose input was probed.
@@ -98,7 +102,13 @@ impl Usual {
             duration_ns: self.duration_ns,
             ..VideoFacts::default()
         };
-        MediaFacts { duration_ns: self.duration_ns, video: vec![video], ..MediaFacts::default() }
+        MediaFacts {
+            container: self.indexed.as_deref().unwrap_or_default().to_owned(),
+            seekable: self.indexed.is_some(),
+            duration_ns: self.duration_ns,
+            video: vec![video],
+            ..MediaFacts::default()
+        }
     }
 
     /// The same in few words.

@@ -87,10 +87,14 @@ impl Job {
         })
     }
 
-    /// What the tasks of a step have left in staging, in their order, and what they used.
     fn parts(&self, step: StreamStep) -> impl Iterator<Item = (&PartMade, &Usage)> + '_ {
-        let first = self.first_of(step).unwrap_or(0) as usize;
-        let count = self.stages.iter().find(|s| s.step == Step::Stream(step)).map_or(0, |s| s.count);
+        self.parts_of(Step::Stream(step))
+    }
+
+    /// What the tasks of a step have left in staging, in their order, and what they used.
+    pub(super) fn parts_of(&self, step: Step) -> impl Iterator<Item = (&PartMade, &Usage)> + '_ {
+        let first = self.first_task_of(step).unwrap_or(0) as usize;
+        let count = self.stages.iter().find(|s| s.step == step).map_or(0, |s| s.count);
         let tasks = self.tasks.iter().skip(first).take(count as usize);
         tasks.filter_map(|task| {
             let success = task.success.as_ref()?;
@@ -102,9 +106,13 @@ impl Job {
     }
 
     fn first_of(&self, step: StreamStep) -> Option<u32> {
+        self.first_task_of(Step::Stream(step))
+    }
+
+    pub(super) fn first_task_of(&self, step: Step) -> Option<u32> {
         let mut first = 0;
         for stage in self.stages.iter() {
-            if stage.step == Step::Stream(step) {
+            if stage.step == step {
                 return Some(first);
             }
             first += stage.count;
@@ -115,7 +123,10 @@ impl Job {
     /// Attempts whose staged files nobody needs any more: the parts of a set whose package is made.
     #[must_use]
     pub fn spent_parts(&self) -> Vec<AttemptId> {
-        if !matches!(self.spec.work, Work::Stream { .. }) || self.made(0).is_none() {
+        if !matches!(self.spec.work, Work::Stream { .. }) {
+            return self.spent_pieces();
+        }
+        if self.made(0).is_none() {
             return Vec::new();
         }
         [StreamStep::Sound, StreamStep::Stills, StreamStep::Chunk]

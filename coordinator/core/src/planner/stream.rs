@@ -2,7 +2,7 @@
 //! package of them all.
 
 use rushes_shared::bundle::MAX_FILES;
-use rushes_shared::encode::VideoSettings;
+use rushes_shared::encode::{VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{Borders, LadderSettings, Rung, StreamSettings, split};
 use rushes_shared::media::{MediaFacts, VideoFacts};
@@ -110,7 +110,7 @@ fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, coun
     let encode_ns = rungs.iter().map(ns).fold(0_u64, u64::saturating_add);
     let a_frame = encode_ns.saturating_add(pixels_of(video).saturating_mul(DECODE_NS));
     let cpu_ms = (frames(source, video) / count.max(1)).saturating_mul(a_frame) / 1_000_000;
-    let cpu = useful_cpu(pixels);
+    let cpu = useful_cpu(shared_pixels(&rungs, video));
     // x264 keeps about 60 frames in lookahead and references; frames wait before it; the decoder has about 20.
     let of_encoders = (pixels.saturating_mul(3) / 2).saturating_mul(90);
     let memory = (200 * MIB).saturating_add(of_encoders).saturating_add(pixels_of(video).saturating_mul(72));
@@ -123,6 +123,16 @@ fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, coun
         prediction: Prediction { cpu_ms: cpu_ms.max(1), wall_ms, model: 0 },
         ..probe()
     }
+}
+
+/// The rungs' pixels, as far as several threads share their work well. libvpx and libaom lose time there, and a node gets
+/// through more with more chunks at once.
+fn shared_pixels(rungs: &[Rung], video: &VideoFacts) -> u64 {
+    let worth = |rung: &Rung| match rung.codec {
+        VideoCodec::Vp9 | VideoCodec::Av1 => size_of(rung, video) / 4,
+        _ => size_of(rung, video),
+    };
+    rungs.iter().map(worth).fold(0_u64, u64::saturating_add)
 }
 
 /// What the disks take to copy every packet, and a decode of every segment where that is asked for.

@@ -168,7 +168,7 @@ fn a_task_whose_input_is_unknown_fails_its_job() {
     let (job, tenant, at) = (JobId(1), TenantId::default_tenant(), WallMs(NOW));
     let spec = std::sync::Arc::new(film_graph());
     let plan = Job::new(job, tenant.clone(), "someone".into(), spec.clone(), at);
-    let stages = planner::next_stages(&plan, || facts(1920, 1080)).expect("it can be planned");
+    let stages = planner::next_stages(&plan, 0, || facts(1920, 1080)).expect("it can be planned");
     let mut state = State::default();
     for record in [
         Record::EpochBegan { epoch: Epoch(1), at },

@@ -27,6 +27,7 @@ mod mistaken_workers;
 mod names;
 mod order;
 mod outputs;
+mod pieces;
 mod prefetch;
 mod promises;
 mod properties;

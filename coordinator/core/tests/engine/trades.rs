@@ -157,7 +157,7 @@ fn in_chunks() -> Job {
         outputs.iter_mut().for_each(|output| output.settings.video.as_mut().expect("video").rate = TWO);
     }
     let mut job = Job::new(JobId(1), TenantId::default_tenant(), "ci".into(), spec.into(), WallMs(NOW));
-    let first = rushes_core::planner::next_stages(&job, || facts(1280, 720)).expect("a probe");
+    let first = rushes_core::planner::next_stages(&job, 0, || facts(1280, 720)).expect("a probe");
     job.stages_mut().extend(first);
     job.tasks.grow(1);
     let value = TaskValue::Probed { input: Artifact::unseen(source()), facts: facts(1280, 720) };
@@ -172,7 +172,7 @@ fn in_chunks() -> Job {
         at: WallMs(NOW),
     };
     job.tasks[0] = Task { success: Some(Box::new(success)), trouble: None };
-    let mut rungs = rushes_core::planner::next_stages(&job, || facts(1280, 720)).expect("two encodes");
+    let mut rungs = rushes_core::planner::next_stages(&job, 0, || facts(1280, 720)).expect("two encodes");
     rungs.iter_mut().for_each(|rung| rung.count = 3);
     job.stages_mut().extend(rungs);
     job.tasks.grow(6);

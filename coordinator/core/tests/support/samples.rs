@@ -209,6 +209,9 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
         TaskWork::Encode { output, source, .. } | TaskWork::EncodeWith { output, source, .. } => {
             TaskValue::Encoded(encoded(order.attempt, output.as_str(), source.clone()))
         }
+        TaskWork::Join(work) => {
+            TaskValue::Encoded(encoded(order.attempt, work.output.as_str(), work.source.clone()))
+        }
         TaskWork::Stream { work, output } => {
             let artifact = Artifact {
                 location: Location::Staged(order.attempt, output.clone()),

@@ -10,7 +10,8 @@ use super::path_escaped;
 
 /// Counts by stage, of a streaming job.
 pub(super) fn stages(doc: &JobDoc) -> Vec<StageView> {
-    if !matches!(doc.job.spec.work, Work::Stream { .. }) {
+    let has_chunks = doc.job.stages.iter().any(|stage| stage.step.kind() == TaskKind::Chunk);
+    if !has_chunks && !matches!(doc.job.spec.work, Work::Stream { .. }) {
         return Vec::new();
     }
     let mut first = 0;
@@ -103,8 +104,10 @@ pub(super) fn chunks(doc: &JobDoc) -> ProgressView {
         None => return view,
     };
     let video = source.video.first();
-    view.frames_total = video.map_or(0, |video| video.frames);
-    view.media_total_ms = video.map_or(0, |video| video.duration_ns / 1_000_000);
+    // A set has one row of chunks; of several outputs each has its own.
+    let rows = doc.job.stages.iter().filter(|stage| stage.step.kind() == TaskKind::Chunk).count() as u64;
+    view.frames_total = video.map_or(0, |video| video.frames).saturating_mul(rows);
+    view.media_total_ms = video.map_or(0, |video| video.duration_ns / 1_000_000).saturating_mul(rows);
     let kinds = doc.job.stages.iter().flat_map(|s| std::iter::repeat_n(s.step.kind(), s.count as usize));
     let chunks = doc.job.tasks.iter().enumerate().zip(kinds).filter(|(_, kind)| *kind == TaskKind::Chunk);
     for ((at, task), _) in chunks {

@@ -122,3 +122,19 @@ async fn a_ticket_for_staged_parts_reads_those_and_no_others() {
     assert!(read(1).await.is_ok() && read(2).await.is_ok());
     assert_eq!(read(3).await.expect_err("refused").class, FailureClass::Permanent);
 }
+
+#[tokio::test]
+async fn a_ticket_for_a_film_and_its_pieces_reads_these_and_no_others() {
+    let stage = Stage::new();
+    for counter in 1..=3 {
+        stage.store(b"a piece", &staged(counter, "chunk.bundle")).await.expect("stored");
+    }
+    let (film, other) = (staged(1, "chunk.bundle"), staged(3, "chunk.bundle"));
+    let ticket = stage.sign(Grant::ReadWith { input: film.clone(), attempts: vec![attempt(2)] });
+    let read = |place: Location| {
+        let (client, ticket, to) = (&stage.client, &ticket, stage.path("scratch/part"));
+        async move { client.fetch(&place, ticket, &to, Bytes(1 << 20), |_, _| {}).await }
+    };
+    assert!(read(film).await.is_ok() && read(staged(2, "chunk.bundle")).await.is_ok());
+    assert_eq!(read(other).await.expect_err("refused").class, FailureClass::Permanent);
+}

@@ -4,6 +4,7 @@
 //! plan       what happens to the picture            level    what gain brings sound to its loudness; limiting, of peaks
 //! video      frames -> encoder -> packets           audio    samples -> encoder -> packets
 //! encoder    settings -> element, by family         sound    the same for sound; mixing, channels
+//! pieced     finished pieces and the film's sound -> one file
 //! output     packets -> mp4::Writer, described by entry, or -> spool -> mux, GStreamer's muxers
 //! ```
 //! Two pipelines: the reader decodes, the encoder encodes, and feeds carry the buffers across. The border is where
@@ -14,13 +15,14 @@ pub(crate) mod bitstream;
 pub(crate) mod encoder;
 mod entry;
 mod hardware;
-mod level;
+pub(crate) mod level;
 mod limiting;
 pub(crate) mod mastering;
 mod mixing;
 mod mux;
 pub(crate) mod output;
 pub(crate) mod picture;
+mod pieced;
 pub(crate) mod plan;
 pub(crate) mod sound;
 mod spool;
@@ -58,6 +60,8 @@ use tail::Tail;
 use tally::Tally;
 use video::VideoFeed;
 use whole::{complete, heard_whole, left_out, no_sound};
+
+pub use pieced::{PiecedJob, join_output};
 
 use crate::witness::{Witness, Witnessed};
 

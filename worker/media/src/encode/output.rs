@@ -331,6 +331,11 @@ fn writer(brand: Brand, path: &Path, source: &MediaFacts) -> Result<Writer, Fail
     Ok(writer)
 }
 
+/// What a copy of this film says of itself: its texts, and when it was made, in seconds since 1904.
+pub(crate) fn about(source: &MediaFacts) -> (Vec<Text>, u64) {
+    (texts(source), tags::created(&source.tags))
+}
+
 fn texts(source: &MediaFacts) -> Vec<Text> {
     let mut texts = tags::texts(&source.tags);
     texts.push((*b"\xa9too", concat!("Rushes ", env!("CARGO_PKG_VERSION")).to_owned()));

@@ -13,13 +13,16 @@ mod sound;
 use std::path::{Path, PathBuf};
 
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
+use crate::encode::output;
 use crate::fault;
 use crate::mp4::read::{self, Kind, ReadTrack};
 use crate::mp4::samples::SampleReader;
 use crate::mp4::{CopiedTrack, Packet, TrackId, TrackKind, Writer};
 use crate::pace::Pace;
+pub(crate) use sound::sound_at_level;
 pub use sound::{SoundEncoded, sound};
 
 /// How many packets go by between two words about progress.
@@ -43,7 +46,9 @@ pub struct JoinJob<'a> {
 pub struct Joined {
     /// Frames.
     pub frames: u64,
-    /// From the first frame's start to the last one's end, in nanoseconds.
+    /// When the first frame is shown in the film, in nanoseconds.
+    pub video_start_ns: u64,
+    /// From the first frame's start to the last one's end.
     pub video_duration_ns: u64,
     /// Size in bytes.
     pub bytes: u64,
@@ -58,6 +63,15 @@ pub struct Joined {
 /// time that goes back. [`FailureCode::CheckFailed`] for another number of frames than there has to be. Those of reading
 /// and writing files. The output is incomplete then and must be deleted.
 pub fn join(job: &JoinJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Joined, Failure> {
+    join_of(job, None, progress)
+}
+
+/// The same, with what a copy keeps of what its film says of itself.
+pub(crate) fn join_of(
+    job: &JoinJob<'_>,
+    film: Option<&MediaFacts>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Joined, Failure> {
     let mut chunks = Vec::with_capacity(job.chunks.len());
     for path in job.chunks {
         chunks.push(only_track(path, Kind::Video)?);
@@ -77,7 +91,7 @@ pub fn join(job: &JoinJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Joi
     let (start, end) = (first.ns(first_shown(first)), first.ns(chunks[chunks.len() - 1].media_end()));
     let length = u64::try_from(end - start).unwrap_or(0);
     let pace = Pace::new(Phase::Running, length, frames);
-    let mut copy = Copy::begin(job, &chunks, sound)?;
+    let mut copy = Copy::begin(job, &chunks, sound, film)?;
     let mut done = 0;
     for (path, chunk) in job.chunks.iter().zip(&chunks) {
         let mut from = SampleReader::open(path)?;
@@ -95,7 +109,8 @@ pub fn join(job: &JoinJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Joi
     let last = chunks[chunks.len() - 1].samples.iter().map(|sample| sample.pts).max().unwrap_or(0);
     let bytes = copy.finish(u64::try_from(end - first.ns(last)).unwrap_or(0))?;
     progress(pace.at(length, frames));
-    Ok(Joined { frames, video_duration_ns: length, bytes, fingerprint })
+    let video_start_ns = u64::try_from(start).unwrap_or(0);
+    Ok(Joined { frames, video_start_ns, video_duration_ns: length, bytes, fingerprint })
 }
 
 /// The output, and the sound that goes into it beside the pictures.
@@ -113,14 +128,20 @@ struct SoundCopy {
 }
 
 impl Copy {
-    fn begin(job: &JoinJob<'_>, chunks: &[ReadTrack], sound: Option<ReadTrack>) -> Result<Self, Failure> {
-        let tool = (*b"\xa9too", concat!("Rushes ", env!("CARGO_PKG_VERSION")).to_owned());
+    fn begin(
+        job: &JoinJob<'_>,
+        chunks: &[ReadTrack],
+        sound: Option<ReadTrack>,
+        film: Option<&MediaFacts>,
+    ) -> Result<Self, Failure> {
+        let (texts, created) = output::about(film.unwrap_or(&MediaFacts::default()));
         let frames: u64 = chunks.iter().map(|chunk| chunk.samples.len() as u64).sum();
         let packets = sound.as_ref().map_or(0, |sound| sound.samples.len() as u64);
         let changes: usize = chunks.iter().map(changes_of_duration).sum();
-        let room = Writer::estimate(frames, packets, std::slice::from_ref(&tool)) + 8 * changes as u64;
+        let room = Writer::estimate(frames, packets, &texts) + 8 * changes as u64;
         let mut writer = Writer::create(job.output, room).map_err(|error| fault::writing(&error))?;
-        writer.text(tool.0, tool.1);
+        texts.into_iter().for_each(|(code, text)| writer.text(code, text));
+        writer.created(created);
         let video = writer.add(TrackKind::Copied(copied(&chunks[0])));
         let sound = match (sound, job.sound) {
             (Some(track), Some(path)) => {

@@ -9,6 +9,7 @@ use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
 use crate::encode::audio::{AudioFeed, picture_end};
+use crate::encode::level::Gain;
 use crate::encode::output::Output;
 use crate::encode::tally::Tally;
 use crate::fault::{self, Side};
@@ -39,6 +40,17 @@ pub fn sound(
     output: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<SoundEncoded, Failure> {
+    sound_at_level(input, source, (settings, None), output, progress)
+}
+
+/// The same with what brings it to its loudness.
+pub(crate) fn sound_at_level(
+    input: &Path,
+    source: &MediaFacts,
+    (settings, gain): (&AudioSettings, Option<Gain>),
+    output: &Path,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<SoundEncoded, Failure> {
     start::init()?;
     fault::inspect(input)?;
     let audio = source.audio.first().ok_or_else(no_sound)?;
@@ -55,7 +67,7 @@ pub fn sound(
         site: encoder.site(),
         settings: settings.clone(),
         container,
-        gain: None,
+        gain,
         picture_end_ns: picture_end(source),
         language: audio.language.clone(),
         tally: Arc::clone(&tally),

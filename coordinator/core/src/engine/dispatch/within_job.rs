@@ -17,7 +17,7 @@ use crate::planner;
 type Turn = (SlotKind, u8, u8, u64, Reverse<usize>);
 
 fn turn_of(job: &Job, facts: Option<&MediaFacts>, at: usize, stage: &Stage) -> Turn {
-    let output = stage.step.output().and_then(|output| job.spec.work.output(output));
+    let output = stage.step.serves().and_then(|output| job.spec.work.output(output));
     let audience = output.map_or(0, |output| output.audience);
     let usual = output.zip(facts).map_or(0, |(output, facts)| planner::usual_turn(output, facts));
     (stage.slot, audience, usual, stage.prediction.wall_ms, Reverse(at))

@@ -1,0 +1,133 @@
+//! One output of a film, made in pieces on several nodes and joined: which outputs can be, and how.
+//!
+//! Pieces are chunks of a ladder with one rung. A rung says size, codec, rate factor, preset and a bound on the rate, so that an
+//! output which asks for more than that is encoded whole.
+
+use super::{Grid, RateCap, Rung};
+use crate::encode::{Container, EncodeSettings, RateControl, VideoCodec};
+use crate::media::MediaFacts;
+
+/// Shortest film that is made in pieces, in nanoseconds: of a shorter one the join takes what the pieces save.
+const SHORTEST_NS: u64 = 60_000_000_000;
+/// Containers whose index leads to a piece's first frame. Others are read from their start, for each piece again.
+const INDEXED: [&str; 4] = ["mp4", "mov", "matroska", "webm"];
+/// The buffer of an output's bound on its rate, as [`RateControl::CappedCrf`] says.
+const BUFFER_MS: u32 = 2_000;
+
+/// How an output is made in pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pieces {
+    /// Where they meet, and where their key frames are: each piece has one, its first frame.
+    pub grid: Grid,
+    /// The picture, with the bound that the whole has to keep.
+    pub rung: Rung,
+}
+
+/// How an output with these settings is made of a film in pieces of so many seconds; `None` where it has to be encoded
+/// whole.
+#[must_use]
+pub fn pieces(settings: &EncodeSettings, source: &MediaFacts, piece_s: u32) -> Option<Pieces> {
+    let film = source.video.first()?;
+    let is_indexed = source.seekable && INDEXED.contains(&source.container.as_str());
+    if piece_s == 0 || film.duration_ns < SHORTEST_NS || !is_indexed {
+        return None;
+    }
+    let key_ns = u64::from(piece_s) * 1_000_000_000;
+    Some(Pieces { grid: Grid { key_ns, keys_to_segment: 1, keys_to_chunk: 1 }, rung: rung(settings)? })
+}
+
+/// The rung that an output's picture is.
+fn rung(settings: &EncodeSettings) -> Option<Rung> {
+    let video = settings
+        .video
+        .as_ref()
+        .filter(|_| settings.container == Container::Mp4 && settings.extract.is_none())?;
+    let is_plain = video.bit_depth.is_none() && video.chroma.is_none() && video.keyframe_ms.is_none();
+    let (crf, cap) = match (video.codec, video.rate) {
+        (VideoCodec::H264 | VideoCodec::Hevc | VideoCodec::Vp9 | VideoCodec::Av1, RateControl::Crf(crf)) => {
+            (crf, None)
+        }
+        (VideoCodec::H264 | VideoCodec::Hevc, RateControl::CappedCrf { crf, peak_bps }) => {
+            (crf, Some(RateCap { max_bps: peak_bps.into(), buffer_ms: BUFFER_MS }))
+        }
+        _ => return None,
+    };
+    is_plain.then(|| Rung {
+        name: "piece".to_owned(),
+        max_size: (video.max_width.unwrap_or(u32::MAX), video.max_height.unwrap_or(u32::MAX)),
+        crf,
+        preset: video.preset,
+        cap,
+        codec: video.codec,
+    })
+}
+
+impl Pieces {
+    /// The picture with the bound that each of the pieces has to keep.
+    #[must_use]
+    pub fn rung_of_each(&self) -> Rung {
+        let within = |cap: RateCap| cap.within_chunks(self.grid.chunk_ns());
+        Rung { cap: self.rung.cap.map(within), ..self.rung.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::encode::VideoSettings;
+    use crate::ladder::split;
+    use crate::media::VideoFacts;
+    use crate::units::Ratio;
+
+    fn film(seconds: u64, container: &str) -> MediaFacts {
+        let (duration_ns, frames) = (seconds * 1_000_000_000, seconds * 25);
+        let video = VideoFacts { duration_ns, frames, fps: Ratio::new(25, 1), ..VideoFacts::default() };
+        MediaFacts {
+            container: container.to_owned(),
+            seekable: true,
+            video: vec![video],
+            ..MediaFacts::default()
+        }
+    }
+
+    #[test]
+    fn a_long_film_with_an_index_is_made_in_pieces_that_begin_with_their_only_key_frame() {
+        let plan = pieces(&EncodeSettings::default(), &film(95, "mp4"), 10).expect("it is long enough");
+        assert_eq!(split(&film(95, "mp4"), &plan.grid).len(), 10);
+        assert_eq!((plan.rung.crf, plan.rung.cap, plan.rung.max_size), (23, None, (u32::MAX, u32::MAX)));
+        for (film, piece_s) in [(film(59, "mp4"), 10), (film(95, "mpegts"), 10), (film(95, "mp4"), 0)] {
+            assert_eq!(pieces(&EncodeSettings::default(), &film, piece_s), None);
+        }
+    }
+
+    #[test]
+    fn what_a_rung_does_not_say_is_encoded_whole() {
+        let with = |change: &dyn Fn(&mut EncodeSettings, &mut VideoSettings)| {
+            let (mut settings, mut video) = (EncodeSettings::default(), VideoSettings::of(VideoCodec::H264));
+            change(&mut settings, &mut video);
+            settings.video = settings.video.map(|_| video);
+            pieces(&settings, &film(95, "mp4"), 10)
+        };
+        assert!(
+            with(&|_, video| video.max_height = Some(720)).is_some_and(|plan| plan.rung.max_size.1 == 720)
+        );
+        assert_eq!(with(&|_, video| video.bit_depth = Some(10)), None);
+        assert_eq!(with(&|_, video| video.keyframe_ms = Some(2000)), None);
+        assert_eq!(with(&|_, video| video.codec = VideoCodec::H264Hardware), None);
+        assert_eq!(with(&|settings, _| settings.container = Container::Mkv), None);
+        assert_eq!(with(&|settings, _| settings.video = None), None);
+        let two_passes = RateControl::TwoPass { bitrate_bps: 1_000_000, peak_bps: None };
+        assert_eq!(with(&|_, video| video.rate = two_passes), None);
+    }
+
+    #[test]
+    fn a_bound_is_split_so_that_it_holds_where_pieces_meet() {
+        let mut settings = EncodeSettings::default();
+        let rate = RateControl::CappedCrf { crf: 20, peak_bps: 4_000_000 };
+        settings.video = Some(VideoSettings { rate, ..VideoSettings::of(VideoCodec::H264) });
+        let plan = pieces(&settings, &film(95, "mp4"), 10).expect("it is long enough");
+        let (whole, each) = (plan.rung.cap.expect("a cap"), plan.rung_of_each().cap.expect("a cap"));
+        assert_eq!((whole.max_bps, whole.buffer_ms), (4_000_000, 2_000));
+        assert!(each.max_bps < whole.max_bps);
+    }
+}
