@@ -221,6 +221,10 @@ impl LinkActor {
         let parts: Vec<AttemptId> = order.work.parts().filter_map(|part| part.attempt).collect();
         let read_ticket = match order.work.input() {
             Some(input) => sign(Grant::Read(input.location.clone())),
+            None if !order.work.files().is_empty() => {
+                let files = order.work.files().iter().map(|file| file.location.clone());
+                sign(Grant::ReadAny(files.collect()))
+            }
             None if parts.is_empty() => Vec::new(),
             None => sign(Grant::ReadStaged(parts)),
         };

@@ -41,11 +41,13 @@ pub enum TaskKind {
     Chunk,
     /// Joins, packages and checks a streaming set.
     Package,
+    /// Reads the facts of several files.
+    Probes,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Noop,
         Self::Probe,
         Self::Encode,
@@ -54,6 +56,7 @@ impl TaskKind {
         Self::Stills,
         Self::Chunk,
         Self::Package,
+        Self::Probes,
     ];
 
     /// The name in metrics, JSON and logs.
@@ -68,6 +71,7 @@ impl TaskKind {
             Self::Stills => "stills",
             Self::Chunk => "chunk",
             Self::Package => "package",
+            Self::Probes => "probes",
         }
     }
 
@@ -76,7 +80,7 @@ impl TaskKind {
     pub fn leaves_file(self) -> bool {
         match self {
             Self::Noop | Self::Probe | Self::Trial => false,
-            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package => true,
+            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package | Self::Probes => true,
         }
     }
 
@@ -283,6 +287,20 @@ pub enum TaskValue {
     Part(PartMade),
     /// Of the package of a streaming set.
     Set(Box<SetMade>),
+    /// Of many probes.
+    ProbedFiles(ProbedFiles),
+}
+
+/// What a survey of several files has left: their facts lie in a file, a line of JSON for each
+/// ([`FileFacts`](crate::view::FileFacts)), and only their numbers are kept here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbedFiles {
+    /// The file in staging, with its size and hash.
+    pub artifact: Artifact,
+    /// Files whose facts are known.
+    pub read: u32,
+    /// Files that could not be read; why stands in the file's line.
+    pub failed: u32,
 }
 
 /// How an attempt ended.

@@ -36,6 +36,8 @@ pub enum Grant {
         /// BLAKE3 of all that decides what the result is, but for the programs that make it.
         of: ContentHash,
     },
+    /// Read these files, one at a time.
+    ReadAny(Vec<Location>),
 }
 
 /// A grant and when it ends. The MAC over its encoding travels in front of it.

@@ -1,6 +1,7 @@
 //! A job, its stages and its tasks as the state keeps them.
 
 mod doc;
+mod probes;
 mod stream;
 mod task;
 
@@ -17,6 +18,7 @@ use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
 pub use doc::{JobDoc, LiveTask, Stopped};
+pub use probes::facts_file;
 pub use task::{Failed, Success, Task, Trouble};
 
 use crate::list::{Few, Row};
@@ -49,6 +51,8 @@ pub enum Step {
     Trial,
     /// A step of the job's streaming set.
     Stream(StreamStep),
+    /// Probe a batch of the job's files.
+    Probes,
 }
 
 impl Step {
@@ -61,16 +65,18 @@ impl Step {
             Self::Encode { .. } | Self::EncodeInSoftware { .. } => TaskKind::Encode,
             Self::Trial => TaskKind::Trial,
             Self::Stream(step) => step.kind(),
+            Self::Probes => TaskKind::Probes,
         }
     }
 
-    /// The output that it makes; the set of a streaming job is its output 0.
+    /// The output that it makes; the set of a streaming job is its output 0. Each task of many probes makes one of its own,
+    /// see [`Job::task_of_output`].
     #[must_use]
     pub fn output(self) -> Option<u32> {
         match self {
             Self::Stream(StreamStep::Package) => Some(0),
             Self::Encode { output } | Self::EncodeInSoftware { output } => Some(output),
-            Self::Noop { .. } | Self::Probe | Self::Trial | Self::Stream(_) => None,
+            Self::Noop { .. } | Self::Probe | Self::Trial | Self::Stream(_) | Self::Probes => None,
         }
     }
 
@@ -225,6 +231,9 @@ impl Job {
     /// The stage that makes an output, once it is planned.
     #[must_use]
     pub fn stage_of_output(&self, output: u32) -> Option<&Stage> {
+        if let Work::Probes { .. } = self.spec.work {
+            return self.stages.first();
+        }
         self.stages.iter().find(|s| s.step.output() == Some(output))
     }
 
@@ -272,6 +281,10 @@ impl Job {
     /// The first task that makes this output.
     #[must_use]
     pub fn task_of_output(&self, output: u32) -> Option<u32> {
+        if let Work::Probes { .. } = self.spec.work {
+            // Its one stage has a task for each.
+            return self.stages.first().filter(|stage| output < stage.count).map(|_| output);
+        }
         let mut first = 0;
         for stage in self.stages.iter() {
             if stage.step.output() == Some(output) {
@@ -311,7 +324,7 @@ impl Job {
     #[must_use]
     pub fn input(&self) -> Option<Artifact> {
         match &self.spec.work {
-            Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. } => None,
+            Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. } | Work::Probes { .. } => None,
             Work::Probe { input } | Work::Encode { input, .. } | Work::Stream { input, .. } => Some(
                 self.probed()
                     .map_or_else(|| Artifact::unseen(input.clone()), |(artifact, _)| artifact.clone()),
@@ -331,6 +344,9 @@ impl Job {
                 Destination::Place(place) => place.clone(),
             };
         }
+        if let Work::Probes { .. } = self.spec.work {
+            return Location::Output(self.tenant.clone(), self.id, probes::facts_file(output).into());
+        }
         let Some(spec) = self.spec.work.output(output) else {
             panic!("{} has no output {output}, yet it was asked for", self.id)
         };
@@ -348,6 +364,7 @@ impl Job {
             (Step::Noop { hold_ms, cpu_ms }, _) => Some(TaskWork::Noop { hold_ms, cpu_ms }),
             (Step::Trial, _) => Some(TaskWork::Trial),
             (Step::Stream(step), _) => self.stream_work(task, step),
+            (Step::Probes, _) => self.probes_work(task),
             (Step::Probe, Work::Graph { stages }) => match &stages.get(at)?.work {
                 StageWork::Probe { input } => {
                     Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })

@@ -96,12 +96,15 @@ impl Shelf {
             (Grant::ReadStaged(attempts), Grant::Read(Location::Staged(by, _))) if attempts.contains(by) => {
                 return Ok(());
             }
+            (Grant::ReadAny(places), Grant::Read(wanted)) if places.contains(wanted) => return Ok(()),
             _ => {}
         }
         Err(match wanted {
             Grant::Read(place) | Grant::Write(place) => refusal::other_ticket(place),
             Grant::Publish { to, .. } | Grant::Make { to, .. } => refusal::other_ticket(to),
-            Grant::Drop(_) | Grant::ReadStaged(_) => refusal::other_ticket(&"these attempts"),
+            Grant::Drop(_) | Grant::ReadStaged(_) | Grant::ReadAny(_) => {
+                refusal::other_ticket(&"these attempts")
+            }
         })
     }
 

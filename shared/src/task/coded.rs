@@ -1,11 +1,11 @@
 //! How results become bytes.
 //!
 //! The first results of an encode said of its checks no more than problems and warnings. Bytes of those stay what they were,
-//! and programs of that time read them; results with checks as values stand behind a number of their own, the last.
+//! and programs of that time read them; results with checks as values stand behind a number of their own.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EncodedOutput, PartMade, SetMade, TaskValue};
+use super::{EncodedOutput, PartMade, ProbedFiles, SetMade, TaskValue};
 use crate::artifact::Artifact;
 use crate::check::Check;
 use crate::media::{CheckReport, MediaFacts};
@@ -19,6 +19,7 @@ pub(super) enum CodedValue {
     Part(PartMade),
     Set(Box<SetMade>),
     Checked(FirstEncoded, Vec<Check>),
+    ProbedFiles(ProbedFiles),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -84,6 +85,7 @@ impl From<TaskValue> for CodedValue {
             },
             TaskValue::Part(part) => Self::Part(part),
             TaskValue::Set(set) => Self::Set(set),
+            TaskValue::ProbedFiles(found) => Self::ProbedFiles(found),
         }
     }
 }
@@ -97,6 +99,7 @@ impl From<CodedValue> for TaskValue {
             CodedValue::Part(part) => Self::Part(part),
             CodedValue::Set(set) => Self::Set(set),
             CodedValue::Checked(first, checks) => Self::Encoded(first.with(checks)),
+            CodedValue::ProbedFiles(found) => Self::ProbedFiles(found),
         }
     }
 }

@@ -56,6 +56,13 @@ pub enum TaskWork {
         /// The output's name; it is staged under the attempt.
         output: FileName,
     },
+    /// Read the facts of several files, each on its own. Only to workers that have said that they take such orders.
+    Probes {
+        /// What to read.
+        inputs: Vec<Artifact>,
+        /// The name of the file with what was found; it is staged under the attempt.
+        output: FileName,
+    },
 }
 
 impl TaskWork {
@@ -68,19 +75,26 @@ impl TaskWork {
             Self::Encode { .. } | Self::EncodeWith { .. } => TaskKind::Encode,
             Self::Trial => TaskKind::Trial,
             Self::Stream { work, .. } => work.step().kind(),
+            Self::Probes { .. } => TaskKind::Probes,
         }
     }
 
-    /// What it reads of what a user brought.
+    /// The one file that it reads of what a user brought.
     #[must_use]
     pub fn input(&self) -> Option<&Artifact> {
         match self {
-            Self::Noop { .. } | Self::Trial => None,
+            Self::Noop { .. } | Self::Trial | Self::Probes { .. } => None,
             Self::Probe { input } | Self::Encode { input, .. } | Self::EncodeWith { input, .. } => {
                 Some(input)
             }
             Self::Stream { work, .. } => work.input(),
         }
+    }
+
+    /// The files of many probes.
+    #[must_use]
+    pub fn files(&self) -> &[Artifact] {
+        if let Self::Probes { inputs, .. } = self { inputs } else { &[] }
     }
 
     /// What it reads of what other attempts have staged.
@@ -94,9 +108,10 @@ impl TaskWork {
     pub fn output(&self) -> Option<&FileName> {
         match self {
             Self::Noop { .. } | Self::Probe { .. } | Self::Trial => None,
-            Self::Encode { output, .. } | Self::EncodeWith { output, .. } | Self::Stream { output, .. } => {
-                Some(output)
-            }
+            Self::Encode { output, .. }
+            | Self::EncodeWith { output, .. }
+            | Self::Stream { output, .. }
+            | Self::Probes { output, .. } => Some(output),
         }
     }
 
@@ -115,7 +130,8 @@ impl TaskWork {
             | Self::Probe { .. }
             | Self::Encode { .. }
             | Self::Trial
-            | Self::Stream { .. } => None,
+            | Self::Stream { .. }
+            | Self::Probes { .. } => None,
         }
     }
 
@@ -124,7 +140,11 @@ impl TaskWork {
     pub fn settings(&self) -> Option<&EncodeSettings> {
         match self {
             Self::Encode { settings, .. } | Self::EncodeWith { settings, .. } => Some(settings),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial | Self::Stream { .. } => None,
+            Self::Noop { .. }
+            | Self::Probe { .. }
+            | Self::Trial
+            | Self::Stream { .. }
+            | Self::Probes { .. } => None,
         }
     }
 

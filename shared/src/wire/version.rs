@@ -1,7 +1,7 @@
 //! Versions of the worker protocol, and what each is the first to know. A farm is updated worker by worker: whoever sends
 //! work looks here at which of them would understand it.
 
-use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
+use super::{CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, PROBES_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS};
 use crate::encode::EncodeSettings;
 use crate::task::TaskKind;
 
@@ -42,6 +42,7 @@ impl WireVersion {
             TaskKind::Sound | TaskKind::Stills | TaskKind::Chunk | TaskKind::Package => {
                 Self::of(Some(STREAM_ALPN))
             }
+            TaskKind::Probes => Self::of(Some(PROBES_ALPN)),
         };
         let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };
         let of_settings = match (&settings.extract, settings.check.are_usual()) {
@@ -82,6 +83,7 @@ mod tests {
         assert_eq!(needs(TaskKind::Encode, Some(&EncodeSettings::default())), WireVersion::OLDEST);
         assert_eq!(needs(TaskKind::Trial, None), WireVersion::of(Some(TRIAL_ALPN)));
         assert_eq!(needs(TaskKind::Chunk, None), WireVersion::of(Some(STREAM_ALPN)));
+        assert_eq!(needs(TaskKind::Probes, None), WireVersion::of(Some(PROBES_ALPN)));
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
         let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };

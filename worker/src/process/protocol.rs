@@ -4,7 +4,7 @@
 //! worker                         task process
 //! Job                   ->
 //!                       <-       Contained        limits are in force; from here on media may be parsed
-//!                       <-       Progress …
+//!                       <-       Progress … , of many probes File …
 //!                       <-       Done
 //! (end of file)         ->       (killed by itself, at any point)
 //! ```
@@ -77,6 +77,11 @@ pub enum LocalWork {
         /// The file to make.
         output: PathBuf,
     },
+    /// Reads the facts of several files, one after another, and tells of each as soon as it is known.
+    Probes {
+        /// The files.
+        inputs: Vec<PathBuf>,
+    },
 }
 
 /// Worker to task process: the one job of its life.
@@ -120,6 +125,8 @@ pub enum LocalResult {
     Set(Box<LocalSet>),
     /// Of anything that failed in an ordinary way.
     Failed(Failure),
+    /// Of many probes: all that it told of its files was said before.
+    ProbedFiles,
 }
 
 /// Task process to worker.
@@ -130,6 +137,8 @@ pub enum TaskProcessReply {
     Contained(String),
     /// How far the work has come; phase, media time, frames, speed are filled in.
     Progress(Progress),
+    /// What many probes have found of its next file.
+    File(Result<MediaFacts, Failure>),
     /// The end. The process waits for end of file after it, so that its use of memory and CPU can be read.
     Done(LocalResult),
 }

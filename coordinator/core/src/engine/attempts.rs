@@ -8,7 +8,7 @@ use rushes_shared::task::{Progress, StreamStep, TaskKind, TaskOutcome, TaskValue
 use super::live::Shift;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews};
-use crate::job::{Job, LiveTask, Step};
+use crate::job::{Job, LiveTask, Step, facts_file};
 use crate::promise::predict;
 use crate::record::{Record, Verdict};
 use crate::state::brings_down_node;
@@ -353,6 +353,11 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
         }
         (Step::Stream(StreamStep::Package), TaskValue::Set(set)) => {
             is_left_by(attempt, StreamStep::Package, &set.artifact)
+        }
+        (Step::Probes, TaskValue::ProbedFiles(found)) => {
+            let place = Location::Staged(attempt, facts_file(task.index));
+            let artifact = &found.artifact;
+            artifact.location == place && artifact.attempt == Some(attempt) && artifact.hash.is_some()
         }
         (Step::Stream(step), TaskValue::Part(part)) => {
             step != StreamStep::Package && is_left_by(attempt, step, &part.artifact)
