@@ -4,6 +4,7 @@ mod encode;
 mod ladder;
 mod package;
 mod probe;
+mod probes;
 
 use std::process::ExitCode;
 
@@ -12,6 +13,7 @@ fn main() -> ExitCode {
         "media",
         &[
             ("probe", probe::run),
+            ("probes", probes::run),
             ("encode", encode::run),
             ("ladder", ladder::run),
             ("chunks", ladder::chunks),

@@ -150,10 +150,11 @@ impl Engine {
         let stage = job.stage_of(task.index).1;
         let (kind, prediction) = (stage.step.kind(), stage.prediction);
         let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
-        // Hardware says nothing about the node's cores.
-        let speed_permille = match self.may_have_used_hardware(task, live) {
-            true => speed_before,
-            false => predict::learned(speed_before, prediction, usage.run_ms),
+        // Hardware says nothing about the node's cores, and what many files take depends on what they are.
+        let teaches = kind != TaskKind::Probes && !self.may_have_used_hardware(task, live);
+        let speed_permille = match teaches {
+            false => speed_before,
+            true => predict::learned(speed_before, prediction, usage.run_ms),
         };
         if let TaskValue::Probed { facts, .. } = &value {
             self.usual.note(facts);

@@ -28,6 +28,7 @@ mod names;
 mod order;
 mod outputs;
 mod prefetch;
+mod probes;
 mod promises;
 mod properties;
 mod queue;

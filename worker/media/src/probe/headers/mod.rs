@@ -8,6 +8,10 @@
 //! picture  codec configuration of H.264, HEVC, AV1 -> caps as GStreamer's parsers make them
 //! sound    codec configuration of AAC -> the same
 //! first    the first packet's parameter sets, which must be those of the configuration
+//! wave     WAV of plain PCM: chunks -> the one stream, its length, what wrote it
+//! flac     FLAC with blocks of one size: the stream's information, comments; every frame's head, which must say the same
+//! mpeg     MP3: the head of every frame
+//! plain    what these three have in common
 //! ```
 //! **Invariant:** nothing is guessed. Whatever is not plain (a codec or box that is not listed here, fields, two
 //! descriptions that differ, parameter sets inside the media that are others, a file shorter than its boxes) is answered
@@ -20,10 +24,18 @@
 
 mod about;
 mod first;
+mod flac;
 mod hevc;
 mod mp4;
+mod mpeg;
 mod picture;
+mod plain;
 mod sound;
+mod wave;
 
+pub(super) use flac::read as read_flac;
 pub(super) use mp4::read as read_mp4;
+pub(super) use mpeg::read as read_mpeg;
 pub(super) use picture::uses_full_range;
+pub(super) use plain::Sound;
+pub(super) use wave::read as read_wave;
