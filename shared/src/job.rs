@@ -213,7 +213,7 @@ impl Work {
         one.into_iter().chain(stages.iter().filter_map(|stage| stage.work.input())).chain(many)
     }
 
-    /// The files that each task of many probes reads, in the order of the tasks.
+    /// The files that each task probes where a job probes many, in the order of the tasks.
     pub fn batches(&self) -> impl ExactSizeIterator<Item = &[Location]> + '_ {
         let (inputs, batch) = match self {
             Self::Probes { inputs, batch } => (inputs.as_slice(), *batch as usize),
@@ -222,7 +222,7 @@ impl Work {
         inputs.chunks(batch.max(1))
     }
 
-    /// The numbers of what it publishes: its outputs, the one set of files, or what each task of many probes has found.
+    /// The numbers of what it publishes: its outputs, the one set of files, or what each task has found that probes a batch.
     pub fn output_numbers(&self) -> impl Iterator<Item = u32> + '_ {
         let set = matches!(self, Self::Stream { .. }).then_some(0);
         let found = (0..).zip(self.batches()).map(|(number, _)| number);

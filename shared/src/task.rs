@@ -287,11 +287,11 @@ pub enum TaskValue {
     Part(PartMade),
     /// Of the package of a streaming set.
     Set(Box<SetMade>),
-    /// Of many probes.
+    /// Of a probe of several files.
     ProbedFiles(ProbedFiles),
 }
 
-/// What a survey of several files has left: their facts lie in a file, a line of JSON for each
+/// What a probe of several files has left: their facts lie in a file, a line of JSON for each
 /// ([`FileFacts`](crate::view::FileFacts)), and only their numbers are kept here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProbedFiles {

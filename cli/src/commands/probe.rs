@@ -7,7 +7,6 @@ use rushes_shared::request::{JobKind, JobRequest};
 
 use super::{client, job};
 use crate::args::{FarmArgs, ProbeArgs};
-use crate::at_hand;
 use crate::fault::{Ending, Fault};
 use crate::transfer::random_text;
 
@@ -51,7 +50,8 @@ fn named(input: String) -> Result<String, Fault> {
     if input.contains("://") {
         return Ok(input);
     }
-    let path = at_hand::absolute(Path::new(&input))?;
+    // It lies on the depot's host, which may be another one.
+    let path = std::path::absolute(&input).map_err(|e| Fault::local(format!("'{input}' is no path"), e))?;
     path.into_os_string()
         .into_string()
         .map_err(|path| Fault::Usage(format!("{} is not UTF-8; name it as a file:// URL", path.display())))

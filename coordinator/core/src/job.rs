@@ -69,7 +69,7 @@ impl Step {
         }
     }
 
-    /// The output that it makes; the set of a streaming job is its output 0. Each task of many probes makes one of its own,
+    /// The output that it makes; the set of a streaming job is its output 0. Each task that probes a batch makes one of its own,
     /// see [`Job::task_of_output`].
     #[must_use]
     pub fn output(self) -> Option<u32> {

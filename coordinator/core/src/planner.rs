@@ -196,7 +196,7 @@ fn probe() -> Stage {
 /// What a file among many costs, in milliseconds: most are read by their headers, the others cost ten times that.
 const FILE_MS: u64 = 4;
 
-/// The one stage of many probes.
+/// The one stage of a job that probes many files.
 fn probes(work: &Work, batch: u32) -> Stage {
     let files = u64::from(batch).min(work.inputs().count() as u64);
     let cost = Prediction { cpu_ms: 20 + FILE_MS * files, wall_ms: 40 + FILE_MS * files, model: 0 };

@@ -337,7 +337,7 @@ impl Default for Policy {
 
 impl Policy {
     /// The bounds of a kind of task. A no-op and a trial have none of their own and get a probe's, the steps of a
-    /// streaming set an encode's. Probes of many files have a probe's time for each of its files, so that files that take long do not
+    /// streaming set an encode's. A task that probes many files has a probe's time for each, so that files that take long do not
     /// keep it from its end.
     #[must_use]
     pub fn limits_of(&self, kind: TaskKind) -> TaskLimits {

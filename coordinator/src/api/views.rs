@@ -229,7 +229,7 @@ pub(super) fn output_index(doc: &JobDoc, name: &str) -> Option<u32> {
     doc.job.spec.work.outputs().find(|(_, spec)| spec.name.as_str() == name).map(|(index, _)| index)
 }
 
-/// The outputs of a job in a list: what many probes have found lies in more files than are worth naming there.
+/// The outputs of a job in a list: what is found in many files lies in more outputs than are worth naming there.
 fn listed(doc: &JobDoc) -> Vec<OutputView> {
     if matches!(doc.job.spec.work, Work::Probes { .. }) { Vec::new() } else { outputs(doc) }
 }

@@ -91,7 +91,7 @@ impl TaskWork {
         }
     }
 
-    /// The files of many probes.
+    /// The files that it probes, where those are several.
     #[must_use]
     pub fn files(&self) -> &[Artifact] {
         if let Self::Probes { inputs, .. } = self { inputs } else { &[] }

@@ -1,4 +1,4 @@
-//! Probes of many files: the facts of several files, each on its own, written down as a line of JSON for each.
+//! A probe of several files: the facts of each on its own, written down as a line of JSON.
 //!
 //! ```text
 //! files -> fetched a few at a time -> a wave of them lies here -> one task process reads it -> lines -> staged

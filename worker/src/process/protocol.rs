@@ -4,7 +4,7 @@
 //! worker                         task process
 //! Job                   ->
 //!                       <-       Contained        limits are in force; from here on media may be parsed
-//!                       <-       Progress … , of many probes File …
+//!                       <-       Progress … ; a File for each of several
 //!                       <-       Done
 //! (end of file)         ->       (killed by itself, at any point)
 //! ```
@@ -125,7 +125,7 @@ pub enum LocalResult {
     Set(Box<LocalSet>),
     /// Of anything that failed in an ordinary way.
     Failed(Failure),
-    /// Of many probes: all that it told of its files was said before.
+    /// Of a probe of several files: what was found was said before, file by file.
     ProbedFiles,
 }
 
@@ -137,7 +137,7 @@ pub enum TaskProcessReply {
     Contained(String),
     /// How far the work has come; phase, media time, frames, speed are filled in.
     Progress(Progress),
-    /// What many probes have found of its next file.
+    /// What was found in the next of several files.
     File(Result<MediaFacts, Failure>),
     /// The end. The process waits for end of file after it, so that its use of memory and CPU can be read.
     Done(LocalResult),

@@ -7,21 +7,21 @@ use rushes_shared::view::FilesView;
 
 use super::Job;
 
-/// The file that a task of many probes leaves: what it has found, a line a file.
+/// The output of a task that probes a batch: what it has found, a line a file.
 #[must_use]
 pub fn facts_file(task: u32) -> FileName {
     format!("facts-{task:05}.ndjson").parse().expect("it is a file name")
 }
 
 impl Job {
-    /// The work of a task of many probes.
+    /// The work of a task that probes a batch.
     pub(super) fn probes_work(&self, task: u32) -> Option<TaskWork> {
         let batch = self.spec.work.batches().nth(task as usize)?;
         let inputs = batch.iter().map(|input| Artifact::unseen(input.clone())).collect();
         Some(TaskWork::Probes { inputs, output: facts_file(task) })
     }
 
-    /// What a task of many probes has found, once it has.
+    /// How much a task has found that probes a batch, once it has.
     #[must_use]
     pub fn probed_files(&self, task: u32) -> Option<&ProbedFiles> {
         match &**self.tasks.get(task as usize)?.success.as_ref()?.value.as_ref()? {
@@ -30,7 +30,7 @@ impl Job {
         }
     }
 
-    /// How many files of many probes are read by now.
+    /// How many files of a job that probes many are read by now.
     #[must_use]
     pub fn files(&self) -> Option<FilesView> {
         let Work::Probes { inputs, .. } = &self.spec.work else { return None };
