@@ -77,7 +77,9 @@ pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
     while at < frames.len() {
         let head = Head::of(frames.get(at..)?)?;
         is_constant &= head.kilobits == first.kilobits;
-        let alike = Head { size: first.size, kilobits: first.kilobits, ..head };
+        // Two channels may be told apart or together from frame to frame; the first one's way is told.
+        let mode = if head.mode < 2 && first.mode < 2 { first.mode } else { head.mode };
+        let alike = Head { size: first.size, kilobits: first.kilobits, mode, ..head };
         if alike != first || head.size < 24 {
             return None;
         }

@@ -42,7 +42,7 @@ pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
             b"data" => {
                 let end_of_samples = body + u64::from(size);
                 let is_last = end == length || end_of_samples == length;
-                return samples(file, body, size, &form?, list).filter(|_| is_last);
+                return samples(file, body, size, &form?, &list).filter(|_| is_last);
             }
             _ if size > LARGEST => return None,
             b"fmt " if form.is_none() => form = Some(Form::of(&bytes(file, body, size as usize)?)?),
@@ -54,7 +54,7 @@ pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
     None
 }
 
-fn samples(file: &File, at: u64, size: u32, form: &Form, more: gst::TagList) -> Option<Sound> {
+fn samples(file: &File, at: u64, size: u32, form: &Form, more: &gst::TagList) -> Option<Sound> {
     let frame = form.channels * form.bits / 8;
     if size == 0 || !size.is_multiple_of(frame) {
         return None;
@@ -72,7 +72,7 @@ fn samples(file: &File, at: u64, size: u32, form: &Form, more: gst::TagList) -> 
     let caps = caps("audio/x-raw", form.rate, form.channels)?.field("format", format).build();
     let mut list = tagged(&format!("Uncompressed {}-bit PCM audio", form.bits));
     let into = list.make_mut();
-    into.insert(&more, gst::TagMergeMode::Append);
+    into.insert(more, gst::TagMergeMode::Append);
     into.add::<tags::ContainerFormat>(&"WAV", gst::TagMergeMode::Append);
     // The reader rounds up.
     let bits_ns = u128::from(size) * 1_000_000_000;
