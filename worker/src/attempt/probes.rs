@@ -196,7 +196,7 @@ impl Attempt<'_> {
                 None => false,
                 Some(failure) if is_alone && has_told == 0 => {
                     if let Some(local) = left.pop_front() {
-                        findings.note(local.at, Some(&local.artifact), Err(blamed(failure)));
+                        findings.note(local.at, Some(&local.artifact), Err(blamed(&failure)));
                     }
                     false
                 }
@@ -238,7 +238,7 @@ fn is_of_file(failure: &Failure) -> bool {
 }
 
 /// What is told of a file that its process did not survive twice, the second time alone.
-fn blamed(failure: Failure) -> Failure {
+fn blamed(failure: &Failure) -> Failure {
     let message = format!("reading it ended its process twice, the second time alone: {}", failure.message);
     let advice = "the file breaks a decoder or parser; look at where it came from, and please report it";
     Failure::new(failure.code, message, advice).with_class(FailureClass::Permanent)

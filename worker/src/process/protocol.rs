@@ -131,7 +131,6 @@ pub enum LocalResult {
 
 /// Task process to worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "the large one is made once per task")]
 pub enum TaskProcessReply {
     /// The walls stand; what they are made of, such as `landlock-v7 seccomp rlimits`.
     Contained(String),

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sniff      first bytes -> container
-//! headers    MP4, QuickTime, WAV, FLAC, MP3: codec configurations -> streams, where headers alone say all of it; else:
+//! headers    MP4, QuickTime, WAV, MP3: codec configurations -> streams, where headers alone say all of it; else:
 //! parse      filesrc ! parsebin: streams, codecs, caps, tags from the parsers; stops at once where an index has the rest
 //! mp4, mkv   the container's own index -> frames, times, sizes, without touching the media
 //! timing     else: every packet's time from the parsers, for as long as the time limit allows
@@ -58,7 +58,6 @@ pub fn probe_by_headers(path: &Path) -> Result<Option<MediaFacts>, Failure> {
     Ok(match container {
         "mp4" | "mov" => by_headers(path, container, size_bytes),
         "wav" => sound_by_headers(path, container, size_bytes, headers::read_wave),
-        "flac" => sound_by_headers(path, container, size_bytes, headers::read_flac),
         "mp3" => sound_by_headers(path, container, size_bytes, headers::read_mpeg),
         _ => None,
     })

@@ -9,22 +9,21 @@
 //! sound    codec configuration of AAC -> the same
 //! first    the first packet's parameter sets, which must be those of the configuration
 //! wave     WAV of plain PCM: chunks -> the one stream, its length, what wrote it
-//! flac     FLAC with blocks of one size: the stream's information, comments; every frame's head, which must say the same
 //! mpeg     MP3: the head of every frame
-//! plain    what these three have in common
+//! plain    what these two have in common
 //! ```
 //! **Invariant:** nothing is guessed. Whatever is not plain (a codec or box that is not listed here, fields, two
 //! descriptions that differ, parameter sets inside the media that are others, a file shorter than its boxes) is answered
 //! with nothing, and GStreamer reads the file.
 //! What is read is bounded: the index by the limits of [`mp4`](super::mp4), and of each track's first packet the heads of
-//! its first 64 units and parameter sets of 4 KiB at most.
+//! its first 64 units and parameter sets of 4 KiB at most; of a WAV file its chunks' heads and 32 KiB; an MP3 of at most
+//! 64 MiB, whole.
 //!
 //! H.264's and AV1's headers are read by crates without unsafe code, `h264-reader` and `scuffle-av1`; HEVC's are read here
 //! with the former's reader of bits, as the crates for it fall over damaged ones.
 
 mod about;
 mod first;
-mod flac;
 mod hevc;
 mod mp4;
 mod mpeg;
@@ -33,7 +32,6 @@ mod plain;
 mod sound;
 mod wave;
 
-pub(super) use flac::read as read_flac;
 pub(super) use mp4::read as read_mp4;
 pub(super) use mpeg::read as read_mpeg;
 pub(super) use picture::uses_full_range;
