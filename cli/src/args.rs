@@ -86,6 +86,9 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Reads the facts of files on the farm's storage, up to 10,000 at once, and prints them file by file.
+    #[command(after_help = PROBE)]
+    Probe(ProbeArgs),
     /// Lists, shows and checks presets: named ways to make files.
     #[command(
         after_help = "Examples:\n  rushes preset list\n  rushes preset show web\n  rushes preset check my.toml"
@@ -160,6 +163,16 @@ Examples:
 
 'rushes job schema' says which codecs go into which container; what does not go together is refused with what does.";
 
+const PROBE: &str = "\
+The files are where the farm's depot can read them: paths on its host within its input roots, or farm://uploads/... as
+'rushes upload' prints them. A file that cannot be read is told of with the reason, and the others are read all the same;
+the exit code is 1 then. As JSON, a line for each file, in the order of the files. 'rushes media probe' reads files on this
+machine without a farm.
+
+Examples:
+  rushes probe /srv/in/*.mov
+  find /srv/in -type f | rushes probe --from - --output json | jq -r 'select(.failure) | .input'";
+
 const MEDIA: &str = "\
 Each operation runs in a process of its own, closed in like a farm's tasks: it can read its input and nothing else.
 
@@ -181,6 +194,17 @@ Examples:
   rushes sim configs/scenarios/smoke.toml
   rushes sim my-farm.toml --seeds 20 --output json
   rushes sim my-farm.toml --baseline fifo,edf";
+
+/// `rushes probe`.
+#[derive(Debug, Args)]
+pub(crate) struct ProbeArgs {
+    /// The files.
+    #[arg(value_name = "FILE", required_unless_present = "from")]
+    pub(crate) inputs: Vec<String>,
+    /// Also the files that this list names, one a line; `-` reads standard input.
+    #[arg(long, value_name = "LIST")]
+    pub(crate) from: Option<PathBuf>,
+}
 
 /// Another rule of order to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -217,6 +217,18 @@ impl Client {
         place.ok_or_else(|| self.unreachable(&"it did not say where the output is"))
     }
 
+    /// The bytes of an output.
+    pub(crate) fn file(&self, path: &str) -> Result<BodyReader<'static>, Fault> {
+        let url = self.output_url(path)?;
+        let mut response = self.files.get(&url).call().map_err(|e| self.unreachable(&e))?;
+        if !response.status().is_success() {
+            let status = response.status();
+            let other = || self.unreachable(&format!("its depot answers {status}"));
+            return Err(refusal(&mut response).unwrap_or_else(other));
+        }
+        Ok(response.into_body().into_reader())
+    }
+
     /// An event stream.
     pub(crate) fn stream(
         &self,

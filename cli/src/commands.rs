@@ -5,6 +5,7 @@ mod job;
 mod limit;
 mod media;
 mod preset;
+mod probe;
 mod sim;
 mod status;
 mod tenant;
@@ -30,6 +31,7 @@ pub(crate) fn run(cli: Cli) -> Result<Ending, Fault> {
     match command {
         Command::Encode(args) => encode::run(&farm, &args),
         Command::Upload { files } => upload::run(&farm, &files),
+        Command::Probe(args) => probe::run(&farm, &args),
         Command::Preset(command) => preset::run(&farm, &command),
         Command::Media(args) => media::run(&farm, &args),
         Command::Job(command) => job::run(&farm, command),

@@ -222,6 +222,10 @@ impl LinkActor {
         let read_ticket = match order.work.input() {
             Some(input) if parts.is_empty() => sign(Grant::Read(input.location.clone())),
             Some(input) => sign(Grant::ReadWith { input: input.location.clone(), attempts: parts }),
+            None if !order.work.files().is_empty() => {
+                let files = order.work.files().iter().map(|file| file.location.clone());
+                sign(Grant::ReadAny(files.collect()))
+            }
             None if parts.is_empty() => Vec::new(),
             None => sign(Grant::ReadStaged(parts)),
         };

@@ -190,25 +190,43 @@ pub enum Work {
         /// The directory that the files go to.
         destination: Destination,
     },
+    /// Reads the facts of many files, so many a task.
+    Probes {
+        /// The files, 1 to 10,000.
+        inputs: Vec<Location>,
+        /// Files of a task, at least 1.
+        batch: u32,
+    },
 }
 
 impl Work {
     /// The files that it reads.
     pub fn inputs(&self) -> impl Iterator<Item = &Location> + '_ {
-        let (one, stages) = match self {
-            Self::Noop { .. } | Self::Trial { .. } => (None, &[][..]),
+        let (one, stages, many) = match self {
+            Self::Noop { .. } | Self::Trial { .. } => (None, &[][..], &[][..]),
             Self::Probe { input } | Self::Encode { input, .. } | Self::Stream { input, .. } => {
-                (Some(input), &[][..])
+                (Some(input), &[][..], &[][..])
             }
-            Self::Graph { stages } => (None, stages.as_slice()),
+            Self::Graph { stages } => (None, stages.as_slice(), &[][..]),
+            Self::Probes { inputs, .. } => (None, &[][..], inputs.as_slice()),
         };
-        one.into_iter().chain(stages.iter().filter_map(|stage| stage.work.input()))
+        one.into_iter().chain(stages.iter().filter_map(|stage| stage.work.input())).chain(many)
     }
 
-    /// The numbers of what it publishes: its outputs, or the one set of files.
+    /// The files that each task probes where a job probes many, in the order of the tasks.
+    pub fn batches(&self) -> impl ExactSizeIterator<Item = &[Location]> + '_ {
+        let (inputs, batch) = match self {
+            Self::Probes { inputs, batch } => (inputs.as_slice(), *batch as usize),
+            _ => (&[][..], 1),
+        };
+        inputs.chunks(batch.max(1))
+    }
+
+    /// The numbers of what it publishes: its outputs, the one set of files, or what each task has found that probes a batch.
     pub fn output_numbers(&self) -> impl Iterator<Item = u32> + '_ {
         let set = matches!(self, Self::Stream { .. }).then_some(0);
-        set.into_iter().chain(self.outputs().map(|(number, _)| number))
+        let found = (0..).zip(self.batches()).map(|(number, _)| number);
+        set.into_iter().chain(self.outputs().map(|(number, _)| number)).chain(found)
     }
 
     /// The files that it makes one by one, each with its number: its place in the list of outputs, or its stage in a graph.
@@ -216,9 +234,11 @@ impl Work {
         let (outputs, stages) = match self {
             Self::Encode { outputs, .. } => (outputs.as_slice(), &[][..]),
             Self::Graph { stages } => (&[][..], stages.as_slice()),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } | Self::Stream { .. } => {
-                (&[][..], &[][..])
-            }
+            Self::Noop { .. }
+            | Self::Probe { .. }
+            | Self::Trial { .. }
+            | Self::Stream { .. }
+            | Self::Probes { .. } => (&[][..], &[][..]),
         };
         let of_stages = (0..).zip(stages).filter_map(|(number, stage)| Some((number, stage.work.output()?)));
         (0..).zip(outputs).chain(of_stages)
@@ -243,7 +263,11 @@ impl Work {
         match self {
             Self::Encode { outputs, .. } => outputs.get(number as usize),
             Self::Graph { stages } => stages.get(number as usize)?.work.output(),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial { .. } | Self::Stream { .. } => None,
+            Self::Noop { .. }
+            | Self::Probe { .. }
+            | Self::Trial { .. }
+            | Self::Stream { .. }
+            | Self::Probes { .. } => None,
         }
     }
 }

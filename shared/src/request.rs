@@ -57,6 +57,11 @@ pub const MAX_LABEL: usize = 100;
 pub const MAX_NOOP_TASKS: i64 = 10_000;
 /// Largest number of stages of a graph.
 pub const MAX_GRAPH_STAGES: usize = 256;
+/// Largest number of files that one job probes.
+pub const MAX_INPUTS: usize = 10_000;
+/// Files that a task of such a job probes: enough that its process costs little beside them, and few enough that many nodes
+/// share a job and little is done again where one is lost.
+pub const FILES_OF_A_TASK: u32 = 64;
 /// Largest number of tags and named limits of one job.
 pub const MAX_NEEDS: usize = 16;
 /// Largest width or height of a picture, in pixels.
@@ -69,7 +74,7 @@ pub enum JobKind {
     /// Makes one or more files from one.
     #[default]
     Encode,
-    /// Reads the facts of a file: container, streams, codecs, durations, colours, tags.
+    /// Reads the facts of a file, or of many: container, streams, codecs, durations, colours, tags.
     Probe,
     /// Does nothing, once per task: shows that the farm works and measures its path.
     Noop,
@@ -147,6 +152,11 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "file:///srv/in/film.mov")]
     pub input: Option<String>,
+    /// The sources of a `probe` job instead of `input`, 1 to 10,000, each as `input` is written. What is found is told file by
+    /// file; one that cannot be read fails none of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(max_items = 10_000)]
+    pub inputs: Vec<String>,
     /// The preset that says which files to make, instead of `outputs`; for `encode` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 64, example = "web")]

@@ -46,11 +46,13 @@ pub enum TaskKind {
     Join,
     /// Looks for cuts in a part of a film.
     Scan,
+    /// Reads the facts of several files.
+    Probes,
 }
 
 impl TaskKind {
     /// Every kind, in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Noop,
         Self::Probe,
         Self::Encode,
@@ -61,6 +63,7 @@ impl TaskKind {
         Self::Package,
         Self::Join,
         Self::Scan,
+        Self::Probes,
     ];
 
     /// The name in metrics, JSON and logs.
@@ -77,6 +80,7 @@ impl TaskKind {
             Self::Package => "package",
             Self::Join => "join",
             Self::Scan => "scan",
+            Self::Probes => "probes",
         }
     }
 
@@ -85,7 +89,8 @@ impl TaskKind {
     pub fn leaves_file(self) -> bool {
         match self {
             Self::Noop | Self::Probe | Self::Trial | Self::Scan => false,
-            Self::Encode | Self::Sound | Self::Stills | Self::Chunk | Self::Package | Self::Join => true,
+            Self::Encode | Self::Sound | Self::Stills | Self::Chunk => true,
+            Self::Package | Self::Join | Self::Probes => true,
         }
     }
 
@@ -300,6 +305,20 @@ pub enum TaskValue {
     Set(Box<SetMade>),
     /// Of a scan.
     Scanned(Scan),
+    /// Of a probe of several files.
+    ProbedFiles(ProbedFiles),
+}
+
+/// What a probe of several files has left: their facts lie in a file, a line of JSON for each
+/// ([`FileFacts`](crate::view::FileFacts)), and only their numbers are kept here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbedFiles {
+    /// The file in staging, with its size and hash.
+    pub artifact: Artifact,
+    /// Files whose facts are known.
+    pub read: u32,
+    /// Files that could not be read; why stands in the file's line.
+    pub failed: u32,
 }
 
 /// How an attempt ended.

@@ -43,6 +43,8 @@ pub enum Grant {
         /// Who staged the others.
         attempts: Vec<AttemptId>,
     },
+    /// Read these files, one at a time.
+    ReadAny(Vec<Location>),
 }
 
 /// A grant and when it ends. The MAC over its encoding travels in front of it.

@@ -5,6 +5,7 @@
 
 mod event;
 mod explain;
+mod facts;
 mod farm;
 mod job;
 mod join;
@@ -15,6 +16,7 @@ mod whole;
 
 pub use event::EventView;
 pub use explain::{SentAheadView, StartView, TaskExplainView};
+pub use facts::{FileFacts, FilesView};
 pub use farm::{
     AddressBook, CreatedTokenView, HealthView, NewTokenRequest, PresetList, PresetView, ProblemView,
     RemovedWorkerView, RunningView, StatusView, TaskTally, TokenList, TokenView, UploadRequest, UploadView,

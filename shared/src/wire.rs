@@ -32,6 +32,8 @@ pub const WORKER_ALPNS: &[&[u8]] =
 pub const JOIN_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows [`crate::task::StreamWork::Scan`], and chunks that begin at cuts.
 pub const SCENES_ALPN: &[u8] = b"rushes/7";
+/// The first version in which a worker knows [`crate::task::TaskWork::Probes`].
+pub const PROBES_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows outputs that are no renditions, see
 /// [`EncodeSettings::extract`](crate::encode::EncodeSettings::extract).
 pub const EXTRACT_ALPN: &[u8] = b"rushes/6";

@@ -12,7 +12,9 @@ use rushes_shared::codec;
 use rushes_shared::encode::{CheckLimits, SpeedPreset};
 use rushes_shared::id::{Epoch, TenantId, WorkerId};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::task::{Delivery, Demand, Phase, Progress, SlotKind, TaskOutcome, TaskValue, TaskWork};
+use rushes_shared::task::{
+    Delivery, Demand, Phase, ProbedFiles, Progress, SlotKind, TaskOutcome, TaskValue, TaskWork,
+};
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, WallMs};
 use rushes_shared::wire::{
@@ -66,6 +68,15 @@ fn golden_control_messages() {
     check(&dir(), vec![("", vec![welcome]), ("", draining), ("", vec![WorkerBound::Goodbye])]);
 }
 
+fn many_probes() -> TaskWork {
+    let inputs = places().map(Artifact::unseen).to_vec();
+    TaskWork::Probes { inputs, output: "facts-00002.ndjson".parse().expect("a file name") }
+}
+
+fn probed_files() -> TaskValue {
+    TaskValue::ProbedFiles(ProbedFiles { artifact: artifact(places()[1].clone()), read: 63, failed: 1 })
+}
+
 #[test]
 fn golden_orders() {
     let deliveries = every!(Delivery: Durable, Ephemeral, Service);
@@ -95,6 +106,7 @@ fn golden_orders() {
                     .map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }))
                     .to_vec(),
             ),
+            ("probes", vec![order(Delivery::Durable, many_probes())]),
             ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("join", vec![order(Delivery::Durable, join_work())]),
             ("stream-scenes", scene_works().map(|work| order(Delivery::Durable, work)).to_vec()),
@@ -134,6 +146,7 @@ fn golden_reports() {
             ("checked", vec![succeeded(encoded(checks()))]),
             ("checked-extract", vec![succeeded(encoded(checks_of_extracts()))]),
             ("part", vec![succeeded(TaskValue::Part(part()))]),
+            ("probed-files", vec![succeeded(probed_files())]),
             ("set", vec![succeeded(TaskValue::Set(Box::new(set())))]),
             ("scanned", vec![succeeded(TaskValue::Scanned(scan()))]),
             ("failed", vec![TaskReply::Outcome(failed)]),
@@ -231,6 +244,7 @@ fn golden_tickets() {
         ("publish-set", Grant::Publish { from: staged, to: set }),
         ("read-staged", Grant::ReadStaged(vec![ATTEMPT])),
         ("drop", Grant::Drop(vec![ATTEMPT])),
+        ("read-any", Grant::ReadAny(places().to_vec())),
         ("make", Grant::Make { to: made, tenant: TenantId::default_tenant(), of: ContentHash([3; 32]) }),
     ];
     for (name, grant) in grants {
@@ -241,7 +255,8 @@ fn golden_tickets() {
             | Grant::Drop(_)
             | Grant::ReadStaged(_)
             | Grant::Make { .. }
-            | Grant::ReadWith { .. } => {}
+            | Grant::ReadWith { .. }
+            | Grant::ReadAny(_) => {}
         }
         let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
         let path = dir().join(format!("ticket.{name}.bin"));

@@ -5,6 +5,7 @@
 //! before and will have after it.
 
 mod kept;
+mod probes;
 mod scratch;
 mod stream;
 mod transfer;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use rushes_shared::artifact::ContentHash;
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::frame::{self, FrameError};
+use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{
     EncodedOutput, Progress, TaskKind, TaskOrder, TaskOutcome, TaskValue, TaskWork, Usage,
 };
@@ -98,7 +100,8 @@ impl From<Failure> for Stop {
 async fn run(shop: &Workshop, dispatch: &Dispatch, held: &Held, room: &mut Option<Room>) -> TaskOutcome {
     let order = &dispatch.order;
     let mut started = Instant::now();
-    let has_inputs = order.work.input().is_some() || order.work.parts().next().is_some();
+    let has_inputs =
+        order.work.input().is_some() || order.work.parts().next().is_some() || !order.work.files().is_empty();
     let dir = has_inputs.then(|| Scratch::of(&shop.scratch, order.attempt));
     let mut usage = Usage::default();
     let deadline = started + Duration::from_millis(order.limits.wall_ms);
@@ -146,6 +149,9 @@ impl Attempt<'_> {
                 other => Err(not_done(other).into()),
             };
         };
+        if let TaskWork::Probes { inputs, .. } = work {
+            return self.probes(inputs, dir, usage, (room, started)).await;
+        }
         if let Some(value) = self.taken().await? {
             let since = self.admitted(room).await?;
             self.begins(since, started);
@@ -182,7 +188,7 @@ impl Attempt<'_> {
                 output: output.clone(),
                 threads,
             },
-            TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } => {
+            TaskWork::Noop { .. } | TaskWork::Trial | TaskWork::Probe { .. } | TaskWork::Probes { .. } => {
                 LocalWork::Probe { input: local }
             }
         };
@@ -247,7 +253,7 @@ impl Attempt<'_> {
         Ok(Some(Instant::now()))
     }
 
-    /// Has a task process do the work.
+    /// Has a task process do the work, and gives its answer.
     async fn process(
         &self,
         work: LocalWork,
@@ -255,6 +261,19 @@ impl Attempt<'_> {
         work_dir: PathBuf,
         usage: &mut Usage,
     ) -> Result<LocalResult, Stop> {
+        let ended = self.process_to_its_end(work, in_dir, work_dir, usage, &mut |_| {}).await?;
+        ended.map_err(|failure| Stop::Failed(*failure))
+    }
+
+    /// The same, with what it says of its files on the way. An inner failure is the process's own end.
+    async fn process_to_its_end(
+        &self,
+        work: LocalWork,
+        in_dir: Option<PathBuf>,
+        work_dir: PathBuf,
+        usage: &mut Usage,
+        on_file: &mut (dyn FnMut(Result<MediaFacts, Failure>) + Send),
+    ) -> Result<Result<LocalResult, Box<Failure>>, Stop> {
         let limits = self.dispatch.order.limits;
         let sandbox = &self.shop.settings.sandbox;
         let read = sandbox.read.iter().cloned().chain(in_dir).collect();
@@ -277,6 +296,7 @@ impl Attempt<'_> {
             .run(&TaskProcessJob { walls, work }, &watch, &mut |event| match event {
                 ProcessEvent::Contained(walls) => debug!(walls, "the task process is contained"),
                 ProcessEvent::Progress(progress) => self.report(self.meter.work(progress)),
+                ProcessEvent::File(found) => on_file(found),
                 ProcessEvent::Log(text) => {
                     if let Some(left) = log_left.checked_sub(text.len()) {
                         log_left = left;
@@ -289,18 +309,19 @@ impl Attempt<'_> {
                 }
             })
             .await;
-        usage.run_ms = millis(began.elapsed());
-        usage.cpu_ms = used.cpu_ms;
-        usage.max_rss_bytes = used.max_rss_bytes;
+        // Probes of many files may need several processes, one after another.
+        usage.run_ms += millis(began.elapsed());
+        usage.cpu_ms += used.cpu_ms;
+        usage.max_rss_bytes = usage.max_rss_bytes.max(used.max_rss_bytes);
         let log = tail.text();
         match end {
-            End::Answered(result) => Ok(result),
+            End::Answered(result) => Ok(Ok(result)),
             End::Died(status) => {
                 let failure = ending::death(status, used, &limits, &log);
                 warn!(%failure, "a task process died");
-                Err(failure.into())
+                Ok(Err(Box::new(failure)))
             }
-            End::Stalled(after) => Err(ending::stall(after, &log).into()),
+            End::Stalled(after) => Ok(Err(Box::new(ending::stall(after, &log)))),
             End::OutOfTime => Err(ending::out_of_time(&limits, &log).into()),
             End::OutOfMemory(most) => {
                 let asked = self.dispatch.order.demand.memory;

@@ -46,6 +46,8 @@ impl Meter {
             // Reading a file's facts takes less than fetching it, and nothing is stored.
             TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => (700, 1000),
             TaskKind::Scan => (30, 1000),
+            // Files are fetched and read in turn.
+            TaskKind::Probes => (0, 990),
         }
     }
 }

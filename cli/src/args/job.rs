@@ -64,6 +64,17 @@ pub(crate) enum JobCommand {
         #[arg(long, short, value_name = "DIR")]
         out: PathBuf,
     },
+    /// Prints what a job that probes many files has found so far, file by file; as JSON, a line for each.
+    #[command(
+        after_help = "Examples:\n  rushes job facts last\n  rushes job facts JOB --failed\n  rushes job facts JOB --output json | jq -r .facts.container"
+    )]
+    Facts {
+        /// The job's id, or `last` for the newest.
+        job: String,
+        /// Only files that could not be read.
+        #[arg(long)]
+        failed: bool,
+    },
     /// Shows a job with its tasks and outputs.
     #[command(
         after_help = "Examples:\n  rushes job show last\n  rushes job show JOB --output json | jq .outputs"

@@ -3,6 +3,7 @@
 mod document;
 mod events;
 mod explain;
+pub(super) mod facts;
 mod handles;
 mod listed;
 mod logs;
@@ -79,6 +80,10 @@ pub(super) fn run(farm: &FarmArgs, command: JobCommand) -> Result<Ending, Fault>
             }
             print(farm, &job, || shown::whole(&job));
             Ok(Ending::Ok)
+        }
+        JobCommand::Facts { job, failed } => {
+            let job = client.job(select(&client, &job)?)?;
+            facts::tell(farm, &client, &job, failed)
         }
         JobCommand::Fetch { job, out } => fetch(farm, &client, select(&client, &job)?, &out),
         JobCommand::Wait { jobs, timeout } => {
@@ -173,6 +178,22 @@ fn submit(
     }
     print(farm, &submitted, || format!("{}\n", submitted.id));
     Ok(Ending::Ok)
+}
+
+/// Follows a job to its end without a word about it.
+pub(super) fn follow(farm: &FarmArgs, client: &Client, id: JobId) -> Result<(JobView, Ending), Fault> {
+    let interrupt = Interrupt::watch()?;
+    let mut board = Board::for_results(farm);
+    let mut watch = Watch::new(client);
+    watch.add(id);
+    let jobs = watch.finish(&mut board, &interrupt, None, &mut || Ok(()))?;
+    drop(board);
+    let ending = report::ending(&jobs);
+    if ending != Ending::Ok {
+        eprint!("{}", jobs.iter().map(|job| report::end(job, crate::table::colours())).collect::<String>());
+    }
+    let job = jobs.into_iter().next().map_or_else(|| client.job(id), Ok)?;
+    Ok((job, ending))
 }
 
 fn wait_for(

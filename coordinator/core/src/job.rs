@@ -2,6 +2,7 @@
 
 mod doc;
 mod pieces;
+mod probes;
 mod stream;
 mod task;
 
@@ -18,6 +19,7 @@ use rushes_shared::units::WallMs;
 use serde::{Deserialize, Serialize};
 
 pub use doc::{JobDoc, LiveTask, Stopped};
+pub use probes::facts_file;
 pub use task::{Failed, Success, Task, Trouble};
 
 use crate::list::{Few, Row};
@@ -64,6 +66,8 @@ pub enum Step {
         /// Length of a piece in seconds.
         piece_s: u32,
     },
+    /// Probe a batch of the job's files.
+    Probes,
 }
 
 impl Step {
@@ -78,10 +82,12 @@ impl Step {
             Self::Stream(step) => step.kind(),
             Self::Piece { .. } => TaskKind::Chunk,
             Self::Join { .. } => TaskKind::Join,
+            Self::Probes => TaskKind::Probes,
         }
     }
 
-    /// The output that it makes; the set of a streaming job is its output 0.
+    /// The output that it makes; the set of a streaming job is its output 0. Each task that probes a batch makes one of its own,
+    /// see [`Job::task_of_output`].
     #[must_use]
     pub fn output(self) -> Option<u32> {
         match self {
@@ -89,7 +95,8 @@ impl Step {
             Self::Encode { output } | Self::EncodeInSoftware { output } | Self::Join { output, .. } => {
                 Some(output)
             }
-            Self::Noop { .. } | Self::Probe | Self::Trial | Self::Stream(_) | Self::Piece { .. } => None,
+            Self::Noop { .. } | Self::Probe | Self::Trial => None,
+            Self::Stream(_) | Self::Piece { .. } | Self::Probes => None,
         }
     }
 
@@ -253,6 +260,9 @@ impl Job {
     /// The stage that makes an output, once it is planned.
     #[must_use]
     pub fn stage_of_output(&self, output: u32) -> Option<&Stage> {
+        if let Work::Probes { .. } = self.spec.work {
+            return self.stages.first();
+        }
         self.stages.iter().find(|s| s.step.output() == Some(output))
     }
 
@@ -300,6 +310,10 @@ impl Job {
     /// The first task that makes this output.
     #[must_use]
     pub fn task_of_output(&self, output: u32) -> Option<u32> {
+        if let Work::Probes { .. } = self.spec.work {
+            // Its one stage has a task for each.
+            return self.stages.first().filter(|stage| output < stage.count).map(|_| output);
+        }
         let mut first = 0;
         for stage in self.stages.iter() {
             if stage.step.output() == Some(output) {
@@ -339,7 +353,7 @@ impl Job {
     #[must_use]
     pub fn input(&self) -> Option<Artifact> {
         match &self.spec.work {
-            Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. } => None,
+            Work::Noop { .. } | Work::Graph { .. } | Work::Trial { .. } | Work::Probes { .. } => None,
             Work::Probe { input } | Work::Encode { input, .. } | Work::Stream { input, .. } => Some(
                 self.probed()
                     .map_or_else(|| Artifact::unseen(input.clone()), |(artifact, _)| artifact.clone()),
@@ -358,6 +372,9 @@ impl Job {
                 Destination::Depot => Location::Set(self.tenant.clone(), self.id),
                 Destination::Place(place) => place.clone(),
             };
+        }
+        if let Work::Probes { .. } = self.spec.work {
+            return Location::Output(self.tenant.clone(), self.id, probes::facts_file(output).into());
         }
         let Some(spec) = self.spec.work.output(output) else {
             panic!("{} has no output {output}, yet it was asked for", self.id)
@@ -378,6 +395,7 @@ impl Job {
             (Step::Stream(step), _) => self.stream_work(task, step),
             (Step::Piece { output, piece_s }, _) => self.piece_work(task, output, piece_s),
             (Step::Join { output, piece_s }, _) => self.join_work(output, piece_s),
+            (Step::Probes, _) => self.probes_work(task),
             (Step::Probe, Work::Graph { stages }) => match &stages.get(at)?.work {
                 StageWork::Probe { input } => {
                     Some(TaskWork::Probe { input: Artifact::unseen(input.clone()) })

@@ -40,6 +40,7 @@ pub fn next_stages(job: &Job, piece_s: u32, assumed: impl Fn() -> MediaFacts) ->
             let demand = Demand { cpu: Millicores(250), memory: Bytes(16 * MIB) };
             Ok(vec![Stage { step: Step::Trial, count: *tasks, prediction: cost, demand, ..probe() }])
         }
+        Work::Probes { batch, .. } if job.stages.is_empty() => Ok(vec![probes(&job.spec.work, *batch)]),
         Work::Graph { stages } if job.stages.is_empty() => {
             let assumed = assumed();
             Ok((0..).zip(stages).map(|(at, stage)| graph_stage(at, stage, &assumed)).collect())
@@ -66,7 +67,8 @@ pub fn next_stages(job: &Job, piece_s: u32, assumed: impl Fn() -> MediaFacts) ->
         | Work::Encode { .. }
         | Work::Graph { .. }
         | Work::Trial { .. }
-        | Work::Stream { .. } => Ok(Vec::new()),
+        | Work::Stream { .. }
+        | Work::Probes { .. } => Ok(Vec::new()),
     }
 }
 
@@ -133,7 +135,7 @@ pub fn awaits_probe(job: &Job) -> bool {
         Work::Encode { .. } | Work::Stream { .. } => job.stages.len() <= 1,
         Work::Graph { stages } if job.stages.is_empty() => stages.iter().any(|s| s.work.output().is_some()),
         Work::Graph { .. } => job.stages.iter().any(|s| s.prediction.model == ASSUMED && !s.dropped),
-        Work::Noop { .. } | Work::Probe { .. } | Work::Trial { .. } => false,
+        Work::Noop { .. } | Work::Probe { .. } | Work::Trial { .. } | Work::Probes { .. } => false,
     }
 }
 
@@ -157,6 +159,9 @@ pub fn foreseen(job: &Job, piece_s: u32, facts: &MediaFacts) -> Vec<Stage> {
             stage
         };
         return std::iter::once(probe()).chain(set.into_iter().map(behind_probe)).collect();
+    }
+    if let Work::Probes { batch, .. } = &job.spec.work {
+        return vec![probes(&job.spec.work, *batch)];
     }
     let mut stages = vec![probe()];
     stages.extend(of_outputs(job, facts, piece_s));
@@ -197,6 +202,17 @@ fn probe() -> Stage {
         optional: false,
         dropped: false,
     }
+}
+
+/// What a file among many costs, in milliseconds: most are read by their headers, the others cost ten times that.
+const FILE_MS: u64 = 4;
+
+/// The one stage of a job that probes many files.
+fn probes(work: &Work, batch: u32) -> Stage {
+    let files = u64::from(batch).min(work.inputs().count() as u64);
+    let cost = Prediction { cpu_ms: 20 + FILE_MS * files, wall_ms: 40 + FILE_MS * files, model: 0 };
+    let count = u32::try_from(work.batches().len()).unwrap_or(u32::MAX);
+    Stage { step: Step::Probes, count, prediction: cost, ..probe() }
 }
 
 fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts) -> Stage {

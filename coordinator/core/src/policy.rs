@@ -1,6 +1,7 @@
 //! The engine's limits and times, as the operator set them.
 
 use rushes_shared::job::{Class, Priority};
+use rushes_shared::request::FILES_OF_A_TASK;
 use rushes_shared::task::{TaskKind, TaskLimits};
 use rushes_shared::units::Bytes;
 use serde::{Deserialize, Serialize};
@@ -340,10 +341,20 @@ impl Default for Policy {
 
 impl Policy {
     /// The bounds of a kind of task. A no-op and a trial have none of their own and get a probe's, the steps of a
-    /// streaming set an encode's.
+    /// streaming set an encode's. A task that probes many files has a probe's time for each, so that files that take long do not
+    /// keep it from its end.
     #[must_use]
     pub fn limits_of(&self, kind: TaskKind) -> TaskLimits {
         match kind {
+            TaskKind::Probes => {
+                let one = TaskLimits::from(self.probe);
+                let files = u64::from(FILES_OF_A_TASK);
+                TaskLimits {
+                    wall_ms: one.wall_ms.saturating_mul(files),
+                    cpu_s: one.cpu_s.saturating_mul(files),
+                    ..one
+                }
+            }
             TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => self.probe.into(),
             TaskKind::Encode
             | TaskKind::Sound

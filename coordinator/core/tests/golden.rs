@@ -30,7 +30,8 @@ use rushes_shared::measure::VmafTally;
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::still::{Moment, StillFormat, ThumbnailSettings};
 use rushes_shared::task::{
-    Demand, EncodedOutput, PartMade, SetFile, SetMade, SlotKind, StreamStep, TaskValue, Took, Usage,
+    Demand, EncodedOutput, PartMade, ProbedFiles, SetFile, SetMade, SlotKind, StreamStep, TaskValue, Took,
+    Usage,
 };
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
@@ -263,12 +264,20 @@ fn values() -> [(&'static str, Option<Box<TaskValue>>); 4] {
     ]
 }
 
+fn probes() -> Work {
+    Work::Probes { inputs: vec![source(); 3], batch: 2 }
+}
+
+fn probe_batches() -> Stage {
+    Stage { step: Step::Probes, count: 2, ..trials() }
+}
+
 fn passed() -> Check {
     Check::judged(CheckName::Vmaf, CheckUnit::Vmaf, CheckLimit::AtLeast(90.0), 93.5).of("1080p")
 }
 
-/// What the steps of a streaming set leave behind.
-fn set_values() -> [(&'static str, Option<Box<TaskValue>>); 2] {
+/// What the steps of a streaming set leave behind, and probes of many files.
+fn set_values() -> [(&'static str, Option<Box<TaskValue>>); 3] {
     let mut tally = VmafTally::default();
     tally.add(93.5, 40_000_000);
     let part = PartMade { artifact: staged(), frames: 250, duration_ns: 10_000_000_000, vmaf: vec![tally] };
@@ -303,7 +312,12 @@ fn set_values() -> [(&'static str, Option<Box<TaskValue>>); 2] {
         took,
         encoder: "x264enc 164".into(),
     };
-    [("part", Some(Box::new(TaskValue::Part(part)))), ("set", Some(Box::new(TaskValue::Set(Box::new(set)))))]
+    let found = ProbedFiles { artifact: staged(), read: 1, failed: 1 };
+    [
+        ("part", Some(Box::new(TaskValue::Part(part)))),
+        ("set", Some(Box::new(TaskValue::Set(Box::new(set))))),
+        ("probed-files", Some(Box::new(TaskValue::ProbedFiles(found)))),
+    ]
 }
 
 fn published() -> Artifact {
@@ -482,6 +496,8 @@ fn golden_records() {
         ("graph", vec![accepted(graph(), None)]),
         ("trial", vec![accepted(Work::Trial { tasks: 10_000 }, None)]),
         ("stream", vec![accepted(stream(), None)]),
+        ("probes", vec![accepted(probes(), None)]),
+        ("probes", vec![Record::StagesPlanned { job: JOB, stages: vec![probe_batches()] }]),
         ("stream", vec![Record::StagesPlanned { job: JOB, stages: set() }]),
         ("pieces", vec![Record::StagesPlanned { job: JOB, stages: pieces() }]),
         ("stream-scenes", vec![accepted(stream_of_scenes(), None)]),

@@ -26,5 +26,9 @@ pub(super) fn files(work: &Work) -> BTreeSet<String> {
         Location::File(path) => Some(path.clone()),
         Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => None,
     };
-    work.inputs().filter_map(file).collect()
+    match work {
+        // Each file of many is told of on its own, those that cannot be read as well.
+        Work::Probes { .. } => BTreeSet::new(),
+        _ => work.inputs().filter_map(file).collect(),
+    }
 }

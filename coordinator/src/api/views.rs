@@ -1,10 +1,11 @@
 //! The engine's documents as the API's JSON.
 
 mod event;
+mod files;
 mod set;
 mod standing;
 
-use rushes_core::job::{JobDoc, LiveTask, Stopped, Success, Task};
+use rushes_core::job::{JobDoc, LiveTask, Stopped, Success, Task, facts_file};
 use rushes_core::summary::{FarmDoc, Presence, WorkerDoc};
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::job::{JobState, OutputSpec, TaskState, Work};
@@ -53,7 +54,8 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         media: job.probed().map(|(_, facts)| facts.clone()),
         task_counts: counts(doc),
         tasks: (0..job.tasks.len().min(max_tasks)).map(|i| task(doc, i)).collect(),
-        outputs: outputs(doc),
+        files: job.files(),
+        outputs: if max_tasks == 0 { listed(doc) } else { outputs(doc) },
         stages: set::stages(doc),
         set: set::set(doc),
         failure: ended.and_then(|e| e.failure.as_ref()).map(FailureView::from),
@@ -79,6 +81,7 @@ fn kind(work: &Work) -> JobKind {
         Work::Graph { .. } => JobKind::Graph,
         Work::Trial { .. } => JobKind::Trial,
         Work::Stream { .. } => JobKind::Stream,
+        Work::Probes { .. } => JobKind::Probe,
     }
 }
 
@@ -113,7 +116,7 @@ fn counts(doc: &JobDoc) -> TaskCounts {
 /// Share that each kind of task has of its job; an encode outweighs all else.
 fn weight(kind: TaskKind) -> u64 {
     match kind {
-        TaskKind::Noop | TaskKind::Trial | TaskKind::Probe => 1,
+        TaskKind::Noop | TaskKind::Trial | TaskKind::Probe | TaskKind::Probes => 1,
         TaskKind::Sound | TaskKind::Stills | TaskKind::Scan => 5,
         TaskKind::Package | TaskKind::Join => 20,
         TaskKind::Encode | TaskKind::Chunk => 100,
@@ -222,12 +225,23 @@ fn queue_ms(live: Option<&LiveTask>, success: Option<&Success>) -> Option<u64> {
 
 /// The index of the output with this name.
 pub(super) fn output_index(doc: &JobDoc, name: &str) -> Option<u32> {
+    if let Work::Probes { .. } = doc.job.spec.work {
+        return doc.job.spec.work.output_numbers().find(|task| facts_file(*task).as_str() == name);
+    }
     doc.job.spec.work.outputs().find(|(_, spec)| spec.name.as_str() == name).map(|(index, _)| index)
+}
+
+/// The outputs of a job in a list: what is found in many files lies in more outputs than are worth naming there.
+fn listed(doc: &JobDoc) -> Vec<OutputView> {
+    if matches!(doc.job.spec.work, Work::Probes { .. }) { Vec::new() } else { outputs(doc) }
 }
 
 fn outputs(doc: &JobDoc) -> Vec<OutputView> {
     if let Work::Stream { .. } = doc.job.spec.work {
         return set::outputs(doc);
+    }
+    if let Work::Probes { .. } = doc.job.spec.work {
+        return files::outputs(doc);
     }
     doc.job.spec.work.outputs().map(|(index, spec)| output(doc, index, spec)).collect()
 }

@@ -102,12 +102,13 @@ impl Shelf {
                     return Ok(());
                 }
             }
+            (Grant::ReadAny(places), Grant::Read(wanted)) if places.contains(wanted) => return Ok(()),
             _ => {}
         }
         Err(match wanted {
             Grant::Read(place) | Grant::Write(place) => refusal::other_ticket(place),
             Grant::Publish { to, .. } | Grant::Make { to, .. } => refusal::other_ticket(to),
-            Grant::Drop(_) | Grant::ReadStaged(_) | Grant::ReadWith { .. } => {
+            Grant::Drop(_) | Grant::ReadStaged(_) | Grant::ReadWith { .. } | Grant::ReadAny(_) => {
                 refusal::other_ticket(&"these attempts")
             }
         })

@@ -2,7 +2,7 @@
 
 pub(super) const JOB: &[&str] = &[
     "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
-    "paused", "input", "preset", "outputs", "tasks", "stages", "stream",
+    "paused", "input", "inputs", "preset", "outputs", "tasks", "stages", "stream",
 ];
 pub(super) const PRESET: &[&str] = &["description", "outputs", "stream"];
 pub(super) const OUTPUT: &[&str] = &[

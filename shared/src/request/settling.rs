@@ -4,13 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::deadline::deadline;
 use super::{
-    Asking, BadRequest, JobKind, JobRequest, MAX_LABEL, MAX_LABELS, MAX_NAME, MAX_NOOP_TASKS, MAX_OUTPUTS,
-    OutputRequest,
+    Asking, BadRequest, FILES_OF_A_TASK, JobKind, JobRequest, MAX_INPUTS, MAX_LABEL, MAX_LABELS, MAX_NAME,
+    MAX_NOOP_TASKS, MAX_OUTPUTS, OutputRequest,
 };
 use super::{graph, making, preset, standing, stream};
 use crate::artifact::{FileName, Location};
 use crate::encode::{EncodeSettings, Extract, Extracted};
 use crate::job::{Destination, JobSpec, OutputSpec, Work};
+
+/// Longest URL of a file among many, in bytes.
+const MAX_URL: usize = 4096;
 
 /// Longest suffix, in bytes.
 const MAX_SUFFIX: usize = 60;
@@ -50,6 +53,9 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
     if request.kind != JobKind::Stream && request.stream.is_some() {
         return Err(foreign("stream"));
     }
+    if request.kind != JobKind::Probe && !request.inputs.is_empty() {
+        return Err(foreign("inputs"));
+    }
     match request.kind {
         JobKind::Graph if request.input.is_some() => Err(foreign("input")),
         JobKind::Graph => Ok(Work::Graph { stages: graph::settle(&request.stages, asking)? }),
@@ -58,6 +64,7 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
             let tasks = ranged("tasks", request.tasks.unwrap_or(1), 1, MAX_NOOP_TASKS)?;
             Ok(if request.kind == JobKind::Noop { Work::Noop { tasks } } else { Work::Trial { tasks } })
         }
+        JobKind::Probe if !request.inputs.is_empty() => probes(request, asking),
         JobKind::Probe => Ok(Work::Probe { input: input(request, asking)? }),
         JobKind::Encode => {
             let input = input(request, asking)?;
@@ -66,6 +73,30 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
         }
         JobKind::Stream => stream::settle(request.stream.as_ref(), input(request, asking)?),
     }
+}
+
+/// A probe of many files.
+fn probes(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
+    if request.input.is_some() {
+        let message = "a job has either input or inputs; leave one of the two out";
+        return Err(BadRequest::at("input", message));
+    }
+    let count = request.inputs.len();
+    if count > MAX_INPUTS {
+        let message = format!("{count} files are more than a job may have ({MAX_INPUTS}); make several jobs");
+        return Err(BadRequest::at("inputs", message));
+    }
+    let all = request.inputs.iter().enumerate();
+    let inputs = all.map(|(at, text)| {
+        let field = format!("inputs[{at}]");
+        let input = input_at(&field, text, asking)?;
+        // Orders name many of them, twice.
+        if input.to_string().len() > MAX_URL {
+            return Err(BadRequest::at(field, format!("is longer than {MAX_URL} bytes as a URL")));
+        }
+        Ok(input)
+    });
+    Ok(Work::Probes { inputs: inputs.collect::<Result<_, _>>()?, batch: FILES_OF_A_TASK })
 }
 
 fn input(request: &JobRequest, asking: Asking<'_>) -> Result<Location, BadRequest> {
@@ -276,6 +307,10 @@ fn name(request: &JobRequest, work: &Work) -> Result<String, BadRequest> {
         (None, Work::Probe { input } | Work::Encode { input, .. } | Work::Stream { input, .. }) => {
             input.file_name()
         }
+        (None, Work::Probes { inputs, .. }) => match inputs.as_slice() {
+            [one] => one.file_name(),
+            several => format!("{} files", several.len()),
+        },
     };
     Ok(name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect())
 }

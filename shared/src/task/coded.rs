@@ -1,12 +1,11 @@
 //! How results become bytes.
 //!
 //! The first results of an encode said of its checks no more than problems and warnings. Bytes of those stay what they were,
-//! and programs of that time read them; results with checks as values stand behind a number of
-//! their own.
+//! and programs of that time read them; results with checks as values stand behind a number of their own.
 
 use serde::{Deserialize, Serialize};
 
-use super::{EncodedOutput, PartMade, SetMade, TaskValue};
+use super::{EncodedOutput, PartMade, ProbedFiles, SetMade, TaskValue};
 use crate::artifact::Artifact;
 use crate::check::Check;
 use crate::ladder::Scan;
@@ -22,6 +21,7 @@ pub(super) enum CodedValue {
     Set(Box<SetMade>),
     Checked(FirstEncoded, Vec<Check>),
     Scanned(Scan),
+    ProbedFiles(ProbedFiles),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,6 +88,7 @@ impl From<TaskValue> for CodedValue {
             TaskValue::Part(part) => Self::Part(part),
             TaskValue::Set(set) => Self::Set(set),
             TaskValue::Scanned(scan) => Self::Scanned(scan),
+            TaskValue::ProbedFiles(found) => Self::ProbedFiles(found),
         }
     }
 }
@@ -102,6 +103,7 @@ impl From<CodedValue> for TaskValue {
             CodedValue::Set(set) => Self::Set(set),
             CodedValue::Scanned(scan) => Self::Scanned(scan),
             CodedValue::Checked(first, checks) => Self::Encoded(first.with(checks)),
+            CodedValue::ProbedFiles(found) => Self::ProbedFiles(found),
         }
     }
 }

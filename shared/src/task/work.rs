@@ -59,6 +59,13 @@ pub enum TaskWork {
     },
     /// Join an output that was encoded in pieces. Only to workers that have said that they take such orders.
     Join(Box<JoinWork>),
+    /// Read the facts of several files, each on its own. Only to workers that have said that they take such orders.
+    Probes {
+        /// What to read.
+        inputs: Vec<Artifact>,
+        /// The name of the file with what was found; it is staged under the attempt.
+        output: FileName,
+    },
 }
 
 /// An output that was encoded in pieces.
@@ -93,20 +100,27 @@ impl TaskWork {
             Self::Trial => TaskKind::Trial,
             Self::Stream { work, .. } => work.step().kind(),
             Self::Join(_) => TaskKind::Join,
+            Self::Probes { .. } => TaskKind::Probes,
         }
     }
 
-    /// What it reads of what a user brought.
+    /// The one file that it reads of what a user brought.
     #[must_use]
     pub fn input(&self) -> Option<&Artifact> {
         match self {
-            Self::Noop { .. } | Self::Trial => None,
+            Self::Noop { .. } | Self::Trial | Self::Probes { .. } => None,
             Self::Probe { input } | Self::Encode { input, .. } | Self::EncodeWith { input, .. } => {
                 Some(input)
             }
             Self::Stream { work, .. } => work.input(),
             Self::Join(work) => Some(&work.input),
         }
+    }
+
+    /// The files that it probes, where those are several.
+    #[must_use]
+    pub fn files(&self) -> &[Artifact] {
+        if let Self::Probes { inputs, .. } = self { inputs } else { &[] }
     }
 
     /// What it reads of what other attempts have staged.
@@ -125,6 +139,7 @@ impl TaskWork {
             Self::Encode { output, .. } | Self::EncodeWith { output, .. } | Self::Stream { output, .. } => {
                 Some(output)
             }
+            Self::Probes { output, .. } => Some(output),
             Self::Join(work) => Some(&work.output),
         }
     }
@@ -148,6 +163,7 @@ impl TaskWork {
             | Self::Encode { .. }
             | Self::Trial
             | Self::Stream { .. }
+            | Self::Probes { .. }
             | Self::Join(_) => None,
         }
     }
@@ -158,7 +174,11 @@ impl TaskWork {
         match self {
             Self::Encode { settings, .. } | Self::EncodeWith { settings, .. } => Some(settings),
             Self::Join(work) => Some(&work.settings),
-            Self::Noop { .. } | Self::Probe { .. } | Self::Trial | Self::Stream { .. } => None,
+            Self::Noop { .. }
+            | Self::Probe { .. }
+            | Self::Trial
+            | Self::Stream { .. }
+            | Self::Probes { .. } => None,
         }
     }
 

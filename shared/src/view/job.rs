@@ -11,7 +11,7 @@ use crate::job::{Class, ContentValue, JobState, TaskState};
 use crate::media::{CheckReport, MediaFacts};
 use crate::request::JobKind;
 use crate::task::{Demand, Phase, Progress, TaskKind, Usage};
-use crate::view::{ForecastView, SetView, StageView, TradeView};
+use crate::view::{FilesView, ForecastView, SetView, StageView, TradeView};
 
 /// Answer to a submit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -107,6 +107,10 @@ pub struct JobView {
     /// What the probe found in the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<MediaFacts>,
+    /// Of a `probe` job with `inputs`: how many files were read. What was found lies in its outputs, in the order of the
+    /// inputs, a line of JSON a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<FilesView>,
     /// Number of tasks in each state.
     pub task_counts: TaskCounts,
     /// Its tasks in the order of planning; empty in lists. At most the first 1,000.

@@ -2,7 +2,8 @@
 //! work looks here at which of them would understand it.
 
 use super::{
-    CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, SCENES_ALPN, STREAM_ALPN, TRIAL_ALPN, WORKER_ALPNS,
+    CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, PROBES_ALPN, SCENES_ALPN, STREAM_ALPN, TRIAL_ALPN,
+    WORKER_ALPNS,
 };
 use crate::encode::EncodeSettings;
 use crate::ladder::LadderSettings;
@@ -47,6 +48,7 @@ impl WireVersion {
             }
             TaskKind::Join => Self::of(Some(JOIN_ALPN)),
             TaskKind::Scan => Self::of(Some(SCENES_ALPN)),
+            TaskKind::Probes => Self::of(Some(PROBES_ALPN)),
         };
         let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };
         let of_settings = match (&settings.extract, settings.check.are_usual()) {
@@ -107,6 +109,7 @@ mod tests {
         assert_eq!(steps.map(|step| of_set(step, &grid)), [old, old, old, old]);
         assert_eq!(steps.map(|step| of_set(step, &scenes)), [old, old, new, new]);
         assert_eq!(of_set(StreamStep::Scan, &scenes), new);
+        assert_eq!(needs(TaskKind::Probes, None), WireVersion::of(Some(PROBES_ALPN)));
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
         let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };

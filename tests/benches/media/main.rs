@@ -4,6 +4,7 @@ mod encode;
 mod ladder;
 mod package;
 mod probe;
+mod probes;
 mod progress;
 mod rungs;
 
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
         "media",
         &[
             ("probe", probe::run),
+            ("probes", probes::run),
             ("encode", encode::run),
             ("ladder", ladder::run),
             ("chunks", ladder::chunks),

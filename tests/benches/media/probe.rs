@@ -134,12 +134,12 @@ fn by_library(files: &[PathBuf]) -> Result<f64> {
     Ok(rate(files, began))
 }
 
-fn cores() -> usize {
+pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// Hands files out to threads, each with a worker of its own.
-fn in_parallel<W>(files: &[PathBuf], threads: usize, worker: impl Fn() -> W) -> Result<()>
+pub(crate) fn in_parallel<W>(files: &[PathBuf], threads: usize, worker: impl Fn() -> W) -> Result<()>
 where
     W: Fn(&Path) -> Result<()> + Send,
 {

@@ -6,7 +6,7 @@ use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::job::{Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
-use rushes_shared::task::{Demand, EncodedOutput, TaskOrder, TaskValue, TaskWork};
+use rushes_shared::task::{Demand, EncodedOutput, ProbedFiles, TaskOrder, TaskValue, TaskWork};
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
 use crate::agenda::At;
@@ -109,6 +109,16 @@ fn facts(upload: &Upload) -> MediaFacts {
 pub(crate) fn value(order: &TaskOrder, upload: &Upload) -> TaskValue {
     match &order.work {
         TaskWork::Noop { .. } | TaskWork::Trial => TaskValue::Nothing,
+        TaskWork::Probes { inputs, output } => TaskValue::ProbedFiles(ProbedFiles {
+            artifact: Artifact {
+                location: Location::Staged(order.attempt, output.clone()),
+                size: Some(Bytes(10_000)),
+                hash: Some(ContentHash([9; 32])),
+                attempt: Some(order.attempt),
+            },
+            read: u32::try_from(inputs.len()).unwrap_or(u32::MAX),
+            failed: 0,
+        }),
         TaskWork::Probe { input } => {
             let seen =
                 Artifact { size: Some(Bytes(1_000_000)), hash: Some(ContentHash([7; 32])), ..input.clone() };
@@ -175,6 +185,7 @@ pub(crate) fn pace(order: &TaskOrder) -> f64 {
         TaskWork::Noop { .. }
         | TaskWork::Trial
         | TaskWork::Probe { .. }
+        | TaskWork::Probes { .. }
         | TaskWork::Stream { .. }
         | TaskWork::Join(_) => 1.0,
     }

@@ -60,23 +60,7 @@ impl Attempt<'_> {
         if number == 0 {
             self.report(self.meter.transfer(Phase::Fetching, 0, 0));
         }
-        let ticket = &self.dispatch.read_ticket;
-        let most = self.shop.settings.transfer.input_limit();
-        let fetched = loop {
-            let room = self.room(input.size.unwrap_or_default());
-            let fetch = self.shop.depot.fetch(&input.location, ticket, local, most.min(room), &progress);
-            match self.guarded(fetch).await {
-                Err(Stop::Failed(failure)) if failure.code == FailureCode::LimitReached && room < most => {
-                    // How large it is was not known before: all that is kept for later goes, and then it is tried again.
-                    if self.shop.inputs.remove_oldest() {
-                        while self.shop.inputs.remove_oldest() {}
-                        continue;
-                    }
-                    break Err(self.disk_full(&failure).into());
-                }
-                other => break other,
-            }
-        };
+        let fetched = self.bring(input, local, &progress).await;
         let bytes = done.into_inner();
         usage.bytes_in += bytes;
         metrics::bytes_fetched(bytes);
@@ -105,6 +89,32 @@ impl Attempt<'_> {
             self.shop.inputs.keep(&fetched, local);
         }
         Ok(fetched)
+    }
+
+    /// Transfers a file to `local`, where there is room for it.
+    pub(super) async fn bring(
+        &self,
+        input: &Artifact,
+        local: &Path,
+        progress: &(dyn Fn(u64, u64) + Sync),
+    ) -> Result<Artifact, Stop> {
+        let ticket = &self.dispatch.read_ticket;
+        let most = self.shop.settings.transfer.input_limit();
+        loop {
+            let room = self.room(input.size.unwrap_or_default());
+            let fetch = self.shop.depot.fetch(&input.location, ticket, local, most.min(room), progress);
+            match self.guarded(fetch).await {
+                Err(Stop::Failed(failure)) if failure.code == FailureCode::LimitReached && room < most => {
+                    // How large it is was not known before: all that is kept for later goes, and then it is tried again.
+                    if self.shop.inputs.remove_oldest() {
+                        while self.shop.inputs.remove_oldest() {}
+                        continue;
+                    }
+                    return Err(self.disk_full(&failure).into());
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Stages the finished output.
@@ -172,7 +182,7 @@ pub(super) fn open_output(output: &Path) -> Result<File, Failure> {
 }
 
 /// A harmless file name that keeps the extension, as some formats are told apart by it.
-fn local_name(location: &Location) -> String {
+pub(super) fn local_name(location: &Location) -> String {
     let name = location.file_name();
     let extension = name.rsplit_once('.').map(|(_, e)| e.to_ascii_lowercase());
     match extension.filter(|e| (1..=8).contains(&e.len()) && e.bytes().all(|b| b.is_ascii_alphanumeric())) {

@@ -141,6 +141,7 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
             Ok(LocalResult::Discovered(media::discover_encoders(&hardware, tell)))
         }
         LocalWork::Probe { input } => media::probe(&input).map(LocalResult::Probed),
+        LocalWork::Probes { inputs } => probes(&inputs, replies),
         LocalWork::Encode { input, source, settings, output, threads, hardware } => {
             if let Some(extract) = &settings.extract {
                 let job = media::ExtractJob { input: &input, source: &source, extract, output: &output };
@@ -163,6 +164,19 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
         }
     };
     result.unwrap_or_else(LocalResult::Failed)
+}
+
+/// Reads one file after another. What stands still after a file may still be there with all that it holds, so the rest is
+/// left to another process.
+fn probes(inputs: &[PathBuf], replies: &mut Replies) -> Result<LocalResult, Failure> {
+    for input in inputs {
+        let found = media::probe(input);
+        let is_stuck = found.as_ref().is_err_and(|failure| failure.code == FailureCode::ProcessStalled);
+        if replies.send(&TaskProcessReply::File(found)).is_err() || is_stuck {
+            break;
+        }
+    }
+    Ok(LocalResult::ProbedFiles)
 }
 
 /// Makes an output that is no rendition.

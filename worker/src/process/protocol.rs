@@ -4,7 +4,7 @@
 //! worker                         task process
 //! Job                   ->
 //!                       <-       Contained        limits are in force; from here on media may be parsed
-//!                       <-       Progress …
+//!                       <-       Progress … ; a File for each of several
 //!                       <-       Done
 //! (end of file)         ->       (killed by itself, at any point)
 //! ```
@@ -91,6 +91,11 @@ pub enum LocalWork {
         /// The file to make.
         output: PathBuf,
     },
+    /// Reads the facts of several files, one after another, and tells of each as soon as it is known.
+    Probes {
+        /// The files.
+        inputs: Vec<PathBuf>,
+    },
 }
 
 /// Worker to task process: the one job of its life.
@@ -136,16 +141,19 @@ pub enum LocalResult {
     Scanned(Scan),
     /// Of anything that failed in an ordinary way.
     Failed(Failure),
+    /// Of a probe of several files: what was found was said before, file by file.
+    ProbedFiles,
 }
 
 /// Task process to worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "the large one is made once per task")]
 pub enum TaskProcessReply {
     /// The walls stand; what they are made of, such as `landlock-v7 seccomp rlimits`.
     Contained(String),
     /// How far the work has come; phase, media time, frames, speed are filled in.
     Progress(Progress),
+    /// What was found in the next of several files.
+    File(Result<MediaFacts, Failure>),
     /// The end. The process waits for end of file after it, so that its use of memory and CPU can be read.
     Done(LocalResult),
 }

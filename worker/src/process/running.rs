@@ -7,7 +7,9 @@ use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rushes_shared::failure::Failure;
 use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
+use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 use rushes_shared::units::Bytes;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
@@ -37,6 +39,8 @@ pub enum ProcessEvent {
     Contained(String),
     /// It has come this far.
     Progress(Progress),
+    /// It has read the next of its files, or could not.
+    File(Result<MediaFacts, Failure>),
     /// It wrote to standard error: whole lines, or a piece of a very long one.
     Log(String),
 }
@@ -193,6 +197,10 @@ impl TaskProcess {
                             (last, moved) = (now, Instant::now());
                         }
                         on(ProcessEvent::Progress(progress));
+                    }
+                    Some(TaskProcessReply::File(found)) => {
+                        moved = Instant::now();
+                        on(ProcessEvent::File(found));
                     }
                     Some(TaskProcessReply::Done(result)) => break Some(End::Answered(result)),
                     None => break None,

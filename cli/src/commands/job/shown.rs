@@ -58,6 +58,14 @@ pub(super) fn whole(job: &JobView) -> String {
     if let Some(input) = &job.input {
         line("input", &input.url);
     }
+    if let Some(files) = &job.files {
+        let failed =
+            if files.failed > 0 { format!(", {} could not be read", files.failed) } else { String::new() };
+        line(
+            "files",
+            &format!("{} of {} read{failed}; 'rushes job facts' tells what", files.read, files.all),
+        );
+    }
     if let Some(media) = &job.media {
         line("media", &media_words(media));
     }

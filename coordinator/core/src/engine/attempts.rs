@@ -8,7 +8,7 @@ use rushes_shared::task::{Progress, StreamStep, TaskKind, TaskOutcome, TaskValue
 use super::live::Shift;
 use super::{Engine, Timer, Turn};
 use crate::event::{Command, FarmNews};
-use crate::job::{Job, LiveTask, Step};
+use crate::job::{Job, LiveTask, Step, facts_file};
 use crate::promise::predict;
 use crate::record::{Record, Verdict};
 use crate::state::brings_down_node;
@@ -150,10 +150,11 @@ impl Engine {
         let stage = job.stage_of(task.index).1;
         let (kind, prediction) = (stage.step.kind(), stage.prediction);
         let speed_before = self.state.workers.get(&worker).map_or(1_000, |w| w.speed_permille);
-        // Hardware says nothing about the node's cores.
-        let speed_permille = match self.may_have_used_hardware(task, live) {
-            true => speed_before,
-            false => predict::learned(speed_before, prediction, usage.run_ms),
+        // Hardware says nothing about the node's cores, and what many files take depends on what they are.
+        let teaches = kind != TaskKind::Probes && !self.may_have_used_hardware(task, live);
+        let speed_permille = match teaches {
+            false => speed_before,
+            true => predict::learned(speed_before, prediction, usage.run_ms),
         };
         if let TaskValue::Probed { facts, .. } = &value {
             self.usual.note(facts);
@@ -358,6 +359,11 @@ fn unfit(job: &Job, task: TaskId, attempt: AttemptId, value: &TaskValue) -> Opti
             is_left_by(attempt, StreamStep::Package, &set.artifact)
         }
         (Step::Stream(StreamStep::Scan), TaskValue::Scanned(scan)) => scan.is_bounded(),
+        (Step::Probes, TaskValue::ProbedFiles(found)) => {
+            let place = Location::Staged(attempt, facts_file(task.index));
+            let artifact = &found.artifact;
+            artifact.location == place && artifact.attempt == Some(attempt) && artifact.hash.is_some()
+        }
         (Step::Stream(step), TaskValue::Part(part)) => {
             let is_part = matches!(step, StreamStep::Sound | StreamStep::Stills | StreamStep::Chunk);
             is_part && is_left_by(attempt, step, &part.artifact)

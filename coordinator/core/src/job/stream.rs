@@ -143,6 +143,7 @@ impl Job {
         match &**self.tasks.get(task as usize)?.success.as_ref()?.value.as_ref()? {
             TaskValue::Encoded(encoded) => Some(&encoded.artifact),
             TaskValue::Set(set) => Some(&set.artifact),
+            TaskValue::ProbedFiles(found) => Some(&found.artifact),
             TaskValue::Nothing | TaskValue::Probed { .. } | TaskValue::Part(_) | TaskValue::Scanned(_) => {
                 None
             }

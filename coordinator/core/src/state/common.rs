@@ -97,7 +97,11 @@ fn digest(spec: &JobSpec) -> u64 {
     (spec.class, spec.priority, spec.deadline, spec.paused, &spec.name).hash(&mut hasher);
     match &spec.work {
         Work::Noop { tasks } | Work::Trial { tasks } => tasks.hash(&mut hasher),
-        Work::Probe { .. } | Work::Encode { .. } | Work::Graph { .. } | Work::Stream { .. } => {
+        Work::Probe { .. }
+        | Work::Encode { .. }
+        | Work::Graph { .. }
+        | Work::Stream { .. }
+        | Work::Probes { .. } => {
             spec.work.inputs().next().hash(&mut hasher);
         }
     }

@@ -29,6 +29,7 @@ mod order;
 mod outputs;
 mod pieces;
 mod prefetch;
+mod probes;
 mod promises;
 mod properties;
 mod queue;

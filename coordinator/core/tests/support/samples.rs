@@ -9,8 +9,8 @@ use rushes_shared::ladder::{Borders, COSTS, Grid, LadderSettings, PackageReport,
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::task::{
-    Demand, EncodedOutput, PartMade, SetMade, SlotKind, StreamStep, StreamWork, TaskOrder, TaskValue,
-    TaskWork, Took,
+    Demand, EncodedOutput, PartMade, ProbedFiles, SetMade, SlotKind, StreamStep, StreamWork, TaskOrder,
+    TaskValue, TaskWork, Took,
 };
 use rushes_shared::units::{Bytes, Millicores, Ratio, WallMs};
 
@@ -212,6 +212,16 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
         TaskWork::Join(work) => {
             TaskValue::Encoded(encoded(order.attempt, work.output.as_str(), work.source.clone()))
         }
+        TaskWork::Probes { inputs, output } => TaskValue::ProbedFiles(ProbedFiles {
+            artifact: Artifact {
+                location: Location::Staged(order.attempt, output.clone()),
+                size: Some(Bytes(10_000)),
+                hash: Some(ContentHash([9; 32])),
+                attempt: Some(order.attempt),
+            },
+            read: u32::try_from(inputs.len()).expect("they are few") - 1,
+            failed: 1,
+        }),
         TaskWork::Stream { work, output } => {
             let artifact = Artifact {
                 location: Location::Staged(order.attempt, output.clone()),

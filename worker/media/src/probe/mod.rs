@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! sniff      first bytes -> container
-//! headers    MP4, QuickTime: codec configurations -> streams, where headers alone say all of it; else:
+//! headers    MP4, QuickTime, WAV, MP3: codec configurations -> streams, where headers alone say all of it; else:
 //! parse      filesrc ! parsebin: streams, codecs, caps, tags from the parsers; stops at once where an index has the rest
 //! mp4, mkv   the container's own index -> frames, times, sizes, without touching the media
 //! timing     else: every packet's time from the parsers, for as long as the time limit allows
@@ -55,7 +55,22 @@ pub fn probe_by_headers(path: &Path) -> Result<Option<MediaFacts>, Failure> {
     start::init()?;
     let size_bytes = fault::inspect(path)?;
     let container = sniff::container(path);
-    Ok(if matches!(container, "mp4" | "mov") { by_headers(path, container, size_bytes) } else { None })
+    Ok(match container {
+        "mp4" | "mov" => by_headers(path, container, size_bytes),
+        "wav" => sound_by_headers(path, container, size_bytes, headers::read_wave),
+        "mp3" => sound_by_headers(path, container, size_bytes, headers::read_mpeg),
+        _ => None,
+    })
+}
+
+fn sound_by_headers(
+    path: &Path,
+    container: &str,
+    size_bytes: u64,
+    read: impl Fn(&File) -> Option<headers::Sound>,
+) -> Option<MediaFacts> {
+    let sound = read(&File::open(path).ok()?)?;
+    Some(facts::gather(container, size_bytes, &sound.parsed, Some(&sound.index)))
 }
 
 fn by_headers(path: &Path, container: &str, size_bytes: u64) -> Option<MediaFacts> {

@@ -91,6 +91,31 @@ const CLIPS: &[(&str, &str, bool)] = &[
         true,
     ),
     ("matroska.mkv", "-c:v libx264 -pix_fmt yuv420p -c:a aac", false),
+    ("mono.wav", "-vn -c:a pcm_s16le", true),
+    ("odd_length.wav", "-vn -c:a pcm_s16le -ar 44100 -t 1.2345", true),
+    ("deep.wav", "-vn -c:a pcm_s24le -ac 2 -ar 96000", true),
+    ("shallow.wav", "-vn -c:a pcm_u8 -ar 11025 -t 1.7", false),
+    ("deepest.wav", "-vn -c:a pcm_s32le -ac 2", true),
+    ("float.wav", "-vn -c:a pcm_f32le", false),
+    ("surround.wav", "-vn -c:a pcm_s16le -ac 6", false),
+    ("alaw.wav", "-vn -c:a pcm_alaw -ar 8000", false),
+    ("titled.wav", "-vn -c:a pcm_s16le -metadata title=Etwas", false),
+    ("mono.flac", "-vn -c:a flac", false),
+    ("odd_length.flac", "-vn -c:a flac -ac 2 -ar 44100 -t 1.2345", false),
+    ("deep.flac", "-vn -c:a flac -sample_fmt s32 -ar 96000", false),
+    (
+        "titled.flac",
+        "-vn -c:a flac -metadata title=Ein\\ Lied -metadata artist=Wer -metadata album=Nichts",
+        false,
+    ),
+    ("dated.flac", "-vn -c:a flac -metadata date=1999", false),
+    ("surround.flac", "-vn -c:a flac -ac 6", false),
+    ("constant.mp3", "-vn -c:a libmp3lame -b:a 128k", true),
+    ("joint.mp3", "-vn -c:a libmp3lame -b:a 192k -ac 2 -ar 44100 -t 1.2345", true),
+    ("variable.mp3", "-vn -c:a libmp3lame -q:a 2 -ac 2", true),
+    ("low_rate.mp3", "-vn -c:a libmp3lame -b:a 64k -ar 22050", true),
+    ("bare.mp3", "-vn -c:a libmp3lame -b:a 128k -id3v2_version 0 -write_xing 0", true),
+    ("titled.mp3", "-vn -c:a libmp3lame -metadata title=Etwas", false),
 ];
 
 /// Makes one; nothing where there is no `ffmpeg`.
@@ -255,4 +280,47 @@ fn damaged_headers_are_read_to_an_end() {
             }
         }
     }
+}
+
+/// A file that is cut or changed says nothing, or what its parsers say.
+#[test]
+fn damaged_sound_is_told_as_parsers_tell_it_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut random = Random(0x50_0d);
+    let mut wrong = Vec::new();
+    for name in ["mono.wav", "odd_length.wav", "constant.mp3", "joint.mp3"] {
+        let (_, arguments, _) = CLIPS.iter().find(|clip| clip.0 == name).unwrap();
+        let Some(file) = clip(dir.path(), name, arguments) else { return };
+        let whole = std::fs::read(&file).unwrap();
+        let damaged = dir.path().join("damaged");
+        let mut told = 0;
+        for round in 0..3000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=random.below(3) {
+                // Mostly the beginning, where the headers are.
+                let end = if random.below(4) == 0 { bytes.len() } else { 300 };
+                let at = random.below(end);
+                bytes[at] = match random.below(4) {
+                    0 => 0,
+                    1 => 0xff,
+                    2 => bytes[at] ^ 1 << random.below(8),
+                    _ => u8::try_from(random.below(256)).unwrap(),
+                };
+            }
+            if round % 5 == 0 {
+                let left = random.below(bytes.len());
+                bytes.truncate(left);
+            }
+            std::fs::write(&damaged, &bytes).unwrap();
+            let Ok(Some(facts)) = probe_by_headers(&damaged) else { continue };
+            assert_eq!(facts.audio.len(), 1, "{name}, round {round}");
+            // To ask the parsers takes far longer.
+            if told % 20 == 0 && probe_by_parsers(&damaged).as_ref() != Ok(&facts) {
+                wrong.push(format!("{name}, round {round}: {facts:?}, {:?}", probe_by_parsers(&damaged)));
+            }
+            told += 1;
+        }
+        assert!(told > 20, "{name}: {told}");
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }

@@ -1,0 +1,160 @@
+//! MP3 files (ISO/IEC 11172-3, 2.4.1.3; ISO/IEC 13818-3): every frame's head from the first byte to the last.
+
+use std::fs::File;
+
+use gstreamer as gst;
+use gstreamer::tags;
+
+use super::plain::{Sound, bytes, caps, tagged, text};
+
+/// Longest file that is walked, in bytes; its frames are read in one go.
+const LARGEST: u64 = 64 << 20;
+/// Kilobits a second of MPEG-1's third layer.
+const RATES_1: [u32; 14] = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
+/// The same of MPEG-2.
+const RATES_2: [u32; 14] = [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160];
+
+/// A frame's head.
+#[derive(Clone, Copy, PartialEq)]
+struct Head {
+    is_first_version: bool,
+    /// Samples a second.
+    rate: u32,
+    /// Kilobits a second.
+    kilobits: u32,
+    mode: u8,
+    size: usize,
+}
+
+impl Head {
+    fn of(bytes: &[u8]) -> Option<Self> {
+        let word = u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?);
+        let field = |shift: u32, mask: u32| usize::try_from(word >> shift & mask).unwrap_or(0);
+        const THIRD_LAYER: usize = 1;
+        if word >> 21 != 0x7ff || field(17, 3) != THIRD_LAYER {
+            return None;
+        }
+        let is_first_version = match field(19, 3) {
+            3 => true,
+            2 => false,
+            _ => return None,
+        };
+        let kilobits =
+            *if is_first_version { &RATES_1 } else { &RATES_2 }.get(field(12, 15).checked_sub(1)?)?;
+        let rate = *[44_100, 48_000, 32_000].get(field(10, 3))?;
+        let rate = if is_first_version { rate } else { rate / 2 };
+        let eighths = if is_first_version { 144_000 } else { 72_000 };
+        let size = usize::try_from(eighths * kilobits / rate).ok()? + field(9, 1);
+        Some(Self { is_first_version, rate, kilobits, mode: u8::try_from(field(6, 3)).ok()?, size })
+    }
+
+    fn samples(self) -> u64 {
+        if self.is_first_version { 1152 } else { 576 }
+    }
+
+    /// Where a table of the file's contents stands in a first frame, from its start.
+    fn table_at(self) -> usize {
+        4 + match (self.is_first_version, self.mode == 3) {
+            (true, false) => 32,
+            (true, true) | (false, false) => 17,
+            (false, true) => 9,
+        }
+    }
+}
+
+/// The file by its frames; nothing where they are not all alike and side by side.
+pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
+    let length = file.metadata().ok()?.len();
+    if length > LARGEST {
+        return None;
+    }
+    let mut list = tagged("MPEG-1 Layer 3 (MP3)");
+    let from = about(file, list.make_mut())?;
+    let frames = bytes(file, from, usize::try_from(length.checked_sub(from)?).ok()?)?;
+    let first = Head::of(&frames)?;
+    let has_table = has_table(&frames, first)?;
+    let (mut at, mut count, mut is_constant) = (0, 0_u64, true);
+    while at < frames.len() {
+        let head = Head::of(frames.get(at..)?)?;
+        is_constant &= head.kilobits == first.kilobits;
+        // Two channels may be told apart or together from frame to frame; the first one's way is told.
+        let mode = if head.mode < 2 && first.mode < 2 { first.mode } else { head.mode };
+        let alike = Head { size: first.size, kilobits: first.kilobits, mode, ..head };
+        if alike != first || head.size < 24 {
+            return None;
+        }
+        at += head.size;
+        count += 1;
+    }
+    // Readers want some frames before they believe it, and the last one whole.
+    if at != frames.len() || count < 10 {
+        return None;
+    }
+    let into = list.make_mut();
+    let mode = *["stereo", "joint-stereo", "dual-channel", "mono"].get(usize::from(first.mode))?;
+    let how = gst::TagMergeMode::Append;
+    register_tags();
+    into.add_generic("channel-mode", mode, how).ok()?;
+    // The frame with the table sounds of nothing, and says itself what the rate is.
+    let count = count - u64::from(has_table);
+    match (has_table, is_constant) {
+        (true, _) => {}
+        (false, true) => into.add::<tags::NominalBitrate>(&(first.kilobits * 1000), how),
+        (false, false) => return None,
+    }
+    let channels = if first.mode == 3 { 1 } else { 2 };
+    let caps =
+        caps("audio/mpeg", first.rate, channels)?.field("mpegversion", 1i32).field("layer", 3i32).build();
+    // Each frame's length is rounded down.
+    let frame_ns = first.samples() * 1_000_000_000 / u64::from(first.rate);
+    Some(Sound::of(caps, list, count * frame_ns, length - from))
+}
+
+/// Whether the first frame holds a table of what the file has; nothing where others than FFmpeg made it, as readers tell more
+/// of those.
+fn has_table(frames: &[u8], first: Head) -> Option<bool> {
+    let place = first.table_at();
+    let table = frames.get(place..place + 4)?;
+    if frames.get(36..40)? == b"VBRI" {
+        return None;
+    }
+    if !matches!(table, b"Xing" | b"Info") {
+        return Some(false);
+    }
+    let start = frames.get(..first.size)?;
+    let by = |name: &[u8]| start.windows(name.len()).any(|word| word == name);
+    (by(b"Lavf") || by(b"Lavc")).then_some(true)
+}
+
+/// GStreamer knows the tag of an MP3's channels once its parser was made.
+fn register_tags() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| drop(gst::ElementFactory::make("mpegaudioparse").build()));
+}
+
+/// What stands before the frames: nothing, or what wrote the file. Gives where the frames begin.
+fn about(file: &File, into: &mut gst::TagListRef) -> Option<u64> {
+    const MOST: usize = 4096;
+    let head = bytes(file, 0, 10)?;
+    if !head.starts_with(b"ID3") {
+        return Some(0);
+    }
+    if head.get(3..6)? != [4, 0, 0] {
+        return None;
+    }
+    let size = |part: &[u8]| part.iter().fold(0_usize, |size, byte| size << 7 | usize::from(byte & 0x7f));
+    let whole = size(head.get(6..10)?);
+    let body = bytes(file, 10, Some(whole).filter(|whole| *whole <= MOST)?)?;
+    let length = size(body.get(4..8)?);
+    let said = body.get(10..10_usize.checked_add(length)?)?;
+    // One frame in UTF-8, and nothing but padding behind it.
+    let behind = body.get(10 + length..)?;
+    if body.get(..4)? != b"TSSE" || body.get(8..10)? != [0, 0] || behind.iter().any(|byte| *byte != 0) {
+        return None;
+    }
+    let name = said.strip_prefix(&[3])?;
+    let name = text(name.strip_suffix(&[0]).unwrap_or(name))?;
+    into.add::<tags::ContainerFormat>(&"ID3 tag", gst::TagMergeMode::Append);
+    into.add::<tags::Encoder>(&name, gst::TagMergeMode::Append);
+    u64::try_from(10 + whole).ok()
+}
