@@ -12,6 +12,7 @@ mod hdr;
 mod headers;
 mod package;
 mod real;
+mod sequence;
 mod sound;
 mod still;
 mod studio;
