@@ -28,7 +28,7 @@ pub enum BadSequence {
     #[error("no picture fits the pattern")]
     Empty,
     /// Numbers that are missing between the first and the last.
-    #[error("{count} of its pictures are missing: {names}")]
+    #[error("pictures are missing ({count}): {names}")]
     Gaps {
         /// How many.
         count: u64,
@@ -238,7 +238,7 @@ mod tests {
         let found = pattern.of_names(names(&["a10.png", "a9.png", "b.txt", "a11.png"])).expect("a row");
         assert_eq!(found, ["a9.png", "a10.png", "a11.png"]);
         let gaps = pattern.of_names(names(&["a1.png", "a3.png", "a7.png"])).expect_err("gaps");
-        assert_eq!(gaps.to_string(), "4 of its pictures are missing: a2.png, a4.png to a6.png");
+        assert_eq!(gaps.to_string(), "pictures are missing (4): a2.png, a4.png to a6.png");
         assert_eq!(pattern.of_names(names(&["b1.png"])), Err(BadSequence::Empty));
         let many = (0..=100_000).map(|number| format!("a{number}.png"));
         assert_eq!(pattern.of_names(many), Err(BadSequence::TooMany));

@@ -1,7 +1,7 @@
 //! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
 //!
 //! ```text
-//! ALPN rushes/6 to /1  worker -> coordinator   one control stream (opened by the worker):
+//! ALPN rushes/7 to /1  worker -> coordinator   one control stream (opened by the worker):
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
@@ -27,7 +27,9 @@ use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome, Usage};
 
 /// ALPN names of the worker protocol, best first.
 pub const WORKER_ALPNS: &[&[u8]] =
-    &[EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+    &[SEQUENCE_ALPN, EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+/// The first version in which workers read image sequences.
+pub const SEQUENCE_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows outputs that are no renditions, see
 /// [`EncodeSettings::extract`](crate::encode::EncodeSettings::extract).
 pub const EXTRACT_ALPN: &[u8] = b"rushes/6";

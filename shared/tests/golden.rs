@@ -21,7 +21,7 @@ use rushes_shared::wire::{
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    limits, media, node, order, part, places, places_of_sets, set, stream_works, succeeded, usage,
+    limits, media, node, order, part, places, places_of_sets, sequences, set, stream_works, succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -91,6 +91,12 @@ fn golden_orders() {
             (
                 "probe-set",
                 places_of_sets()
+                    .map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }))
+                    .to_vec(),
+            ),
+            (
+                "probe-sequence",
+                sequences()
                     .map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }))
                     .to_vec(),
             ),

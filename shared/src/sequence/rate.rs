@@ -15,19 +15,14 @@ use crate::units::Ratio;
 pub const DEFAULT_RATE: Ratio = Ratio { num: 24, den: 1 };
 
 /// Rates that are a thousandth slower than the number that is said of them, times 1000.
-const NTSC: [(u32, u32); 7] = [
-    (23_976, 24),
-    (23_980, 24),
-    (29_970, 30),
-    (47_952, 48),
-    (59_940, 60),
-    (95_904, 96),
-    (119_880, 120),
-];
+const NTSC: [(u32, u32); 7] =
+    [(23_976, 24), (23_980, 24), (29_970, 30), (47_952, 48), (59_940, 60), (95_904, 96), (119_880, 120)];
 
 /// Text that is no frame rate.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{0}' is not a frame rate: write pictures a second, 0.01 to 1000, as \"24\", \"23.976\" or \"24000/1001\"")]
+#[error(
+    "'{0}' is not a frame rate: write pictures a second, 0.01 to 1000, as \"24\", \"23.976\" or \"24000/1001\""
+)]
 pub struct BadRate(String);
 
 /// Pictures a second, from 0.01 to 1000.

@@ -103,7 +103,8 @@ impl TaskWork {
     /// The first version of the worker protocol in which a worker understands it.
     #[must_use]
     pub fn since(&self) -> WireVersion {
-        WireVersion::needed_for(self.kind(), self.settings())
+        let input = self.input().map(|input| &input.location);
+        WireVersion::needed_for(self.kind(), self.settings()).max(WireVersion::needed_for_input(input))
     }
 
     /// The hardware encoder that it is to be done with.

@@ -19,6 +19,7 @@ use rushes_shared::failure::Failure;
 use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
 use rushes_shared::media::{CheckReport, MediaFacts};
 use rushes_shared::node::EncoderFact;
+use rushes_shared::sequence::FrameRate;
 use rushes_shared::task::{Progress, TaskLimits};
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +85,8 @@ pub enum LocalWork {
 pub struct TaskProcessJob {
     /// What to put up first.
     pub walls: Walls,
+    /// Pictures a second, where the input is an image sequence of which that was said.
+    pub frame_rate: Option<FrameRate>,
     /// What to do then.
     pub work: LocalWork,
 }

@@ -44,7 +44,8 @@ struct State {
 impl Ahead {
     /// Begins with the first picture. `threads` are at most kept busy.
     pub(super) fn new(sequence: Arc<Sequence>, kind: Kind, threads: Option<u32>) -> Self {
-        let cores = || thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        let cores =
+            || thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
         let room = MEMORY / kind.weight().max(1);
         let threads = u64::from(threads.unwrap_or_else(cores).clamp(1, THREADS)).min(room.max(1));
         let room = room.clamp(1, 2 * threads);

@@ -125,7 +125,8 @@ fn failed(name: &str, error: &ImageError) -> Failure {
 }
 
 fn too_large(name: &str) -> Failure {
-    let message = format!("{name} is too large: at most {MAX_SIDE} pixels a side and 1 GiB in memory are read");
+    let message =
+        format!("{name} is too large: at most {MAX_SIDE} pixels a side and 1 GiB in memory are read");
     Failure::new(FailureCode::Unsupported, message, "scale the pictures down first")
 }
 

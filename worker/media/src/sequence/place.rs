@@ -109,10 +109,12 @@ impl Sequence {
             Failure::new(FailureCode::InputDamaged, message, "check the file and its permissions")
                 .with_detail(&error.to_string())
         };
-        let size = usize::try_from(frame.size).ok().filter(|_| frame.size <= MAX_PICTURE).ok_or_else(|| {
-            let message = format!("{} has {} bytes, at most {MAX_PICTURE} are read", frame.name, frame.size);
-            Failure::new(FailureCode::Unsupported, message, "write smaller pictures")
-        })?;
+        let size =
+            usize::try_from(frame.size).ok().filter(|_| frame.size <= MAX_PICTURE).ok_or_else(|| {
+                let message =
+                    format!("{} has {} bytes, at most {MAX_PICTURE} are read", frame.name, frame.size);
+                Failure::new(FailureCode::Unsupported, message, "write smaller pictures")
+            })?;
         let mut bytes = vec![0; size];
         match &self.from {
             From::Archive(archive) => archive.read_exact_at(&mut bytes, frame.at),

@@ -78,14 +78,7 @@ fn pictures_of_every_format_come_out_as_ffmpeg_sees_them() {
         ("tif", "rgb24", &[], &[], ("tiff", "rgb24", 8), (1.5, 6.0)),
         ("tiff", "rgb48le", &[], &[], ("tiff", "rgb48le", 16), (0.5, 2.0)),
         ("jpg", "yuvj444p", &["-q:v", "2"], &[], ("mjpeg", "rgb24", 8), (1.8, 9.0)),
-        (
-            "exr",
-            "gbrpf32le",
-            &[],
-            &["-apply_trc", "iec61966_2_1"],
-            ("exr", "gbrpf32le", 32),
-            (0.5, 3.0),
-        ),
+        ("exr", "gbrpf32le", &[], &["-apply_trc", "iec61966_2_1"], ("exr", "gbrpf32le", 32), (0.5, 3.0)),
     ];
     let mut apart = Vec::new();
     for (ending, format, more, reading, (codec, pixel_format, depth), (mean, most)) in cases {
@@ -211,8 +204,13 @@ fn a_ladder_is_made_of_a_sequence() {
     std::fs::create_dir(&scratch).unwrap();
     std::fs::create_dir(&out).unwrap();
     let settings = LadderSettings::default();
-    let job =
-        LadderJob { input: &pattern, source: &source, settings: &settings, scratch: &scratch, directory: &out };
+    let job = LadderJob {
+        input: &pattern,
+        source: &source,
+        settings: &settings,
+        scratch: &scratch,
+        directory: &out,
+    };
     let report = make_ladder(&job, &mut |_| ()).unwrap();
     assert_eq!(report.video.iter().map(|one| one.packets).collect::<Vec<_>>(), [72]);
 }
@@ -243,7 +241,7 @@ fn what_is_no_whole_sequence_is_an_error_that_names_the_picture() {
     std::fs::remove_file(at(4)).unwrap();
     let gaps = fails(&pattern);
     assert_eq!(gaps.code, FailureCode::InputDamaged);
-    assert!(gaps.message.contains("2 of its pictures are missing: shot.0004.png, shot.0008.png"), "{gaps:?}");
+    assert!(gaps.message.contains("pictures are missing (2): shot.0004.png, shot.0008.png"), "{gaps:?}");
 
     std::fs::write(at(4), &whole).unwrap();
     std::fs::write(at(8), &whole).unwrap();
@@ -295,7 +293,8 @@ fn one_picture_is_a_film_of_one_frame() {
     let out = dir.path().join("out.mp4");
     let source = probe(&pattern).unwrap();
     let settings = quick();
-    let job = EncodeJob { input: &pattern, source: &source, settings: &settings, output: &out, threads: None };
+    let job =
+        EncodeJob { input: &pattern, source: &source, settings: &settings, output: &out, threads: None };
     let done = encode(&job, &mut |_| ()).unwrap();
     assert_eq!(check(&out, &source, &settings, Some(&done), &mut |_| ()).unwrap().frames_decoded, 1);
     assert!(done.warnings.iter().any(|line| line.contains("24 pictures a second")), "{:?}", done.warnings);
