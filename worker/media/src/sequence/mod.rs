@@ -3,6 +3,7 @@
 //! ```text
 //! place      a path -> which pictures there are, in order; their bytes, from files or straight out of the archive
 //! picture    a picture's bytes -> pixels in red, green and blue, of 8 bits or of 12
+//! pixels     how they lie in a frame
 //! curve      scene-linear light -> the curve of screens
 //! ahead      pictures are decoded by several threads before they are asked for, and come out in order
 //! source     appsrc: frames with their times, seekable to each
@@ -14,6 +15,7 @@ mod ahead;
 mod curve;
 mod facts;
 mod picture;
+mod pixels;
 mod place;
 mod source;
 
