@@ -11,12 +11,14 @@ use std::time::{Duration, Instant};
 
 use rushes_shared::at_hand::{LINE_LIMIT, Order, Outcome, Reply, Work};
 use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::sequence::FrameRate;
 use rushes_shared::task::{ALLOCATOR, Progress, TaskLimits};
 use rushes_shared::units::Bytes;
 
 use crate::fault::Fault;
 use crate::interrupt::Interrupt;
 use crate::own_farm;
+use crate::sequence;
 use crate::transfer;
 
 /// How often the interrupt and the time limit are looked at.
@@ -34,6 +36,7 @@ pub(crate) struct Hands<'a> {
     program: PathBuf,
     time_limit: Duration,
     address_space: Bytes,
+    frame_rate: Option<FrameRate>,
     interrupt: &'a Interrupt,
 }
 
@@ -42,12 +45,14 @@ impl<'a> Hands<'a> {
     pub(crate) fn new(
         time_limit_s: u64,
         memory_limit_mib: u64,
+        frame_rate: Option<FrameRate>,
         interrupt: &'a Interrupt,
     ) -> Result<Self, Fault> {
         Ok(Self {
             program: own_farm::find("rushes-worker")?,
             time_limit: Duration::from_secs(time_limit_s),
             address_space: Bytes(memory_limit_mib << 20),
+            frame_rate,
             interrupt,
         })
     }
@@ -68,7 +73,8 @@ impl<'a> Hands<'a> {
             file_size: FILE_SIZE,
             stall_ms: STALL_MS,
         };
-        let order = Order { input: absolute(input)?, work, directory: absolute(directory)?, limits };
+        let (input, directory) = (absolute(input)?, absolute(directory)?);
+        let order = Order { input, frame_rate: self.frame_rate, work, directory, limits };
         let mut process = Process::start(&self.program, &order)?;
         let deadline = Instant::now() + self.time_limit;
         loop {
@@ -91,9 +97,9 @@ impl<'a> Hands<'a> {
     }
 }
 
-/// A file that is named on the command line, as the process sees it.
+/// A file that is named on the command line, as the process sees it; or the pattern of an image sequence.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Fault> {
-    fs::canonicalize(path).map_err(|e| Fault::local(format!("cannot read {}", path.display()), e))
+    sequence::absolute(path)
 }
 
 /// A running operation; it is ended when this is dropped.

@@ -27,6 +27,7 @@ mod interrupt;
 mod own_farm;
 mod presets;
 mod report;
+mod sequence;
 mod set;
 mod table;
 mod transfer;

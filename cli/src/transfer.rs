@@ -12,12 +12,32 @@ use crate::board::{Board, Step};
 use crate::client::{Client, refusal};
 use crate::fault::Fault;
 use crate::interrupt::Interrupt;
+use crate::sequence;
 
 const CHUNK: usize = 1 << 20;
 /// Tries of an upload that breaks off.
 const TRIES: u32 = 5;
 
-/// Brings a file to the depot, unless it is there, and returns its `farm://` location.
+/// What can be sent: read from any place, more than once.
+trait Content: Read + Seek {}
+
+impl<T: Read + Seek> Content for T {}
+
+/// A file, or the pictures of a pattern as one archive; and its size.
+fn opened(path: &Path) -> Result<(Box<dyn Content>, u64), Fault> {
+    if let Some(pattern) = sequence::pattern(path) {
+        let pictures = sequence::pictures(path, &pattern)?;
+        let size = pictures.size();
+        return Ok((Box::new(pictures), size));
+    }
+    let fails = |e| Fault::local(format!("cannot read {}", path.display()), e);
+    let file = File::open(path).map_err(fails)?;
+    let size = file.metadata().map_err(fails)?.len();
+    Ok((Box::new(file), size))
+}
+
+/// Brings a file to the depot, unless it is there, and returns its `farm://` location. An image sequence is packed on the
+/// way.
 pub(crate) fn upload(
     client: &Client,
     path: &Path,
@@ -26,8 +46,7 @@ pub(crate) fn upload(
 ) -> Result<String, Fault> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let fails = |e| Fault::local(format!("cannot read {}", path.display()), e);
-    let mut file = File::open(path).map_err(fails)?;
-    let size = file.metadata().map_err(fails)?.len();
+    let (mut file, size) = opened(path)?;
     let hash = {
         let step = board.transfer("hashing", &name, size);
         let mut hasher = blake3::Hasher::new();
@@ -50,7 +69,7 @@ pub(crate) fn upload(
         file.seek(SeekFrom::Start(offset)).map_err(fails)?;
         let step = board.transfer("uploading", &name, size);
         step.set(offset);
-        match send(client, &permit.upload_url, &file, (offset, size), &step, interrupt) {
+        match send(client, &permit.upload_url, &mut *file, (offset, size), &step, interrupt) {
             Ok(()) => return Ok(permit.location),
             Err(fault) => {
                 interrupt.check()?;
@@ -80,7 +99,7 @@ fn kept(client: &Client, url: &str) -> Result<(u64, bool), Fault> {
 fn send(
     client: &Client,
     url: &str,
-    file: &File,
+    file: &mut dyn Content,
     (offset, size): (u64, u64),
     step: &Step,
     interrupt: &Interrupt,
@@ -108,7 +127,7 @@ fn depot_away(url: &str, reason: &dyn std::fmt::Display) -> Fault {
 
 /// A file that is being sent.
 struct Counted<'a> {
-    file: &'a File,
+    file: &'a mut dyn Content,
     done: u64,
     step: &'a Step,
     interrupt: &'a Interrupt,
@@ -119,7 +138,7 @@ impl Read for Counted<'_> {
         if self.interrupt.is_asked() {
             return Err(io::Error::other("interrupted"));
         }
-        let read = (&mut &*self.file).read(buffer)?;
+        let read = self.file.read(buffer)?;
         self.done += read as u64;
         self.step.set(self.done);
         Ok(read)

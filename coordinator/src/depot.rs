@@ -54,7 +54,7 @@ pub(crate) fn are_readable<'a>(
 ) -> Result<(), Failure> {
     // A depot does not begin on roots that cannot be opened, and says so itself.
     let Ok(roots) = Roots::open(input_roots, Deed::Read) else { return Ok(()) };
-    paths.into_iter().try_for_each(|path| roots.open_input(path).map(drop))
+    paths.into_iter().try_for_each(|path| roots.open_any(path).map(drop))
 }
 
 /// How a depot is set up.

@@ -302,7 +302,7 @@ impl Farm {
             let (mut uploads, mut seen, mut last) = (Vec::new(), 0, None);
             for (id, job) in jobs {
                 (seen, last) = (seen + 1, Some(*id));
-                let inputs = job.spec.work.inputs();
+                let inputs = job.spec.work.inputs().map(Location::place);
                 uploads.extend(inputs.filter(|i| matches!(i, Location::Upload(..))).cloned());
             }
             (uploads, last.filter(|_| seen == LIVE_SCAN))

@@ -20,7 +20,13 @@ pub(crate) fn made_of(work: &TaskWork) -> Option<ContentHash> {
     // What a probe finds follows from the content, but for tags that it meets early in one run and too late in another.
     *source = MediaFacts::default();
     let (size, hash) = (Some(input.size?), Some(input.hash?));
-    *input = Artifact { size, hash, ..Artifact::unseen(Location::File("/".to_owned())) };
+    let nowhere = Location::File("/".to_owned());
+    // The rate of an image sequence is not in its content.
+    let place = match input.location.frame_rate() {
+        Some(rate) => Location::Sequence(Box::new(nowhere), rate),
+        None => nowhere,
+    };
+    *input = Artifact { size, hash, ..Artifact::unseen(place) };
     let bytes = codec::encode(&work).ok()?;
     Some(ContentHash(*blake3::hash(&bytes).as_bytes()))
 }
@@ -34,7 +40,7 @@ mod tests {
 
     fn sound(path: &str, hash: Option<u8>, bitrate_bps: u32) -> TaskWork {
         let hash = hash.map(|byte| ContentHash([byte; 32]));
-        let location = Location::File(path.to_owned());
+        let location = path.parse().expect("a place");
         let input = Artifact { size: Some(Bytes(5)), hash, ..Artifact::unseen(location) };
         let settings = AudioSettings { bitrate_bps, ..AudioSettings::default() };
         let work = Box::new(StreamWork::Sound { input, source: MediaFacts::default(), settings });
@@ -48,6 +54,9 @@ mod tests {
         assert_eq!(first, made_of(&sound("/elsewhere/b.mov", Some(1), 128_000)));
         assert_ne!(first, made_of(&sound("/a.mov", Some(2), 128_000)), "another film");
         assert_ne!(first, made_of(&sound("/a.mov", Some(1), 96_000)), "other settings");
+        let slow = made_of(&sound("file:///a.tar#frame_rate=24", Some(1), 128_000));
+        let fast = made_of(&sound("file:///a.tar#frame_rate=25", Some(1), 128_000));
+        assert!(slow != fast && slow != first, "the same pictures at another rate");
         assert_eq!(made_of(&sound("/a.mov", None, 128_000)), None, "content that nobody knows");
         assert_eq!(made_of(&TaskWork::Trial), None);
     }

@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::id::{AttemptId, JobId, TenantId};
+use crate::sequence::FrameRate;
 use crate::units::Bytes;
 
 pub use path::FilePath;
@@ -139,6 +140,9 @@ pub enum Location {
     Output(TenantId, JobId, FilePath),
     /// The directory of all published outputs of a job that the depot keeps.
     Set(TenantId, JobId),
+    /// An image sequence, with the rate at which its pictures are shown: an archive of them at one of the other places, or
+    /// the path of a pattern such as `/srv/shot.%04d.png`.
+    Sequence(Box<Location>, FrameRate),
 }
 
 impl Location {
@@ -151,7 +155,20 @@ impl Location {
             Self::Staged(_, name) => name.to_string(),
             Self::Output(_, _, path) => path.parts().1.to_owned(),
             Self::Set(_, job) => job.to_string(),
+            Self::Sequence(place, _) => place.file_name(),
         }
+    }
+
+    /// Where the bytes are, without how they are looked at.
+    #[must_use]
+    pub fn place(&self) -> &Self {
+        if let Self::Sequence(place, _) = self { place } else { self }
+    }
+
+    /// The rate of an image sequence, where it is one.
+    #[must_use]
+    pub fn frame_rate(&self) -> Option<FrameRate> {
+        if let Self::Sequence(_, rate) = self { Some(*rate) } else { None }
     }
 
     /// Whether it is a directory, in which a set of files appears at once.
@@ -161,9 +178,14 @@ impl Location {
             Self::File(path) => path.ends_with('/'),
             Self::Set(..) => true,
             Self::Upload(..) | Self::Staged(..) | Self::Output(..) => false,
+            Self::Sequence(place, _) => place.is_directory(),
         }
     }
 }
+
+/// What stands in a URL before the rate of an image sequence: a fragment, which says how a resource is to be looked at. A path
+/// in a URL has no `#` of its own, as that is written `%23`.
+const FRAME_RATE: &str = "#frame_rate=";
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -194,6 +216,7 @@ impl fmt::Display for Location {
             Self::Staged(attempt, name) => write!(f, "farm://staging/{attempt}/{name}"),
             Self::Output(tenant, job, path) => write!(f, "farm://outputs/{tenant}/{job}/{path}"),
             Self::Set(tenant, job) => write!(f, "farm://outputs/{tenant}/{job}/"),
+            Self::Sequence(place, rate) => write!(f, "{place}{FRAME_RATE}{rate}"),
         }
     }
 }
@@ -203,6 +226,11 @@ impl std::str::FromStr for Location {
 
     fn from_str(text: &str) -> Result<Self, BadUrl> {
         let short = || text.chars().take(200).collect::<String>();
+        if let Some((place, rate)) = text.split_once(FRAME_RATE).filter(|(place, _)| place.contains("://"))
+            && let Ok(rate) = rate.parse()
+        {
+            return Ok(Self::Sequence(Box::new(place.parse()?), rate));
+        }
         if let Some(rest) = text.strip_prefix("farm://") {
             return farm_location(rest).ok_or_else(|| BadUrl::Farm(short()));
         }
@@ -305,6 +333,21 @@ mod tests {
             let location: Location = text.parse().expect("a valid path");
             assert_eq!(location.to_string().parse::<Location>(), Ok(location), "{text}");
         }
+    }
+
+    #[test]
+    fn the_rate_of_a_sequence_stands_behind_its_place_and_paths_keep_their_signs() {
+        for text in [
+            "file:///srv/a%23b/shot.%2504d.png#frame_rate=24",
+            "farm://uploads/default/abababababababababababababababababababababababababababababababab#frame_rate=24000/1001",
+        ] {
+            let location: Location = text.parse().expect("a sequence");
+            assert!(location.frame_rate().is_some() && location.place().frame_rate().is_none(), "{text}");
+            assert_eq!(location.to_string(), text);
+        }
+        let path: Location = "/srv/odd#frame_rate=24".parse().expect("a path");
+        assert_eq!(path, Location::File("/srv/odd#frame_rate=24".to_owned()));
+        assert_eq!(path.to_string().parse(), Ok(path));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::ladder::{LadderSettings, PackageReport, PackageSettings};
 use crate::measure::{CompareSettings, Comparison, Loudness, WaveformSettings};
 use crate::media::MediaFacts;
+use crate::sequence::FrameRate;
 use crate::still::{PreviewSettings, SpriteSettings, ThumbnailSettings};
 use crate::task::{Progress, TaskLimits};
 
@@ -19,8 +20,10 @@ pub const LINE_LIMIT: u64 = 4 << 20;
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Order {
-    /// The file to read; absolute.
+    /// The file to read, or the pattern of an image sequence's files; absolute.
     pub input: PathBuf,
+    /// Pictures a second, where a file is an image sequence. Without it the usual rate.
+    pub frame_rate: Option<FrameRate>,
     /// The operation.
     pub work: Work,
     /// Where files are made; absolute, there, and empty.

@@ -4,6 +4,7 @@
 //! id, units, principal           who, how much, when
 //! artifact, bundle, failure      where bytes are; several files as one; why something failed
 //! media, encode, measure, still  facts of a file; settings of an output; measurements; pictures from a film
+//! sequence                       numbered pictures: names, frame rate, many files as one
 //! check                          what was allowed, found, and where
 //! request -> job -> task         what a user wrote -> what the farm keeps -> what a worker runs
 //! node                           what a worker tells of its machine
@@ -30,6 +31,7 @@ pub mod media;
 pub mod node;
 pub mod principal;
 pub mod request;
+pub mod sequence;
 pub mod settings;
 pub mod still;
 pub mod task;

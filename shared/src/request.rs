@@ -31,6 +31,7 @@ use utoipa::ToSchema;
 
 use crate::id::TenantId;
 use crate::job::{Class, ContentValue, JobSpec, QualityFloor};
+use crate::sequence::FrameRate;
 use crate::units::WallMs;
 
 pub use amend::AmendRequest;
@@ -148,7 +149,7 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// The source: an absolute path or `file://` URL on the depot's host within its allowed roots, or a file of the
-    /// farm such as `farm://uploads/TENANT/HASH`. Needed by `encode`, `probe` and `stream`.
+    /// farm such as `farm://uploads/TENANT/HASH`. Of an image sequence the pattern of its files. Needed by `encode`, `probe` and `stream`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "file:///srv/in/film.mov")]
     pub input: Option<String>,
@@ -157,6 +158,11 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(max_items = 10_000)]
     pub inputs: Vec<String>,
+    /// Pictures a second where the input is an image sequence: a path with a pattern such as `/srv/shot.%04d.exr` or
+    /// `shot.####.exr`, or a tar archive of numbered pictures. Default: 24. Films keep their own rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "24000/1001")]
+    pub frame_rate: Option<FrameRate>,
     /// The preset that says which files to make, instead of `outputs`; for `encode` only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 64, example = "web")]

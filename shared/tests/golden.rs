@@ -23,7 +23,7 @@ use rushes_shared::wire::{
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    join_work, limits, media, node, order, part, places, places_of_sets, scan, scene_works, set,
+    join_work, limits, media, node, order, part, places, places_of_sets, scan, scene_works, sequences, set,
     stream_works, succeeded, usage,
 };
 
@@ -107,6 +107,12 @@ fn golden_orders() {
                     .to_vec(),
             ),
             ("probes", vec![order(Delivery::Durable, many_probes())]),
+            (
+                "probe-sequence",
+                sequences()
+                    .map(|p| order(Delivery::Durable, TaskWork::Probe { input: Artifact::unseen(p) }))
+                    .to_vec(),
+            ),
             ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("join", vec![order(Delivery::Durable, join_work())]),
             ("stream-scenes", scene_works().map(|work| order(Delivery::Durable, work)).to_vec()),

@@ -9,11 +9,13 @@ mod work;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use rushes_media as media;
 use rushes_shared::at_hand::{LINE_LIMIT, Order, Reply, Work};
+use rushes_shared::sequence::Pattern;
 
 use crate::process::child;
 use crate::process::protocol::Walls;
@@ -43,6 +45,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     child::watch(control);
     media::set_stall(Duration::from_millis(order.limits.stall_ms));
+    if let Some(rate) = order.frame_rate {
+        media::set_frame_rate(rate);
+    }
     let done = work::perform(&order, &mut |progress| {
         // Nobody listens any more: the watcher ends this process.
         drop(send(&Reply::Progress(progress)));
@@ -73,11 +78,20 @@ fn start(settings: &Settings) -> Result<(), rushes_shared::failure::Failure> {
     Ok(())
 }
 
+/// What has to be readable for a file: of the pattern of an image sequence, the directory of its files.
+fn readable(input: &Path) -> PathBuf {
+    let is_pattern = || input.file_name().and_then(|name| Pattern::of(name.to_str()?)).is_some();
+    match input.parent() {
+        Some(parent) if !input.exists() && is_pattern() => parent.to_owned(),
+        _ => input.to_owned(),
+    }
+}
+
 fn walls(settings: &Settings, order: &Order) -> Walls {
     let mut read = settings.sandbox.read.clone();
-    read.push(order.input.clone());
+    read.push(readable(&order.input));
     match &order.work {
-        Work::Compare { other, .. } => read.push(other.clone()),
+        Work::Compare { other, .. } => read.push(readable(other)),
         Work::Package { rungs, sound, .. } => read.extend(rungs.iter().chain(sound).cloned()),
         _ => {}
     }

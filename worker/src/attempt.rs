@@ -278,6 +278,8 @@ impl Attempt<'_> {
         let sandbox = &self.shop.settings.sandbox;
         let read = sandbox.read.iter().cloned().chain(in_dir).collect();
         let write = sandbox.write.clone();
+        let input = self.dispatch.order.work.input();
+        let frame_rate = input.and_then(|input| input.location.frame_rate());
         let walls = Walls { require_landlock: sandbox.require, read, write, work_dir, limits };
         let loads = if work == LocalWork::Nothing { Loads::Nothing } else { Loads::Media };
         let taken = async { self.shop.pool.take(loads).await.map_err(|e| e.failure()) };
@@ -293,7 +295,7 @@ impl Attempt<'_> {
         self.report(self.meter.start());
         let mut log_left = self.shop.settings.log.task_bytes;
         let (end, used) = process
-            .run(&TaskProcessJob { walls, work }, &watch, &mut |event| match event {
+            .run(&TaskProcessJob { walls, frame_rate, work }, &watch, &mut |event| match event {
                 ProcessEvent::Contained(walls) => debug!(walls, "the task process is contained"),
                 ProcessEvent::Progress(progress) => self.report(self.meter.work(progress)),
                 ProcessEvent::File(found) => on_file(found),

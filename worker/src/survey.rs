@@ -89,6 +89,7 @@ async fn survey(
             work_dir: work_dir.clone(),
             limits,
         },
+        frame_rate: None,
         work: if known.is_some() { LocalWork::Nothing } else { discover },
     };
     let watch = Watch {

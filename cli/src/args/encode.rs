@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use rushes_shared::encode::{AudioCodec, Chroma, Container, MezzanineProfile, SpeedPreset, VideoCodec};
 use rushes_shared::request::{AudioVariant, BitRate, RateMode};
+use rushes_shared::sequence::FrameRate;
 
 use super::value::{bit_rate, pair, preset, word};
 
@@ -17,6 +18,10 @@ pub(crate) struct EncodeArgs {
     /// The directory for the results; made if it is missing. Each is named like its input, with the container's ending.
     #[arg(long, short = 'o', value_name = "DIR")]
     pub(crate) out_dir: PathBuf,
+    /// Pictures a second where an input is an image sequence: 24, 23.976, 24000/1001. A sequence is named by its pattern,
+    /// such as 'shot.%04d.png' or 'shot.####.exr', or by a tar archive of it. Default: 24.
+    #[arg(long, value_name = "RATE")]
+    pub(crate) frame_rate: Option<FrameRate>,
     /// Replaces results that are there already.
     #[arg(long)]
     pub(crate) force: bool,

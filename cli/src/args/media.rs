@@ -6,12 +6,17 @@ use clap::{Args, Subcommand};
 use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafScope};
 use rushes_shared::ladder::{Borders, CODECS};
 use rushes_shared::measure::VmafModel;
+use rushes_shared::sequence::FrameRate;
 
 /// Looks at files and measures them on this machine, without a farm.
 #[derive(Debug, Args)]
 pub(crate) struct MediaArgs {
     #[command(subcommand)]
     pub(crate) command: MediaCommand,
+    /// Pictures a second of an image sequence: 24, 23.976, 24000/1001. A sequence is named by its pattern, such as
+    /// 'shot.%04d.png' or 'shot.####.exr', or by a tar archive of it.
+    #[arg(long, global = true, value_name = "RATE", default_value = "24", help_heading = "Image sequences")]
+    pub(crate) frame_rate: FrameRate,
     /// Longest time for one file, in seconds; the operation is ended then.
     #[arg(long, global = true, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=604_800), value_name = "SECONDS", help_heading = "Limits")]
     pub(crate) time_limit: u64,
@@ -25,7 +30,7 @@ pub(crate) struct MediaArgs {
 pub(crate) enum MediaCommand {
     /// Shows what a file is made of: container, streams, codecs, sizes, rates, colours, tags.
     #[command(
-        after_help = "Examples:\n  rushes media probe film.mov\n  rushes media probe *.mov --output json"
+        after_help = "Examples:\n  rushes media probe film.mov\n  rushes media probe *.mov --output json\n  rushes media probe 'shot.%04d.exr' --frame-rate 25"
     )]
     Probe {
         /// The files.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use rushes_shared::id::JobId;
 use rushes_shared::job::JobState;
 use rushes_shared::request::{JobKind, JobRequest, OutputRequest, StreamRequest};
+use rushes_shared::sequence::FrameRate;
 use rushes_shared::view::{JobView, OutputState, OutputView};
 use serde::Serialize;
 
@@ -22,6 +23,7 @@ use crate::fault::{Ending, Fault};
 use crate::interrupt::Interrupt;
 use crate::own_farm::OwnFarm;
 use crate::report;
+use crate::sequence;
 use crate::set;
 use crate::table::{colours, table};
 use crate::transfer::{self, Temp, random_text};
@@ -217,6 +219,7 @@ fn request(order: Order<'_>, piece: &Piece, input: String, is_own: bool) -> Resu
         name: Some(name(&piece.input).chars().take(200).collect()),
         priority: Some(order.args.priority),
         labels: order.args.labels.iter().cloned().collect(),
+        frame_rate: order.args.frame_rate.or(sequence::pattern(&piece.input).map(|_| FrameRate::default())),
         input: Some(input),
         ..JobRequest::default()
     };
@@ -253,13 +256,22 @@ fn plan(args: &EncodeArgs, wanted: &Wanted) -> Result<Vec<Piece>, Fault> {
     let out = args.out_dir_path()?;
     for given in &args.inputs {
         let fails = |e| Fault::local(format!("cannot read {}", given.display()), e);
-        let input = fs::canonicalize(given).map_err(fails)?;
-        if !fs::metadata(&input).map_err(fails)?.is_file() {
-            return Err(Fault::Usage(format!("{} is not a file", given.display())));
+        let input = sequence::absolute(given)?;
+        let pattern = sequence::pattern(&input);
+        match &pattern {
+            Some(pattern) => drop(sequence::pictures(&input, pattern)?),
+            None if fs::metadata(&input).map_err(fails)?.is_file() => {
+                fs::File::open(&input).map_err(fails)?;
+            }
+            None => return Err(Fault::Usage(format!("{} is not a file", given.display()))),
         }
-        fs::File::open(&input).map_err(fails)?;
         let stem = given.file_stem().unwrap_or_default().to_string_lossy();
         let stem = stem.trim_start_matches('.');
+        let stem = match &pattern {
+            Some(pattern) if pattern.stem().is_empty() => "sequence",
+            Some(pattern) => pattern.stem(),
+            None => stem,
+        };
         let targets = match wanted {
             Wanted::Files(files) => files
                 .iter()

@@ -35,7 +35,7 @@ struct Found<'a, T> {
 
 pub(super) fn run(farm: &FarmArgs, args: &MediaArgs) -> Result<Ending, Fault> {
     let interrupt = Interrupt::watch()?;
-    let hands = Hands::new(args.time_limit, args.memory_limit, &interrupt)?;
+    let hands = Hands::new(args.time_limit, args.memory_limit, Some(args.frame_rate), &interrupt)?;
     let session = Session { farm, hands, board: Board::for_results(farm) };
     match &args.command {
         MediaCommand::Probe { files } => session.each(files, &Work::Probe, |outcome| match outcome {

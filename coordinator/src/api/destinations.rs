@@ -70,7 +70,11 @@ fn is_empty(path: &Path) -> bool {
 pub(super) fn files(work: &Work) -> Vec<String> {
     let file = |place: &Location| match place {
         Location::File(path) => Some(path.clone()),
-        Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => None,
+        Location::Upload(..)
+        | Location::Staged(..)
+        | Location::Output(..)
+        | Location::Set(..)
+        | Location::Sequence(..) => None,
     };
     work.places().filter_map(file).collect()
 }

@@ -22,9 +22,13 @@ pub(super) fn check(paths: &BTreeSet<String>, roots: &[PathBuf]) -> Result<(), P
 
 /// The files of the depot's host that a job reads, each once; no more than a graph may have stages.
 pub(super) fn files(work: &Work) -> BTreeSet<String> {
-    let file = |place: &Location| match place {
+    let file = |input: &Location| match input.place() {
         Location::File(path) => Some(path.clone()),
-        Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => None,
+        Location::Upload(..)
+        | Location::Staged(..)
+        | Location::Output(..)
+        | Location::Set(..)
+        | Location::Sequence(..) => None,
     };
     match work {
         // Each file of many is told of on its own, those that cannot be read as well.

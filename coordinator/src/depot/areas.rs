@@ -123,7 +123,7 @@ impl Areas {
 
 fn parts(location: &Location) -> Option<(Vec<String>, OsString)> {
     Some(match location {
-        Location::File(_) => return None,
+        Location::File(_) | Location::Sequence(..) => return None,
         Location::Upload(tenant, hash) => {
             (vec![UPLOADS.to_owned(), tenant.to_string()], hash.to_string().into())
         }

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::refusal;
+use super::roots::Input;
 use super::shelf::Shelf;
 use super::{DepotConfig, kept};
 use crate::strangers;
@@ -178,12 +179,16 @@ impl Desk {
         let place = location.to_string();
         let opened = self.on_disk(move |shelf| {
             shelf.permit(&ticket, &Grant::Read(location.clone()))?;
-            shelf.open_read(&location)
+            shelf.open_whole(&location)
         });
-        let (file, size) = opened.await?;
+        let (input, size) = opened.await?;
         let net = |e: NetError| refusal::unreadable(&place, &std::io::Error::other(e));
         framed::send(send, &BulkReply::Reading { size: Bytes(size) }).await.map_err(net)?;
-        let mut chunks = flow::read_ahead(file, offset.min(size), size.saturating_sub(offset));
+        let (offset, left) = (offset.min(size), size.saturating_sub(offset));
+        let mut chunks = match input {
+            Input::File(file) => flow::read_ahead(file, offset, left),
+            Input::Sequence(pictures) => flow::read_ahead_of(pictures, offset, left),
+        };
         let bytes = metrics::counter!("rushes_depot_bytes_total", "direction" => "out", "via" => "quic");
         while let Some(chunk) = chunks.recv().await {
             let sent = match chunk {

@@ -95,6 +95,20 @@ pub(super) fn open_regular(
     })
 }
 
+/// The names in an open directory; those that are no text are left out.
+pub(super) fn names(dir: &OwnedFd) -> io::Result<Vec<String>> {
+    let entries = fs::Dir::read_from(dir)?;
+    let names = entries.map(|entry| Ok(entry?.file_name().to_str().map(ToOwned::to_owned).ok()));
+    names.filter_map(Result::transpose).collect()
+}
+
+/// The size of a regular file in an open directory; `None` of what is none.
+pub(super) fn regular_size(dir: &OwnedFd, name: &str) -> io::Result<Option<u64>> {
+    let about = fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_file = FileType::from_raw_mode(about.st_mode) == FileType::RegularFile;
+    Ok(u64::try_from(about.st_size).ok().filter(|_| is_file))
+}
+
 /// Opens a directory below `dir`, over no link. An empty path is `dir` itself.
 pub(super) fn open_dir(dir: &OwnedFd, path: &std::path::Path) -> Result<OwnedFd, Errno> {
     let path = if path.as_os_str().is_empty() { std::path::Path::new(".") } else { path };

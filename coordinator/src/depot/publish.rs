@@ -31,7 +31,7 @@ impl Shelf {
                 let place = self.areas.make(to).map_err(unwritable)?;
                 place.ok_or_else(|| refusal::misplaced(to))?
             }
-            Location::Upload(..) | Location::Staged(..) | Location::Set(..) => {
+            Location::Upload(..) | Location::Staged(..) | Location::Set(..) | Location::Sequence(..) => {
                 return Err(refusal::misplaced(to));
             }
         };

@@ -5,6 +5,7 @@ use std::io;
 
 use rushes_shared::artifact::Location;
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
+use rushes_shared::sequence::BadSequence;
 use rushes_shared::units::Bytes;
 use rustix::io::Errno;
 
@@ -60,6 +61,16 @@ pub(super) fn not_a_file(place: &dyn Display, kind: &str) -> Failure {
     let advice =
         if kind == "a directory" { "name the files in it one by one" } else { "name a regular file" };
     Failure::new(FailureCode::InputNotAFile, format!("{place} is {kind}, not a file"), advice)
+}
+
+/// Files that are no image sequence.
+pub(super) fn no_sequence(place: &dyn Display, bad: &BadSequence) -> Failure {
+    let code = match bad {
+        BadSequence::Empty => FailureCode::InputNotFound,
+        _ => FailureCode::InputDamaged,
+    };
+    let advice = "check the path, how many digits the numbers have, and that no picture is missing; it is looked up on the depot's host";
+    Failure::new(code, format!("{place}: {bad}"), advice)
 }
 
 /// What a failing system call on an output's place means.

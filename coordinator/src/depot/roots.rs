@@ -9,12 +9,23 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rushes_shared::failure::Failure;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::sequence::{Member, Pack, Pattern};
 use rustix::fs::{Mode, OFlags};
 
 use super::DepotError;
 use super::place::{self, Place};
 use super::refusal::{self, Deed};
+
+/// What an input is read from.
+pub(super) enum Input {
+    File(File),
+    /// An image sequence, packed while it is read.
+    Sequence(Pictures),
+}
+
+/// Pictures as one archive.
+pub(super) type Pictures = Pack<File, Box<dyn FnMut(usize) -> io::Result<File> + Send>>;
 
 /// Directories that may be used.
 #[derive(Debug)]
@@ -63,6 +74,40 @@ impl Roots {
         place::open_regular(&root.dir, rest)
             .map_err(|e| refusal::unreadable(&path, &e))?
             .map_err(|kind| refusal::not_a_file(&path, kind))
+    }
+
+    /// Opens an input: a file, or as one archive the files whose names a pattern describes.
+    pub(super) fn open_any(&self, path: &str) -> Result<Input, Failure> {
+        let opened = self.open_input(path);
+        let pattern = Path::new(path).file_name().and_then(|name| Pattern::of(name.to_str()?));
+        match (opened, pattern) {
+            (Err(failure), Some(pattern)) if failure.code == FailureCode::InputNotFound => {
+                self.open_sequence(path, &pattern).map(Input::Sequence)
+            }
+            (opened, _) => opened.map(Input::File),
+        }
+    }
+
+    fn open_sequence(&self, path: &str, pattern: &Pattern) -> Result<Pictures, Failure> {
+        let unreadable = |e: io::Error| refusal::unreadable(&path, &e);
+        let parent = Path::new(path).parent().unwrap_or(Path::new("/"));
+        let real = parent.canonicalize().map_err(unreadable)?;
+        let (root, rest) = self.root_of(&real).ok_or_else(|| refusal::outside_roots(&path, self.deed))?;
+        let dir = place::open_dir(&root.dir, rest).map_err(|e| unreadable(e.into()))?;
+        let names = place::names(&dir).map_err(unreadable)?;
+        let names = pattern.of_names(names).map_err(|bad| refusal::no_sequence(&path, &bad))?;
+        let member = |name: &String| {
+            let size = place::regular_size(&dir, name).map_err(unreadable)?;
+            let size =
+                size.ok_or_else(|| refusal::not_a_file(&path, "a pattern of names that are no files"))?;
+            Ok(Member { name: name.clone(), size })
+        };
+        let members = names.iter().map(member).collect::<Result<_, Failure>>()?;
+        let open = move |number: usize| -> io::Result<File> {
+            let name = names.get(number).ok_or(io::ErrorKind::NotFound)?;
+            place::open_regular(&dir, name.as_str())?.map_err(|_| io::ErrorKind::InvalidInput.into())
+        };
+        Ok(Pack::new(members, Box::new(open)))
     }
 
     /// The place of an output; directories that are missing on the way are made.

@@ -34,7 +34,7 @@ impl Shelf {
                 let place = self.areas.make(to).map_err(unwritable)?;
                 place.ok_or_else(|| refusal::misplaced(to))?
             }
-            Location::Upload(..) | Location::Staged(..) | Location::Output(..) => {
+            Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Sequence(..) => {
                 return Err(refusal::misplaced(to));
             }
         };

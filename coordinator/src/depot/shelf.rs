@@ -20,7 +20,7 @@ use super::areas::{Areas, KEPT};
 use super::kept::{self, Kept};
 use super::place::Place;
 use super::refusal::{self, Deed};
-use super::roots::Roots;
+use super::roots::{Input, Roots};
 use super::{DepotConfig, DepotError};
 
 /// The depot's files. Its methods block on the disk, but for the checks of tickets.
@@ -114,9 +114,23 @@ impl Shelf {
         })
     }
 
+    /// Opens what a worker reads; also its size. An image sequence is packed while it is read.
+    pub(super) fn open_whole(&self, location: &Location) -> Result<(Input, u64), Failure> {
+        let Location::File(path) = location.place() else {
+            return self.open_read(location).map(|(file, size)| (Input::File(file), size));
+        };
+        let input = self.inputs.open_any(path)?;
+        let size = match &input {
+            Input::File(file) => file.metadata().map_err(|e| refusal::unreadable(location, &e))?.len(),
+            Input::Sequence(pictures) => pictures.size(),
+        };
+        Ok((input, size))
+    }
+
     /// Opens a file for reading; also its size.
     pub(super) fn open_read(&self, location: &Location) -> Result<(File, u64), Failure> {
         let unreadable = |e: io::Error| refusal::unreadable(location, &e);
+        let location = location.place();
         let file = match location {
             Location::File(path) => self.inputs.open_input(path)?,
             _ => {

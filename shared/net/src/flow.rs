@@ -1,7 +1,7 @@
 //! Files as flows of chunks: threads that may block read ahead of the network and write behind it, and hash on the way.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read, Seek, SeekFrom, Write as _};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -116,6 +116,37 @@ pub fn read_ahead(file: File, offset: u64, length: u64) -> mpsc::Receiver<io::Re
                 buffer.truncate(wanted);
                 offset += wanted as u64;
                 left -= wanted as u64;
+                if queue.blocking_send(Ok(buffer.into())).is_err() {
+                    // Nobody wants the rest.
+                    return Ok(());
+                }
+            }
+            Ok(())
+        };
+        if let Err(e) = read() {
+            // Nobody listens when the transfer has ended for another reason.
+            let _ = queue.blocking_send(Err(e));
+        }
+    });
+    receiver
+}
+
+/// The same of what is no file.
+#[must_use]
+pub fn read_ahead_of(
+    mut from: impl Read + Seek + Send + 'static,
+    offset: u64,
+    length: u64,
+) -> mpsc::Receiver<io::Result<Chunk>> {
+    let (queue, receiver) = mpsc::channel(QUEUE);
+    tokio::task::spawn_blocking(move || {
+        let mut read = || -> io::Result<()> {
+            from.seek(SeekFrom::Start(offset))?;
+            let mut left = length;
+            while left > 0 {
+                let mut buffer = vec![0; usize::try_from(left).map_or(CHUNK, |left| left.min(CHUNK))];
+                from.read_exact(&mut buffer)?;
+                left -= buffer.len() as u64;
                 if queue.blocking_send(Ok(buffer.into())).is_err() {
                     // Nobody wants the rest.
                     return Ok(());

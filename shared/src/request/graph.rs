@@ -88,7 +88,8 @@ pub(super) fn settle(stages: &[StageRequest], asking: Asking<'_>) -> Result<Vec<
 
 /// Outputs of all stages beside each other.
 fn check_outputs(stages: &[GraphStage]) -> Result<(), BadRequest> {
-    let is_input = |place: &Location| stages.iter().any(|s| s.work.input() == Some(place));
+    let is_input =
+        |place: &Location| stages.iter().any(|s| s.work.input().map(Location::place) == Some(place));
     let mut taken = Taken::default();
     let mut count = 0;
     for (index, stage) in stages.iter().enumerate() {

@@ -1,8 +1,26 @@
 //! The keys of each table of a job's or a preset's document: what is none of them is refused with the nearest that there is.
 
 pub(super) const JOB: &[&str] = &[
-    "kind", "name", "class", "priority", "value", "deadline", "floor", "labels", "tags", "pool", "limits",
-    "paused", "input", "inputs", "preset", "outputs", "tasks", "stages", "stream",
+    "kind",
+    "name",
+    "class",
+    "priority",
+    "value",
+    "deadline",
+    "floor",
+    "labels",
+    "tags",
+    "pool",
+    "limits",
+    "paused",
+    "input",
+    "inputs",
+    "frame_rate",
+    "preset",
+    "outputs",
+    "tasks",
+    "stages",
+    "stream",
 ];
 pub(super) const PRESET: &[&str] = &["description", "outputs", "stream"];
 pub(super) const OUTPUT: &[&str] = &[

@@ -11,6 +11,7 @@ use super::{graph, making, preset, standing, stream};
 use crate::artifact::{FileName, Location};
 use crate::encode::{EncodeSettings, Extract, Extracted};
 use crate::job::{Destination, JobSpec, OutputSpec, Work};
+use crate::sequence::{FrameRate, Pattern};
 
 /// Longest URL of a file among many, in bytes.
 const MAX_URL: usize = 4096;
@@ -55,6 +56,10 @@ fn work(request: &JobRequest, asking: Asking<'_>) -> Result<Work, BadRequest> {
     }
     if request.kind != JobKind::Probe && !request.inputs.is_empty() {
         return Err(foreign("inputs"));
+    }
+    let has_input = matches!(request.kind, JobKind::Encode | JobKind::Probe | JobKind::Stream);
+    if !has_input && request.frame_rate.is_some() {
+        return Err(foreign("frame_rate"));
     }
     match request.kind {
         JobKind::Graph if request.input.is_some() => Err(foreign("input")),
@@ -107,13 +112,17 @@ fn input(request: &JobRequest, asking: Asking<'_>) -> Result<Location, BadReques
         );
         return Err(BadRequest::at("input", message));
     };
-    input_at("input", text, asking)
+    let location = input_at("input", text, asking)?;
+    Ok(match request.frame_rate {
+        Some(rate) => Location::Sequence(Box::new(location.place().clone()), rate),
+        None => location,
+    })
 }
 
 /// A file that the tenant may read.
 pub(super) fn input_at(field: &str, text: &str, asking: Asking<'_>) -> Result<Location, BadRequest> {
     let location: Location = text.parse().map_err(|e| BadRequest::at(field, format!("{e}")))?;
-    match &location {
+    match location.place() {
         Location::Upload(tenant, _) | Location::Output(tenant, _, _) | Location::Set(tenant, _)
             if tenant != asking.tenant =>
         {
@@ -127,8 +136,20 @@ pub(super) fn input_at(field: &str, text: &str, asking: Asking<'_>) -> Result<Lo
         directory if directory.is_directory() => {
             Err(BadRequest::at(field, format!("'{text}' is a directory; name one file")))
         }
-        Location::File(_) | Location::Upload(..) | Location::Output(..) | Location::Set(..) => Ok(location),
+        Location::File(path) if location.frame_rate().is_none() && is_pattern(path) => {
+            Ok(Location::Sequence(Box::new(location), FrameRate::default()))
+        }
+        Location::File(_)
+        | Location::Upload(..)
+        | Location::Output(..)
+        | Location::Set(..)
+        | Location::Sequence(..) => Ok(location),
     }
+}
+
+/// Whether a path names the files of an image sequence.
+fn is_pattern(path: &str) -> bool {
+    path.rsplit('/').next().and_then(Pattern::of).is_some()
 }
 
 fn outputs(
@@ -149,7 +170,7 @@ fn outputs(
         let spec = output(&path, request, input, asking)?;
         let index = sprite_index(&path, &spec)?;
         for spec in std::iter::once(spec).chain(index) {
-            taken.take(&path, &spec, |place| place == input)?;
+            taken.take(&path, &spec, |place| place == input.place())?;
             specs.push(spec);
         }
     }
@@ -255,9 +276,11 @@ fn place(path: &str, text: &str, name: &FileName) -> Result<Location, BadRequest
             }
             Ok(Location::File(file))
         }
-        Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => {
-            Err(bad(no_place(text)))
-        }
+        Location::Upload(..)
+        | Location::Staged(..)
+        | Location::Output(..)
+        | Location::Set(..)
+        | Location::Sequence(..) => Err(bad(no_place(text))),
     }
 }
 
@@ -287,8 +310,10 @@ pub(super) fn suffix<'a>(path: &str, request: &'a OutputRequest) -> Result<&'a s
 fn default_name(input: &Location, suffix: &str, settings: &EncodeSettings) -> FileName {
     let ending = settings.ending();
     let file = input.file_name();
-    let stem = match input {
-        Location::Upload(..) => &file[..12],
+    let pattern = Pattern::of(&file);
+    let stem = match (input.place(), &pattern) {
+        (Location::Upload(..), _) => &file[..12],
+        (_, Some(pattern)) => pattern.stem(),
         _ => file.rsplit_once('.').map_or(file.as_str(), |(stem, _)| stem),
     };
     let mut stem: String =

@@ -219,9 +219,11 @@ fn directory(text: &str) -> Result<Location, BadRequest> {
     match text.parse::<Location>().map_err(|e| bad(e.to_string()))? {
         Location::File(path) if path.ends_with('/') => Ok(Location::File(path)),
         Location::File(path) => Ok(Location::File(format!("{path}/"))),
-        Location::Upload(..) | Location::Staged(..) | Location::Output(..) | Location::Set(..) => {
-            Err(bad(no_place(text)))
-        }
+        Location::Upload(..)
+        | Location::Staged(..)
+        | Location::Output(..)
+        | Location::Set(..)
+        | Location::Sequence(..) => Err(bad(no_place(text))),
     }
 }
 

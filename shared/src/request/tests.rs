@@ -372,3 +372,25 @@ fn presets_say_what_a_job_leaves_out() {
         "line 3: outputs[0].suffix: is part of a file's name",
     );
 }
+
+#[test]
+fn the_rate_of_an_image_sequence_goes_with_its_input() {
+    let input = |text: &str| match parse(text).map(|spec| spec.work) {
+        Ok(Work::Probe { input }) => input.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let place = "file:///srv/shot.%2504d.exr#frame_rate=";
+    let said = input("kind = 'probe'\ninput = '/srv/shot.%04d.exr'\nframe_rate = 23.976");
+    assert_eq!(said, format!("{place}24000/1001"));
+    assert_eq!(input("kind = 'probe'\ninput = '/srv/shot.%04d.exr'"), format!("{place}24"), "the usual rate");
+    assert_eq!(input("kind = 'probe'\ninput = '/srv/film.mov'"), "file:///srv/film.mov");
+    let spec = parse("input = '/srv/shot.####.exr'\nframe_rate = '25'").expect("an encode");
+    let Work::Encode { outputs, .. } = spec.work else { panic!("an encode") };
+    assert_eq!(outputs[0].name.as_str(), "shot.mp4");
+    assert!(parse("input = '/srv/shot.tar'\nframe_rate = 0").is_err());
+    refused("kind = 'noop'\nframe_rate = 24", "frame_rate: a job of kind 'noop' has no such field");
+    refused(
+        "input = '/srv/shot.%04d.exr'\n[[outputs]]\ndestination = '/srv/shot.%04d.exr'",
+        "outputs[0].destination: file:///srv/shot.%2504d.exr is the input itself",
+    );
+}

@@ -147,10 +147,12 @@ impl TaskWork {
     /// The first version of the worker protocol in which a worker understands it.
     #[must_use]
     pub fn since(&self) -> WireVersion {
-        match self {
+        let input = self.input().into_iter().chain(self.files()).map(|input| &input.location);
+        let of_work = match self {
             Self::Stream { work, .. } => work.since(),
             _ => WireVersion::needed_for(self.kind(), self.settings()),
-        }
+        };
+        input.map(|input| WireVersion::needed_for_input(Some(input))).fold(of_work, Ord::max)
     }
 
     /// The hardware encoder that it is to be done with.

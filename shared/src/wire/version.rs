@@ -2,9 +2,10 @@
 //! work looks here at which of them would understand it.
 
 use super::{
-    CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, PROBES_ALPN, SCENES_ALPN, STREAM_ALPN, TRIAL_ALPN,
-    WORKER_ALPNS,
+    CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, PROBES_ALPN, SCENES_ALPN, SEQUENCE_ALPN, STREAM_ALPN,
+    TRIAL_ALPN, WORKER_ALPNS,
 };
+use crate::artifact::Location;
 use crate::encode::EncodeSettings;
 use crate::ladder::LadderSettings;
 use crate::task::{StreamStep, TaskKind};
@@ -71,6 +72,17 @@ impl WireVersion {
     }
 }
 
+impl WireVersion {
+    /// The first in which a worker can read such an input.
+    #[must_use]
+    pub fn needed_for_input(input: Option<&Location>) -> Self {
+        match input.and_then(Location::frame_rate) {
+            Some(_) => Self::of(Some(SEQUENCE_ALPN)),
+            None => Self::OLDEST,
+        }
+    }
+}
+
 impl Default for WireVersion {
     /// This program's: nodes and coordinators that are made together speak alike.
     fn default() -> Self {
@@ -115,6 +127,9 @@ mod tests {
         let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };
         let limited = EncodeSettings { check, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&limited)), WireVersion::of(Some(CHECKS_ALPN)));
+        let needs_for = |place: &str| WireVersion::needed_for_input(Some(&place.parse().expect("a place")));
+        assert_eq!(needs_for("/a/film.mov"), WireVersion::OLDEST);
+        assert_eq!(needs_for("file:///a/shot.tar#frame_rate=25"), WireVersion::of(Some(SEQUENCE_ALPN)));
         let what = crate::encode::Extracted::Waveform(crate::measure::WaveformSettings::default());
         let wave = EncodeSettings::of_extract(crate::encode::Extract { what, max_bytes: None });
         assert_eq!(needs(TaskKind::Encode, Some(&wave)), WireVersion::of(Some(EXTRACT_ALPN)));

@@ -58,6 +58,16 @@ pub(crate) fn places_of_sets() -> [Location; 3] {
     ]
 }
 
+/// Image sequences, each with its rate.
+pub(crate) fn sequences() -> [Location; 2] {
+    let place = |text: &str| text.parse().expect("a sequence");
+    let upload = Location::Upload(tenant(), HASH);
+    [
+        place("file:///srv/a%20b/shot.%2504d.exr#frame_rate=24000/1001"),
+        Location::Sequence(Box::new(upload), "25".parse().expect("a rate")),
+    ]
+}
+
 pub(crate) fn artifact(location: Location) -> Artifact {
     Artifact { location, size: Some(Bytes(5_000_000_000)), hash: Some(HASH), attempt: Some(ATTEMPT) }
 }

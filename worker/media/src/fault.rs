@@ -6,6 +6,8 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::{Failure, FailureCode};
 
+use crate::sequence::Sequence;
+
 /// Which side of an operation a pipeline is on: an error while reading is the input's, one while writing is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
@@ -114,6 +116,9 @@ pub(crate) fn writing(error: &std::io::Error) -> Failure {
 
 /// What can be said of a file before it is parsed.
 pub(crate) fn inspect(path: &Path) -> Result<u64, Failure> {
+    if let (false, Some(sequence)) = (path.exists(), Sequence::at(path)?) {
+        return Ok(sequence.size());
+    }
     let facts = std::fs::metadata(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => not_found(),
         _ => forbidden(&error),

@@ -18,6 +18,7 @@
 //! still     thumbnails, sprite sheets, moving previews
 //! extract   those and waveforms as outputs of a job: one file each, read back and held against its plan
 //! compare   VMAF, PSNR and SSIM of a film against its reference
+//! sequence  numbered pictures, read as a film by all of these
 //! discover  which encoders of this node really work
 //! ```
 //!
@@ -49,6 +50,7 @@ mod probe;
 mod reader;
 mod running;
 mod scale;
+mod sequence;
 mod sound;
 mod start;
 mod still;
@@ -68,6 +70,7 @@ pub use ladder::{FinishJob, LadderJob, finish_ladder, make_ladder};
 pub use note::set_stall;
 pub use package::{PackageJob, package};
 pub use probe::{probe, probe_by_headers, probe_by_parsers};
+pub use sequence::set_frame_rate;
 pub use sound::{loudness, waveform, waveform_picture};
 pub use start::{init, preload};
 pub use still::{Sprite, preview, sprite, sprite_index, thumbnails};

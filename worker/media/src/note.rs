@@ -97,19 +97,21 @@ impl Notes {
             });
         }
         let notes = self.clone();
-        parse.connect_pad_added(move |_, pad| {
-            let notes = notes.clone();
-            let mask = gst::PadProbeType::BUFFER
-                | gst::PadProbeType::BUFFER_LIST
-                | gst::PadProbeType::EVENT_DOWNSTREAM;
-            pad.add_probe(mask, move |_, info| {
-                let waits = info.event().is_some_and(|event| event.type_() != gst::EventType::Eos);
-                if waits {
-                    return gst::PadProbeReturn::Ok;
-                }
-                notes.streams_known();
-                gst::PadProbeReturn::Remove
-            });
+        parse.connect_pad_added(move |_, pad| notes.await_data(pad));
+    }
+
+    /// Takes all streams of an input for known when data or the end comes through this pad.
+    pub(crate) fn await_data(&self, pad: &gst::Pad) {
+        let notes = self.clone();
+        let mask =
+            gst::PadProbeType::BUFFER | gst::PadProbeType::BUFFER_LIST | gst::PadProbeType::EVENT_DOWNSTREAM;
+        pad.add_probe(mask, move |_, info| {
+            let waits = info.event().is_some_and(|event| event.type_() != gst::EventType::Eos);
+            if waits {
+                return gst::PadProbeReturn::Ok;
+            }
+            notes.streams_known();
+            gst::PadProbeReturn::Remove
         });
     }
 

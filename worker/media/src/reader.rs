@@ -5,6 +5,8 @@
 //!                    --first audio--> queue ! decoder ! appsink -> Feed::take
 //!                    --the rest-----> fakesink
 //! ```
+//! Image sequences come from a source of decoded frames instead (see [`crate::sequence`]).
+//!
 //! Software decoders only, chosen here by codec: no autoplugging, so that the same file takes the same way on every
 //! node. Each branch drains on its own, so a badly interleaved file cannot lock up.
 
@@ -23,6 +25,7 @@ use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{Branch, Note, Notes};
 use crate::running::{Running, Site};
+use crate::sequence::{self, Sequence};
 use crate::start::element;
 pub(crate) use sample::{heard_for, picture_size, shown_at, unusable};
 
@@ -72,10 +75,28 @@ const PREFERRED: &[(&str, &[&str])] = &[
 
 /// A reader that stands still; [`Running::play`] starts it.
 pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
+    if let Some(sequence) = Sequence::at(path)? {
+        return open_sequence(sequence, wanted, notes);
+    }
     let source = element("filesrc")?;
     source.set_property("location", path);
     edit_list::pass_harmless_duration(&source, path);
     open_from(&source, wanted, notes)
+}
+
+/// The same for pictures that are decoded already.
+fn open_sequence(sequence: Sequence, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
+    let source = sequence::source(sequence, wanted.threads, notes)?;
+    let pipeline = gst::Pipeline::new();
+    notes.listen(&pipeline, Side::Input);
+    pipeline.add(&source).expect("a new element can be added");
+    let running = Running::new(pipeline);
+    let pad = source.static_pad("src").expect("a source has a pad");
+    notes.await_data(&pad);
+    // A pad that nothing has started yet answers no question about its caps.
+    let hands = Mutex::new(Hands { wanted, found_video: false, found_audio: false });
+    attach(&running.site(), &pad, "video/x-raw", &hands, notes)?;
+    Ok(running)
 }
 
 /// The same for what comes out of an element.
@@ -93,7 +114,7 @@ pub(crate) fn open_from(source: &gst::Element, wanted: Wanted, notes: &Notes) ->
     notes.await_streams(&parse);
     parse.connect_pad_added(move |_, pad| {
         let (site, notes, hands) = &on_pad;
-        if let Err(failure) = attach(site, pad, hands, notes) {
+        if let Err(failure) = attach(site, pad, &caps_name(&caps_of(pad)), hands, notes) {
             notes.tell(Note::Failed(failure));
         }
     });
@@ -114,8 +135,14 @@ struct Hands {
     found_audio: bool,
 }
 
-fn attach(site: &Site, pad: &gst::Pad, hands: &Mutex<Hands>, notes: &Notes) -> Result<(), Failure> {
-    let name = caps_name(&caps_of(pad));
+/// Leads what a pad gives, a stream of the media type `name`, to who wants it.
+fn attach(
+    site: &Site,
+    pad: &gst::Pad,
+    name: &str,
+    hands: &Mutex<Hands>,
+    notes: &Notes,
+) -> Result<(), Failure> {
     let mut held = hands.lock().unwrap_or_else(PoisonError::into_inner);
     let threads = held.wanted.threads;
     let coded_video = held.wanted.coded_video;

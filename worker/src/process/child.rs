@@ -39,6 +39,9 @@ pub fn run() -> anyhow::Result<ExitCode> {
     let result = match entered {
         Ok(walls) => {
             media::set_stall(Duration::from_millis(job.walls.limits.stall_ms));
+            if let Some(rate) = job.frame_rate {
+                media::set_frame_rate(rate);
+            }
             replies.send(&TaskProcessReply::Contained(walls))?;
             perform(job.work, &mut replies)
         }

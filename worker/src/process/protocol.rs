@@ -20,6 +20,7 @@ use rushes_shared::frame::{self, FrameError, HEADER_LEN, Header, Message};
 use rushes_shared::ladder::Scan;
 use rushes_shared::media::{CheckReport, MediaFacts};
 use rushes_shared::node::EncoderFact;
+use rushes_shared::sequence::FrameRate;
 use rushes_shared::task::{JoinWork, Progress, TaskLimits};
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +104,8 @@ pub enum LocalWork {
 pub struct TaskProcessJob {
     /// What to put up first.
     pub walls: Walls,
+    /// Pictures a second, where the input is an image sequence of which that was said.
+    pub frame_rate: Option<FrameRate>,
     /// What to do then.
     pub work: LocalWork,
 }

@@ -305,6 +305,8 @@ pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
         }
         _ => WireVersion::needed_for(stage.step.kind(), output.map(|spec| &spec.settings)),
     };
+    let since =
+        job.spec.work.inputs().map(|input| WireVersion::needed_for_input(Some(input))).fold(since, Ord::max);
     Signature::new(stage.slot, codec, stage.demand, needs, since)
 }
 

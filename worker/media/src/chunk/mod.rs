@@ -29,6 +29,7 @@ use rushes_shared::encode::{EncodeSettings, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ChunkRange, Grid, Keys, Rung};
 use rushes_shared::media::MediaFacts;
+use rushes_shared::sequence::CONTAINER;
 use rushes_shared::task::{Phase, Progress};
 
 use crate::encode::encoder;
@@ -47,7 +48,7 @@ pub use score::score_chunk;
 
 /// Containers whose index says where key frames are, so that a seek lands on one and every time after it is the same as
 /// without. Others are read from their start.
-const SEEKABLE: &[&str] = &["mp4", "mov", "matroska", "webm"];
+const SEEKABLE: &[&str] = &["mp4", "mov", "matroska", "webm", CONTAINER];
 /// How far before the range decoding starts, tried in order, in nanoseconds; then at the film's start.
 const EARLIER_NS: &[u64] = &[0, 2_000_000_000, 10_000_000_000];
 /// Pictures before the range that a deinterlacer sees: it looks at its neighbours, and finds out about a film's fields

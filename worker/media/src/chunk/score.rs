@@ -72,14 +72,14 @@ pub fn score_chunk(
     for ((_, file), pairs) in job.rungs.iter().zip(&pairs) {
         let feed = Arriving { pairs: Arc::clone(pairs), side: Side::Other };
         let feed = Counted { feed, open: Arc::clone(&open) };
-        let video_chain = shape.elements()?.to_vec();
+        let video_chain = shape.elements(&rung)?.to_vec();
         let wanted = Wanted { video: Some(Box::new(feed)), threads, video_chain, ..Wanted::default() };
         let reader = reader::open(file, wanted, &notes)?;
         reader.play()?;
         rungs.push(reader);
     }
     let mut way = Running::heard(&notes, fault::Side::Output);
-    let scorer = Scorer::new(way.site(), shape, &pairs, open, &notes);
+    let scorer = Scorer::new(way.site(), (film, shape), &pairs, open, &notes);
     way.play()?;
     let close = || pairs.iter().for_each(|pairs| pairs.close());
     let keys = Keys::of(job.source, job.grid);
@@ -116,6 +116,7 @@ impl<F: Feed> Feed for Counted<F> {
 /// Brings the film's frames to those who compare them.
 struct Scorer {
     site: Site,
+    film: VideoFacts,
     shape: Shape,
     notes: Notes,
     entrance: Option<app::AppSrc>,
@@ -166,13 +167,20 @@ impl Feed for Exit {
 }
 
 impl Scorer {
-    fn new(site: Site, shape: Shape, pairs: &[Arc<Pairs>], open: Arc<AtomicUsize>, notes: &Notes) -> Self {
+    fn new(
+        site: Site,
+        (film, shape): (&VideoFacts, Shape),
+        pairs: &[Arc<Pairs>],
+        open: Arc<AtomicUsize>,
+        notes: &Notes,
+    ) -> Self {
         let numbers = Arc::new(Numbers { before: AtomicU64::new(NONE), behind: AtomicU64::new(NONE) });
         let arriving = |pairs: &Arc<Pairs>| Arriving { pairs: Arc::clone(pairs), side: Side::Reference };
         let all = pairs.iter().map(arriving).collect();
         let exit = Exit { all, numbers: Arc::clone(&numbers), seen: 0, open: Arc::clone(&open) };
         Self {
             site,
+            film: film.clone(),
             shape,
             notes: notes.clone(),
             entrance: None,
@@ -206,7 +214,7 @@ impl Scorer {
             .build();
         let exit = self.exit.take().ok_or_else(stopped)?;
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
-        chain.extend(self.shape.elements()?);
+        chain.extend(self.shape.elements(&self.film)?);
         chain.push(reader::appsink(Branch::Other, Box::new(exit), &self.notes).upcast());
         self.site.add(&chain).map_err(|_| stopped())?;
         Ok(source)

@@ -119,17 +119,20 @@ impl Shape {
         Ok(Self { width, height, bit_depth: if deep { 10 } else { 8 } })
     }
 
-    /// What brings frames to it.
-    pub(crate) fn elements(self) -> Result<[gst::Element; 2], Failure> {
+    /// What brings frames of a film to it. RGB has to be given a matrix: that of an encode.
+    pub(crate) fn elements(self, film: &VideoFacts) -> Result<[gst::Element; 2], Failure> {
         let convert = element("videoconvertscale")?;
         convert.set_property_from_str("method", "catrom");
         convert.set_property("add-borders", false);
         let filter = element("capsfilter")?;
         let side_of = |side: u32| i32::try_from(side).unwrap_or(i32::MAX);
-        let wanted = gst::Caps::builder("video/x-raw")
+        let mut wanted = gst::Caps::builder("video/x-raw")
             .field("format", self.format())
             .field("width", side_of(self.width))
             .field("height", side_of(self.height));
+        if film.colour.matrix == "gbr" {
+            wanted = wanted.field("colorimetry", "bt709");
+        }
         filter.set_property("caps", wanted.build());
         Ok([convert, filter])
     }
@@ -208,7 +211,7 @@ fn opened(
         flip.set_property_from_str("video-direction", encode::picture::direction(film.orientation));
         chain.push(flip);
     }
-    chain.extend(shape.elements()?);
+    chain.extend(shape.elements(film)?);
     let feed = Arriving { pairs: Arc::clone(pairs), side };
     let wanted = Wanted { video: Some(Box::new(feed)), video_chain: chain, ..Wanted::default() };
     reader::open(path, wanted, notes)

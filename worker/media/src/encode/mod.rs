@@ -50,7 +50,7 @@ use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
 use crate::running::Running;
-use crate::{damage, start, tone};
+use crate::{damage, sequence, start, tone};
 use audio::AudioFeed;
 use encoder::Pass;
 use output::Output;
@@ -368,6 +368,7 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
     let length = if way.plan.is_some() { tally.video_length() } else { tally.audio_length() };
     let mut warnings: Vec<String> = left_out(job.source, job.settings).into_iter().collect();
     warnings.extend(way.warnings.iter().cloned());
+    warnings.extend(sequence::told(job.source));
     warnings.extend(way.plan.as_ref().and_then(|plan| plan.tone_mapped).map(tone::told));
     let seen = damage::take();
     if seen.count > 0 {

@@ -59,7 +59,8 @@ impl Plan {
             Failure::new(FailureCode::SettingsImpossible, message, "set what its video is to be")
         })?;
         let video = source.video.first().ok_or_else(|| no_video(source))?;
-        if STILL.contains(&video.codec.as_str()) && video.frames <= 1 {
+        let is_sequence = source.container == rushes_shared::sequence::CONTAINER;
+        if STILL.contains(&video.codec.as_str()) && video.frames <= 1 && !is_sequence {
             return Err(Failure::new(
                 FailureCode::StreamMissing,
                 format!("the input is a still picture ({}), not a video", video.codec),

@@ -8,6 +8,7 @@
 //! timing     else: every packet's time from the parsers, for as long as the time limit allows
 //! picture    the first frame, decoded, only where no parser knows the pixel format
 //! ```
+//! Image sequences are read by [`crate::sequence`].
 //! Times are on the line that players use: after edit lists, zero at the container's start.
 
 mod facts;
@@ -28,6 +29,7 @@ use std::time::Duration;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
+use crate::sequence::{self, Sequence};
 use crate::{fault, start};
 pub(crate) use mp4::harmless_duration;
 use parse::Parsed;
@@ -41,6 +43,9 @@ const COUNTING: Duration = Duration::from_secs(3);
 /// `InputNotFound`, `InputForbidden`, `InputNotAFile`, `InputEmpty` before anything is parsed; `InputUnreadable` for
 /// what is no media or lacks its index; `InputDamaged` and `Unsupported` where a demuxer says so.
 pub fn probe(path: &Path) -> Result<MediaFacts, Failure> {
+    if let Some(sequence) = Sequence::at(path)? {
+        return sequence::facts(&sequence);
+    }
     match probe_by_headers(path)? {
         Some(facts) => Ok(facts),
         None => probe_by_parsers(path),

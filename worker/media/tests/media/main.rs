@@ -13,6 +13,7 @@ mod headers;
 mod package;
 mod real;
 mod scenes;
+mod sequence;
 mod sound;
 mod still;
 mod studio;
