@@ -150,7 +150,9 @@ mod tests {
 
     const SIZES: [usize; 4] = [700, 0, 512, 1];
 
-    fn pack() -> Pack<Cursor<Vec<u8>>, impl FnMut(usize) -> io::Result<Cursor<Vec<u8>>>> {
+    type Content = Cursor<Vec<u8>>;
+
+    fn pack() -> Pack<Content, impl FnMut(usize) -> io::Result<Content>> {
         let long = "x".repeat(120) + ".3.png";
         let names = ["a.0.png", "a.1.png", "a.2.png", &long];
         let members = names.iter().zip(SIZES);
