@@ -248,16 +248,20 @@ fn demand(settings: &VideoSettings, video: &VideoFacts) -> Demand {
     let depth =
         settings.bit_depth.unwrap_or(if settings.codec == VideoCodec::H264 { 8 } else { video.bit_depth });
     let bytes = 1 + u64::from(depth > 8);
-    // x264 keeps about 60 frames in lookahead and references; the decoder about 20 of the source's size.
-    let frames = match settings.codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware => 90,
+    let of_encoder = (pixels.saturating_mul(3) / 2).saturating_mul(frames_held(settings.codec) * bytes);
+    let memory = (200 * MIB).saturating_add(of_encoder).saturating_add(source_pixels.saturating_mul(72));
+    Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) }
+}
+
+/// How many frames' worth of memory an encoder holds: its lookahead, its references with what is interpolated between their
+/// samples, and what waits before it. The decoder holds about 20 more of the source's size.
+fn frames_held(codec: VideoCodec) -> u64 {
+    match codec {
+        VideoCodec::H264 | VideoCodec::H264Hardware => 160,
         VideoCodec::Hevc | VideoCodec::Vp9 => 110,
         VideoCodec::Av1 => 150,
         VideoCodec::Ffv1 | VideoCodec::ProRes | VideoCodec::DnxHd => 40,
-    };
-    let of_encoder = (pixels.saturating_mul(3) / 2).saturating_mul(frames * bytes);
-    let memory = (200 * MIB).saturating_add(of_encoder).saturating_add(source_pixels.saturating_mul(72));
-    Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) }
+    }
 }
 
 /// The physical estimate of an encode, until a model is learned: frames x pixels x what codec and preset cost, and the

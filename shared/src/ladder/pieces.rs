@@ -5,7 +5,7 @@
 
 use super::{Grid, RateCap, Rung};
 use crate::encode::{Container, EncodeSettings, RateControl, VideoCodec};
-use crate::media::MediaFacts;
+use crate::media::{MediaFacts, VideoFacts};
 
 /// Shortest film that is made in pieces, in nanoseconds: of a shorter one the join takes what the pieces save.
 const SHORTEST_NS: u64 = 60_000_000_000;
@@ -32,8 +32,23 @@ pub fn pieces(settings: &EncodeSettings, source: &MediaFacts, piece_s: u32) -> O
     if piece_s == 0 || film.duration_ns < SHORTEST_NS || !is_indexed {
         return None;
     }
-    let key_ns = u64::from(piece_s) * 1_000_000_000;
-    Some(Pieces { grid: Grid { key_ns, keys_to_segment: 1, keys_to_chunk: 1 }, rung: rung(settings)? })
+    Some(Pieces { grid: grid(settings.video.as_ref()?.keyframe_ms, film, piece_s)?, rung: rung(settings)? })
+}
+
+/// Where key frames and pieces lie. A distance of key frames that is asked for is one in time, and the grid's is one in frames: they are
+/// the same where it is a whole number of frames.
+fn grid(keyframe_ms: Option<u32>, film: &VideoFacts, piece_s: u32) -> Option<Grid> {
+    let piece_ms = piece_s.saturating_mul(1_000);
+    let key_ms = keyframe_ms.unwrap_or(piece_ms);
+    let of_keys =
+        |keys_to_chunk| Grid { key_ns: u64::from(key_ms) * 1_000_000, keys_to_segment: 1, keys_to_chunk };
+    if keyframe_ms.is_none() {
+        return Some(of_keys(1));
+    }
+    let rate = film.fps.filter(|rate| !film.vfr && rate.den > 0)?;
+    let is_whole = (u64::from(key_ms) * u64::from(rate.num)).is_multiple_of(u64::from(rate.den) * 1_000);
+    let fits = key_ms > 0 && is_whole && piece_ms.is_multiple_of(key_ms);
+    fits.then(|| of_keys(piece_ms / key_ms))
 }
 
 /// The rung that an output's picture is.
@@ -42,7 +57,7 @@ fn rung(settings: &EncodeSettings) -> Option<Rung> {
         .video
         .as_ref()
         .filter(|_| settings.container == Container::Mp4 && settings.extract.is_none())?;
-    let is_plain = video.bit_depth.is_none() && video.chroma.is_none() && video.keyframe_ms.is_none();
+    let is_plain = video.bit_depth.is_none() && video.chroma.is_none();
     let (crf, cap) = match (video.codec, video.rate) {
         (VideoCodec::H264 | VideoCodec::Hevc | VideoCodec::Vp9 | VideoCodec::Av1, RateControl::Crf(crf)) => {
             (crf, None)
@@ -76,7 +91,6 @@ mod tests {
     use super::*;
     use crate::encode::VideoSettings;
     use crate::ladder::split;
-    use crate::media::VideoFacts;
     use crate::units::Ratio;
 
     fn film(seconds: u64, container: &str) -> MediaFacts {
@@ -112,7 +126,10 @@ mod tests {
             with(&|_, video| video.max_height = Some(720)).is_some_and(|plan| plan.rung.max_size.1 == 720)
         );
         assert_eq!(with(&|_, video| video.bit_depth = Some(10)), None);
-        assert_eq!(with(&|_, video| video.keyframe_ms = Some(2000)), None);
+        assert_eq!(with(&|_, video| video.keyframe_ms = Some(2010)), None, "50.25 frames");
+        assert_eq!(with(&|_, video| video.keyframe_ms = Some(4000)), None, "not a whole part of a piece");
+        let keys = with(&|_, video| video.keyframe_ms = Some(2000)).expect("fifty frames, five to a piece");
+        assert_eq!((keys.grid.key_ns, keys.grid.keys_to_chunk), (2_000_000_000, 5));
         assert_eq!(with(&|_, video| video.codec = VideoCodec::H264Hardware), None);
         assert_eq!(with(&|settings, _| settings.container = Container::Mkv), None);
         assert_eq!(with(&|settings, _| settings.video = None), None);

@@ -9,7 +9,7 @@ use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, SlotKind, StreamStep};
 use rushes_shared::units::{Bytes, Millicores};
 
-use super::{MIB, fitted, no_video, ns_per_pixel, probe, useful_cpu};
+use super::{MIB, fitted, frames_held, no_video, ns_per_pixel, probe, useful_cpu};
 use crate::job::{Prediction, Stage, Step};
 
 /// Media time that one common server core gets through of sound, per wall time.
@@ -111,8 +111,9 @@ fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, coun
     let a_frame = encode_ns.saturating_add(pixels_of(video).saturating_mul(DECODE_NS));
     let cpu_ms = (frames(source, video) / count.max(1)).saturating_mul(a_frame) / 1_000_000;
     let cpu = useful_cpu(shared_pixels(&rungs, video));
-    // x264 keeps about 60 frames in lookahead and references; frames wait before it; the decoder has about 20.
-    let of_encoders = (pixels.saturating_mul(3) / 2).saturating_mul(90);
+    let held =
+        |rung: &Rung| (size_of(rung, video).saturating_mul(3) / 2).saturating_mul(frames_held(rung.codec));
+    let of_encoders = rungs.iter().map(held).fold(0_u64, u64::saturating_add);
     let memory = (200 * MIB).saturating_add(of_encoders).saturating_add(pixels_of(video).saturating_mul(72));
     let wall_ms = (cpu_ms.saturating_mul(1_000) / u64::from(cpu.0)).max(1);
     Stage {

@@ -152,6 +152,7 @@ fn encode_by(
     }
     let mut way =
         Way { hardware, plan, gain: None, pass: Pass::Single, passes: 1, since, warnings: Vec::new() };
+    way.warnings.extend(peak_unheld(settings, hardware));
     if let (Some(audio), false) = (&settings.audio, job.source.audio.is_empty())
         && let Some(target) = audio.loudness
     {
@@ -171,6 +172,21 @@ fn encode_by(
     one_pass(job, &way, progress)?;
     way.pass = Pass::Second(statistics.0.clone());
     one_pass(job, &way, progress)
+}
+
+/// Says so where a peak is not held: GStreamer 1.22's x264enc takes no other rate for its buffer than the mean, whatever the
+/// options beside it say.
+fn peak_unheld(settings: &EncodeSettings, hardware: Option<&str>) -> Option<String> {
+    let video =
+        settings.video.as_ref().filter(|video| video.codec == VideoCodec::H264 && hardware.is_none())?;
+    let (RateControl::TwoPass { peak_bps, .. } | RateControl::OnePass { peak_bps, .. }) = video.rate else {
+        return None;
+    };
+    peak_bps.map(|peak| {
+        format!(
+            "h264 at a mean rate keeps no peak here, so that max_bitrate ({peak} b/s) may be passed: use crf with max_bitrate, or rate = \"cbr\""
+        )
+    })
 }
 
 /// What was decided before the file is read.
