@@ -206,14 +206,11 @@ mod tests {
     fn the_filter_is_the_windowed_sinc() {
         let sinc = |x: f64| if x == 0.0 { 1.0 } else { (x * PI).sin() / (x * PI) };
         for step in 0..40_000 {
-            let x = f64::from(step) / 10_007.0 - 2.0;
+            let x = f64::from(step) / 5_003.0 - 4.0;
             let exact = if x.abs() < LOBES { sinc(x) * sinc(x / LOBES) } else { 0.0 };
             assert!((lanczos(x) - exact).abs() < 1e-6, "{x}");
         }
-        assert_eq!(
-            (lanczos(0.0), lanczos(3.0), lanczos(f64::INFINITY), lanczos(f64::NAN)),
-            (1.0, 0.0, 0.0, 1.0)
-        );
+        assert_eq!((lanczos(0.0), lanczos(3.0), lanczos(f64::INFINITY)), (1.0, 0.0, 0.0));
     }
 
     #[test]
