@@ -11,7 +11,7 @@ use rushes_shared::encode::EncodeSettings;
 use rushes_shared::failure::{FailureClass, FailureCode};
 use rushes_shared::id::{Epoch, TenantId};
 use rushes_shared::media::MediaFacts;
-use rushes_shared::task::{Phase, TaskOrder, TaskOutcome, TaskValue, TaskWork};
+use rushes_shared::task::{ALLOCATOR, Phase, TaskOrder, TaskOutcome, TaskValue, TaskWork};
 use rushes_shared::wire::{TaskBound, close};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -270,8 +270,10 @@ async fn a_task_process_inherits_neither_files_nor_environment() {
         String::from_utf8_lossy(&crate::fake::read(format!("/proc/{process}/environ").as_ref())).into_owned();
     let names: Vec<&str> =
         environment.split('\0').filter_map(|v| v.split_once('=')).map(|(name, _)| name).collect();
-    let known = ["GST_REGISTRY", "GST_REGISTRY_UPDATE", "HOME", "LANG"];
+    let own = ["GST_REGISTRY", "GST_REGISTRY_UPDATE", "HOME", "LANG"];
+    let known: Vec<&str> = own.into_iter().chain(ALLOCATOR.map(|(name, _)| name)).collect();
     assert!(!names.is_empty() && names.iter().all(|n| known.contains(n)), "{environment}");
+    assert!(ALLOCATOR.iter().all(|(name, _)| names.contains(name)), "frames' memory is kept: {environment}");
     let files = |pid: i32| -> Vec<String> {
         let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").flatten();
         entries
