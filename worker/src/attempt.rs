@@ -327,7 +327,7 @@ impl Attempt<'_> {
             End::OutOfTime => Err(ending::out_of_time(&limits, &log).into()),
             End::OutOfMemory(most) => {
                 let asked = self.dispatch.order.demand.memory;
-                Err(ending::out_of_memory(most, asked, &log).into())
+                Ok(Err(Box::new(ending::out_of_memory(most, asked, &log))))
             }
             End::Stopped => Err(Stop::Stopped),
         }

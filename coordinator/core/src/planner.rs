@@ -19,6 +19,9 @@ const LIGHT_MS: u64 = 1;
 /// What a task process that does nothing costs, in milliseconds.
 const TRIAL_MS: u64 = 2;
 
+/// Once a job has so many tasks, its further outputs are encoded whole: a record of it must keep its size.
+const MOST_PIECES: u64 = 10_000;
+
 /// The model of a prediction for an input that nobody has looked into yet.
 const ASSUMED: u32 = u32::MAX;
 
@@ -78,6 +81,8 @@ fn of_outputs(job: &Job, facts: &MediaFacts, piece_s: u32) -> Vec<Stage> {
     let mut stages = Vec::new();
     for output in job.spec.work.outputs() {
         let at = 1 + u32::try_from(stages.len()).unwrap_or(u32::MAX - 1);
+        let tasks: u64 = stages.iter().map(|stage: &Stage| u64::from(stage.count)).sum();
+        let way = if tasks < MOST_PIECES { way } else { (0, false) };
         stages.extend(pieces::stages(at, output, facts, way));
     }
     stages
@@ -232,7 +237,7 @@ fn encode(index: u32, output: &OutputSpec, facts: &MediaFacts) -> Stage {
 #[must_use]
 pub fn encode_demand(settings: &EncodeSettings, facts: &MediaFacts) -> Demand {
     if settings.extract.is_some() {
-        return extract::DEMAND;
+        return extract::demand(facts);
     }
     match settings.video.as_ref().zip(facts.video.first()) {
         Some((settings, video)) => demand(settings, video),
@@ -243,14 +248,20 @@ pub fn encode_demand(settings: &EncodeSettings, facts: &MediaFacts) -> Demand {
 fn demand(settings: &VideoSettings, video: &VideoFacts) -> Demand {
     let (width, height) = fitted(video.shown_size(), settings.max_width, settings.max_height);
     let pixels = u64::from(width) * u64::from(height);
-    let source_pixels = u64::from(video.width) * u64::from(video.height);
     // Samples of more than eight bits take two bytes.
     let depth =
         settings.bit_depth.unwrap_or(if settings.codec == VideoCodec::H264 { 8 } else { video.bit_depth });
     let bytes = 1 + u64::from(depth > 8);
     let of_encoder = (pixels.saturating_mul(3) / 2).saturating_mul(frames_held(settings.codec) * bytes);
-    let memory = (200 * MIB).saturating_add(of_encoder).saturating_add(source_pixels.saturating_mul(72));
+    let memory = (200 * MIB).saturating_add(of_encoder).saturating_add(decoded(Some(video)));
     Demand { cpu: useful_cpu(pixels), memory: Bytes(memory) }
+}
+
+/// Bytes that a decoder holds of a film, with what waits behind it: about 48 frames, of two bytes a sample beyond eight bits.
+fn decoded(video: Option<&VideoFacts>) -> u64 {
+    let pixels = video.map_or(0, |video| u64::from(video.width) * u64::from(video.height));
+    let depth = 1 + u64::from(video.is_some_and(|video| video.bit_depth > 8));
+    pixels.saturating_mul(72 * depth)
 }
 
 /// How many frames' worth of memory an encoder holds: its lookahead, its references with what is interpolated between their

@@ -95,11 +95,21 @@ pub(super) fn open_regular(
     })
 }
 
-/// The names in an open directory; those that are no text are left out.
-pub(super) fn names(dir: &OwnedFd) -> io::Result<Vec<String>> {
-    let entries = fs::Dir::read_from(dir)?;
-    let names = entries.map(|entry| Ok(entry?.file_name().to_str().map(ToOwned::to_owned).ok()));
-    names.filter_map(Result::transpose).collect()
+/// The names in an open directory that are wanted, at most so many; those that are no text are left out.
+pub(super) fn names(dir: &OwnedFd, wanted: impl Fn(&str) -> bool, most: usize) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::Dir::read_from(dir)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && wanted(name)
+        {
+            names.push(name.to_owned());
+            if names.len() >= most {
+                break;
+            }
+        }
+    }
+    Ok(names)
 }
 
 /// The size of a regular file in an open directory; `None` of what is none.

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::sequence::{Member, Pack, Pattern};
+use rushes_shared::sequence::{MAX_FRAMES, Member, Pack, Pattern};
 use rustix::fs::{Mode, OFlags};
 
 use super::DepotError;
@@ -94,7 +94,8 @@ impl Roots {
         let real = parent.canonicalize().map_err(unreadable)?;
         let (root, rest) = self.root_of(&real).ok_or_else(|| refusal::outside_roots(&path, self.deed))?;
         let dir = place::open_dir(&root.dir, rest).map_err(|e| unreadable(e.into()))?;
-        let names = place::names(&dir).map_err(unreadable)?;
+        let fits = |name: &str| pattern.number(name).is_some();
+        let names = place::names(&dir, fits, MAX_FRAMES + 1).map_err(unreadable)?;
         let names = pattern.of_names(names).map_err(|bad| refusal::no_sequence(&path, &bad))?;
         let member = |name: &String| {
             let size = place::regular_size(&dir, name).map_err(unreadable)?;

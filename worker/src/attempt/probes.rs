@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -30,8 +30,10 @@ use crate::process::protocol::{LocalResult, LocalWork};
 
 /// Files that are fetched at once.
 const FETCHES: usize = 16;
-/// No more files are begun to be fetched for a wave once so many bytes of it lie here.
+/// No more files are begun to be fetched for a wave once so many bytes of it lie here or are on their way.
 const WAVE_BYTES: u64 = 256 << 20;
+/// Files of unknown size that are fetched at once: each may be as large as an input can be.
+const UNSIZED: usize = 4;
 
 /// A file that lies here.
 struct Local {
@@ -117,16 +119,18 @@ impl Attempt<'_> {
         in_dir: &Path,
         findings: &mut Findings<'_>,
     ) -> Result<Vec<Local>, Stop> {
-        let bytes = &AtomicU64::new(0);
+        let (bytes, unsized_) = (&AtomicU64::new(0), &AtomicUsize::new(0));
         let inputs = findings.inputs;
         let mut under_way = FuturesUnordered::new();
         let mut here = Vec::new();
         loop {
             while under_way.len() < FETCHES
-                && (bytes.load(Ordering::Relaxed) < WAVE_BYTES)
+                && bytes.load(Ordering::Relaxed) < WAVE_BYTES
+                && unsized_.load(Ordering::Relaxed) < UNSIZED
                 && let Some(at) = rest.pop_front()
             {
-                under_way.push(self.bring_one(inputs, at, in_dir, bytes));
+                unsized_.fetch_add(1, Ordering::Relaxed);
+                under_way.push(self.bring_one(inputs, at, in_dir, (bytes, unsized_)));
             }
             let Some((at, brought)) = under_way.next().await else { break };
             match brought {
@@ -144,16 +148,23 @@ impl Attempt<'_> {
         inputs: &[Artifact],
         at: usize,
         in_dir: &Path,
-        bytes: &AtomicU64,
+        (bytes, unsized_): (&AtomicU64, &AtomicUsize),
     ) -> (usize, Result<Local, Stop>) {
         let input = &inputs[at];
         let path = in_dir.join(format!("{at}-{}", local_name(&input.location)));
-        let came = AtomicU64::new(0);
-        let progress = |now: u64, _: u64| {
-            let before = came.swap(now, Ordering::Relaxed);
-            bytes.fetch_add(now.saturating_sub(before), Ordering::Relaxed);
+        let (came, is_sized) = (AtomicU64::new(0), AtomicBool::new(false));
+        let sized = |size: u64| {
+            if !is_sized.swap(true, Ordering::Relaxed) {
+                bytes.fetch_add(size, Ordering::Relaxed);
+                unsized_.fetch_sub(1, Ordering::Relaxed);
+            }
+        };
+        let progress = |now: u64, all: u64| {
+            came.store(now, Ordering::Relaxed);
+            sized(all.max(now));
         };
         let brought = self.bring(input, &path, &progress).await;
+        sized(came.load(Ordering::Relaxed));
         metrics::bytes_fetched(came.into_inner());
         (at, brought.map(|artifact| Local { at, path, artifact }))
     }
@@ -234,6 +245,7 @@ fn is_of_file(failure: &Failure) -> bool {
                 | FailureCode::OutsideRoots
                 | FailureCode::InputNotAFile
                 | FailureCode::InputEmpty
+                | FailureCode::LimitReached
         )
 }
 

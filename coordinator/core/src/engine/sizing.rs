@@ -2,7 +2,8 @@
 //! the queue and the books follow.
 
 use rushes_shared::id::JobId;
-use rushes_shared::task::Demand;
+use rushes_shared::task::{Demand, TaskKind};
+use rushes_shared::wire::WireVersion;
 
 use super::progress::signature_of;
 use super::{Engine, Turn};
@@ -12,10 +13,19 @@ use crate::promise::offer::Giver;
 use crate::record::Record;
 
 impl Engine {
-    /// Length of the pieces that outputs are made in now, in seconds; 0 where one node would make all of them.
+    /// Length of the pieces that outputs are made in now, in seconds; 0 where one node would make all of them, or could not
+    /// join what others have made: pieces of different programs are no parts of one film.
     pub(super) fn piece_s(&self) -> u32 {
         let piece_s = self.policy.piece_s;
-        let are_several = || self.fleet.iter().filter(|(_, node)| node.is_open()).nth(1).is_some();
+        let joins = WireVersion::needed_for(TaskKind::Join, None);
+        let are_several = || {
+            let mut nodes = self.fleet.iter().map(|(_, node)| node);
+            let mut nodes = nodes.by_ref().filter(|node| node.is_open() && node.facts.wire >= joins);
+            let first = nodes.next();
+            first.is_some_and(|first| {
+                nodes.next().is_some_and(|next| next.facts.version == first.facts.version)
+            })
+        };
         if piece_s > 0 && are_several() { piece_s } else { 0 }
     }
 

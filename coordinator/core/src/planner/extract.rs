@@ -10,7 +10,10 @@ use super::{LIGHT_MS, MIB, SOUND_SPEED};
 use crate::job::Prediction;
 
 /// One decode, and the largest sheet that can be made.
-pub(super) const DEMAND: Demand = Demand { cpu: Millicores(1_000), memory: Bytes(600 * MIB) };
+pub(super) fn demand(facts: &MediaFacts) -> Demand {
+    let memory = Bytes((600 * MIB).saturating_add(super::decoded(facts.video.first())));
+    Demand { cpu: Millicores(1_000), memory }
+}
 
 /// Nanoseconds of one core by pixel of a decode.
 const DECODE_NS: u64 = 4;

@@ -6,7 +6,7 @@ use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Demand, SlotKind};
 use rushes_shared::units::{Bytes, Millicores};
 
-use super::{MIB, SOUND_SPEED, encode_cost, encode_demand};
+use super::{MIB, SOUND_SPEED, decoded, encode_cost, encode_demand};
 use crate::job::{Prediction, Stage, Step};
 
 /// What a piece costs beside its encode, in milliseconds of a core: the decode up to its first frame, a process, a file.
@@ -57,7 +57,7 @@ fn join(at: u32, (output, piece_s): (u32, u32), whole: &Stage, facts: &MediaFact
         slot: SlotKind::Analyse,
         count: 1,
         after: vec![at],
-        demand: Demand { cpu: Millicores(1_000), memory: Bytes(400 * MIB + pixels.saturating_mul(72)) },
+        demand: Demand { cpu: Millicores(1_000), memory: Bytes((400 * MIB).saturating_add(decoded(video))) },
         prediction: Prediction { cpu_ms, wall_ms: cpu_ms, model: 0 },
         ..whole.clone()
     }

@@ -9,7 +9,7 @@ use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, SlotKind, StreamStep};
 use rushes_shared::units::{Bytes, Millicores};
 
-use super::{MIB, fitted, frames_held, no_video, ns_per_pixel, probe, useful_cpu};
+use super::{MIB, decoded, fitted, frames_held, no_video, ns_per_pixel, probe, useful_cpu};
 use crate::job::{Prediction, Stage, Step};
 
 /// Media time that one common server core gets through of sound, per wall time.
@@ -50,7 +50,9 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
     }
     if settings.stills {
         let whole = frames(source, video).saturating_mul(pixels_of(video)).saturating_mul(DECODE_NS);
-        stages.push(one(StreamStep::Stills, whole / 1_000_000));
+        let stills = one(StreamStep::Stills, whole / 1_000_000);
+        let memory = Bytes((300 * MIB).saturating_add(decoded(Some(video))));
+        stages.push(Stage { demand: Demand { memory, ..stills.demand }, ..stills });
     }
     let mut chunks = chunks(ladder, source, video, count);
     if !ladder.scans(source).is_empty() {
@@ -92,7 +94,7 @@ fn scans(source: &MediaFacts, video: &VideoFacts, count: u64) -> Stage {
         .saturating_mul(DECODE_NS + SHRINK_NS)
         .saturating_add(pixels_of(video).min(SCANNED_PIXELS).saturating_mul(SCAN_NS));
     let cpu_ms = (frames(source, video) / count.max(1)).saturating_mul(a_frame) / 1_000_000;
-    let memory = (200 * MIB).saturating_add(pixels_of(video).saturating_mul(72));
+    let memory = (200 * MIB).saturating_add(decoded(Some(video)));
     let scan = one(StreamStep::Scan, cpu_ms);
     let demand = Demand { memory: Bytes(memory), ..scan.demand };
     Stage { count: u32::try_from(count).unwrap_or(u32::MAX), demand, ..scan }
@@ -101,8 +103,6 @@ fn scans(source: &MediaFacts, video: &VideoFacts, count: u64) -> Stage {
 /// All chunks: equal tasks, each one decode and every rung.
 fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, count: u64) -> Stage {
     let rungs = ladder.rungs(source);
-    let sizes = rungs.iter().map(|rung| size_of(rung, video));
-    let pixels = sizes.fold(0_u64, u64::saturating_add);
     let ns = |rung: &Rung| {
         let settings = VideoSettings { preset: rung.preset, ..VideoSettings::of(rung.codec) };
         size_of(rung, video).saturating_mul(ns_per_pixel(&settings))
@@ -114,7 +114,7 @@ fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, coun
     let held =
         |rung: &Rung| (size_of(rung, video).saturating_mul(3) / 2).saturating_mul(frames_held(rung.codec));
     let of_encoders = rungs.iter().map(held).fold(0_u64, u64::saturating_add);
-    let memory = (200 * MIB).saturating_add(of_encoders).saturating_add(pixels_of(video).saturating_mul(72));
+    let memory = (200 * MIB).saturating_add(of_encoders).saturating_add(decoded(Some(video)));
     let wall_ms = (cpu_ms.saturating_mul(1_000) / u64::from(cpu.0)).max(1);
     Stage {
         step: Step::Stream(StreamStep::Chunk),
@@ -150,7 +150,10 @@ fn package(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts) -> 
     Stage {
         step: Step::Stream(StreamStep::Package),
         slot: SlotKind::Finish,
-        demand: Demand { cpu: Millicores(1_000), memory: Bytes(400 * MIB) },
+        demand: Demand {
+            cpu: Millicores(1_000),
+            memory: Bytes((400 * MIB).saturating_add(decoded(Some(video)))),
+        },
         prediction: Prediction { cpu_ms: decode_ms.max(1), wall_ms, model: 0 },
         ..probe()
     }

@@ -50,6 +50,8 @@ pub(super) struct Branch {
     file: Arc<Mutex<Option<ChunkFile>>>,
     ended: Arc<AtomicBool>,
     entrance: Option<app::AppSrc>,
+    /// The format of the frames so far: a film may change it.
+    shown: Option<gst::Caps>,
     /// What scales frames before they enter; where it is none, the pipeline does.
     scaler: Option<Scaler>,
     tail: Tail,
@@ -77,13 +79,17 @@ impl Branch {
             file,
             ended,
             entrance: None,
+            shown: None,
             scaler: None,
             tail,
         })
     }
 
-    fn build(&mut self, caps: &gst::CapsRef) -> Result<app::AppSrc, Failure> {
-        let mut caps = picture::described(caps, &self.plan, self.rung.codec, true)?;
+    /// What frames of this format enter the pipeline as; they are scaled before where that can be.
+    fn enters(&mut self, shown: &gst::CapsRef) -> Result<gst::Caps, Failure> {
+        let mut caps = picture::described(shown, &self.plan, self.rung.codec, true)?;
+        self.shown = Some(shown.to_owned());
+        self.scaler = None;
         let (width, height) = (self.plan.width, self.plan.height);
         if self.plan.scaled
             && let Some(scaler) = Scaler::of(&caps, (width, height))
@@ -93,6 +99,11 @@ impl Branch {
             fields.set("width", i32::try_from(width).unwrap_or(i32::MAX));
             fields.set("height", i32::try_from(height).unwrap_or(i32::MAX));
         }
+        Ok(caps)
+    }
+
+    fn build(&mut self, caps: &gst::CapsRef) -> Result<app::AppSrc, Failure> {
+        let caps = self.enters(caps)?;
         let info = picture::frame_info(&caps)?;
         let source = app::AppSrc::builder()
             .caps(&caps)
@@ -170,11 +181,18 @@ impl Taker for Branch {
     }
 
     fn take(&mut self, caps: &gst::CapsRef, buffer: gst::Buffer, lasts_ns: u64) -> Result<(), Failure> {
-        let source = match &self.entrance {
-            Some(entrance) => entrance,
+        let is_new = self.shown.as_deref() != Some(caps);
+        let source = match self.entrance.clone() {
+            Some(entrance) => {
+                if is_new {
+                    let caps = self.enters(caps)?;
+                    entrance.set_caps(Some(&caps));
+                }
+                entrance
+            }
             None => {
                 let built = self.build(caps)?;
-                self.entrance.insert(built)
+                self.entrance.insert(built).clone()
             }
         };
         let buffer = match &mut self.scaler {

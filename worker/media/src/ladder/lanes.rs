@@ -81,8 +81,12 @@ pub(super) fn encode_chunks(
         drop(tell);
         let made = plan.follow(&hear, progress);
         stop.store(true, Ordering::Relaxed);
-        // A lane that waits to be heard goes on, and ends with its chunk.
-        hear.into_iter().for_each(drop);
+        // A lane that waits to be heard goes on, and ends with its chunk; whoever waits hears that it does.
+        for word in hear {
+            if let Word::At(_, at) = word {
+                progress(Progress { permille: plan.step.0, eta_ms: None, ..at });
+            }
+        }
         made
     })
 }
