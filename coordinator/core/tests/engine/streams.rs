@@ -55,10 +55,10 @@ fn chunks_run_on_all_nodes_and_the_package_comes_last_and_sweeps() {
             s.done(runner, "1.8");
         },
         &[
-            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "drop #1-2 #1-3 #1-4 #1-5 #1-6 #1-7 #1-8",
             "publish j1/0 from #1-9",
             "collect #1-9 on b",
-            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "drop #1-2 #1-3 #1-4 #1-5 #1-6 #1-7 #1-8",
             "j1 succeeded",
         ],
     );
@@ -85,10 +85,10 @@ fn what_was_made_before_a_crash_is_packaged_after_it() {
             "welcome a",
             "welcome b",
             "attach j1.8 #1-9 on b",
-            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "drop #1-2 #1-3 #1-4 #1-5 #1-6 #1-7 #1-8",
             "publish j1/0 from #1-9",
             "collect #1-9 on b",
-            "drop #1-3 #1-2 #1-4 #1-5 #1-6 #1-7 #1-8",
+            "drop #1-2 #1-3 #1-4 #1-5 #1-6 #1-7 #1-8",
             "j1 succeeded",
         ],
     );
@@ -135,7 +135,7 @@ fn a_chunk_that_fails_for_good_ends_the_job_and_leaves_nothing() {
             "drop #1-5",
             "j1.4 failed on a: input_damaged, given up",
             "cancel #1-6 on b",
-            "drop #1-3 #1-2 #1-4 #1-6",
+            "drop #1-2 #1-3 #1-4 #1-6",
             "j1 failed: input_damaged",
             "collect #1-5 on a",
             "collect #1-6 on b",
@@ -208,10 +208,10 @@ fn chunks_that_begin_at_cuts_wait_for_every_scan_and_are_the_same_after_a_crash(
             "collect #2-2 on a",
             "collect #2-3 on b",
             "start j1.13 #2-4 on b",
-            "drop #1-3 #1-2 #1-9 #1-10 #2-1 #2-2 #2-3",
+            "drop #1-2 #1-3 #1-9 #1-10 #2-1 #2-2 #2-3",
             "publish j1/0 from #2-4",
             "collect #2-4 on b",
-            "drop #1-3 #1-2 #1-9 #1-10 #2-1 #2-2 #2-3",
+            "drop #1-2 #1-3 #1-9 #1-10 #2-1 #2-2 #2-3",
             "j1 succeeded",
         ],
     );
