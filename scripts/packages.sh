@@ -11,6 +11,9 @@ want=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.
     meson ninja-build nasm xxd)
 if [ "${1:-}" = tests ]; then
     want+=(ffmpeg python3 gstreamer1.0-plugins-base-apps util-linux)
+    # Browsers' players of streaming sets; a browser and npm that came from elsewhere do as well.
+    command -v chromium >/dev/null || want+=(chromium)
+    command -v npm >/dev/null || want+=(npm)
 fi
 
 missing=()
