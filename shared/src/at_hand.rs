@@ -11,7 +11,7 @@ use crate::ladder::{LadderSettings, PackageReport, PackageSettings};
 use crate::measure::{CompareSettings, Comparison, Loudness, WaveformSettings};
 use crate::media::MediaFacts;
 use crate::sequence::FrameRate;
-use crate::still::{PreviewSettings, SpriteSettings, ThumbnailSettings};
+use crate::still::{MovingFormat, PreviewSettings, SpriteSettings, ThumbnailSettings};
 use crate::task::{Progress, TaskLimits};
 
 /// Longest line either way, in bytes.
@@ -46,8 +46,8 @@ pub enum Work {
     Thumbnail(ThumbnailSettings),
     /// A sprite sheet: the files `sprite.jpg` or `sprite.png`, and `sprite.vtt`.
     Sprite(SpriteSettings),
-    /// A moving preview: the file `preview.gif`.
-    Preview(PreviewSettings),
+    /// A moving preview: the file `preview.gif` or `preview.webp`.
+    Preview(PreviewSettings, MovingFormat),
     /// How close another file is to this one.
     Compare {
         /// That file; an absolute path.

@@ -37,7 +37,8 @@ use crate::units::WallMs;
 pub use amend::AmendRequest;
 pub use check::{CheckRequest, StreamCheckRequest};
 pub use extract::{
-    PictureFormat, PosterRequest, PreviewRequest, SpriteRequest, ThumbnailsRequest, WaveformRequest,
+    PictureFormat, PosterRequest, PreviewFormat, PreviewRequest, SpriteRequest, ThumbnailsRequest,
+    WaveformRequest,
 };
 pub use fields::{AudioChoice, BitRate, Choice, Part, VideoChoice};
 pub use graph::StageRequest;

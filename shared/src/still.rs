@@ -66,7 +66,28 @@ pub struct SpriteSettings {
     pub name: String,
 }
 
-/// Settings of a moving preview, an endless GIF.
+/// How a moving preview is stored. It is endless in both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MovingFormat {
+    /// A GIF: 256 colours a frame, known everywhere.
+    Gif,
+    /// An animated WebP of this quality, 1 to 100: all colours, and a fraction of the bytes.
+    Webp(u8),
+}
+
+impl MovingFormat {
+    /// The ending of a file's name.
+    #[must_use]
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Gif => "gif",
+            Self::Webp(_) => "webp",
+        }
+    }
+}
+
+/// Settings of a moving preview.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PreviewSettings {
     /// Where it begins, in nanoseconds from the film's start.

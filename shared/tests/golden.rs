@@ -23,8 +23,8 @@ use rushes_shared::wire::{
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    join_work, limits, media, node, order, part, places, places_of_sets, scan, scene_works, sequences, set,
-    stream_works, succeeded, usage,
+    join_work, later_extract_works, limits, media, node, order, part, places, places_of_sets, scan,
+    scene_works, sequences, set, stream_works, succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -98,6 +98,10 @@ fn golden_orders() {
             (
                 "encode-extract",
                 extract_works().into_iter().map(|work| order(Delivery::Durable, work)).collect(),
+            ),
+            (
+                "encode-extract-webp",
+                later_extract_works().into_iter().map(|work| order(Delivery::Durable, work)).collect(),
             ),
             ("trial", vec![order(Delivery::Durable, TaskWork::Trial)]),
             (

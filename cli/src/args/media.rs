@@ -110,8 +110,8 @@ pub(crate) enum MediaCommand {
         #[arg(long, default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
         quality: u8,
     },
-    /// Makes a moving preview: an endless GIF of a few seconds.
-    #[command(after_help = "Example:\n  rushes media preview film.mov -o preview.gif --from 10")]
+    /// Makes a moving preview: a few seconds as an endless GIF or animated WebP, by the file's ending.
+    #[command(after_help = "Example:\n  rushes media preview film.mov -o preview.webp --from 10")]
     Preview {
         /// The file.
         file: PathBuf,
@@ -129,6 +129,9 @@ pub(crate) enum MediaCommand {
         /// Longest width in pixels.
         #[arg(long, default_value_t = 320, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "PIXELS")]
         max_width: u32,
+        /// Quality of a WebP, 1 to 100.
+        #[arg(long, default_value_t = 75, value_parser = clap::value_parser!(u8).range(1..=100), value_name = "N")]
+        quality: u8,
     },
     /// Encodes a film into a ladder and packages it: CMAF segments with HLS and DASH manifests over the same files.
     ///

@@ -2,6 +2,7 @@
 
 mod event;
 mod files;
+mod left;
 mod set;
 mod standing;
 
@@ -173,6 +174,7 @@ fn progress(doc: &JobDoc) -> ProgressView {
     };
     view.permille = u16::try_from(permille.min(1000)).unwrap_or(1000);
     view.speed = speed;
+    view.eta_ms = left::left_ms(doc).or(view.eta_ms);
     view
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::measure::WaveformSettings;
-use crate::still::{Moment, PreviewSettings, SpriteSettings, ThumbnailSettings};
+use crate::still::{Moment, MovingFormat, PreviewSettings, SpriteSettings, ThumbnailSettings};
 
 /// One file that is taken from a source.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,10 +23,12 @@ pub enum Extracted {
     Sprite(SpriteSettings),
     /// The WebVTT index of the sheet with these settings. It follows from the source's facts alone.
     SpriteIndex(SpriteSettings),
-    /// A moving preview.
+    /// A moving preview as a GIF.
     Preview(PreviewSettings),
     /// The waveform of the sound: JSON in audiowaveform's format, or a PNG.
     Waveform(WaveformSettings),
+    /// A moving preview as an animated WebP of a quality of 1 to 100.
+    WebpPreview(PreviewSettings, u8),
 }
 
 impl Extracted {
@@ -38,7 +40,7 @@ impl Extracted {
             Self::Stills(_) => "poster",
             Self::Sprite(_) => "sprite",
             Self::SpriteIndex(_) => "sprite index",
-            Self::Preview(_) => "preview",
+            Self::Preview(_) | Self::WebpPreview(..) => "preview",
             Self::Waveform(_) => "waveform",
         }
     }
@@ -51,7 +53,8 @@ impl Extracted {
             Self::Stills(settings) => settings.format.ending(),
             Self::Sprite(settings) => settings.format.ending(),
             Self::SpriteIndex(_) => "vtt",
-            Self::Preview(_) => "gif",
+            Self::Preview(_) => MovingFormat::Gif.ending(),
+            Self::WebpPreview(_, quality) => MovingFormat::Webp(*quality).ending(),
             Self::Waveform(settings) if settings.picture.is_some() => "png",
             Self::Waveform(_) => "json",
         }
@@ -61,7 +64,11 @@ impl Extracted {
     #[must_use]
     pub fn is_of_picture(&self) -> bool {
         match self {
-            Self::Stills(_) | Self::Sprite(_) | Self::SpriteIndex(_) | Self::Preview(_) => true,
+            Self::Stills(_)
+            | Self::Sprite(_)
+            | Self::SpriteIndex(_)
+            | Self::Preview(_)
+            | Self::WebpPreview(..) => true,
             Self::Waveform(_) => false,
         }
     }

@@ -97,7 +97,7 @@ pub struct SpriteRequest {
     pub quality: Option<i64>,
 }
 
-/// A few seconds of a film as an endless GIF.
+/// A few seconds of a film as an endless GIF or animated WebP.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PreviewRequest {
@@ -117,6 +117,24 @@ pub struct PreviewRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 1, maximum = 4_096, default = 320)]
     pub max_width: Option<i64>,
+    /// `gif` or `webp`, which has all colours in fewer bytes. Default: `gif`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub format: Option<PreviewFormat>,
+    /// Quality of WebP, 1 to 100. Default: 75.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 100, default = 75)]
+    pub quality: Option<i64>,
+}
+
+/// How a moving preview is stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PreviewFormat {
+    /// GIF.
+    #[default]
+    Gif,
+    /// Animated WebP.
+    Webp,
 }
 
 /// The waveform of the sound: JSON in audiowaveform's format, or a PNG where a width or a height is given.
@@ -245,12 +263,22 @@ fn preview(path: &str, request: &PreviewRequest) -> Result<Extracted, BadRequest
             format!("{length} s at {fps} frames a second are more than 1000 frames; make it shorter");
         return Err(BadRequest::at(format!("{path}.length"), message));
     }
-    Ok(Extracted::Preview(PreviewSettings {
+    let settings = PreviewSettings {
         from_ns: nanoseconds(path, "from", request.from.unwrap_or(0.0), (0.0, LATEST_S))?,
         length_ns,
         fps,
         max_width: ranged(&format!("{path}.max_width"), request.max_width.unwrap_or(320), 1, 4_096)?,
-    }))
+    };
+    let field = format!("{path}.quality");
+    match request.format.unwrap_or_default() {
+        PreviewFormat::Gif if request.quality.is_some() => {
+            Err(BadRequest::at(field, "a GIF has no quality; leave it out, or set format = \"webp\""))
+        }
+        PreviewFormat::Gif => Ok(Extracted::Preview(settings)),
+        PreviewFormat::Webp => {
+            Ok(Extracted::WebpPreview(settings, ranged(&field, request.quality.unwrap_or(75), 1, 100)?))
+        }
+    }
 }
 
 fn waveform(path: &str, request: &WaveformRequest) -> Result<Extracted, BadRequest> {

@@ -3,10 +3,10 @@
 
 use super::{
     CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, PROBES_ALPN, SCENES_ALPN, SEQUENCE_ALPN, STREAM_ALPN,
-    TRIAL_ALPN, WORKER_ALPNS,
+    TRIAL_ALPN, WEBP_ALPN, WORKER_ALPNS,
 };
 use crate::artifact::Location;
-use crate::encode::EncodeSettings;
+use crate::encode::{EncodeSettings, Extract, Extracted};
 use crate::ladder::LadderSettings;
 use crate::task::{StreamStep, TaskKind};
 
@@ -52,7 +52,8 @@ impl WireVersion {
             TaskKind::Probes => Self::of(Some(PROBES_ALPN)),
         };
         let Some(settings) = settings.filter(|settings| !settings.have_first_form()) else { return of_kind };
-        let of_settings = match (&settings.extract, settings.check.are_usual()) {
+        let of_settings = match (settings.extract.as_deref(), settings.check.are_usual()) {
+            (Some(Extract { what: Extracted::WebpPreview(..), .. }), _) => WEBP_ALPN,
             (Some(_), _) => EXTRACT_ALPN,
             (None, true) => FORMATS_ALPN,
             (None, false) => CHECKS_ALPN,
@@ -94,6 +95,7 @@ impl Default for WireVersion {
 mod tests {
     use super::*;
     use crate::ladder::Borders;
+    use crate::still::PreviewSettings;
 
     #[test]
     fn versions_are_in_order_and_an_unknown_one_is_the_oldest() {
@@ -133,5 +135,9 @@ mod tests {
         let what = crate::encode::Extracted::Waveform(crate::measure::WaveformSettings::default());
         let wave = EncodeSettings::of_extract(crate::encode::Extract { what, max_bytes: None });
         assert_eq!(needs(TaskKind::Encode, Some(&wave)), WireVersion::of(Some(EXTRACT_ALPN)));
+        let moving = PreviewSettings { from_ns: 0, length_ns: 1_000_000_000, fps: 10, max_width: 320 };
+        let what = crate::encode::Extracted::WebpPreview(moving, 75);
+        let moving = EncodeSettings::of_extract(crate::encode::Extract { what, max_bytes: None });
+        assert_eq!(needs(TaskKind::Encode, Some(&moving)), WireVersion::of(Some(WEBP_ALPN)));
     }
 }

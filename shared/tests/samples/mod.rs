@@ -403,6 +403,7 @@ pub(crate) fn extract_works() -> Vec<TaskWork> {
         | Extracted::Sprite(_)
         | Extracted::SpriteIndex(_)
         | Extracted::Preview(_)
+        | Extracted::WebpPreview(..)
         | Extracted::Waveform(_) => (),
     };
     let work = |what: Extracted| TaskWork::Encode {
@@ -412,6 +413,19 @@ pub(crate) fn extract_works() -> Vec<TaskWork> {
         settings: EncodeSettings::of_extract(Extract { what, max_bytes: Some(200_000) }),
     };
     all.into_iter().map(work).collect()
+}
+
+/// What later versions take beside renditions.
+pub(crate) fn later_extract_works() -> Vec<TaskWork> {
+    let preview =
+        PreviewSettings { from_ns: 3_000_000_000, length_ns: 2_500_000_000, fps: 12, max_width: 320 };
+    let what = Extracted::WebpPreview(preview, 75);
+    vec![TaskWork::Encode {
+        input: artifact(places()[0].clone()),
+        source: MediaFacts { container: "webm".into(), ..MediaFacts::default() },
+        output: "film.webp".parse().expect("a file name"),
+        settings: EncodeSettings::of_extract(Extract { what, max_bytes: None }),
+    }]
 }
 
 pub(crate) fn set() -> SetMade {

@@ -65,6 +65,15 @@ pub fn init() -> Result<(), Failure> {
         )
         .with_detail(&error.to_string())
     })?;
+    // Linked in: the one AV1 encoder of ten bits on systems without SVT-AV1. A second registration changes nothing.
+    gstrav1e::plugin_register_static().map_err(|error| {
+        Failure::new(
+            FailureCode::NodeUnfit,
+            "the AV1 encoder that is part of this program does not come up",
+            "install GStreamer 1.22 or later",
+        )
+        .with_detail(&error.to_string())
+    })?;
     damage::listen();
     for needed in ["parsebin", "appsink"] {
         if gst::ElementFactory::find(needed).is_none() {

@@ -33,11 +33,12 @@ pub(super) fn perform(order: &Order, progress: &mut dyn FnMut(Progress)) -> Resu
             let sheet = format!("sprite.{}", settings.format.ending());
             Outcome::Files(vec![keep(&sheet, &made.sheet)?, keep("sprite.vtt", made.index.as_bytes())?])
         }
-        Work::Preview(settings) => {
-            let file = std::fs::File::create("preview.gif").map_err(|error| writing(&error))?;
+        Work::Preview(settings, format) => {
+            let name = format!("preview.{}", format.ending());
+            let file = std::fs::File::create(&name).map_err(|error| writing(&error))?;
             let file = Box::new(io::BufWriter::new(file));
-            media::preview(input, &source, settings, file, progress)?;
-            Outcome::Files(vec!["preview.gif".to_owned()])
+            media::preview(input, &source, settings, *format, file, progress)?;
+            Outcome::Files(vec![name])
         }
         Work::Compare { other, settings } => {
             let facts = media::probe(other)?;

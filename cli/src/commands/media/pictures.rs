@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::Work;
-use rushes_shared::still::{Moment, PreviewSettings, SpriteSettings, StillFormat, ThumbnailSettings};
+use rushes_shared::still::{
+    Moment, MovingFormat, PreviewSettings, SpriteSettings, StillFormat, ThumbnailSettings,
+};
 
 use super::{Session, ending, wrong_ending};
 use crate::args::{MediaCommand, Target};
@@ -35,13 +37,15 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
             let index = target.out.with_extension("vtt");
             session.make(file, Work::Sprite(settings), target, |_| vec![target.out.clone(), index.clone()])
         }
-        MediaCommand::Preview { file, target, from, length, fps, max_width } => {
-            if ending(&target.out) != "gif" {
-                return Err(wrong_ending(&target.out, ".gif"));
-            }
+        MediaCommand::Preview { file, target, from, length, fps, max_width, quality } => {
+            let format = match ending(&target.out).as_str() {
+                "gif" => MovingFormat::Gif,
+                "webp" => MovingFormat::Webp(*quality),
+                _ => return Err(wrong_ending(&target.out, ".gif or .webp")),
+            };
             let settings =
                 PreviewSettings { from_ns: *from, length_ns: *length, fps: *fps, max_width: *max_width };
-            session.make(file, Work::Preview(settings), target, |_| vec![target.out.clone()])
+            session.make(file, Work::Preview(settings, format), target, |_| vec![target.out.clone()])
         }
         MediaCommand::Probe { .. }
         | MediaCommand::Loudness { .. }

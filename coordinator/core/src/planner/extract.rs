@@ -36,7 +36,7 @@ pub(super) fn cost(what: &Extracted, facts: &MediaFacts) -> Prediction {
         Extracted::Sprite(settings) => {
             decodes(facts, settings.every_ns.map_or(TILES, |every_ns| spaced(facts, every_ns)))
         }
-        Extracted::Preview(settings) => {
+        Extracted::Preview(settings) | Extracted::WebpPreview(settings, _) => {
             decodes(facts, settings.length_ns.saturating_mul(u64::from(settings.fps)) / 1_000_000_000)
         }
     };

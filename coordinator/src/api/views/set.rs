@@ -96,7 +96,7 @@ fn output(doc: &JobDoc, place: &Location, file: &SetFile, is_kept: bool) -> Outp
     }
 }
 
-/// Frames, media time, speed and time to go of all chunks together. The share that is done is not theirs alone.
+/// Frames, media time and speed of all chunks together. The share that is done is not theirs alone.
 pub(super) fn chunks(doc: &JobDoc) -> ProgressView {
     let mut view = ProgressView::default();
     let (_, source) = match doc.job.probed() {
@@ -121,18 +121,6 @@ pub(super) fn chunks(doc: &JobDoc) -> ProgressView {
             view.media_ms = view.media_ms.saturating_add(live.media_ms);
             view.speed += live.speed;
         }
-    }
-    let left_ms = view.media_total_ms.saturating_sub(view.media_ms);
-    if view.speed > 0.0 && left_ms > 0 {
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let eta_ms = left_ms as f64 / view.speed;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "positive, and an estimate"
-        )]
-        let eta_ms = eta_ms.min(1e15) as u64;
-        view.eta_ms = Some(eta_ms);
     }
     view
 }

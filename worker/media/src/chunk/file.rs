@@ -100,8 +100,16 @@ impl ChunkFile {
         Ok(())
     }
 
-    /// Writes the last group, whose last frame lasts `last_ns`.
+    /// Writes the last group, whose last frame lasts `last_ns`; of a chunk without frames a file that says so.
     pub(super) fn finish(mut self, last_ns: u64) -> Result<(), Failure> {
+        if self.track.is_none() {
+            let blank = fragment::blank(&self.recipe);
+            return self
+                .file
+                .write_all(&blank)
+                .and_then(|()| self.file.flush())
+                .map_err(|e| fault::writing(&e));
+        }
         let scale = u64::from(self.track.as_ref().map_or(1, |track| track.timescale));
         let lasts = i64::try_from(crate::pace::scaled(last_ns, scale, 1_000_000_000)).unwrap_or(i64::MAX);
         let last = self.group.iter().map(|piece| piece.pts).max().unwrap_or(0);

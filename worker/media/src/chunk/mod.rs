@@ -89,8 +89,8 @@ pub struct ChunkEncoded {
 /// Encodes a part of a film. Blocks; calls `progress` at least once a second, in times of the part.
 ///
 /// # Errors
-/// Those of [`encode`](crate::encode()), and [`FailureCode::InputDamaged`] where the range has no frame. The outputs are
-/// incomplete then and must be deleted.
+/// Those of [`encode`](crate::encode()), and [`FailureCode::InputDamaged`] where the range of a film of a constant rate has no
+/// frame. The outputs are incomplete then and must be deleted.
 pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<ChunkEncoded, Failure> {
     start::init()?;
     fault::inspect(job.input)?;
@@ -190,7 +190,7 @@ fn encode_once(
 pub fn chunk_encoder(rungs: &[Rung]) -> String {
     let mut names: Vec<String> = Vec::new();
     for rung in rungs {
-        let name = crate::encode::versioned(encoder::element_name(rung.codec));
+        let name = crate::encode::versioned(encoder::element_name(rung.codec, 8));
         if !names.contains(&name) {
             names.push(name);
         }
@@ -384,7 +384,7 @@ impl<T: Taker> Work<'_, T> {
         pace: &Pace,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
-        let Some(start_ns) = passed.first_ns else { return Err(no_frame()) };
+        let Some(start_ns) = passed.first_ns else { return self.finish_blank() };
         let mut beat =
             || progress(pace.at(passed.last_ns.saturating_sub(self.job.range.start_ns), passed.frames));
         let all_ended = || {
@@ -411,6 +411,20 @@ impl<T: Taker> Work<'_, T> {
         beat();
         let end_ns = passed.last_ns + last_ns;
         Ok((ChunkEncoded { frames: passed.frames, start_ns, end_ns }, shares?))
+    }
+}
+
+impl<T: Taker> Work<'_, T> {
+    /// In a film of a variable rate one frame may be shown for longer than a chunk; it belongs to the chunk that it begins in.
+    /// Frames that are missing are found by their number once the chunks are joined.
+    fn finish_blank(&self) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
+        if !self.job.source.video.first().is_some_and(|video| video.vfr) {
+            return Err(no_frame());
+        }
+        let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
+        let shares: Result<Vec<u64>, Failure> = rungs.iter_mut().map(|rung| rung.finish(0)).collect();
+        let at = self.job.range.start_ns;
+        Ok((ChunkEncoded { frames: 0, start_ns: at, end_ns: at }, shares?))
     }
 }
 

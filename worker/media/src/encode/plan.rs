@@ -19,7 +19,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::{Colour, Hdr, MediaFacts, Orientation, VideoFacts};
 use rushes_shared::units::Ratio;
 
-use super::encoder::av1_is_eight_bit_only;
+use super::encoder::av1_is_slow_in_ten_bits;
 use crate::tone;
 
 /// The picture's way.
@@ -111,6 +111,11 @@ impl Plan {
             }),
         })
     }
+
+    /// Bits a sample of the output.
+    pub(crate) fn depth(&self) -> u32 {
+        gstreamer_video::VideoFormatInfo::from_format(self.format).depth().first().copied().unwrap_or(8)
+    }
 }
 
 /// For variable rates: divides by the ticks of MPEG-TS, and finer than Matroska's milliseconds.
@@ -138,20 +143,13 @@ pub(crate) fn no_video(source: &MediaFacts) -> Failure {
 /// Depth and chroma of the output, and the dynamic range that it cannot carry.
 fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<(VideoFormat, Option<Hdr>), Failure> {
     let codec = wanted.codec;
-    let eight_bit_only = codec == VideoCodec::Av1 && av1_is_eight_bit_only();
-    let kept = if video.bit_depth > 8 && !eight_bit_only { 10 } else { 8 };
+    let only_if_asked = codec == VideoCodec::Av1 && av1_is_slow_in_ten_bits();
+    let kept = if video.bit_depth > 8 && !only_if_asked { 10 } else { 8 };
     let depth = wanted.bit_depth.unwrap_or(match codec {
         VideoCodec::H264 | VideoCodec::H264Hardware => 8,
         VideoCodec::ProRes => 10,
         _ => kept,
     });
-    if depth > 8 && eight_bit_only {
-        return Err(Failure::new(
-            FailureCode::SettingsImpossible,
-            "this node's AV1 encoder takes 8 bits only",
-            "use hevc or vp9 for 10 bits, or install the GStreamer element svtav1enc on the workers",
-        ));
-    }
     let is_h264 = matches!(codec, VideoCodec::H264 | VideoCodec::H264Hardware);
     let lost = Some(video.hdr).filter(|hdr| *hdr != Hdr::Sdr && (depth < 10 || is_h264));
     let chroma = wanted.chroma.unwrap_or(match codec {
@@ -263,6 +261,7 @@ mod tests {
         assert_eq!(with(VideoCodec::Hevc, None), (VideoFormat::I42010le, None), "HDR stays what it is");
         assert_eq!(with(VideoCodec::ProRes, None), (VideoFormat::I42210le, None));
         assert_eq!(with(VideoCodec::Vp9, Some(8)), (VideoFormat::I420, Some(Hdr::Hlg)));
+        assert_eq!(with(VideoCodec::Av1, Some(10)), (VideoFormat::I42010le, None));
         assert_eq!(with(VideoCodec::H264, Some(10)), (VideoFormat::I42010le, Some(Hdr::Hlg)));
         let missing = Plan::new(&MediaFacts::default(), &EncodeSettings::default()).unwrap_err();
         assert_eq!(missing.code, FailureCode::StreamMissing);

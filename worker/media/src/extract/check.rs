@@ -3,7 +3,10 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
+use std::time::Duration;
 
+use image::codecs::webp::WebPDecoder;
+use image::{AnimationDecoder as _, ImageDecoder as _};
 use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
 use rushes_shared::encode::Extracted;
 use rushes_shared::failure::{Failure, FailureCode};
@@ -57,6 +60,7 @@ pub(super) fn read_back(path: &Path, what: &Extracted) -> Result<(MediaFacts, u6
             Err(unreadable("it is no index of pictures"))
         }
         Extracted::Preview(_) => animated(path, plain("gif")),
+        Extracted::WebpPreview(..) => animated_webp(path, plain("webp")),
     }
 }
 
@@ -89,6 +93,23 @@ fn animated(path: &Path, facts: MediaFacts) -> Result<(MediaFacts, u64), Failure
     let duration_ns = ticks * 10_000_000;
     let video =
         VideoFacts { codec: "gif".to_owned(), width, height, frames, duration_ns, ..VideoFacts::default() };
+    Ok((MediaFacts { duration_ns, video: vec![video], ..facts }, frames))
+}
+
+/// An animated WebP, every frame decoded, by another library than the one that made it.
+fn animated_webp(path: &Path, facts: MediaFacts) -> Result<(MediaFacts, u64), Failure> {
+    let bad = |error: image::ImageError| unreadable(&error.to_string());
+    let file = File::open(path).map_err(|e: io::Error| unreadable(&e.to_string()))?;
+    let decoder = WebPDecoder::new(BufReader::new(file)).map_err(bad)?;
+    let (width, height) = decoder.dimensions();
+    let (mut frames, mut duration) = (0_u64, Duration::ZERO);
+    for frame in decoder.into_frames() {
+        duration = duration.saturating_add(frame.map_err(bad)?.delay().into());
+        frames += 1;
+    }
+    let duration_ns = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+    let video =
+        VideoFacts { codec: "webp".to_owned(), width, height, frames, duration_ns, ..VideoFacts::default() };
     Ok((MediaFacts { duration_ns, video: vec![video], ..facts }, frames))
 }
 

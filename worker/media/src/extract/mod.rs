@@ -18,7 +18,7 @@ use rushes_shared::encode::{Extract, Extracted};
 use rushes_shared::failure::Failure;
 use rushes_shared::measure::{Waveform, WaveformSettings};
 use rushes_shared::media::MediaFacts;
-use rushes_shared::still::{Moment, ThumbnailSettings};
+use rushes_shared::still::{Moment, MovingFormat, PreviewSettings, ThumbnailSettings};
 use rushes_shared::task::Progress;
 
 use crate::{fault, sound, still};
@@ -100,17 +100,28 @@ fn make(
             written(output, still::sprite_index(source, settings)?.as_bytes())?;
             Ok((Planned::default(), "vtt"))
         }
-        Extracted::Preview(settings) => {
-            let file = File::create(output).map_err(|e| fault::writing(&e))?;
-            let frames = still::preview(input, source, settings, Box::new(BufWriter::new(file)), progress)?;
-            let size = still::preview_size(source, settings)?;
-            Ok((Planned { pictures: frames as u64, size: Some(size) }, "gif"))
+        Extracted::Preview(settings) => moving(job, settings, MovingFormat::Gif, progress),
+        Extracted::WebpPreview(settings, quality) => {
+            moving(job, settings, MovingFormat::Webp(*quality), progress)
         }
         Extracted::Waveform(settings) => {
             let waveform = sound::waveform(input, source, settings, progress)?;
             drawn(output, &waveform, settings)
         }
     }
+}
+
+fn moving(
+    job: &ExtractJob<'_>,
+    settings: &PreviewSettings,
+    format: MovingFormat,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(Planned, &'static str), Failure> {
+    let file = File::create(job.output).map_err(|e| fault::writing(&e))?;
+    let file = Box::new(BufWriter::new(file));
+    let frames = still::preview(job.input, job.source, settings, format, file, progress)?;
+    let size = still::preview_size(job.source, settings)?;
+    Ok((Planned { pictures: frames as u64, size: Some(size) }, format.ending()))
 }
 
 fn drawn(

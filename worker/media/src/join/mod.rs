@@ -10,6 +10,8 @@
 
 mod sound;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use rushes_shared::failure::{Failure, FailureCode};
@@ -18,8 +20,9 @@ use rushes_shared::task::{Phase, Progress};
 
 use crate::encode::output;
 use crate::fault;
+use crate::mp4::fragment;
 use crate::mp4::read::{self, Kind, ReadTrack};
-use crate::mp4::samples::SampleReader;
+use crate::mp4::samples::{SampleReader, unreadable};
 use crate::mp4::{CopiedTrack, Packet, TrackId, TrackKind, Writer};
 use crate::pace::Pace;
 pub(crate) use sound::sound_at_level;
@@ -72,13 +75,17 @@ pub(crate) fn join_of(
     film: Option<&MediaFacts>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Joined, Failure> {
-    let mut chunks = Vec::with_capacity(job.chunks.len());
-    for path in job.chunks {
+    let (paths, blanks) = without_blanks(job.chunks)?;
+    let mut chunks = Vec::with_capacity(paths.len());
+    for path in &paths {
         chunks.push(only_track(path, Kind::Video)?);
     }
     let first = chunks.first().ok_or_else(nothing)?;
     let fingerprint = fingerprint(first);
-    belongs_together(job.chunks, &chunks)?;
+    belongs_together(&paths, &chunks)?;
+    if let Some((path, _)) = blanks.iter().find(|(_, recipe)| first.recipe != Some(*recipe)) {
+        return Err(unlike(format!("{} was made by other settings than the other chunks", path.display())));
+    }
     let frames = chunks.iter().map(|chunk| chunk.samples.len() as u64).sum::<u64>();
     if let Some(expected) = job.frames.filter(|expected| *expected != frames) {
         return Err(Failure::new(
@@ -93,7 +100,7 @@ pub(crate) fn join_of(
     let pace = Pace::new(Phase::Running, length, frames);
     let mut copy = Copy::begin(job, &chunks, sound, film)?;
     let mut done = 0;
-    for (path, chunk) in job.chunks.iter().zip(&chunks) {
+    for (path, chunk) in paths.iter().zip(&chunks) {
         let mut from = SampleReader::open(path)?;
         for sample in &chunk.samples {
             let at = chunk.ns(sample.pts);
@@ -111,6 +118,26 @@ pub(crate) fn join_of(
     progress(pace.at(length, frames));
     let video_start_ns = u64::try_from(start).unwrap_or(0);
     Ok(Joined { frames, video_start_ns, video_duration_ns: length, bytes, fingerprint })
+}
+
+/// Files and recipes.
+type Blanks = Vec<(PathBuf, [u8; 16])>;
+
+/// Chunks in which frames begin, and those in which none does.
+fn without_blanks(chunks: &[PathBuf]) -> Result<(Vec<PathBuf>, Blanks), Failure> {
+    /// Blank files are smaller.
+    const HEAD: u64 = 256;
+    let (mut shown, mut blanks) = (Vec::with_capacity(chunks.len()), Vec::new());
+    for path in chunks {
+        let mut head = Vec::new();
+        let read = File::open(path).and_then(|file| file.take(HEAD).read_to_end(&mut head));
+        read.map_err(|error| unreadable(&path.display().to_string(), &error))?;
+        match fragment::recipe_of_blank(&head) {
+            Some(recipe) => blanks.push((path.clone(), recipe)),
+            None => shown.push(path.clone()),
+        }
+    }
+    Ok((shown, blanks))
 }
 
 /// The output, and the sound that goes into it beside the pictures.

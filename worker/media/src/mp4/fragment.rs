@@ -121,6 +121,19 @@ pub(crate) fn recipe(recipe: &[u8; 16]) -> Vec<u8> {
     Atom::new(b"uuid").bytes(RECIPE).bytes(recipe).done()
 }
 
+/// A whole file for a part of a film in which no frame begins, as a slide may stand for minutes.
+pub(crate) fn blank(by: &[u8; 16]) -> Vec<u8> {
+    let mut bytes = file_types(b"iso6", &[b"iso6"]);
+    bytes.extend_from_slice(&recipe(by));
+    bytes
+}
+
+/// What such a file says that it was made by; `None` of any other file.
+pub(crate) fn recipe_of_blank(bytes: &[u8]) -> Option<[u8; 16]> {
+    let by: [u8; 16] = bytes.last_chunk().copied()?;
+    (bytes == blank(&by)).then_some(by)
+}
+
 /// The box that goes before a segment of its own.
 pub(crate) fn segment_type() -> Vec<u8> {
     let mut bytes = file_types(b"msdh", &[b"msdh", b"cmfs"]);

@@ -61,7 +61,7 @@ impl SampleReader {
     }
 }
 
-fn unreadable(name: &str, error: &io::Error) -> Failure {
+pub(crate) fn unreadable(name: &str, error: &io::Error) -> Failure {
     Failure::new(FailureCode::InputUnreadable, format!("{name} cannot be read"), "look at the file")
         .with_detail(&error.to_string())
 }

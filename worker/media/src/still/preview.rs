@@ -1,18 +1,23 @@
-//! Moving previews: a few seconds of a film as an endless GIF, by the `gif` crate.
+//! Moving previews: a few seconds of a film as an endless GIF, by the `gif` crate, or animated WebP, by libwebp.
+//!
+//! A thread of its own writes them, so that frames are decoded while others are encoded.
 
 use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
 
 use gif::{Encoder, Frame, Repeat};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
-use rushes_shared::still::PreviewSettings;
+use rushes_shared::still::{MovingFormat, PreviewSettings};
 use rushes_shared::task::{Phase, Progress};
+use webp_animation::{ColorMode, EncoderOptions, EncodingConfig};
 
 use super::pick::{Taker, pick};
 use super::render::{fitted, render};
 use super::{end_of, film, impossible};
+use crate::canvas::Canvas;
 use crate::fault;
 use crate::pace::Pace;
 
@@ -34,6 +39,7 @@ pub fn preview(
     input: &Path,
     source: &MediaFacts,
     settings: &PreviewSettings,
+    format: MovingFormat,
     output: Box<dyn Write + Send>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<usize, Failure> {
@@ -51,29 +57,77 @@ pub fn preview(
     }
     let times: Vec<u64> = (0..count).map(|n| settings.from_ns + n * SECOND_NS / fps).collect();
     let size = size(source, settings)?;
+    let (frames, taken) = sync_channel(FRAMES_WAITING);
+    let fps = settings.fps;
+    let writer = thread::Builder::new().name("preview".to_owned()).spawn(move || match format {
+        MovingFormat::Gif => write_gif(&taken, size, fps, output),
+        MovingFormat::Webp(quality) => write_webp(&taken, size, (fps, quality), output),
+    });
+    let writer = writer.map_err(|error| fault::writing(&error))?;
+    let pace = Pace::new(Phase::Running, 0, count);
+    let of = film.clone();
+    let into = frames.clone();
+    let take: Taker = Box::new(move |_, frame| {
+        // Where nobody takes frames any more the writer has failed, and says why.
+        into.send(Some(render(frame, &of, size)?)).map_err(|_| stopped())
+    });
+    let picked = pick(input, &times, take, &mut |taken| progress(pace.at(0, taken as u64)));
+    let _ended_before = frames.send(None);
+    writer.join().map_err(|_| stopped())??;
+    picked?;
+    Ok(times.len())
+}
+
+/// Frames that wait to be written.
+const FRAMES_WAITING: usize = 2;
+
+/// Frames, and after the last one `None`.
+type Frames = Receiver<Option<Canvas>>;
+
+fn write_gif(
+    frames: &Frames,
+    size: (u32, u32),
+    fps: u32,
+    output: Box<dyn Write + Send>,
+) -> Result<(), Failure> {
     let side = |side: u32| u16::try_from(side).map_err(|_| too_large(size));
     let (width, height) = (side(size.0)?, side(size.1)?);
     let mut encoder = Encoder::new(output, width, height, &[]).map_err(|error| unwritten(&error))?;
     encoder.set_repeat(Repeat::Infinite).map_err(|error| unwritten(&error))?;
-    let pace = Pace::new(Phase::Running, 0, count);
-    let of = film.clone();
-    let delay = u16::try_from(TICKS_A_SECOND / settings.fps).unwrap_or(1);
-    let encoder = Arc::new(Mutex::new(Some(encoder)));
-    let into = Arc::clone(&encoder);
-    let take: Taker = Box::new(move |_, frame| {
-        let picture = render(frame, &of, size)?;
+    let delay = u16::try_from(TICKS_A_SECOND / fps.max(1)).unwrap_or(1);
+    while let Ok(Some(picture)) = frames.recv() {
         let mut frame = Frame::from_rgb_speed(width, height, picture.pixels(), PALETTE_SPEED);
         frame.delay = delay;
-        let mut encoder = into.lock().unwrap_or_else(PoisonError::into_inner);
-        let encoder = encoder.as_mut().expect("frames come before the end");
-        encoder.write_frame(&frame).map_err(|error| unwritten(&error))
-    });
-    pick(input, &times, take, &mut |taken| progress(pace.at(0, taken as u64)))?;
-    let encoder =
-        encoder.lock().unwrap_or_else(PoisonError::into_inner).take().expect("nothing else takes it");
+        encoder.write_frame(&frame).map_err(|error| unwritten(&error))?;
+    }
     let mut output = encoder.into_inner().map_err(|error| unwritten(&error))?;
-    output.flush().map_err(|error| fault::writing(&error))?;
-    Ok(times.len())
+    output.flush().map_err(|error| fault::writing(&error))
+}
+
+fn write_webp(
+    frames: &Frames,
+    size: (u32, u32),
+    (fps, quality): (u32, u8),
+    mut output: Box<dyn Write + Send>,
+) -> Result<(), Failure> {
+    let options = EncoderOptions {
+        color_mode: ColorMode::Rgb,
+        encoding_config: Some(EncodingConfig::new_lossy(f32::from(quality))),
+        ..EncoderOptions::default()
+    };
+    let mut encoder =
+        webp_animation::Encoder::new_with_options(size, options).map_err(|error| unmade(&error))?;
+    let at = |number: u32| {
+        let ms = u64::from(number) * 1_000 / u64::from(fps.max(1));
+        i32::try_from(ms).unwrap_or(i32::MAX)
+    };
+    let mut number = 0;
+    while let Ok(Some(picture)) = frames.recv() {
+        encoder.add_frame(picture.pixels(), at(number)).map_err(|error| unmade(&error))?;
+        number += 1;
+    }
+    let file = encoder.finalize(at(number)).map_err(|error| unmade(&error))?;
+    output.write_all(&file).and_then(|()| output.flush()).map_err(|error| fault::writing(&error))
 }
 
 /// The size of a preview's frames.
@@ -91,4 +145,13 @@ fn unwritten(error: &gif::EncodingError) -> Failure {
         other => Failure::new(FailureCode::PipelineFailed, "the preview could not be encoded", "try again")
             .with_detail(&other.to_string()),
     }
+}
+
+fn unmade(error: &webp_animation::Error) -> Failure {
+    Failure::new(FailureCode::PipelineFailed, "the preview could not be encoded", "use a smaller width")
+        .with_detail(&error.to_string())
+}
+
+fn stopped() -> Failure {
+    Failure::new(FailureCode::PipelineFailed, "the preview's encoder stopped", "try again")
 }

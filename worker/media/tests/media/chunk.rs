@@ -134,6 +134,10 @@ fn sources(dir: &Path) -> BTreeMap<&'static str, PathBuf> {
             "{PICTURES}30 -vf select='mod(n\\,7)*mod(n\\,11)',settb=1/90000 -fps_mode passthrough {reordered}:keyint=40"
         ),
     );
+    // Chunks in which no frame begins.
+    let slides = "-vf setpts=N+75*gte(N\\,30) -fps_mode passthrough -c:v libx264 -preset ultrafast";
+    add("slides", "mp4", &format!("{PICTURES}25 {slides}"));
+    add("slides in Matroska", "mkv", &format!("{PICTURES}25 {slides}"));
     add(
         "variable rate in Matroska",
         "mkv",

@@ -263,6 +263,15 @@ fn ten_bits_chroma_and_hdr_are_kept_where_they_can_be() {
         let found = told(&output, "v:0", "pix_fmt,color_transfer,color_primaries,color_space");
         assert_eq!(found, [format, "smpte2084", "bt2020", "bt2020nc"], "{settings:?}");
     }
+    for container in [Container::Mp4, Container::Webm] {
+        let output = dir.path().join(format!("hdr-av1.{}", container.ending(None)));
+        let mut settings = settings(container, Some(VideoCodec::Av1), None);
+        settings.video.as_mut().unwrap().bit_depth = Some(10);
+        settings.video.as_mut().unwrap().rate = RateControl::Crf(20);
+        good(&hdr, &output, &settings);
+        let found = told(&output, "v:0", "pix_fmt,color_transfer,color_primaries,color_space");
+        assert_eq!(found, ["yuv420p10le", "smpte2084", "bt2020", "bt2020nc"], "AV1 of ten bits");
+    }
     let hevc = dir.path().join("hdr-hevc.mp4");
     let run = Command::new("ffprobe")
         .args(["-v", "error", "-show_frames", "-read_intervals", "%+#1"])
@@ -303,14 +312,16 @@ fn key_frames_stand_every_half_second_and_nowhere_else() {
     let picture = "testsrc2=size=96x64:rate=30000/1001:duration=3,hue=h='if(mod(floor(n/14),2),180,0)',negate=enable='mod(floor(n/14),2)'";
     let arguments = ["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-qp", "0"];
     let Some(()) = made(&arguments, &cuts) else { return };
-    for (container, codec) in [
-        (Container::Mp4, VideoCodec::H264),
-        (Container::Mp4, VideoCodec::Hevc),
-        (Container::Webm, VideoCodec::Vp9),
+    for (container, codec, depth) in [
+        (Container::Mp4, VideoCodec::H264, 8),
+        (Container::Mp4, VideoCodec::Hevc, 8),
+        (Container::Webm, VideoCodec::Vp9, 8),
+        (Container::Mp4, VideoCodec::Av1, 10),
     ] {
         let output = dir.path().join(format!("keys-{}.{}", codec.name(), container.ending(None)));
         let mut settings = settings(container, Some(codec), None);
-        settings.video.as_mut().unwrap().keyframe_ms = Some(500);
+        let video = settings.video.as_mut().unwrap();
+        (video.keyframe_ms, video.bit_depth) = (Some(500), Some(depth));
         good(&cuts, &output, &settings);
         let run = Command::new("ffprobe")
             .args([

@@ -5,9 +5,13 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use crate::studio::{CLIP, SOUND, make, real_media};
-use rushes_media::{preview, probe, sprite, thumbnails};
+use rushes_media::{ExtractJob, extract, preview, probe, sprite, thumbnails};
+use rushes_shared::check::CheckResult;
+use rushes_shared::encode::{Extract, Extracted};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::still::{Moment, PreviewSettings, SpriteSettings, StillFormat, ThumbnailSettings};
+use rushes_shared::still::{
+    Moment, MovingFormat, PreviewSettings, SpriteSettings, StillFormat, ThumbnailSettings,
+};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -208,8 +212,20 @@ fn a_preview_moves_for_as_long_as_it_was_asked_to() {
     let gif = dir.path().join("preview.gif");
     let source = probe(&film).unwrap();
     let settings = PreviewSettings { from_ns: SECOND, length_ns: 2 * SECOND, fps: 10, max_width: 120 };
+    let make = |settings: &PreviewSettings, format, file| {
+        preview(&film, &source, settings, format, file, &mut |_| ())
+    };
     let file = Box::new(std::fs::File::create(&gif).unwrap());
-    assert_eq!(preview(&film, &source, &settings, file, &mut |_| ()).unwrap(), 20);
+    assert_eq!(make(&settings, MovingFormat::Gif, file).unwrap(), 20);
+    let taken = Extract { what: Extracted::WebpPreview(settings, 75), max_bytes: None };
+    let webp = dir.path().join("preview.webp");
+    let job = ExtractJob { input: &film, source: &source, extract: &taken, output: &webp };
+    let webp = extract(&job, &mut |_| ()).unwrap();
+    let pictures = &webp.facts.video[0];
+    assert_eq!((webp.found, pictures.width, pictures.duration_ns), (20, 120, 2 * SECOND));
+    assert!(webp.checks.iter().all(|check| check.result != CheckResult::Failed), "{:?}", webp.checks);
+    let bytes = |name| std::fs::metadata(dir.path().join(name)).unwrap().len();
+    assert!(bytes("preview.webp") * 2 < bytes("preview.gif"), "WebP takes fewer bytes");
     let Some(lines) = crate::studio::ffprobe(&gif, "stream=codec_name,width,nb_read_packets,r_frame_rate")
     else {
         return;
@@ -218,6 +234,11 @@ fn a_preview_moves_for_as_long_as_it_was_asked_to() {
         assert!(lines.iter().any(|found| found == line), "{line} is not in {lines:?}");
     }
     let beyond = PreviewSettings { from_ns: 60 * SECOND, ..settings };
-    let refused = preview(&film, &source, &beyond, Box::new(std::io::sink()), &mut |_| ()).unwrap_err();
-    assert_eq!(refused.code, FailureCode::SettingsImpossible);
+    for format in [MovingFormat::Gif, MovingFormat::Webp(75)] {
+        let refused = make(&beyond, format, Box::new(std::io::sink())).unwrap_err();
+        assert_eq!(refused.code, FailureCode::SettingsImpossible);
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let failed = make(&settings, format, Box::new(full)).unwrap_err();
+        assert_eq!(failed.code, FailureCode::NodeUnfit, "{failed:?}");
+    }
 }

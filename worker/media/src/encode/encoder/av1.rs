@@ -1,7 +1,7 @@
-//! AV1: by SVT-AV1 where the node's GStreamer has it, else by libaom.
+//! AV1: by SVT-AV1 where the node's GStreamer has it, else by libaom in eight bits and by rav1e in ten.
 //!
 //! libaom's element knows no level of quality; a lowest quantizer that is also the highest is one. It takes eight bits
-//! only. A cap beside it is a mean rate that quality may stay below.
+//! only. A cap beside it is a mean rate that quality may stay below. rav1e is linked in and takes some five times as long.
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -16,15 +16,20 @@ use crate::start::element;
 
 const SVT: &str = "svtav1enc";
 const LIBAOM: &str = "av1enc";
+const RAV1E: &str = "rav1enc";
 
-/// The element that makes AV1 here.
-pub(super) fn element_name() -> &'static str {
-    if gst::ElementFactory::find(SVT).is_some() { SVT } else { LIBAOM }
+/// The element that makes AV1 of a depth here.
+pub(super) fn element_name(depth: u32) -> &'static str {
+    match depth {
+        _ if gst::ElementFactory::find(SVT).is_some() => SVT,
+        0..=8 => LIBAOM,
+        _ => RAV1E,
+    }
 }
 
-/// Whether this node can make AV1 of eight bits only.
-pub(in crate::encode) fn is_eight_bit_only() -> bool {
-    element_name() == LIBAOM
+/// Whether AV1 of ten bits takes this node several times as long, so that it is made where it is asked for only.
+pub(in crate::encode) fn is_slow_in_ten_bits() -> bool {
+    element_name(10) == RAV1E
 }
 
 pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
@@ -34,7 +39,11 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
             "use crf, crf with max_bitrate, or rate = \"cbr\"",
         ));
     }
-    let encoder = if element_name() == SVT { svt(order)? } else { libaom(order)? };
+    let encoder = match element_name(order.plan.depth()) {
+        SVT => svt(order)?,
+        RAV1E => rav1e(order)?,
+        _ => libaom(order)?,
+    };
     let leaves = gst::Caps::builder("video/x-av1")
         .field("stream-format", "obu-stream")
         .field("alignment", "tu")
@@ -144,6 +153,42 @@ fn svt(order: &Order<'_>) -> Result<gst::Element, Failure> {
         | RateControl::OnePass { bitrate_bps, .. } => {
             set_number(&encoder, "target-bitrate", kbps(bitrate_bps));
         }
+    }
+    Ok(encoder)
+}
+
+/// Ten bits only. Its quantizer is AV1's own index of 0 to 255, a bit over four for one of libaom's steps.
+fn rav1e(order: &Order<'_>) -> Result<gst::Element, Failure> {
+    let settings = order.settings;
+    if settings.rate == RateControl::Crf(0) {
+        return Err(impossible(
+            "AV1 of 10 bits cannot be lossless here",
+            "use hevc or ffv1 for a lossless output of 10 bits, or a crf of 1 to 63",
+        ));
+    }
+    let encoder = element(RAV1E)?;
+    set_number(&encoder, "speed-preset", (u32::from(settings.preset.step()) + 3).min(10));
+    set_number(&encoder, "threads", order.threads.unwrap_or(0));
+    // It shares its work among threads by tiles; each costs some bits.
+    set_number(&encoder, "tiles", order.threads.unwrap_or(1).min(order.plan.width / 480).max(1));
+    let (least, most) = match &order.closed {
+        Some(closed) => (closed.frames, closed.frames),
+        // Wishes come from outside, and cuts bring none.
+        None if settings.keyframe_ms.is_some() => (NEVER, NEVER),
+        None => (12, KEY_FRAME_DISTANCE),
+    };
+    set_number(&encoder, "min-key-frame-interval", least);
+    set_number(&encoder, "max-key-frame-interval", most);
+    let index = |crf: u8| (u32::from(crf) * 255).div_ceil(63).min(255);
+    match settings.rate {
+        RateControl::Crf(crf) => set_number(&encoder, "quantizer", index(crf)),
+        RateControl::CappedCrf { crf, peak_bps } => {
+            set_number(&encoder, "bitrate", peak_bps);
+            set_number(&encoder, "min-quantizer", index(crf));
+        }
+        RateControl::Cbr { bitrate_bps }
+        | RateControl::TwoPass { bitrate_bps, .. }
+        | RateControl::OnePass { bitrate_bps, .. } => set_number(&encoder, "bitrate", bitrate_bps),
     }
     Ok(encoder)
 }

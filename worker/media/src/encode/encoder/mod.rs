@@ -24,13 +24,13 @@ use super::mastering::Mastering;
 use super::plan::Plan;
 use crate::start::element;
 
-pub(super) use av1::is_eight_bit_only as av1_is_eight_bit_only;
+pub(super) use av1::is_slow_in_ten_bits as av1_is_slow_in_ten_bits;
 
 /// Frames from key frame to key frame at most where no distance is asked for: libvpx's and libaom's usual ten seconds at
 /// 24 frames; x264 and x265 have 250 of their own.
 const KEY_FRAME_DISTANCE: u32 = 240;
-/// A distance that no film reaches.
-const NEVER: u32 = 1 << 30;
+/// A distance that no film reaches: three months at 60 frames a second, and within what every encoder takes.
+const NEVER: u32 = 1 << 29;
 /// Length of the buffer over which a peak rate holds, and a constant one, in milliseconds.
 const PEAK_BUFFER_MS: u32 = 2_000;
 const CONSTANT_BUFFER_MS: u32 = 1_000;
@@ -121,13 +121,13 @@ pub(crate) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     }
 }
 
-/// The name of the element that makes a codec on this node.
-pub(crate) fn element_name(codec: VideoCodec) -> &'static str {
+/// The name of the element that makes a codec of so many bits a sample on this node.
+pub(crate) fn element_name(codec: VideoCodec, depth: u32) -> &'static str {
     match codec {
         VideoCodec::H264 | VideoCodec::H264Hardware => "x264enc",
         VideoCodec::Hevc => "x265enc",
         VideoCodec::Vp9 => "vp9enc",
-        VideoCodec::Av1 => av1::element_name(),
+        VideoCodec::Av1 => av1::element_name(depth),
         VideoCodec::Ffv1 => "avenc_ffv1",
         VideoCodec::ProRes => "avenc_prores_ks",
         VideoCodec::DnxHd => "avenc_dnxhd",

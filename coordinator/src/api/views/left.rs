@@ -1,0 +1,169 @@
+//! Time to the end of a job of several tasks.
+//!
+//! What tasks should take is known before any begins, but not how fast these nodes are with this film: so the predictions are
+//! scaled by how long the job's own tasks took against theirs.
+
+use rushes_core::job::{JobDoc, LiveTask};
+use rushes_shared::task::{Phase, TaskKind};
+
+/// Thousandths of a task that must be over for its own pace to tell.
+const TELLS_FROM: u16 = 100;
+
+/// Time from now to the end of what the job still has to do, in milliseconds; `None` before anything can be said.
+pub(super) fn left_ms(doc: &JobDoc) -> Option<u64> {
+    let is_encoded = doc.job.stages.iter().any(|stage| is_encode(stage.step.kind()));
+    if doc.live.is_empty() || !is_encoded { None } else { left_of(&tasks(doc)) }
+}
+
+/// A task that is done, at work or to come.
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    kind: TaskKind,
+    predicted_ms: f64,
+    stands: Stands,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Stands {
+    /// It took so many milliseconds.
+    Done(f64),
+    /// So much of 1 is over, in so many milliseconds where its pace tells already; what it says itself of its end.
+    AtWork {
+        share: f64,
+        ms: Option<f64>,
+        eta_ms: Option<f64>,
+    },
+    Waits,
+}
+
+fn is_encode(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::Encode | TaskKind::Chunk)
+}
+
+/// Such tasks begin when all others are done.
+fn is_last(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::Package | TaskKind::Join)
+}
+
+fn tasks(doc: &JobDoc) -> Vec<Known> {
+    let mut first = 0;
+    let mut known = Vec::with_capacity(doc.job.tasks.len());
+    for stage in &doc.job.stages {
+        let own = first..first + stage.count as usize;
+        first = own.end;
+        if stage.dropped {
+            continue;
+        }
+        let tasks =
+            own.filter_map(|at| Some((at, doc.job.tasks.get(at).filter(|task| !task.is_given_up())?)));
+        known.extend(tasks.map(|(at, task)| Known {
+            kind: stage.step.kind(),
+            predicted_ms: float(stage.prediction.wall_ms.max(1)),
+            stands: match (&task.success, doc.live_of(at).filter(|live| live.started && !live.is_ahead)) {
+                (Some(success), _) => Stands::Done(float(success.usage.wall_ms)),
+                (None, Some(live)) => at_work(live),
+                (None, None) => Stands::Waits,
+            },
+        }));
+    }
+    known
+}
+
+fn at_work(live: &LiveTask) -> Stands {
+    let at = &live.progress;
+    let tells = at.phase == Phase::Running && at.permille >= TELLS_FROM && at.speed_permille > 0;
+    Stands::AtWork {
+        share: f64::from(at.permille.min(1000)) / 1000.0,
+        ms: tells.then(|| float(at.media_ns / 1_000) / f64::from(at.speed_permille)),
+        eta_ms: at.eta_ms.map(float),
+    }
+}
+
+fn left_of(tasks: &[Known]) -> Option<u64> {
+    let rate = rate(tasks)?;
+    let (mut lanes, mut longest, mut all, mut after) = (0_u32, 0.0_f64, 0.0_f64, 0.0_f64);
+    for task in tasks {
+        let left = task.left_ms(rate);
+        if is_last(task.kind) {
+            after += left;
+            continue;
+        }
+        all += left;
+        if matches!(task.stands, Stands::AtWork { .. }) {
+            lanes += 1;
+            longest = longest.max(left);
+        }
+    }
+    let side_by_side = (all / f64::from(lanes.max(1))).max(longest);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive, and an estimate")]
+    let left = (side_by_side + after).min(1e15) as u64;
+    Some(left)
+}
+
+/// How long tasks take for each millisecond that was predicted: those that are done, and as much as is done of those at work.
+/// Encodes only: what decodes or copies says little of them.
+fn rate(tasks: &[Known]) -> Option<f64> {
+    let (mut took, mut predicted) = (0.0, 0.0);
+    for task in tasks.iter().filter(|task| is_encode(task.kind)) {
+        let (ms, share) = match task.stands {
+            Stands::Done(ms) => (ms, 1.0),
+            Stands::AtWork { share, ms: Some(ms), .. } => (ms, share),
+            Stands::AtWork { .. } | Stands::Waits => continue,
+        };
+        (took, predicted) = (took + ms, predicted + task.predicted_ms * share);
+    }
+    (predicted > 0.0).then(|| took / predicted)
+}
+
+impl Known {
+    fn left_ms(&self, rate: f64) -> f64 {
+        let whole = self.predicted_ms * rate;
+        match self.stands {
+            Stands::Done(_) => 0.0,
+            Stands::Waits => whole,
+            Stands::AtWork { eta_ms: Some(eta_ms), .. } => eta_ms,
+            Stands::AtWork { share, ms: Some(ms), .. } => (ms / share - ms).max(0.0),
+            Stands::AtWork { share, .. } => whole * (1.0 - share),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn float(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chunk(stands: Stands) -> Known {
+        Known { kind: TaskKind::Chunk, predicted_ms: 10_000.0, stands }
+    }
+
+    const HALF: Stands = Stands::AtWork { share: 0.5, ms: Some(10_000.0), eta_ms: None };
+
+    #[test]
+    fn what_tasks_took_scales_what_is_said_of_those_to_come() {
+        let package = Known { kind: TaskKind::Package, predicted_ms: 500.0, stands: Stands::Waits };
+        // Everything takes twice as long as was predicted: half a chunk, and a package after it.
+        assert_eq!(left_of(&[chunk(Stands::Done(20_000.0)), chunk(HALF), package]), Some(11_000));
+        // Two lanes share two halves and two that wait.
+        let four = [chunk(HALF), chunk(HALF), chunk(Stands::Waits), chunk(Stands::Waits)];
+        assert_eq!(left_of(&four), Some(30_000));
+    }
+
+    #[test]
+    fn the_last_one_at_work_is_waited_for_whatever_lanes_are_idle() {
+        let begun = Stands::AtWork { share: 0.01, ms: None, eta_ms: None };
+        let near = Stands::AtWork { share: 0.9, ms: Some(18_000.0), eta_ms: Some(2_000.0) };
+        assert_eq!(left_of(&[chunk(near), chunk(begun)]), Some(19_800));
+    }
+
+    #[test]
+    fn nothing_is_said_before_a_tenth_of_an_encode_is_over() {
+        let begun = Stands::AtWork { share: 0.05, ms: None, eta_ms: None };
+        let probe = Known { kind: TaskKind::Probe, predicted_ms: 100.0, stands: Stands::Done(50.0) };
+        assert_eq!(left_of(&[probe, chunk(begun), chunk(Stands::Waits)]), None);
+    }
+}
