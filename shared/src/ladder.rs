@@ -11,13 +11,16 @@ mod split;
 use serde::{Deserialize, Serialize};
 
 use crate::check::Check;
-use crate::encode::{SpeedPreset, VideoCodec, VmafLimits};
+use crate::encode::{AudioSettings, SpeedPreset, VideoCodec, VmafLimits};
 use crate::media::MediaFacts;
 
 pub use pieces::{Pieces, pieces};
 pub use rung::{CODECS, RateCap, Rung, ladder};
 pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
+
+/// Least bits a second of a channel of sound, for more than two channels.
+const LEAST_OF_A_CHANNEL_BPS: u32 = 48_000;
 
 /// Where key frames, segments and chunks lie, in nanoseconds of the film; a constant frame rate rounds the distance of
 /// key frames to whole frames, and the others to whole distances of key frames. A chunk need not hold whole segments: these
@@ -202,6 +205,14 @@ impl LadderSettings {
     pub fn sounds(&self, source: &MediaFacts) -> Vec<u32> {
         let first = self.sound_bps.filter(|_| !source.audio.is_empty());
         first.map_or_else(Vec::new, |first| [&[first], self.more_sounds.as_slice()].concat())
+    }
+
+    /// How the sound of a rate is encoded: in stereo where the rate is too low for all the channels that the source has.
+    #[must_use]
+    pub fn sound_of(&self, source: &MediaFacts, bitrate_bps: u32) -> AudioSettings {
+        let channels = source.audio.first().map_or(0, |audio| u32::from(audio.channels));
+        let is_enough = channels <= 2 || bitrate_bps / channels >= LEAST_OF_A_CHANNEL_BPS;
+        AudioSettings { bitrate_bps, channels: (!is_enough).then_some(2), ..AudioSettings::default() }
     }
 
     fn sound_names(&self) -> Vec<String> {

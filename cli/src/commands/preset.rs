@@ -1,6 +1,6 @@
 //! `rushes preset …`.
 
-use rushes_shared::encode::EncodeSettings;
+use rushes_shared::encode::{EncodeSettings, VideoCodec};
 use rushes_shared::request::{Preset, Presets};
 use rushes_shared::view::{PresetList, PresetView};
 
@@ -56,7 +56,15 @@ fn listed(known: &Presets) -> String {
                 None => format!("{} {}", settings.container.name(), codecs(&settings)),
             })
             .collect();
-        let made = if preset.stream.is_some() { "hls+dash h264+aac".to_owned() } else { made.join(", ") };
+        let made = match &preset.stream {
+            Some(stream) => {
+                let first = stream.codec.unwrap_or_default();
+                let more = stream.more.iter().flatten().map(|more| more.codec);
+                let video: Vec<&str> = std::iter::once(first).chain(more).map(VideoCodec::name).collect();
+                format!("hls+dash {}+aac", video.join("+"))
+            }
+            None => made.join(", "),
+        };
         [preset.name.clone(), made, preset.description.clone()].into_iter().map(Cell::from).collect()
     };
     let rows: Vec<Vec<Cell>> = known.iter().map(row).collect();

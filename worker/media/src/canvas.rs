@@ -121,15 +121,15 @@ impl Canvas {
             .field("colorimetry", "sRGB")
             .build();
         let encoder = match format {
-            PictureFormat::Png => element("pngenc")?,
+            PictureFormat::Png => vec![element("pngenc")?],
             PictureFormat::Jpeg(quality) => {
                 let encoder = element("jpegenc")?;
                 encoder.set_property("quality", i32::from(quality.clamp(1, 100)));
-                encoder
+                vec![element("videoconvert")?, jfif()?, encoder]
             }
         };
         let buffer = gst::Buffer::from_slice(self.with_stride());
-        let sample = once::through(&caps, buffer, vec![encoder], "the picture's file")?;
+        let sample = once::through(&caps, buffer, encoder, "the picture's file")?;
         let bytes = sample.buffer().and_then(|made| made.map_readable().ok());
         bytes.map(|bytes| bytes.to_vec()).ok_or_else(|| unusable("a picture without data"))
     }
@@ -148,4 +148,14 @@ impl Canvas {
         }
         rows
     }
+}
+
+/// What JFIF says of colours: YCbCr of BT.601 in the full range, here with a quarter of the chroma, as photographs have it. Given RGB, the
+/// encoder would store that: twice the bytes.
+fn jfif() -> Result<gst::Element, Failure> {
+    let caps =
+        gst::Caps::builder("video/x-raw").field("format", "I420").field("colorimetry", "1:4:7:1").build();
+    let filter = element("capsfilter")?;
+    filter.set_property("caps", &caps);
+    Ok(filter)
 }

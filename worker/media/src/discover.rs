@@ -84,9 +84,10 @@ fn try_encoder(element: &str, on_try: &mut dyn FnMut(&str)) -> Result<(), String
     } else {
         "videotestsrc num-buffers=4 ! video/x-raw,width=320,height=240,framerate=25/1 ! videoconvert"
     };
-    // It takes pictures of two sizes.
+    // It takes pictures of two sizes, and of its formats, asked for none, one that the profile has not.
     let (source, settings) = if element == "avenc_dnxhd" {
-        (source.replace("320,height=240", "1280,height=720"), " profile=dnxhr_sq")
+        let source = source.replace("320,height=240", "1280,height=720");
+        (format!("{source} ! video/x-raw,format=Y42B"), " profile=dnxhr_sq")
     } else {
         (source.to_owned(), "")
     };
@@ -150,7 +151,20 @@ mod tests {
         let facts = discover_encoders(&named, &mut |element| tried.push(element.to_owned()));
         assert!(tried.iter().any(|element| element == "x264enc"), "{tried:?}");
         assert!(!tried.iter().any(|element| element == "noSuchEncoder"), "there is nothing to try");
-        for needed in ["x264enc", "avenc_aac"] {
+        // All that jobs may ask for by name.
+        for needed in [
+            "x264enc",
+            "x265enc",
+            "vp9enc",
+            "av1enc",
+            "rav1enc",
+            "avenc_ffv1",
+            "avenc_prores_ks",
+            "avenc_dnxhd",
+        ]
+        .into_iter()
+        .chain(["avenc_aac", "avenc_ac3", "opusenc", "lamemp3enc", "vorbisenc", "flacenc"])
+        {
             let fact = facts.iter().find(|fact| fact.element == needed).unwrap();
             assert!(fact.works, "{needed}: {}", fact.reason);
         }

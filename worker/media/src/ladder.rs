@@ -12,7 +12,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rushes_shared::check::{Check, CheckName, CheckUnit};
-use rushes_shared::encode::AudioSettings;
 use rushes_shared::encode::VmafLimits;
 use rushes_shared::failure::Failure;
 use rushes_shared::ladder::{LadderSettings, PackageReport, Rung};
@@ -21,7 +20,9 @@ use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
 
 use crate::chunk;
-use crate::join::{JoinJob, join, sound};
+use crate::encode::tally::Tally;
+use crate::encode::whole::complete;
+use crate::join::{JoinJob, Joined, join, sound};
 use crate::package::{self, PackageJob, package};
 use crate::{check, encode, fault, tone};
 use lanes::{Chunks, encode_chunks};
@@ -93,7 +94,7 @@ pub fn make_ladder(
     let mut tracks = Vec::with_capacity(rates.len());
     for (number, bitrate_bps) in rates.iter().copied().enumerate() {
         let track = job.scratch.join(format!("sound-{number}.m4a"));
-        let audio = AudioSettings { bitrate_bps, ..AudioSettings::default() };
+        let audio = settings.sound_of(job.source, bitrate_bps);
         let mut step = |at| progress(within(at, SOUND, number, rates.len()));
         sound(job.input, job.source, &audio, &track, &mut step)?;
         tracks.push(track);
@@ -132,6 +133,9 @@ pub fn finish_ladder(
         let output = job.scratch.join(format!("{}.mp4", rung.name));
         let joining = JoinJob { chunks: &chunks, sound: None, frames, output: &output };
         let joined = join(&joining, &mut |at| progress(within(at, JOINS, number, job.rungs.len())))?;
+        if number == 0 {
+            whole_film(job, rung, &joined)?;
+        }
         // Every rung has the frames of the first.
         frames = Some(joined.frames);
         for chunk in &chunks {
@@ -149,6 +153,17 @@ pub fn finish_ladder(
     report.checks.extend(tone_mapped(job.source, job.rungs)?);
     report.checks.extend(vmaf);
     Ok(report)
+}
+
+/// Whether the chunks together are what the film's index promises.
+fn whole_film(job: &FinishJob<'_>, rung: &Rung, joined: &Joined) -> Result<(), Failure> {
+    let tally = Tally {
+        frames: joined.frames,
+        video_start: Some(joined.video_start_ns),
+        video_end: joined.video_start_ns.saturating_add(joined.video_duration_ns),
+        ..Tally::default()
+    };
+    complete(job.source, chunk::plan_of(job.source, rung)?.frame_ns, &tally)
 }
 
 /// The rungs that do not carry the film's high dynamic range.

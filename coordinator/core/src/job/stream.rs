@@ -1,7 +1,6 @@
 //! What the tasks of a streaming set work on: its settings, the film, and what other tasks of it have left in staging.
 
 use rushes_shared::artifact::Artifact;
-use rushes_shared::encode::AudioSettings;
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::Work;
 use rushes_shared::ladder::LadderSettings;
@@ -21,7 +20,7 @@ impl Job {
             StreamStep::Sound => {
                 let number = (task - self.first_of(step)?) as usize;
                 let bitrate_bps = *ladder.sounds(&source).get(number)?;
-                let settings = AudioSettings { bitrate_bps, ..AudioSettings::default() };
+                let settings = ladder.sound_of(&source, bitrate_bps);
                 StreamWork::Sound { input, source, settings }
             }
             StreamStep::Stills => StreamWork::Stills { input, source },

@@ -48,7 +48,7 @@ fn is_last(kind: TaskKind) -> bool {
 fn tasks(doc: &JobDoc) -> Vec<Known> {
     let mut first = 0;
     let mut known = Vec::with_capacity(doc.job.tasks.len());
-    for stage in &doc.job.stages {
+    for stage in doc.job.stages.iter() {
         let own = first..first + stage.count as usize;
         first = own.end;
         if stage.dropped {

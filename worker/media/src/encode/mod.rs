@@ -33,7 +33,7 @@ pub(crate) mod tail;
 mod taken_down;
 pub(crate) mod tally;
 mod video;
-mod whole;
+pub(crate) mod whole;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -247,7 +247,7 @@ fn one_pass(
     drop(reader);
     let mut tally = *tally.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(plan) = &way.plan {
-        complete(job.source, plan, &tally)?;
+        complete(job.source, plan.frame_ns, &tally)?;
         let promised = &job.source.video[0];
         if promised.frames == tally.frames && tally.frames > 0 {
             tally.ends_at(promised.start_ns + promised.duration_ns);

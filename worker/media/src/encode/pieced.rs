@@ -64,7 +64,7 @@ pub fn join_output(job: &PiecedJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     if let Some(heard) = heard {
         (tally.audio_start, tally.audio_end) = (Some(heard.start_ns), heard.start_ns + heard.duration_ns);
     }
-    complete(job.source, &plan, &tally)?;
+    complete(job.source, plan.frame_ns, &tally)?;
     warnings.extend(plan.tone_mapped.map(tone::told));
     let settings = job.settings;
     let video =

@@ -13,33 +13,33 @@ const LOST_HEAD_NS: u64 = 1_500_000_000;
 
 /// Whether the source gave what its index promised. A decoder that conceals damage still gives every frame; one that
 /// gives less has met an end or a hole.
-pub(super) fn complete(source: &MediaFacts, plan: &Plan, tally: &Tally) -> Result<(), Failure> {
+pub(crate) fn complete(source: &MediaFacts, frame_ns: u64, tally: &Tally) -> Result<(), Failure> {
     let promised = &source.video[0];
     if promised.frames == 0 || tally.frames >= promised.frames {
         return Ok(());
     }
     let missing = promised.frames - tally.frames;
-    let frame = plan.frame_ns.max(1);
+    let frame = frame_ns.max(1);
     let length = tally.video_length();
     let late_start = promised.duration_ns.saturating_sub(length);
+    let reaches_its_end = tally.video_end + 2 * frame >= promised.start_ns + promised.duration_ns;
     let head_ok = missing * frame <= LOST_HEAD_NS
         && late_start <= LOST_HEAD_NS + frame
         && tally.video_start.is_some_and(|start| start > promised.start_ns.saturating_add(frame / 2))
-        && tally.video_end + 2 * frame >= promised.start_ns + promised.duration_ns;
+        && reaches_its_end;
     if head_ok {
         return Ok(());
     }
-    let at = tally.video_end;
-    Err(Failure::new(
-        FailureCode::InputDamaged,
-        format!(
-            "the input is damaged after {}: {} of {} frames could be decoded",
-            seconds(at),
-            tally.frames,
-            promised.frames
-        ),
-        format!("get a complete copy; what is before {} can be cut out and encoded", seconds(at)),
-    ))
+    let could = format!("{} of {} frames could be decoded", tally.frames, promised.frames);
+    let (message, advice) = if reaches_its_end {
+        // A hole: where it is has not been looked at.
+        (format!("the input is damaged: {could}"), "get a complete copy".to_owned())
+    } else {
+        let at = seconds(tally.video_end);
+        let advice = format!("get a complete copy; what is before {at} can be cut out and encoded");
+        (format!("the input is damaged after {at}: {could}"), advice)
+    };
+    Err(Failure::new(FailureCode::InputDamaged, message, advice))
 }
 
 /// Sound that a source may lack against its index before it counts as damaged, in nanoseconds.

@@ -167,6 +167,10 @@ impl Copy {
         let changes: usize = chunks.iter().map(changes_of_duration).sum();
         let room = Writer::estimate(frames, packets, &texts) + 8 * changes as u64;
         let mut writer = Writer::create(job.output, room).map_err(|error| fault::writing(&error))?;
+        if film.is_none() && sound.is_none() {
+            // A rung: its sound lies in a file of its own, on the film's own time line too.
+            writer.origin(0);
+        }
         texts.into_iter().for_each(|(code, text)| writer.text(code, text));
         writer.created(created);
         let video = writer.add(TrackKind::Copied(copied(&chunks[0])));
