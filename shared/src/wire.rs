@@ -16,7 +16,9 @@ mod version;
 
 use serde::{Deserialize, Serialize};
 
-pub use bulk::{BulkReply, BulkRequest, NOTE_LIMIT};
+pub use bulk::{
+    BulkReply, BulkRequest, NOTE_LIMIT, PARTS, PARTS_BYTES, PARTS_FILES, Part, PartsOf, are_bounded,
+};
 pub use version::WireVersion;
 
 use crate::failure::Failure;

@@ -19,7 +19,7 @@ use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, WallMs};
 use rushes_shared::wire::{
     AheadOffer, BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, LaneBound, LaneEnd,
-    LaneEntry, LaneOrder, LaneReply, LaneSuccess, TaskBound, TaskReply, WorkerBound,
+    LaneEntry, LaneOrder, LaneReply, LaneSuccess, Part, PartsOf, TaskBound, TaskReply, WorkerBound,
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
@@ -218,8 +218,12 @@ fn golden_bulk() {
     let drop = BulkRequest::Drop { attempts: vec![ATTEMPT, ATTEMPT], ticket: ticket.clone() };
     let [_, _, staged, _] = places();
     let take = BulkRequest::Take { to: staged.clone(), maker: HASH, ticket: ticket.clone() };
-    let keep = BulkRequest::Keep { from: artifact(staged), maker: HASH, note: vec![1, 2], ticket };
-    let requests = [write, publish, drop, take, keep].map(|request| ("", vec![request]));
+    let keep =
+        BulkRequest::Keep { from: artifact(staged), maker: HASH, note: vec![1, 2], ticket: ticket.clone() };
+    let [location, ..] = places();
+    let parts = vec![Part::From { offset: 1 << 33, length: 8 }, Part::End { length: 9 }];
+    let parts = BulkRequest::ReadParts { files: vec![PartsOf { location, parts }], ticket };
+    let requests = [write, publish, drop, take, keep, parts].map(|request| ("", vec![request]));
     check(&dir(), [vec![("", places().map(read).to_vec())], requests.to_vec()].concat());
     check(
         &dir(),
@@ -232,6 +236,7 @@ fn golden_bulk() {
             ("", vec![BulkReply::Taken { size: Bytes(5), hash: ContentHash([3; 32]), note: vec![1, 2] }]),
             ("", vec![BulkReply::NotKept]),
             ("", vec![BulkReply::Kept]),
+            ("", vec![BulkReply::Parts { size: Bytes(1 << 34), stamp: 7, parts: vec![(1 << 33, 8)] }]),
         ],
     );
 }
