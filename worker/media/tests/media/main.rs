@@ -14,6 +14,7 @@ mod package;
 mod real;
 mod scenes;
 mod sequence;
+mod sets;
 mod sound;
 mod still;
 mod studio;
