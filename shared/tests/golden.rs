@@ -35,8 +35,8 @@ variants!(LaneBound: Start, Cancel, Collected, Enter, Recall);
 variants!(LaneReply: Ended, Refused, Recalled, Succeeded);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
-variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep);
-variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept);
+variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep, ReadParts);
+variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept, Parts);
 
 fn dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wire/v1")
