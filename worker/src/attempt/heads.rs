@@ -200,20 +200,18 @@ impl Attempt<'_> {
         findings: &mut Findings<'_>,
     ) -> Result<(), Stop> {
         for round in 0..ROUNDS {
-            if heads.are_none() {
-                return Ok(());
-            }
             if round > 0 {
                 self.bring_parts(heads, usage).await?;
+            }
+            if heads.are_none() {
+                return Ok(());
             }
             let said = self.heads_said(heads, (in_dir, work_dir), usage).await?;
             let mut told = said.into_iter();
             let mut index = 0;
             // Files of which nothing was said may be what its process died of: they are read by others.
-            for found in
-                (0..heads.files.len()).map(|_| told.next().unwrap_or(HeadFound::NeedsAll)).collect::<Vec<_>>()
-            {
-                match found {
+            for _ in 0..heads.files.len() {
+                match told.next().unwrap_or(HeadFound::NeedsAll) {
                     HeadFound::Told(facts) => {
                         let head = heads.files.remove(index);
                         findings.note(head.at, Some(&seen(&head)), Ok(*facts));

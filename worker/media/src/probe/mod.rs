@@ -134,6 +134,7 @@ pub fn probe_by_parsers(path: &Path) -> Result<MediaFacts, Failure> {
     if container == "wav" && parsed.duration_ns == 0 {
         // GStreamer's reader gives up on an odd number of bytes with a pad byte behind.
         index = Source::whole(path).ok().and_then(|file| headers::read_wave(&file)).map(|sound| sound.index);
+        parsed.seekable |= index.is_some();
     }
     let fits = |parsed: &Parsed| index.as_ref().is_some_and(|index: &facts::Index| index.fits(parsed));
     if !fits(&parsed) && !parsed.counted {
