@@ -326,12 +326,12 @@ fn a_set_that_breaks_a_limit_of_its_own_is_not_published_and_the_job_says_which(
     assert_eq!(ended.state, JobState::Failed, "{ended:#?}");
     let failure = ended.failure.as_ref().expect("it says why");
     assert_eq!(failure.code, FailureCode::CheckFailed);
-    assert!(failure.message.contains("segment_length 480p: at most 400 ms, got "), "{failure:?}");
+    assert!(failure.message.contains("segment_length 360p: at most 400 ms, got "), "{failure:?}");
     assert!(failure.message.contains(" s"), "with its time: {failure:?}");
     assert!(!farm.out().join("film").exists(), "nothing is published");
     let mut show = Command::new(rushes_tests::binaries::cli());
     show.env("RUSHES_URL", &farm.book().api_url).env("RUSHES_TOKEN", farm.token());
     let told = show.args(["job", "show", &ended.id.to_string()]).output().expect("it runs");
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(told.contains("segment_length 480p: at most 400 ms"), "{told}");
+    assert!(told.contains("segment_length 360p: at most 400 ms"), "{told}");
 }
