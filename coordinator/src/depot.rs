@@ -27,6 +27,7 @@ mod bulk_server;
 pub mod command;
 mod http;
 mod kept;
+mod parts;
 mod place;
 mod publish;
 mod refusal;

@@ -2,6 +2,7 @@
 
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::codec;
+use rushes_shared::ladder::SetLimits;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{StreamWork, TaskWork};
 
@@ -11,6 +12,10 @@ use rushes_shared::task::{StreamWork, TaskWork};
 pub(crate) fn made_of(work: &TaskWork) -> Option<ContentHash> {
     let TaskWork::Stream { work, .. } = work else { return None };
     let mut work = StreamWork::clone(work);
+    // What the set has to keep decides whether it is published, not what its parts are.
+    if let StreamWork::Chunk { settings, .. } = &mut work {
+        settings.limits = SetLimits::default();
+    }
     let (StreamWork::Sound { input, source, .. }
     | StreamWork::Stills { input, source, .. }
     | StreamWork::Chunk { input, source, .. }) = &mut work

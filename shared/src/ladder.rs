@@ -3,6 +3,7 @@
 //! Key frames of all rungs stand at the same frames, so that a player changes the rung at any of them.
 
 mod coded;
+mod limits;
 mod pieces;
 mod rung;
 mod scenes;
@@ -14,6 +15,7 @@ use crate::check::Check;
 use crate::encode::{AudioSettings, SpeedPreset, VideoCodec, VmafLimits};
 use crate::media::MediaFacts;
 
+pub use limits::{LoudnessLimit, SetLimits};
 pub use pieces::{Pieces, pieces};
 pub use rung::{CODECS, RateCap, Rung, ladder};
 pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
@@ -116,6 +118,8 @@ pub struct LadderSettings {
     pub vmaf: VmafLimits,
     /// Where chunks begin.
     pub borders: Borders,
+    /// What else the set has to keep.
+    pub limits: SetLimits,
 }
 
 /// The rungs of a further codec.
@@ -146,6 +150,7 @@ impl Default for LadderSettings {
             more_sounds: Vec::new(),
             vmaf: VmafLimits::default(),
             borders: Borders::Grid,
+            limits: SetLimits::default(),
         }
     }
 }
@@ -240,11 +245,17 @@ impl LadderSettings {
     #[must_use]
     pub fn package(&self, rungs: &[Rung]) -> PackageSettings {
         let segment_ns = self.grid.segment_ns();
+        let window_ns = self.limits.window_ms.map_or(segment_ns, |ms| u64::from(ms) * 1_000_000);
+        let bound = |cap: RateCap| match self.limits.peak_percent {
+            Some(percent) => cap.max_bps.saturating_mul(u64::from(percent)) / 100,
+            None => cap.peak_bps(window_ns),
+        };
         PackageSettings {
             segment_ns,
             names: rungs.iter().map(|rung| rung.name.clone()).collect(),
-            max_bps: rungs.iter().map(|rung| rung.cap.map(|cap| cap.peak_bps(segment_ns))).collect(),
-            window_ns: segment_ns,
+            max_bps: rungs.iter().map(|rung| rung.cap.map(bound)).collect(),
+            window_ns,
+            longest_ms: self.limits.segment_ms,
             decode: self.decode,
             sounds_are_variants: !self.more_sounds.is_empty(),
             sound_names: self.sound_names(),
@@ -279,6 +290,12 @@ pub struct PackageSettings {
     pub window_ns: u64,
     /// Longest segment, in thousandths of its length as asked for.
     pub longest_permille: u32,
+    /// Longest segment in milliseconds, in place of the former.
+    #[serde(default)]
+    pub longest_ms: Option<u32>,
+    /// Where sound should begin in relation to the picture, and most by which it may be off; not looked at without.
+    #[serde(default)]
+    pub sync: Option<SoundSync>,
     /// Whether every segment is decoded.
     pub decode: bool,
     /// Whether sounds are one sound at several rates, of which each rung is given one, and not several to choose from.
@@ -297,11 +314,22 @@ impl Default for PackageSettings {
             max_bps: Vec::new(),
             window_ns: segment_ns,
             longest_permille: 1500,
+            longest_ms: None,
+            sync: None,
             decode: true,
             sounds_are_variants: false,
             sound_names: Vec::new(),
         }
     }
+}
+
+/// Where the sound of a set should begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SoundSync {
+    /// After the picture, in nanoseconds; below zero for before it.
+    pub offset_ns: i64,
+    /// Most by which it may be off, in nanoseconds.
+    pub limit_ns: u64,
 }
 
 /// A finished package.

@@ -8,7 +8,8 @@
 //!                                             the lane (opened by the coordinator when it is first needed): the one
 //!                                             stream of all tasks that the worker answers itself, LaneBound / LaneReply
 //! ALPN rushes-join/1  newcomer -> coordinator one stream: JoinRequest / JoinReply
-//! ALPN rushes-bulk/1  worker -> depot         one stream per file: BulkRequest / BulkReply, then raw bytes
+//! ALPN rushes-bulk/1  worker -> depot         one stream per file: BulkRequest / BulkReply, then raw bytes; or one for
+//!                                             parts of many, each behind its own BulkReply
 //! ```
 
 mod bulk;
@@ -16,7 +17,9 @@ mod version;
 
 use serde::{Deserialize, Serialize};
 
-pub use bulk::{BulkReply, BulkRequest, NOTE_LIMIT};
+pub use bulk::{
+    BulkReply, BulkRequest, NOTE_LIMIT, PARTS, PARTS_BYTES, PARTS_FILES, Part, PartsOf, are_bounded,
+};
 pub use version::WireVersion;
 
 use crate::failure::Failure;

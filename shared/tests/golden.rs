@@ -19,12 +19,12 @@ use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::{Bytes, Millicores, WallMs};
 use rushes_shared::wire::{
     AheadOffer, BulkReply, BulkRequest, FarmBound, HeldAttempt, JoinReply, JoinRequest, LaneBound, LaneEnd,
-    LaneEntry, LaneOrder, LaneReply, LaneSuccess, TaskBound, TaskReply, WorkerBound,
+    LaneEntry, LaneOrder, LaneReply, LaneSuccess, Part, PartsOf, TaskBound, TaskReply, WorkerBound,
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    join_work, later_extract_works, limits, media, node, order, part, places, places_of_sets, scan,
-    scene_works, sequences, set, stream_works, succeeded, usage,
+    join_work, later_extract_works, limited_work, limits, media, node, order, part, places, places_of_sets,
+    scan, scene_works, sequences, set, stream_works, succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -35,8 +35,8 @@ variants!(LaneBound: Start, Cancel, Collected, Enter, Recall);
 variants!(LaneReply: Ended, Refused, Recalled, Succeeded);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
-variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep);
-variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept);
+variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep, ReadParts);
+variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept, Parts);
 
 fn dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wire/v1")
@@ -119,6 +119,7 @@ fn golden_orders() {
             ),
             ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("join", vec![order(Delivery::Durable, join_work())]),
+            ("stream-limited", vec![order(Delivery::Durable, limited_work())]),
             ("stream-scenes", scene_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),
@@ -222,8 +223,12 @@ fn golden_bulk() {
     let drop = BulkRequest::Drop { attempts: vec![ATTEMPT, ATTEMPT], ticket: ticket.clone() };
     let [_, _, staged, _] = places();
     let take = BulkRequest::Take { to: staged.clone(), maker: HASH, ticket: ticket.clone() };
-    let keep = BulkRequest::Keep { from: artifact(staged), maker: HASH, note: vec![1, 2], ticket };
-    let requests = [write, publish, drop, take, keep].map(|request| ("", vec![request]));
+    let keep =
+        BulkRequest::Keep { from: artifact(staged), maker: HASH, note: vec![1, 2], ticket: ticket.clone() };
+    let [location, ..] = places();
+    let parts = vec![Part::From { offset: 1 << 33, length: 8 }, Part::End { length: 9 }];
+    let parts = BulkRequest::ReadParts { files: vec![PartsOf { location, parts }], ticket };
+    let requests = [write, publish, drop, take, keep, parts].map(|request| ("", vec![request]));
     check(&dir(), [vec![("", places().map(read).to_vec())], requests.to_vec()].concat());
     check(
         &dir(),
@@ -236,6 +241,7 @@ fn golden_bulk() {
             ("", vec![BulkReply::Taken { size: Bytes(5), hash: ContentHash([3; 32]), note: vec![1, 2] }]),
             ("", vec![BulkReply::NotKept]),
             ("", vec![BulkReply::Kept]),
+            ("", vec![BulkReply::Parts { size: Bytes(1 << 34), stamp: 7, parts: vec![(1 << 33, 8)] }]),
         ],
     );
 }

@@ -316,3 +316,22 @@ fn the_same_chunks_are_not_encoded_twice() {
     let chunks = other.tasks.iter().filter(|task| task.kind == TaskKind::Chunk);
     assert!(chunks.clone().count() == 4 && chunks.into_iter().all(|t| t.usage.expect("it ended").run_ms > 0));
 }
+
+#[test]
+fn a_set_that_breaks_a_limit_of_its_own_is_not_published_and_the_job_says_which() {
+    let farm = FarmPlan::new(1).start();
+    let mut order = job(&farm, &media::short(), "ultrafast", 10);
+    order["stream"]["check"] = json!({ "max_segment_ms": 400, "loudness": -20, "loudness_tolerance": 20 });
+    let ended = farm.api().ended(farm.api().submit(&order));
+    assert_eq!(ended.state, JobState::Failed, "{ended:#?}");
+    let failure = ended.failure.as_ref().expect("it says why");
+    assert_eq!(failure.code, FailureCode::CheckFailed);
+    assert!(failure.message.contains("segment_length 360p: at most 400 ms, got "), "{failure:?}");
+    assert!(failure.message.contains(" s"), "with its time: {failure:?}");
+    assert!(!farm.out().join("film").exists(), "nothing is published");
+    let mut show = Command::new(rushes_tests::binaries::cli());
+    show.env("RUSHES_URL", &farm.book().api_url).env("RUSHES_TOKEN", farm.token());
+    let told = show.args(["job", "show", &ended.id.to_string()]).output().expect("it runs");
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("segment_length 360p: at most 400 ms"), "{told}");
+}

@@ -4,6 +4,7 @@
 //! the process's own; all is gone before the outcome is told. Without an input it gets an empty directory that others had
 //! before and will have after it.
 
+mod heads;
 mod kept;
 mod probes;
 mod scratch;
@@ -35,7 +36,7 @@ use crate::metrics;
 use crate::process::ending::{self, End};
 use crate::process::nursery::Loads;
 use crate::process::pool::Pool;
-use crate::process::protocol::{LocalResult, LocalWork, TaskProcessJob, Walls};
+use crate::process::protocol::{HeadFound, LocalResult, LocalWork, TaskProcessJob, Walls};
 use crate::process::running::{ProcessEvent, Watch};
 use crate::progress::Meter;
 use crate::settings::Settings;
@@ -94,6 +95,12 @@ impl From<Failure> for Stop {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
     }
+}
+
+/// What a process says of the next of its files.
+enum Told {
+    File(Result<MediaFacts, Failure>),
+    Head(HeadFound),
 }
 
 /// Runs an attempt and returns how it ended. Everything of it is gone from this node then, but its staged output.
@@ -272,7 +279,7 @@ impl Attempt<'_> {
         in_dir: Option<PathBuf>,
         work_dir: PathBuf,
         usage: &mut Usage,
-        on_file: &mut (dyn FnMut(Result<MediaFacts, Failure>) + Send),
+        on_file: &mut (dyn FnMut(Told) + Send),
     ) -> Result<Result<LocalResult, Box<Failure>>, Stop> {
         let limits = self.dispatch.order.limits;
         let sandbox = &self.shop.settings.sandbox;
@@ -298,7 +305,8 @@ impl Attempt<'_> {
             .run(&TaskProcessJob { walls, frame_rate, work }, &watch, &mut |event| match event {
                 ProcessEvent::Contained(walls) => debug!(walls, "the task process is contained"),
                 ProcessEvent::Progress(progress) => self.report(self.meter.work(progress)),
-                ProcessEvent::File(found) => on_file(found),
+                ProcessEvent::File(found) => on_file(Told::File(found)),
+                ProcessEvent::Head(found) => on_file(Told::Head(found)),
                 ProcessEvent::Log(text) => {
                     if let Some(left) = log_left.checked_sub(text.len()) {
                         log_left = left;

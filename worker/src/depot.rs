@@ -5,10 +5,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use rushes_net::NetError;
-use rushes_net::bulk::BulkClient;
+use rushes_net::bulk::{BulkClient, Parts};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::units::Bytes;
+use rushes_shared::wire::PartsOf;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::info;
@@ -87,6 +88,18 @@ impl Depot {
                 Err(failure) => patience.pause(failure, "fetch").await?,
             }
         }
+    }
+
+    /// Reads parts of files, once: whoever cannot have them fetches the files.
+    ///
+    /// # Errors
+    /// `TransferFailed` when the depot cannot be reached, or knows no such request.
+    pub async fn read_parts(
+        &self,
+        files: Vec<PartsOf>,
+        ticket: &[u8],
+    ) -> Result<Vec<Result<Parts, Failure>>, Failure> {
+        self.client()?.read_parts(files, ticket).await
     }
 
     /// Stores an output. When this returns, the depot has it on disk.

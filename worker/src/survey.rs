@@ -110,7 +110,7 @@ async fn survey(
         .run(&job, &watch, &mut |event| match event {
             ProcessEvent::Contained(walls) => sandbox = walls,
             ProcessEvent::Log(text) => tell(&text),
-            ProcessEvent::Progress(_) | ProcessEvent::File(_) => {}
+            ProcessEvent::Progress(_) | ProcessEvent::File(_) | ProcessEvent::Head(_) => {}
         })
         .await;
     if let Err(error) = made.and_then(|()| std::fs::remove_dir_all(&work_dir)) {

@@ -24,7 +24,7 @@ use rushes_shared::job::{
     QualityFloor, StageWork, Work,
 };
 use rushes_shared::ladder::{
-    Borders, CodecLadder, Grid, LadderSettings, PackageReport, Rendition, Scan, StreamSettings,
+    Borders, CodecLadder, Grid, LadderSettings, PackageReport, Rendition, Scan, SetLimits, StreamSettings,
 };
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
@@ -184,6 +184,7 @@ fn stream() -> Work {
         more_sounds: vec![96_000],
         vmaf: VmafLimits { scope: VmafScope::Sampled, mean_tenths: Some(900), ..VmafLimits::default() },
         borders: Borders::Grid,
+        limits: SetLimits::default(),
     };
     let settings = StreamSettings { ladder, stills: true };
     let destination = Destination::Place("/out/film/".parse().expect("a path"));

@@ -11,10 +11,11 @@ use rushes_shared::artifact::{ContentHash, Location};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ticket::Grant;
 use rushes_shared::units::Bytes;
-use rushes_shared::wire::{BulkReply, BulkRequest, close};
+use rushes_shared::wire::{BulkReply, BulkRequest, PartsOf, close};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::parts;
 use super::refusal;
 use super::roots::Input;
 use super::shelf::Shelf;
@@ -114,7 +115,9 @@ impl Desk {
             Err(_) => return Err(NetError::Stalled { seconds: REQUEST.as_secs() }),
         };
         let permits = match &request {
-            BulkRequest::Read { .. } | BulkRequest::Write { .. } => &self.transfers,
+            BulkRequest::Read { .. } | BulkRequest::Write { .. } | BulkRequest::ReadParts { .. } => {
+                &self.transfers
+            }
             BulkRequest::Publish { .. }
             | BulkRequest::Drop { .. }
             | BulkRequest::Take { .. }
@@ -124,6 +127,9 @@ impl Desk {
         let (kind, outcome) = match request {
             BulkRequest::Read { location, offset, ticket } => {
                 ("read", self.read(&mut send, location, offset, ticket).await)
+            }
+            BulkRequest::ReadParts { files, ticket } => {
+                ("read_parts", self.read_parts(&mut send, files, ticket).await)
             }
             BulkRequest::Write { location, size, hash, ticket } => {
                 ("write", self.write(&mut recv, location, size, hash, ticket).await)
@@ -209,6 +215,30 @@ impl Desk {
                 Err(_) => {
                     let _ = send.reset(VarInt::from_u32(close::UNAVAILABLE));
                     return Err(refusal::stalled(&place, self.idle.as_secs()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends parts of files, each behind its own reply.
+    async fn read_parts(
+        &self,
+        send: &mut SendStream,
+        files: Vec<PartsOf>,
+        ticket: Vec<u8>,
+    ) -> Result<Option<BulkReply>, Failure> {
+        let mut chunks = parts::read(&self.shelf, files, &ticket)?;
+        let bytes = metrics::counter!("rushes_depot_bytes_total", "direction" => "out", "via" => "quic");
+        while let Some(chunk) = chunks.recv().await {
+            bytes.increment(chunk.len() as u64);
+            match timeout(self.idle, send.write_chunk(chunk)).await {
+                Ok(Ok(())) => {}
+                // The client has enough, or is gone.
+                Ok(Err(_)) => return Ok(None),
+                Err(_) => {
+                    let _ = send.reset(VarInt::from_u32(close::UNAVAILABLE));
+                    return Err(refusal::stalled(&"parts of files", self.idle.as_secs()));
                 }
             }
         }

@@ -57,6 +57,23 @@ pub(super) fn unreadable(place: &dyn Display, error: &io::Error) -> Failure {
     }
 }
 
+pub(super) fn changed(location: &Location) -> Failure {
+    Failure::new(
+        FailureCode::TransferFailed,
+        format!("{location} changed while it was read"),
+        "submit it once it is written completely",
+    )
+}
+
+pub(super) fn too_many_parts() -> Failure {
+    Failure::new(
+        FailureCode::LimitReached,
+        "more parts of files were asked for than are sent at once",
+        "compare the versions of depot and worker",
+    )
+    .with_class(FailureClass::NodeFault)
+}
+
 pub(super) fn not_a_file(place: &dyn Display, kind: &str) -> Failure {
     let advice =
         if kind == "a directory" { "name the files in it one by one" } else { "name a regular file" };

@@ -21,6 +21,7 @@ use crate::pki::Authority;
 mod files;
 mod http;
 mod kept;
+mod parts;
 mod publishing;
 mod sets;
 

@@ -4,6 +4,7 @@
 //! [`Failure`] that says whether the task should be tried again.
 
 mod deeds;
+mod parts;
 
 use std::fs::File;
 use std::io;
@@ -23,6 +24,7 @@ use crate::endpoint::connect;
 use crate::error::NetError;
 use crate::flow::{self, CHUNK, WriteBehind};
 use crate::framed;
+pub use parts::Parts;
 
 /// How long a fetch waits for the next bytes, and any request for the start of its answer.
 const STALL: Duration = Duration::from_secs(60);

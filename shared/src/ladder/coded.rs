@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Borders, CodecLadder, Grid, LadderSettings};
+use super::{Borders, CodecLadder, Grid, LadderSettings, SetLimits};
 use crate::encode::{SpeedPreset, VideoCodec, VmafLimits, VmafScope};
 use crate::measure::VmafModel;
 
@@ -31,6 +31,8 @@ enum End {
     Full(Limits),
     /// Chunks that begin elsewhere than on the grid.
     Placed(VmafLimits, Borders),
+    /// Limits of the set beside VMAF's.
+    Limited(VmafLimits, Borders, SetLimits),
 }
 
 /// The limits behind their scope.
@@ -55,6 +57,8 @@ struct Text {
     vmaf: VmafLimits,
     #[serde(default, skip_serializing_if = "is_grid")]
     borders: Borders,
+    #[serde(default, skip_serializing_if = "SetLimits::are_usual")]
+    limits: SetLimits,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -63,7 +67,10 @@ fn is_grid(borders: &Borders) -> bool {
 }
 
 impl End {
-    fn of(vmaf: VmafLimits, borders: Borders) -> Self {
+    fn of(vmaf: VmafLimits, borders: Borders, set: SetLimits) -> Self {
+        if !set.are_usual() {
+            return Self::Limited(vmaf, borders, set);
+        }
         let VmafLimits { scope, model, mean_tenths, worst_tenths } = vmaf;
         let limits = Limits { model, mean_tenths, worst_tenths };
         match (borders, scope) {
@@ -74,15 +81,16 @@ impl End {
         }
     }
 
-    fn read(self) -> (VmafLimits, Borders) {
+    fn read(self) -> (VmafLimits, Borders, SetLimits) {
         let (scope, limits) = match self {
             Self::Off(limits) => (VmafScope::Off, limits),
             Self::Sampled(limits) => (VmafScope::Sampled, limits),
             Self::Full(limits) => (VmafScope::Full, limits),
-            Self::Placed(vmaf, borders) => return (vmaf, borders),
+            Self::Placed(vmaf, borders) => return (vmaf, borders, SetLimits::default()),
+            Self::Limited(vmaf, borders, set) => return (vmaf, borders, set),
         };
         let Limits { model, mean_tenths, worst_tenths } = limits;
-        (VmafLimits { scope, model, mean_tenths, worst_tenths }, Borders::Grid)
+        (VmafLimits { scope, model, mean_tenths, worst_tenths }, Borders::Grid, SetLimits::default())
     }
 }
 
@@ -90,7 +98,7 @@ impl LadderSettings {
     /// Whether programs that know the first form of these settings only understand them.
     #[must_use]
     pub fn have_first_form(&self) -> bool {
-        self.borders == Borders::Grid
+        self.borders == Borders::Grid && self.limits.are_usual()
     }
 }
 
@@ -108,6 +116,7 @@ impl Serialize for LadderSettings {
             more_sounds,
             vmaf,
             borders,
+            limits,
         } = self.clone();
         if s.is_human_readable() {
             let text = Text {
@@ -122,10 +131,11 @@ impl Serialize for LadderSettings {
                 more_sounds,
                 vmaf,
                 borders,
+                limits,
             };
             return text.serialize(s);
         }
-        let end = End::of(vmaf, borders);
+        let end = End::of(vmaf, borders, limits);
         Coded { grid, crf, preset, max_height, sound_bps, decode, codec, more, more_sounds, end }.serialize(s)
     }
 }
@@ -145,6 +155,7 @@ impl<'de> Deserialize<'de> for LadderSettings {
                 more_sounds,
                 vmaf,
                 borders,
+                limits,
             } = Text::deserialize(d)?;
             return Ok(Self {
                 grid,
@@ -158,12 +169,26 @@ impl<'de> Deserialize<'de> for LadderSettings {
                 more_sounds,
                 vmaf,
                 borders,
+                limits,
             });
         }
         let Coded { grid, crf, preset, max_height, sound_bps, decode, codec, more, more_sounds, end } =
             Coded::deserialize(d)?;
-        let (vmaf, borders) = end.read();
-        Ok(Self { grid, crf, preset, max_height, sound_bps, decode, codec, more, more_sounds, vmaf, borders })
+        let (vmaf, borders, limits) = end.read();
+        Ok(Self {
+            grid,
+            crf,
+            preset,
+            max_height,
+            sound_bps,
+            decode,
+            codec,
+            more,
+            more_sounds,
+            vmaf,
+            borders,
+            limits,
+        })
     }
 }
 
@@ -185,6 +210,13 @@ mod tests {
                 let text = serde_json::to_string(&settings).unwrap();
                 assert_eq!(serde_json::from_str::<LadderSettings>(&text).unwrap(), settings, "{text}");
                 assert_eq!(text.contains("borders"), !settings.have_first_form());
+                let limits = SetLimits { segment_ms: Some(7_000), ..SetLimits::default() };
+                let limited = LadderSettings { limits, ..settings };
+                assert!(!limited.have_first_form());
+                let bytes = codec::encode(&limited).unwrap();
+                assert_eq!(codec::decode::<LadderSettings>(&bytes).unwrap(), limited);
+                let text = serde_json::to_string(&limited).unwrap();
+                assert_eq!(serde_json::from_str::<LadderSettings>(&text).unwrap(), limited, "{text}");
             }
         }
     }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::settling::ranged;
 use super::{BadRequest, BitRate};
 use crate::encode::{CheckLimits, EncodeSettings, PeakLimit, VmafLimits, VmafScope};
+use crate::ladder::{LoudnessLimit, SetLimits};
 use crate::measure::VmafModel;
 
 /// Limits of an output's checks. One that fails is not published; the error names check, limit, value and time.
@@ -102,7 +103,40 @@ pub struct StreamCheckRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 100)]
     pub min_vmaf_worst: Option<f64>,
+    /// Most milliseconds by which sound may begin earlier or later in relation to the picture than in the source, 0 to
+    /// 60000. Default: 40, or a frame where that is longer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0, maximum = 60_000)]
+    pub av_sync_ms: Option<i64>,
+    /// Longest segment in milliseconds, 1 to 600000. Default: half again as long as `segment_s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 600_000)]
+    pub max_segment_ms: Option<i64>,
+    /// Most bits of a rung over any `bitrate_window_ms`, in percent of the rate that it may have, 1 to 1000. Default: what the
+    /// rung's buffer allows over that time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 1_000)]
+    pub max_bitrate_percent: Option<i64>,
+    /// Over how long a rung's bits are counted, in milliseconds, 100 to 60000. Default: a segment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100, maximum = 60_000)]
+    pub bitrate_window_ms: Option<i64>,
+    /// Integrated loudness that each sound of the set has to have, in LUFS, -70 to 0. Default: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -70, maximum = 0)]
+    pub loudness: Option<f64>,
+    /// Most loudness units (LU) by which the sound may be louder or quieter than `loudness`, 0.1 to 20. Default: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 0.1, maximum = 20, default = 1)]
+    pub loudness_tolerance: Option<f64>,
+    /// Highest true peak of each sound in dBTP, -20 to 6. Default: not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = -20, maximum = 6)]
+    pub true_peak: Option<f64>,
 }
+
+/// Loudness units by which sound may be off, in tenths, where no more is said than how loud it should be.
+const TOLERANCE_TENTHS: u16 = 10;
 
 /// Over how long bits are counted, in milliseconds: a usual buffer of players.
 const BITRATE_WINDOW_MS: i64 = 2_000;
@@ -154,6 +188,53 @@ pub(super) fn of_stream(request: Option<&StreamCheckRequest>) -> Result<VmafLimi
     request.map_or(Ok(VmafLimits::default()), |request| vmaf("stream.check", request))
 }
 
+/// The same beside VMAF's; `has_sound` where the set has some.
+pub(super) fn set_limits(
+    request: Option<&StreamCheckRequest>,
+    has_sound: bool,
+) -> Result<SetLimits, BadRequest> {
+    let Some(request) = request else { return Ok(SetLimits::default()) };
+    let field = |name: &str| format!("stream.check.{name}");
+    let whole = |name: &str, value: Option<i64>, low, high| {
+        value.map(|value| ranged(&field(name), value, low, high)).transpose()
+    };
+    let of_sound = [
+        ("av_sync_ms", request.av_sync_ms.is_some()),
+        ("loudness", request.loudness.is_some()),
+        ("loudness_tolerance", request.loudness_tolerance.is_some()),
+        ("true_peak", request.true_peak.is_some()),
+    ];
+    if let Some((name, _)) = of_sound.iter().find(|(_, given)| *given && !has_sound) {
+        return Err(BadRequest::at(field(name), "the set has no sound; leave it out"));
+    }
+    let tolerance = |value| tenths(&field("loudness_tolerance"), value, 1, 200);
+    let tolerance_tenths = request.loudness_tolerance.map(tolerance).transpose()?;
+    let loudness = match request.loudness {
+        Some(lufs) => Some(LoudnessLimit {
+            lufs_tenths: tenths(&field("loudness"), lufs, -700, 0)?,
+            tolerance_tenths: tolerance_tenths.unwrap_or(TOLERANCE_TENTHS),
+        }),
+        None if tolerance_tenths.is_some() => {
+            let message =
+                "no loudness is asked for that the sound could be off; set stream.check.loudness as well";
+            return Err(BadRequest::at(field("loudness_tolerance"), message));
+        }
+        None => None,
+    };
+    let true_peak = |peak| tenths(&field("true_peak"), peak, -200, 60);
+    Ok(SetLimits {
+        av_sync_ms: whole("av_sync_ms", request.av_sync_ms, 0, 60_000)?,
+        segment_ms: whole("max_segment_ms", request.max_segment_ms, 1, 600_000)?,
+        window_ms: whole("bitrate_window_ms", request.bitrate_window_ms, 100, 60_000)?,
+        peak_percent: request
+            .max_bitrate_percent
+            .map(|percent| ranged(&field("max_bitrate_percent"), percent, 1, 1_000))
+            .transpose()?,
+        loudness,
+        true_peak_tenths: request.true_peak.map(true_peak).transpose()?,
+    })
+}
+
 /// The limits of an output with these settings.
 pub(super) fn of_output(
     path: &str,
@@ -169,6 +250,7 @@ pub(super) fn of_output(
         vmaf_model: request.vmaf_model,
         min_vmaf: request.min_vmaf,
         min_vmaf_worst: request.min_vmaf_worst,
+        ..StreamCheckRequest::default()
     };
     let limits = CheckLimits {
         duration_ms: ms("duration_ms", request.duration_ms)?,

@@ -108,7 +108,19 @@ pub(super) const CHECK: &[&str] = &[
     "true_peak",
     "max_bytes",
 ];
-pub(super) const STREAM_CHECK: &[&str] = &["vmaf", "vmaf_model", "min_vmaf", "min_vmaf_worst"];
+pub(super) const STREAM_CHECK: &[&str] = &[
+    "vmaf",
+    "vmaf_model",
+    "min_vmaf",
+    "min_vmaf_worst",
+    "av_sync_ms",
+    "max_segment_ms",
+    "max_bitrate_percent",
+    "bitrate_window_ms",
+    "loudness",
+    "loudness_tolerance",
+    "true_peak",
+];
 pub(super) const CODEC: &[&str] = &["codec", "crf", "preset", "max_height"];
 
 /// The keys of each type by its schema's name; a test holds them against the schema.

@@ -141,6 +141,7 @@ pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadReq
         more_sounds: sounds.collect(),
         vmaf: check::of_stream(request.check.as_ref())?,
         borders: request.chunks.unwrap_or_default(),
+        limits: check::set_limits(request.check.as_ref(), request.sound != Some(false))?,
     };
     Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
 }
@@ -312,6 +313,16 @@ mod tests {
             ("sound_variants = ['low', 'high']", "the best first"),
             ("sound_bitrate = '96k'\nsound_variants = ['low']", "leave one of the two out"),
             ("check = { min_vmaf = 200 }", "line 4: stream.check.min_vmaf: should be 0 to 100"),
+            (
+                "check = { max_segment_ms = 0 }",
+                "line 4: stream.check.max_segment_ms: should be 1 to 600000, not 0",
+            ),
+            ("check = { bitrate_window_ms = 99 }", "stream.check.bitrate_window_ms: should be 100 to 60000"),
+            ("check = { max_bitrate_percent = 0 }", "stream.check.max_bitrate_percent: should be 1 to 1000"),
+            ("check = { loudness = 1 }", "stream.check.loudness: should be -70 to 0, not 1"),
+            ("check = { loudness_tolerance = 1 }", "set stream.check.loudness as well"),
+            ("check = { true_peak = -21 }", "stream.check.true_peak: should be -20 to 6"),
+            ("sound = false\ncheck = { loudness = -23 }", "stream.check.loudness: the set has no sound"),
             ("check = { frames = 1 }", "there is no such field"),
         ] {
             let said = read(&format!("{job}{line}")).expect_err(line);

@@ -14,7 +14,7 @@ pub struct FileFacts {
     /// Size in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_bytes: Option<u64>,
-    /// BLAKE3 hash in hexadecimal digits.
+    /// BLAKE3 hash in hexadecimal digits; left out where the headers said all, as no more of the file was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hash: Option<String>,
     /// What a probe found.

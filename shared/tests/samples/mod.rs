@@ -11,8 +11,8 @@ use rushes_shared::encode::{
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId};
 use rushes_shared::ladder::{
-    Borders, COSTS, ChunkRange, CodecLadder, Grid, LadderSettings, PackageReport, RateCap, Rendition, Rung,
-    Scan,
+    Borders, COSTS, ChunkRange, CodecLadder, Grid, LadderSettings, LoudnessLimit, PackageReport, RateCap,
+    Rendition, Rung, Scan, SetLimits,
 };
 use rushes_shared::measure::{VmafModel, VmafTally, WaveformSettings};
 use rushes_shared::media::{
@@ -258,6 +258,7 @@ pub(crate) fn stream_works() -> [TaskWork; 4] {
             worst_tenths: None,
         },
         borders: Borders::Grid,
+        limits: SetLimits::default(),
     };
     let rung = Rung {
         name: "720p".into(),
@@ -312,6 +313,29 @@ pub(crate) fn scene_works() -> [TaskWork; 2] {
         TaskWork::Stream { output: scan.step().output(), work: Box::new(scan) },
         TaskWork::Stream { output, work: Box::new(chunk) },
     ]
+}
+
+/// A chunk of a set with limits of its own.
+pub(crate) fn limited_work() -> TaskWork {
+    let [_, _, mut chunk, _] = stream_works();
+    if let TaskWork::Stream { work, .. } = &mut chunk
+        && let StreamWork::Chunk { settings, .. } = &mut **work
+    {
+        settings.limits = set_limits();
+    }
+    chunk
+}
+
+/// A limit of each kind on a set.
+fn set_limits() -> SetLimits {
+    SetLimits {
+        av_sync_ms: Some(20),
+        segment_ms: Some(7_000),
+        window_ms: Some(1_000),
+        peak_percent: Some(150),
+        loudness: Some(LoudnessLimit { lufs_tenths: -230, tolerance_tenths: 10 }),
+        true_peak_tenths: Some(-10),
+    }
 }
 
 /// What a scan has found.

@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 use rushes_shared::check::{Check, CheckName, CheckUnit};
 use rushes_shared::encode::VmafLimits;
 use rushes_shared::failure::Failure;
-use rushes_shared::ladder::{LadderSettings, PackageReport, Rung};
+use rushes_shared::ladder::{LadderSettings, PackageReport, Rung, SoundSync};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
-use rushes_shared::task::Progress;
+use rushes_shared::task::{Phase, Progress};
 
 use crate::chunk;
 use crate::encode::tally::Tally;
 use crate::encode::whole::complete;
 use crate::join::{JoinJob, Joined, join, sound};
 use crate::package::{self, PackageJob, package};
-use crate::{check, encode, fault, tone};
+use crate::{check, encode, fault, pace, tone};
 use lanes::{Chunks, encode_chunks};
 
 /// What to make a ladder of.
@@ -126,6 +126,7 @@ pub fn finish_ladder(
 ) -> Result<PackageReport, Failure> {
     // Before anything is copied: a set whose pictures are not good enough is not made.
     let vmaf = vmaf_checks(job)?;
+    let sound = sound_checks(job, progress)?;
     let mut whole = Vec::with_capacity(job.rungs.len());
     let mut frames = job.frames;
     for (number, rung) in job.rungs.iter().enumerate() {
@@ -147,10 +148,12 @@ pub fn finish_ladder(
     if job.source.video.first().is_some_and(|video| video.vfr) {
         checked.longest_permille = LONGEST_OF_VARIABLE;
     }
+    checked.sync = sync_of(job);
     let packaging =
         PackageJob { rungs: &whole, sound: job.sound, settings: &checked, directory: job.directory };
     let mut report = package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))?;
     report.checks.extend(tone_mapped(job.source, job.rungs)?);
+    report.checks.extend(sound);
     report.checks.extend(vmaf);
     Ok(report)
 }
@@ -176,6 +179,38 @@ fn tone_mapped(source: &MediaFacts, rungs: &[Rung]) -> Result<Vec<Check>, Failur
         }
     }
     Ok(mapped)
+}
+
+/// Where the film's sound begins, and by how much the set's may be off.
+fn sync_of(job: &FinishJob<'_>) -> Option<SoundSync> {
+    let (video, audio) = (job.source.video.first()?, job.source.audio.first()?);
+    let signed = |ns: u64| i64::try_from(ns).unwrap_or(i64::MAX);
+    let frame_ns =
+        video.fps.map_or(0, |fps| pace::scaled(1_000_000_000, u64::from(fps.den), u64::from(fps.num.max(1))));
+    let offset_ns = signed(audio.start_ns).saturating_sub(signed(video.start_ns));
+    Some(SoundSync { offset_ns, limit_ns: job.settings.limits.av_sync_ns(frame_ns) })
+}
+
+/// How loud the sounds are, where that is asked for.
+fn sound_checks(job: &FinishJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Vec<Check>, Failure> {
+    let mut checks = Vec::new();
+    let limits = &job.settings.limits;
+    if !limits.of_sound() {
+        return Ok(checks);
+    }
+    let names = job.settings.package(job.rungs).sound_names;
+    for (number, file) in job.sound.iter().enumerate() {
+        let facts = crate::probe(file)?;
+        let mut step = |at: Progress| {
+            progress(Progress { phase: Phase::Checking, permille: FINISH.0, eta_ms: None, ..at })
+        };
+        let found = crate::loudness(file, &facts, &mut step)?;
+        let name = names.get(number).map_or("sound", String::as_str);
+        for check in check::sound_checks(limits, &found) {
+            package::keep(check.of(name), &mut checks)?;
+        }
+    }
+    Ok(checks)
 }
 
 /// What the scores of the rungs come to. Limits are those of the best rung: the others are scaled down on purpose.

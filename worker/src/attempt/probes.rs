@@ -1,9 +1,12 @@
 //! A probe of several files: the facts of each on its own, written down as a line of JSON.
 //!
 //! ```text
-//! files -> fetched a few at a time -> a wave of them lies here -> one task process reads it -> lines -> staged
-//!                                         (removed again) <--------------+
+//! files -> parts of their headers, of all at once -> one task process looks at them -> lines -> staged
+//!   |         (more of them, a few times) <------------------+                           ^
+//!   +-> else: fetched a few at a time -> a wave of them lies here -> one task process reads it
+//!                                            (removed again) <--------------+
 //! ```
+//! See [`heads`](super::heads) for the former. The rest is fetched whole.
 //! A wave ends at so many bytes, so that large files do not fill the node's disk. A process that dies or stands still has
 //! not told of the file that it was at: that one is tried once more alone, and blamed where its process does not survive it
 //! again; those behind it are read by another process.
@@ -23,8 +26,9 @@ use rushes_shared::task::{Phase, ProbedFiles, Progress, TaskValue, Usage};
 use rushes_shared::view::{FailureView, FileFacts};
 use tokio::time::Instant;
 
+use super::heads::Heads;
 use super::transfer::local_name;
-use super::{Attempt, Room, Stop, not_done, scratch};
+use super::{Attempt, Room, Stop, Told, not_done, scratch};
 use crate::metrics;
 use crate::process::protocol::{LocalResult, LocalWork};
 
@@ -36,21 +40,21 @@ const WAVE_BYTES: u64 = 256 << 20;
 const UNSIZED: usize = 4;
 
 /// A file that lies here.
-struct Local {
+pub(super) struct Local {
     /// Its place among the order's files.
-    at: usize,
-    path: PathBuf,
-    artifact: Artifact,
+    pub(super) at: usize,
+    pub(super) path: PathBuf,
+    pub(super) artifact: Artifact,
 }
 
 /// What is known of the order's files.
-struct Findings<'a> {
-    inputs: &'a [Artifact],
+pub(super) struct Findings<'a> {
+    pub(super) inputs: &'a [Artifact],
     lines: Vec<Option<FileFacts>>,
 }
 
 impl Findings<'_> {
-    fn note(&mut self, at: usize, seen: Option<&Artifact>, found: Result<MediaFacts, Failure>) {
+    pub(super) fn note(&mut self, at: usize, seen: Option<&Artifact>, found: Result<MediaFacts, Failure>) {
         let (Some(line), Some(input)) = (self.lines.get_mut(at), self.inputs.get(at)) else { return };
         let (facts, failure) = match found {
             Ok(facts) => (Some(facts), None),
@@ -86,11 +90,21 @@ impl Attempt<'_> {
     ) -> Result<TaskValue, Stop> {
         let (in_dir, work_dir) = scratch::rooms(dir)?;
         let mut findings = Findings { inputs, lines: inputs.iter().map(|_| None).collect() };
-        let mut rest: VecDeque<usize> = (0..inputs.len()).collect();
+        let mut heads = Heads::of(inputs, &in_dir);
+        let mut rest = heads.others();
         // One that waits for room fetches meanwhile.
-        let first = self.wave(&mut rest, &in_dir, &mut findings);
+        let first = async {
+            self.bring_parts(&mut heads, usage).await?;
+            if heads.are_none() { self.wave(&mut rest, &in_dir, &mut findings).await } else { Ok(Vec::new()) }
+        };
         let (mut wave, since) = tokio::try_join!(first, self.admitted(room))?;
         self.begins(since, started);
+        if wave.is_empty() {
+            self.look_at_heads(&mut heads, (&in_dir, &work_dir), usage, &mut findings).await?;
+            rest.extend(heads.need_all());
+            rest.make_contiguous().sort_unstable();
+            wave = self.wave(&mut rest, &in_dir, &mut findings).await?;
+        }
         loop {
             usage.bytes_in +=
                 wave.iter().filter_map(|file| file.artifact.size).map(|size| size.0).sum::<u64>();
@@ -184,9 +198,10 @@ impl Attempt<'_> {
             let count = if is_alone { 1 } else { left.len() };
             let inputs = left.iter().take(count).map(|local| local.path.clone()).collect();
             let before = left.len();
-            let on_file = &mut |found| {
-                // Whoever takes a process over may tell of more files than there are.
-                if left.len() + count > before
+            let on_file = &mut |told| {
+                // Whoever takes a process over may tell of more files than there are, or of something else.
+                if let Told::File(found) = told
+                    && left.len() + count > before
                     && let Some(local) = left.pop_front()
                 {
                     findings.note(local.at, Some(&local.artifact), found);
@@ -222,7 +237,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    fn report_files(&self, findings: &Findings<'_>) {
+    pub(super) fn report_files(&self, findings: &Findings<'_>) {
         let (done, all) = (findings.done() as u64, findings.inputs.len().max(1) as u64);
         let progress = Progress {
             phase: Phase::Running,

@@ -19,7 +19,9 @@ use rushes_shared::task::{JoinWork, Phase, Progress};
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::nursery::leave;
-use super::protocol::{self, LocalEncoded, LocalResult, LocalWork, TaskProcessJob, TaskProcessReply};
+use super::protocol::{
+    self, HeadFound, LocalEncoded, LocalParts, LocalResult, LocalWork, TaskProcessJob, TaskProcessReply,
+};
 use super::stream;
 use crate::{bundle, sandbox};
 
@@ -145,6 +147,7 @@ fn perform(work: LocalWork, replies: &mut Replies) -> LocalResult {
         }
         LocalWork::Probe { input } => media::probe(&input).map(LocalResult::Probed),
         LocalWork::Probes { inputs } => probes(&inputs, replies),
+        LocalWork::Heads { files } => heads(files, replies),
         LocalWork::Encode { input, source, settings, output, threads, hardware } => {
             if let Some(extract) = &settings.extract {
                 let job = media::ExtractJob { input: &input, source: &source, extract, output: &output };
@@ -176,6 +179,21 @@ fn probes(inputs: &[PathBuf], replies: &mut Replies) -> Result<LocalResult, Fail
         let found = media::probe(input);
         let is_stuck = found.as_ref().is_err_and(|failure| failure.code == FailureCode::ProcessStalled);
         if replies.send(&TaskProcessReply::File(found)).is_err() || is_stuck {
+            break;
+        }
+    }
+    Ok(LocalResult::ProbedFiles)
+}
+
+/// Looks at the headers of one file after another.
+fn heads(files: Vec<LocalParts>, replies: &mut Replies) -> Result<LocalResult, Failure> {
+    for LocalParts { path, size, held } in files {
+        let found = match media::probe_parts(&path, size, held)? {
+            media::PartsFound::Told(facts) => HeadFound::Told(facts),
+            media::PartsFound::Wants(parts) => HeadFound::Wants(parts),
+            media::PartsFound::NeedsAll => HeadFound::NeedsAll,
+        };
+        if replies.send(&TaskProcessReply::Head(found)).is_err() {
             break;
         }
     }

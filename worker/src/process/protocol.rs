@@ -12,6 +12,7 @@
 //! takes a task process over can write here.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use rushes_shared::encode::EncodeSettings;
@@ -97,6 +98,33 @@ pub enum LocalWork {
         /// The files.
         inputs: Vec<PathBuf>,
     },
+    /// Looks at the headers of several files of which parts lie here, and tells of each as soon as it is known.
+    Heads {
+        /// The files.
+        files: Vec<LocalParts>,
+    },
+}
+
+/// A file of which parts lie here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalParts {
+    /// Where they lie, at their places.
+    pub path: PathBuf,
+    /// Size of the whole file, in bytes.
+    pub size: u64,
+    /// Which parts those are.
+    pub held: Vec<Range<u64>>,
+}
+
+/// What a look at a file's headers says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum HeadFound {
+    /// All of its facts.
+    Told(Box<MediaFacts>),
+    /// These parts are wanted as well.
+    Wants(Vec<Range<u64>>),
+    /// The whole file is needed.
+    NeedsAll,
 }
 
 /// Worker to task process: the one job of its life.
@@ -157,6 +185,8 @@ pub enum TaskProcessReply {
     Progress(Progress),
     /// What was found in the next of several files.
     File(Result<MediaFacts, Failure>),
+    /// What the headers of the next of several files say.
+    Head(HeadFound),
     /// The end. The process waits for end of file after it, so that its use of memory and CPU can be read.
     Done(LocalResult),
 }

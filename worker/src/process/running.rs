@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::ending::End;
 use super::ledger::Entry;
 use super::nursery::{Born, Ended};
-use super::protocol::{TaskProcessJob, TaskProcessReply};
+use super::protocol::{HeadFound, TaskProcessJob, TaskProcessReply};
 use super::usage::{self, ProcessUsage};
 
 /// Bytes of standard error kept for a failure's detail.
@@ -41,6 +41,8 @@ pub enum ProcessEvent {
     Progress(Progress),
     /// It has read the next of its files, or could not.
     File(Result<MediaFacts, Failure>),
+    /// It has looked at the headers of the next of its files.
+    Head(HeadFound),
     /// It wrote to standard error: whole lines, or a piece of a very long one.
     Log(String),
 }
@@ -201,6 +203,10 @@ impl TaskProcess {
                     Some(TaskProcessReply::File(found)) => {
                         moved = Instant::now();
                         on(ProcessEvent::File(found));
+                    }
+                    Some(TaskProcessReply::Head(found)) => {
+                        moved = Instant::now();
+                        on(ProcessEvent::Head(found));
                     }
                     Some(TaskProcessReply::Done(result)) => break Some(End::Answered(result)),
                     None => break None,

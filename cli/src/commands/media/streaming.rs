@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::{Outcome, PACKAGE, Work};
 use rushes_shared::encode::VmafLimits;
-use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, PackageSettings};
+use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, PackageSettings, SetLimits};
 use rushes_shared::view::RenditionView;
 
 use super::{Session, unexpected};
@@ -89,6 +89,7 @@ fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
         more_sounds,
         vmaf: VmafLimits { scope: *vmaf, ..VmafLimits::default() },
         borders: *chunks,
+        limits: SetLimits::default(),
     })
 }
 

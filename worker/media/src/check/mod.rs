@@ -30,8 +30,8 @@ use crate::pace::Pace;
 use crate::{damage, fault, probe, start};
 use expected::Expected;
 use found::read_back;
-pub(crate) use quality::vmaf_checks;
 pub use quality::{QualityJob, check_quality};
+pub(crate) use quality::{sound_checks, vmaf_checks};
 
 /// Reads `output` back whole, decodes it and compares it with its source. Blocks; calls `progress` at least once a second.
 ///

@@ -10,7 +10,8 @@ use std::path::Path;
 use rushes_shared::check::{Check, CheckLimit, CheckName, CheckUnit};
 use rushes_shared::encode::{CheckLimits, EncodeSettings, VmafLimits};
 use rushes_shared::failure::Failure;
-use rushes_shared::measure::{CompareSettings, VmafScores};
+use rushes_shared::ladder::{LoudnessLimit, SetLimits};
+use rushes_shared::measure::{CompareSettings, Loudness, VmafScores};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Phase, Progress};
 
@@ -125,11 +126,21 @@ fn heard(
 ) -> Result<Vec<Check>, Failure> {
     let mut step = |at: Progress| progress(Progress { phase: Phase::Checking, ..at });
     let found = sound::loudness(job.output, made, &mut step)?;
-    let silent = "the sound is silent";
     let target = job.settings.audio.as_ref().and_then(|audio| audio.loudness);
+    let loudness = limits
+        .loudness_tenths
+        .zip(target)
+        .map(|(tolerance_tenths, target)| LoudnessLimit { lufs_tenths: target.integrated, tolerance_tenths });
+    let asked = SetLimits { loudness, true_peak_tenths: limits.true_peak_tenths, ..SetLimits::default() };
+    Ok(sound_checks(&asked, &found))
+}
+
+/// Loudness and true peak against what is asked of them.
+pub(crate) fn sound_checks(limits: &SetLimits, found: &Loudness) -> Vec<Check> {
+    let silent = "the sound is silent";
     let mut checks = Vec::new();
-    if let (Some(tolerance), Some(target)) = (limits.loudness_tenths, target) {
-        let (target, tolerance) = (f64::from(target.integrated) / 10.0, f64::from(tolerance) / 10.0);
+    if let Some(LoudnessLimit { lufs_tenths, tolerance_tenths }) = limits.loudness {
+        let (target, tolerance) = (f64::from(lufs_tenths) / 10.0, f64::from(tolerance_tenths) / 10.0);
         let limit = CheckLimit::Between(target - tolerance, target + tolerance);
         let (name, unit) = (CheckName::Loudness, CheckUnit::Lufs);
         checks.push(match found.integrated_lufs {
@@ -145,5 +156,5 @@ fn heard(
             None => Check::not_judged(name, unit, Some(limit), silent),
         });
     }
-    Ok(checks)
+    checks
 }

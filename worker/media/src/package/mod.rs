@@ -200,9 +200,13 @@ impl<'a> Work<'a> {
                 continue;
             };
             let at_ns = u64::try_from(item.track.ns(segment.start)).unwrap_or(0);
+            let longest = self.settings.longest_ms.map_or(longest, |ms| u64::from(ms) * 1_000_000);
             let limit = CheckLimit::AtMost(in_ms(longest));
             let check = Check::judged(CheckName::SegmentLength, CheckUnit::Ms, limit, in_ms(length(segment)));
             keep(check.of(&item.made.about.name).at(at_ns), checks)?;
+        }
+        for check in self.sound_in_place() {
+            keep(check, checks)?;
         }
         for (item, limit) in self.video.iter().zip(&self.settings.max_bps) {
             let Some(limit) = limit else { continue };
@@ -213,6 +217,25 @@ impl<'a> Work<'a> {
             keep(check.of(&item.made.about.name).at(at_ns).noting(over), checks)?;
         }
         Ok(())
+    }
+
+    /// Where each sound begins in relation to the picture.
+    fn sound_in_place(&self) -> Vec<Check> {
+        let (Some(sync), Some(picture)) = (self.settings.sync, self.video.first()) else { return Vec::new() };
+        let begin = |item: &Item| {
+            let track = &item.track;
+            let first = track.samples.iter().map(|sample| sample.pts).min().unwrap_or(0);
+            // What an encoder puts before the sound is not heard.
+            track.ns(first.saturating_add(i64::try_from(track.skip).unwrap_or(0)))
+        };
+        let judged = |item: &Item| {
+            let at_ns = begin(item);
+            let off = at_ns.saturating_sub(begin(picture)).abs_diff(sync.offset_ns);
+            let limit = CheckLimit::AtMost(in_ms(sync.limit_ns));
+            let check = Check::judged(CheckName::AvSync, CheckUnit::Ms, limit, in_ms(off));
+            check.of(&item.made.about.name).at(u64::try_from(at_ns).unwrap_or(0))
+        };
+        self.audio.iter().map(judged).collect()
     }
 
     fn into_made(self) -> (Vec<Made>, Vec<Made>) {

@@ -1,8 +1,9 @@
 //! A file's facts, without decoding it.
 //!
 //! ```text
+//! source     the file, or parts of it
 //! sniff      first bytes -> container
-//! headers    MP4, QuickTime, WAV, MP3: codec configurations -> streams, where headers alone say all of it; else:
+//! headers    MP4, QuickTime, WAV, FLAC, MP3: codec configurations -> streams, where headers alone say all of it; else:
 //! parse      filesrc ! parsebin: streams, codecs, caps, tags from the parsers; stops at once where an index has the rest
 //! mp4, mkv   the container's own index -> frames, times, sizes, without touching the media
 //! timing     else: every packet's time from the parsers, for as long as the time limit allows
@@ -20,9 +21,10 @@ mod parse;
 mod picture;
 mod range;
 mod sniff;
+mod source;
 mod timing;
 
-use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -33,6 +35,7 @@ use crate::sequence::{self, Sequence};
 use crate::{fault, start};
 pub(crate) use mp4::harmless_duration;
 use parse::Parsed;
+use source::Source;
 
 /// Longest time spent on counting packets where no index has their number. What was counted by then is scaled up.
 const COUNTING: Duration = Duration::from_secs(3);
@@ -58,33 +61,56 @@ pub fn probe(path: &Path) -> Result<MediaFacts, Failure> {
 /// `InputNotFound`, `InputForbidden`, `InputNotAFile`, `InputEmpty`.
 pub fn probe_by_headers(path: &Path) -> Result<Option<MediaFacts>, Failure> {
     start::init()?;
-    let size_bytes = fault::inspect(path)?;
-    let container = sniff::container(path);
-    Ok(match container {
-        "mp4" | "mov" => by_headers(path, container, size_bytes),
-        "wav" => sound_by_headers(path, container, size_bytes, headers::read_wave),
-        "mp3" => sound_by_headers(path, container, size_bytes, headers::read_mpeg),
-        _ => None,
+    fault::inspect(path)?;
+    Ok(Source::whole(path).ok().and_then(|file| told_by_headers(&file)))
+}
+
+/// What a look at the parts of a file that are here says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PartsFound {
+    /// All of its facts.
+    Told(Box<MediaFacts>),
+    /// These parts are wanted as well.
+    Wants(Vec<Range<u64>>),
+    /// Its headers do not say all for sure: the whole of it is needed.
+    NeedsAll,
+}
+
+/// A file's facts by headers alone, out of the parts of it that `held` says lie in `path` at their places; `size_bytes` is what the
+/// whole file has.
+///
+/// # Errors
+/// Where GStreamer cannot be started.
+pub fn probe_parts(path: &Path, size_bytes: u64, held: Vec<Range<u64>>) -> Result<PartsFound, Failure> {
+    start::init()?;
+    let Ok(file) = Source::parts(path, size_bytes, held) else { return Ok(PartsFound::NeedsAll) };
+    let told = told_by_headers(&file);
+    let wanted = file.wanted();
+    Ok(match told {
+        _ if !wanted.is_empty() => PartsFound::Wants(wanted),
+        Some(facts) => PartsFound::Told(Box::new(facts)),
+        None => PartsFound::NeedsAll,
     })
 }
 
-fn sound_by_headers(
-    path: &Path,
-    container: &str,
-    size_bytes: u64,
-    read: impl Fn(&File) -> Option<headers::Sound>,
-) -> Option<MediaFacts> {
-    let sound = read(&File::open(path).ok()?)?;
-    Some(facts::gather(container, size_bytes, &sound.parsed, Some(&sound.index)))
+fn told_by_headers(file: &Source) -> Option<MediaFacts> {
+    let container = sniff::of_source(file)?;
+    let sound = match container {
+        "mp4" | "mov" => return movie_by_headers(file, container),
+        "wav" => headers::read_wave(file),
+        "flac" => headers::read_flac(file),
+        "mp3" => headers::read_mpeg(file),
+        _ => None,
+    }?;
+    Some(facts::gather(container, file.length(), &sound.parsed, Some(&sound.index)))
 }
 
-fn by_headers(path: &Path, container: &str, size_bytes: u64) -> Option<MediaFacts> {
-    let mut file = File::open(path).ok()?;
-    let movie = mp4::movie(&mut file)?;
+fn movie_by_headers(file: &Source, container: &str) -> Option<MediaFacts> {
+    let movie = mp4::movie(file)?;
     let index = mp4::movie_index(&movie)?;
-    let parsed = headers::read_mp4(&mut file, &movie, &index)?;
+    let parsed = headers::read_mp4(file, &movie, &index)?;
     let plain = index.fits(&parsed) && parsed.streams.len() <= facts::STREAMS;
-    let facts = plain.then(|| facts::gather(container, size_bytes, &parsed, Some(&index)))?;
+    let facts = plain.then(|| facts::gather(container, file.length(), &parsed, Some(&index)))?;
     (facts.duration_ns > 0).then_some(facts)
 }
 
@@ -96,7 +122,7 @@ pub fn probe_by_parsers(path: &Path) -> Result<MediaFacts, Failure> {
     start::init()?;
     let size_bytes = fault::inspect(path)?;
     let container = sniff::container(path);
-    let index = match container {
+    let mut index = match container {
         "mp4" | "mov" => mp4::read(path),
         "matroska" | "webm" => mkv::read(path, COUNTING),
         _ => None,
@@ -104,6 +130,11 @@ pub fn probe_by_parsers(path: &Path) -> Result<MediaFacts, Failure> {
     let mut parsed = parse::run(path, index.is_none().then_some(COUNTING))?;
     if parsed.streams.len() > facts::STREAMS {
         return Err(too_many_streams(&parsed));
+    }
+    if container == "wav" && parsed.duration_ns == 0 {
+        // GStreamer's reader gives up on an odd number of bytes with a pad byte behind.
+        index = Source::whole(path).ok().and_then(|file| headers::read_wave(&file)).map(|sound| sound.index);
+        parsed.seekable |= index.is_some();
     }
     let fits = |parsed: &Parsed| index.as_ref().is_some_and(|index: &facts::Index| index.fits(parsed));
     if !fits(&parsed) && !parsed.counted {

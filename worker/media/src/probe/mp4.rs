@@ -3,11 +3,10 @@
 //! Only what gives times and sizes. Where the file is anything but plain (fragments, several edits, references to
 //! other files, damage), nothing is returned and the packets are counted instead.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::facts::Index;
+use super::source::Source;
 use super::timing::Timing;
 use crate::edit_list::is_kept;
 use crate::mp4::parse::{be32, be64, child, children};
@@ -30,13 +29,13 @@ const MOST_SAMPLES: usize = 16 << 20;
 pub(super) const MOST_BOXES: usize = 1000;
 
 /// The body of the file's index, or nothing where there is none that could be read.
-pub(super) fn movie(file: &mut File) -> Option<Vec<u8>> {
+pub(super) fn movie(file: &Source) -> Option<Vec<u8>> {
     find_movie(file).map(|(movie, _)| movie)
 }
 
 /// Times of every track, or nothing where the index is missing or not plain.
 pub(super) fn read(path: &Path) -> Option<Index> {
-    movie_index(&movie(&mut File::open(path).ok()?)?)
+    movie_index(&movie(&Source::whole(path).ok()?)?)
 }
 
 /// The movie's duration as it has to read where it would keep something from being read: as unknown, which is nought.
@@ -45,8 +44,7 @@ pub(super) fn read(path: &Path) -> Option<Index> {
 /// A movie's duration counts what is shown, the media's own times begin before that where an edit list cuts off a head;
 /// and a track that is much shorter than the movie would be taken for a still.
 pub(crate) fn harmless_duration(path: &Path) -> Option<Field> {
-    let mut file = File::open(path).ok()?;
-    let (movie, at) = find_movie(&mut file)?;
+    let (movie, at) = find_movie(&Source::whole(path).ok()?)?;
     unknown_duration(&movie).map(|Field { at: within, bytes }| Field { at: at + within, bytes })
 }
 
@@ -77,8 +75,8 @@ fn unknown_duration(movie: &[u8]) -> Option<Field> {
 }
 
 /// The movie's box without its head, and where that begins in the file.
-fn find_movie(file: &mut File) -> Option<(Vec<u8>, u64)> {
-    let end = file.metadata().ok()?.len();
+fn find_movie(file: &Source) -> Option<(Vec<u8>, u64)> {
+    let end = file.length();
     let mut at = 0u64;
     for _ in 0..MOST_BOXES {
         let TopBox { code, header, size, .. } = box_at(file, at, end)?;
@@ -87,10 +85,7 @@ fn find_movie(file: &mut File) -> Option<(Vec<u8>, u64)> {
             if body > LARGEST_INDEX || at.checked_add(size)? > end {
                 return None;
             }
-            let mut bytes = vec![0; usize::try_from(body).ok()?];
-            file.seek(SeekFrom::Start(at + header)).ok()?;
-            file.read_exact(&mut bytes).ok()?;
-            return Some((bytes, at + header));
+            return Some((file.bytes(at + header, usize::try_from(body).ok()?)?, at + header));
         }
         at = at.checked_add(size)?;
     }
@@ -109,14 +104,13 @@ pub(super) struct TopBox {
 }
 
 /// The box that begins at a place of a file of `end` bytes.
-pub(super) fn box_at(file: &mut File, at: u64, end: u64) -> Option<TopBox> {
+pub(super) fn box_at(file: &Source, at: u64, end: u64) -> Option<TopBox> {
     if at.checked_add(8)? > end {
         return None;
     }
-    file.seek(SeekFrom::Start(at)).ok()?;
     let mut head = [0; 16];
     let got = usize::try_from((end - at).min(16)).ok()?;
-    file.read_exact(&mut head[..got]).ok()?;
+    file.fill(at, &mut head[..got])?;
     let (size, header) = match u64::from(be32(&head, 0)?) {
         0 => (end - at, 8),
         1 => (be64(&head, 8)?, 16),

@@ -1,16 +1,19 @@
 //! The container, from a file's first bytes. Names are those that the field uses, and never come from the file's name.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
+
+use super::source::Source;
 
 /// The container's short name, or an empty text.
 pub(super) fn container(path: &Path) -> &'static str {
-    let mut head = Vec::with_capacity(1024);
-    match File::open(path).and_then(|file| file.take(1024).read_to_end(&mut head)) {
-        Ok(_) => of(&head),
-        Err(_) => "",
-    }
+    Source::whole(path).ok().and_then(|file| of_source(&file)).unwrap_or("")
+}
+
+/// The same of a file that is open; nothing where its start is not here.
+pub(super) fn of_source(file: &Source) -> Option<&'static str> {
+    const LOOKED_AT: usize = 1024;
+    let length = usize::try_from(file.length()).unwrap_or(LOOKED_AT).min(LOOKED_AT);
+    Some(of(&file.bytes(0, length)?))
 }
 
 fn of(head: &[u8]) -> &'static str {

@@ -1,74 +1,152 @@
-//! Sets of films that are not as they should be: damaged ones are refused, pictures that begin late stay late.
+//! Limits of a streaming set: what keeps them is told with its values, what does not is no set.
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rushes_media::{LadderJob, make_ladder, probe};
-use rushes_shared::encode::SpeedPreset;
+use rushes_media::{ChunkJob, FinishJob, encode_chunk, finish_ladder, probe, sound};
+use rushes_shared::check::{Check, CheckName};
+use rushes_shared::encode::{AudioSettings, SpeedPreset};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{Grid, LadderSettings, PackageReport};
+use rushes_shared::ladder::{Grid, LadderSettings, LoudnessLimit, PackageReport, Rung, SetLimits, split};
+use rushes_shared::media::MediaFacts;
 
-use crate::chunk::{beeps, clip, flashes};
+use crate::chunk::clip;
 
-fn set_of(film: &Path, out: &Path) -> Result<PackageReport, Failure> {
-    let scratch = tempfile::tempdir().unwrap();
-    fs::create_dir(out).unwrap();
-    let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 2, keys_to_chunk: 2 };
-    let settings = LadderSettings { grid, preset: SpeedPreset::Ultrafast, ..LadderSettings::default() };
-    let source = probe(film)?;
-    let job = LadderJob {
-        input: film,
-        source: &source,
-        settings: &settings,
-        scratch: scratch.path(),
-        directory: out,
+/// A film's parts, ready to be packaged.
+struct Parts {
+    dir: tempfile::TempDir,
+    source: MediaFacts,
+    rungs: Vec<Rung>,
+    chunks: Vec<PathBuf>,
+    sound: PathBuf,
+    /// The same sound, nearly a fifth of a second late.
+    late: PathBuf,
+}
+
+fn settings(limits: SetLimits) -> LadderSettings {
+    LadderSettings {
+        grid: Grid::of(2, 10),
+        preset: SpeedPreset::Ultrafast,
+        limits,
+        ..LadderSettings::default()
+    }
+}
+
+fn parts() -> Parts {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let film = |name: &str, offset: &str| {
+        let of = format!(
+            "-f lavfi -i testsrc2=s=192x108:r=25:d=4 {offset} -f lavfi -i sine=frequency=1000:sample_rate=48000:duration=4 \
+             -c:v libx264 -preset ultrafast -c:a aac"
+        );
+        clip(&at(name), &of);
+        probe(&at(name)).unwrap()
     };
-    make_ladder(&job, &mut |_| ())
+    let (source, late_source) = (film("film.mp4", ""), film("late.mp4", "-itsoffset 0.2"));
+    let settings = settings(SetLimits::default());
+    let rungs = settings.rungs(&source);
+    let named = |rung: &Rung| at(&format!("chunk-{}.mp4", rung.name));
+    let files: Vec<(Rung, PathBuf)> = rungs.iter().map(|rung| (rung.clone(), named(rung))).collect();
+    let range = split(&source, &settings.grid)[0];
+    let key_frames = Some(settings.frames_to_key(&source, &range));
+    let (input, grid) = (&at("film.mp4"), &settings.grid);
+    let job = ChunkJob { input, source: &source, range, grid, key_frames, rungs: &files, threads: None };
+    encode_chunk(&job, &mut |_| ()).unwrap();
+    let heard = |film: &str, source: &MediaFacts, name: &str| {
+        sound(&at(film), source, &AudioSettings::default(), &at(name), &mut |_| ()).unwrap();
+        at(name)
+    };
+    let (own, late) = (heard("film.mp4", &source, "own.m4a"), heard("late.mp4", &late_source, "late.m4a"));
+    Parts { source, rungs, chunks: files.into_iter().map(|(_, path)| path).collect(), sound: own, late, dir }
 }
 
-#[test]
-fn a_film_that_breaks_off_or_has_a_hole_is_no_set() {
-    let dir = tempfile::tempdir().unwrap();
-    let film = dir.path().join("film.mp4");
-    clip(&film, "-f lavfi -i testsrc2=s=192x108:r=25:d=9.5 -c:v libx264 -g 25 -movflags +faststart");
-    assert_eq!(set_of(&film, &dir.path().join("whole")).unwrap().video[0].packets, 238);
-    let bytes = fs::read(&film).unwrap();
-
-    let short = dir.path().join("short.mp4");
-    // Within the last chunk but one: every chunk has a frame but the last, which has none.
-    for (name, share) in [("most", 93), ("half", 50)] {
-        fs::write(&short, &bytes[..bytes.len() * share / 100]).unwrap();
-        let failure = set_of(&short, &dir.path().join(name)).unwrap_err();
-        assert_eq!(failure.code, FailureCode::InputDamaged, "{name}: {failure}");
+impl Parts {
+    fn package(&self, name: &str, limits: SetLimits, sound: &Path) -> Result<PackageReport, Failure> {
+        let room = self.dir.path().join(name);
+        let (scratch, directory) = (room.join("scratch"), room.join("set"));
+        std::fs::create_dir_all(&scratch).unwrap();
+        std::fs::create_dir(&directory).unwrap();
+        let settings = settings(limits);
+        let job = FinishJob {
+            source: &self.source,
+            rungs: &self.rungs,
+            frames: None,
+            sound: &[sound.to_owned()],
+            vmaf: &[],
+            settings: &settings,
+            scratch: &scratch,
+            directory: &directory,
+        };
+        let mut chunks_of = |rung: usize| {
+            // They are removed as they are joined.
+            let copy = scratch.join(format!("copy-{rung}.mp4"));
+            std::fs::copy(&self.chunks[rung], &copy).unwrap();
+            Ok(vec![copy])
+        };
+        let made = finish_ladder(&job, &mut chunks_of, &mut |_| ());
+        assert_eq!(
+            directory.join("master.m3u8").exists(),
+            made.is_ok(),
+            "{name}: what fails can be found nowhere"
+        );
+        made
     }
 
-    let (hole, mut holed) = (dir.path().join("hole.mp4"), bytes.clone());
-    let middle = bytes.len() / 2;
-    holed[middle..middle + bytes.len() / 6].fill(0);
-    fs::write(&hole, holed).unwrap();
-    let failure = set_of(&hole, &dir.path().join("hole")).unwrap_err();
-    assert!(failure.message.contains("of 238 frames could be decoded"), "{failure}");
+    fn broken(&self, name: &str, limits: SetLimits, sound: &Path) -> String {
+        let failure = self.package(name, limits, sound).expect_err(name);
+        assert_eq!(failure.code, FailureCode::CheckFailed, "{failure}");
+        failure.message
+    }
+}
+
+fn found(report: &PackageReport, name: CheckName) -> &Check {
+    report
+        .checks
+        .iter()
+        .find(|check| check.name == name)
+        .unwrap_or_else(|| panic!("no {name:?}: {report:#?}"))
 }
 
 #[test]
-fn a_picture_that_begins_after_the_sound_stays_with_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let film = dir.path().join("film.mp4");
-    // The picture's own half second is the sound's 1.2 s.
-    let flash = "color=s=192x108:r=50:d=5,geq=lum='if(lt(mod(T-0.5\\,1)\\,0.02)*gte(T\\,0.5)\\,235\\,16)':cb=128:cr=128";
-    let beep = "aevalsrc='0.8*sin(2000*PI*t)*lt(mod(t-0.2\\,1)\\,0.02)*gte(t\\,1.2)':s=48000:d=5.7";
-    clip(
-        &film,
-        &format!(
-            "-itsoffset 0.7 -f lavfi -i {flash} -f lavfi -i {beep} -c:v libx264 -preset ultrafast -g 60 -c:a aac"
-        ),
+fn each_limit_of_a_set_is_held_and_a_broken_one_says_which_how_much_and_when() {
+    let parts = parts();
+    let (own, late) = (&parts.sound, &parts.late);
+    let usual = SetLimits::default();
+    let loudness = |lufs_tenths| Some(LoudnessLimit { lufs_tenths, tolerance_tenths: 10 });
+
+    // A sine of 1 kHz at an eighth of full scale.
+    let kept = SetLimits {
+        av_sync_ms: Some(1),
+        segment_ms: Some(2_000),
+        window_ms: Some(1_000),
+        peak_percent: Some(1_000),
+        loudness: loudness(-211),
+        true_peak_tenths: Some(-170),
+    };
+    let report = parts.package("kept", kept, own).unwrap();
+    let (sync, segment) = (found(&report, CheckName::AvSync), found(&report, CheckName::SegmentLength));
+    assert_eq!((sync.of.as_str(), sync.value, sync.at_ns), ("sound", Some(0.0), Some(0)));
+    assert_eq!(segment.value, Some(2_000.0));
+    assert!(
+        found(&report, CheckName::Loudness).value.is_some_and(|lufs| (lufs + 21.1).abs() < 1.0),
+        "{report:?}"
     );
-    let out = dir.path().join("out");
-    set_of(&film, &out).unwrap();
-    let manifest = out.join("manifest.mpd");
-    let (flashes, beeps) = (flashes(&manifest), beeps(&manifest));
-    assert_eq!((flashes.len(), beeps.len()), (5, 5), "{flashes:?} {beeps:?}");
-    for (flash, beep) in flashes.iter().zip(&beeps) {
-        assert!((flash - beep).abs() <= 5.0, "a flash at {flash} ms, its beep at {beep} ms");
-    }
+    assert!(
+        found(&report, CheckName::TruePeak).value.is_some_and(|peak| (peak + 18.0).abs() < 1.0),
+        "{report:?}"
+    );
+    assert!(found(&report, CheckName::PeakBitrate).note.contains("over 1 s"), "{report:?}");
+
+    let said = parts.broken("late", usual, late);
+    assert!(said.starts_with("av_sync sound: at most 40 ms, got 178 at 0.178 s"), "{said}");
+    parts.package("late but allowed", SetLimits { av_sync_ms: Some(201), ..usual }, late).unwrap();
+    let said = parts.broken("long", SetLimits { segment_ms: Some(1_999), ..usual }, own);
+    assert!(said.contains("segment_length 360p: at most 1999 ms, got 2000 at 0.000 s"), "{said}");
+    let window = SetLimits { window_ms: Some(500), peak_percent: Some(1), ..usual };
+    let said = parts.broken("much", window, own);
+    assert!(said.contains("peak_bitrate 360p: at most ") && said.contains(" s (over 0.5 s)"), "{said}");
+    let said = parts.broken("quiet", SetLimits { loudness: loudness(-140), ..usual }, own);
+    assert!(said.contains("loudness sound: -15 to -13 LUFS, got -2"), "{said}");
+    let said = parts.broken("high", SetLimits { true_peak_tenths: Some(-190), ..usual }, own);
+    assert!(said.contains("true_peak sound: at most -19 dBTP, got -1"), "{said}");
 }

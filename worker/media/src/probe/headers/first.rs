@@ -2,10 +2,8 @@
 //!
 //! A stream may carry its own, and a parser believes the latest that it has met.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use crate::encode::bitstream;
+use crate::probe::source::Source;
 
 /// Most bytes of a first packet that are read; a packet's parameter sets stand before its picture.
 pub(super) const LARGEST: usize = 4096;
@@ -35,7 +33,7 @@ pub(super) struct Units {
 impl Units {
     /// Whether no sequence parameter set in the packet differs from `known`. Nothing where it cannot be read to its
     /// picture.
-    pub(super) fn repeat(&self, file: &File, packet: Packet, known: &[u8]) -> Option<bool> {
+    pub(super) fn repeat(&self, file: &Source, packet: Packet, known: &[u8]) -> Option<bool> {
         let mut at = 0u64;
         for _ in 0..MOST_UNITS {
             if at >= packet.bytes {
@@ -43,7 +41,7 @@ impl Units {
             }
             let mut head = [0; 5];
             let head = &mut head[..=self.length];
-            file.read_exact_at(head, packet.at.checked_add(at)?).ok()?;
+            file.fill(packet.at.checked_add(at)?, head)?;
             let (first, size) = (head[self.length], &head[..self.length]);
             let size = size.iter().fold(0u64, |size, byte| size << 8 | u64::from(*byte));
             at += u64::try_from(self.length).ok()?;
@@ -55,8 +53,8 @@ impl Units {
                 return Some(true);
             }
             if kind == self.sequence {
-                let mut unit = vec![0; usize::try_from(size).ok().filter(|size| *size <= LARGEST)?];
-                file.read_exact_at(&mut unit, packet.at + at).ok()?;
+                let size = usize::try_from(size).ok().filter(|size| *size <= LARGEST)?;
+                let unit = file.bytes(packet.at + at, size)?;
                 if unit != known {
                     return Some(false);
                 }
@@ -68,10 +66,9 @@ impl Units {
 }
 
 /// AV1's sequence header with its head, out of a track's first packet.
-pub(super) fn sequence_header(file: &File, packet: Packet) -> Option<Vec<u8>> {
+pub(super) fn sequence_header(file: &Source, packet: Packet) -> Option<Vec<u8>> {
     let bytes = usize::try_from(packet.bytes).unwrap_or(LARGEST).min(LARGEST);
-    let mut start = vec![0; bytes];
-    file.read_exact_at(&mut start, packet.at).ok()?;
+    let start = file.bytes(packet.at, bytes)?;
     let (before, _, _, after) = bitstream::sequence_header(&start)?;
     Some(start[before.len()..start.len() - after.len()].to_vec())
 }

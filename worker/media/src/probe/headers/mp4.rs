@@ -1,7 +1,5 @@
 //! Tracks of an MP4 or QuickTime file (ISO/IEC 14496-12) by its index.
 
-use std::fs::File;
-
 use gstreamer as gst;
 use gstreamer::tags;
 use gstreamer_video as video;
@@ -13,12 +11,13 @@ use crate::mp4::parse::{be32, be64, child, children};
 use crate::probe::facts::Index;
 use crate::probe::mp4::{MOST_BOXES, box_at, language};
 use crate::probe::parse::{Parsed, Stream};
+use crate::probe::source::Source;
 use crate::probe::timing::Timing;
 
 /// Streams by the headers alone: `movie` is the body of the file's `moov` box, `index` what its tables say. Nothing where
 /// the file is not plain.
-pub(in crate::probe) fn read(file: &mut File, movie: &[u8], index: &Index) -> Option<Parsed> {
-    let length = file.metadata().ok()?.len();
+pub(in crate::probe) fn read(file: &Source, movie: &[u8], index: &Index) -> Option<Parsed> {
+    let length = file.length();
     let brand = brand(file, length)?;
     if !only(movie, &[b"mvhd", b"trak", b"udta", b"iods", b"free"]) || !index.subtitles.is_empty() {
         return None;
@@ -46,7 +45,7 @@ pub(in crate::probe) fn read(file: &mut File, movie: &[u8], index: &Index) -> Op
 }
 
 /// The brand of a file that is whole and has nothing but an index and media at its top.
-fn brand(file: &mut File, length: u64) -> Option<[u8; 4]> {
+fn brand(file: &Source, length: u64) -> Option<[u8; 4]> {
     let (mut at, mut brand) = (0, None);
     for _ in 0..MOST_BOXES {
         if at == length {
@@ -112,7 +111,7 @@ impl<'a> Track<'a> {
         })
     }
 
-    fn picture(&self, file: &File, timing: &Timing) -> Option<Stream> {
+    fn picture(&self, file: &Source, timing: &Timing) -> Option<Stream> {
         const HEAD: usize = 78;
         let boxes = self.entry.get(HEAD..)?;
         let known: [&[u8; 4]; 9] =

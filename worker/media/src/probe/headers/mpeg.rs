@@ -1,11 +1,10 @@
 //! MP3 files (ISO/IEC 11172-3, 2.4.1.3; ISO/IEC 13818-3): every frame's head from the first byte to the last.
 
-use std::fs::File;
-
 use gstreamer as gst;
 use gstreamer::tags;
 
-use super::plain::{Sound, bytes, caps, tagged, text};
+use super::plain::{Sound, caps, tagged, text};
+use crate::probe::source::Source;
 
 /// Longest file that is walked, in bytes; its frames are read in one go.
 const LARGEST: u64 = 64 << 20;
@@ -63,14 +62,14 @@ impl Head {
 }
 
 /// The file by its frames; nothing where they are not all alike and side by side.
-pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
-    let length = file.metadata().ok()?.len();
+pub(in crate::probe) fn read(file: &Source) -> Option<Sound> {
+    let length = file.length();
     if length > LARGEST {
         return None;
     }
     let mut list = tagged("MPEG-1 Layer 3 (MP3)");
     let from = about(file, list.make_mut())?;
-    let frames = bytes(file, from, usize::try_from(length.checked_sub(from)?).ok()?)?;
+    let frames = file.bytes(from, usize::try_from(length.checked_sub(from)?).ok()?)?;
     let first = Head::of(&frames)?;
     let has_table = has_table(&frames, first)?;
     let (mut at, mut count, mut is_constant) = (0, 0_u64, true);
@@ -133,9 +132,9 @@ fn register_tags() {
 }
 
 /// What stands before the frames: nothing, or what wrote the file. Gives where the frames begin.
-fn about(file: &File, into: &mut gst::TagListRef) -> Option<u64> {
+fn about(file: &Source, into: &mut gst::TagListRef) -> Option<u64> {
     const MOST: usize = 4096;
-    let head = bytes(file, 0, 10)?;
+    let head = file.bytes(0, 10)?;
     if !head.starts_with(b"ID3") {
         return Some(0);
     }
@@ -144,7 +143,7 @@ fn about(file: &File, into: &mut gst::TagListRef) -> Option<u64> {
     }
     let size = |part: &[u8]| part.iter().fold(0_usize, |size, byte| size << 7 | usize::from(byte & 0x7f));
     let whole = size(head.get(6..10)?);
-    let body = bytes(file, 10, Some(whole).filter(|whole| *whole <= MOST)?)?;
+    let body = file.bytes(10, Some(whole).filter(|whole| *whole <= MOST)?)?;
     let length = size(body.get(4..8)?);
     let said = body.get(10..10_usize.checked_add(length)?)?;
     // One frame in UTF-8, and nothing but padding behind it.

@@ -3,7 +3,6 @@
 //! Sources: ISO/IEC 14496-15, 5.3.3 (`avcC`) and 8.3.3 (`hvcC`); "AV1 Codec ISO Media File Format Binding", 2.3; Annexes A
 //! and E of ITU-T H.264 and H.265; AV1 specification, 5.5.
 
-use std::fs::File;
 use std::io::Cursor;
 
 use gstreamer as gst;
@@ -17,6 +16,7 @@ use scuffle_av1::seq::SequenceHeaderObu;
 use super::first::{LARGEST, Packet, Units, sequence_header};
 use super::hevc::Sequence;
 use crate::encode::bitstream;
+use crate::probe::source::Source;
 
 /// What the sample entry says beside the configuration.
 #[derive(Debug, Clone)]
@@ -135,7 +135,7 @@ fn h264_colour(sps: &SeqParameterSet) -> ([u16; 3], bool) {
 }
 
 /// H.264 by its `avcC`.
-pub(super) fn h264(config: &[u8], entry: &Entry, file: &File, first: Packet) -> Option<gst::Caps> {
+pub(super) fn h264(config: &[u8], entry: &Entry, file: &Source, first: Packet) -> Option<gst::Caps> {
     let record = AvcDecoderConfigurationRecord::try_from(config).ok()?;
     let mut sets = record.sequence_parameter_sets();
     let (Some(Ok(set)), None) = (sets.next(), sets.next()) else { return None };
@@ -204,7 +204,7 @@ fn h264_level(sps: &SeqParameterSet) -> Option<String> {
 }
 
 /// HEVC by its `hvcC`.
-pub(super) fn hevc(config: &[u8], entry: &Entry, file: &File, first: Packet) -> Option<gst::Caps> {
+pub(super) fn hevc(config: &[u8], entry: &Entry, file: &Source, first: Packet) -> Option<gst::Caps> {
     let set = only_unit(config, HEVC_SEQUENCE).filter(|set| set.len() <= LARGEST)?;
     let length = usize::from(config.get(21)? & 3) + 1;
     let units = Units { length, kind: |byte| byte >> 1 & 0x3f, sequence: HEVC_SEQUENCE, pictures: 0..=31 };
@@ -264,7 +264,7 @@ fn only_unit(config: &[u8], wanted: u8) -> Option<&[u8]> {
 }
 
 /// AV1 by its `av1C`.
-pub(super) fn av1(config: &[u8], entry: &Entry, file: &File, first: Packet) -> Option<gst::Caps> {
+pub(super) fn av1(config: &[u8], entry: &Entry, file: &Source, first: Packet) -> Option<gst::Caps> {
     let told = config.get(4..).filter(|objects| objects.len() <= LARGEST)?;
     // The configuration may leave it to the media; where both have it, they must be the same.
     let unit = sequence_header(file, first)?;

@@ -1,8 +1,5 @@
 //! What files with one stream of sound have in common: the stream, its times, its tags.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-
 use gstreamer as gst;
 use gstreamer::tags;
 
@@ -24,13 +21,6 @@ impl Sound {
             Parsed { streams: vec![Stream::described(caps, tags)], seekable: true, ..Parsed::default() };
         Self { parsed, index: Index { audio: vec![timing], ..Index::default() } }
     }
-}
-
-/// Bytes of a file from a place on; nothing where it has not so many.
-pub(super) fn bytes(file: &File, at: u64, length: usize) -> Option<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    file.read_exact_at(&mut bytes, at).ok()?;
-    Some(bytes)
 }
 
 /// Text without controls and blanks at its ends, which readers treat in ways of their own.

@@ -1,12 +1,11 @@
 //! WAV files of plain PCM (Multimedia Programming Interface and Data Specifications 1.0; Microsoft's multiple channel audio
 //! data note for the extensible form).
 
-use std::fs::File;
-
 use gstreamer as gst;
 use gstreamer::tags;
 
-use super::plain::{Sound, bytes, caps, tagged, text};
+use super::plain::{Sound, caps, tagged, text};
+use crate::probe::source::Source;
 
 /// Chunks before the samples at most, and bytes of one that is looked into.
 const MOST_CHUNKS: usize = 16;
@@ -25,16 +24,16 @@ struct Form {
 }
 
 /// The file by its headers; nothing where it is not plain.
-pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
-    let length = file.metadata().ok()?.len();
-    let head = bytes(file, 0, 12)?;
+pub(in crate::probe) fn read(file: &Source) -> Option<Sound> {
+    let length = file.length();
+    let head = file.bytes(0, 12)?;
     let whole = u64::from(number(&head, 4)?).checked_add(8)?;
     if !head.starts_with(b"RIFF") || head.get(8..12)? != b"WAVE" || whole != length {
         return None;
     }
     let (mut at, mut form, mut list) = (12_u64, None, gst::TagList::new());
     for _ in 0..MOST_CHUNKS {
-        let chunk = bytes(file, at, 8)?;
+        let chunk = file.bytes(at, 8)?;
         let size = number(&chunk, 4)?;
         let body = at + 8;
         let end = body + u64::from(size) + u64::from(size % 2);
@@ -45,8 +44,8 @@ pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
                 return samples(file, body, size, &form?, &list).filter(|_| is_last);
             }
             _ if size > LARGEST => return None,
-            b"fmt " if form.is_none() => form = Some(Form::of(&bytes(file, body, size as usize)?)?),
-            b"LIST" => about(&bytes(file, body, size as usize)?, list.make_mut())?,
+            b"fmt " if form.is_none() => form = Some(Form::of(&file.bytes(body, size as usize)?)?),
+            b"LIST" => about(&file.bytes(body, size as usize)?, list.make_mut())?,
             _ => return None,
         }
         at = end;
@@ -54,16 +53,17 @@ pub(in crate::probe) fn read(file: &File) -> Option<Sound> {
     None
 }
 
-fn samples(file: &File, at: u64, size: u32, form: &Form, more: &gst::TagList) -> Option<Sound> {
+fn samples(file: &Source, at: u64, size: u32, form: &Form, more: &gst::TagList) -> Option<Sound> {
     let frame = form.channels * form.bits / 8;
     if size == 0 || !size.is_multiple_of(frame) {
         return None;
     }
-    let start = bytes(file, at, LOOKED_AT.min(size as usize))?;
+    let start = file.bytes(at, LOOKED_AT.min(size as usize))?;
     if start.windows(4).any(|word| DTS.iter().any(|sync| sync == word)) {
         return None;
     }
     let format = match form.bits {
+        8 => "U8",
         16 => "S16LE",
         24 => "S24LE",
         32 => "S32LE",
@@ -102,7 +102,7 @@ impl Form {
             _ => false,
         };
         let fits = frame == channels * bits / 8 && pace == rate.checked_mul(frame)?;
-        let known = matches!(bits, 16 | 24 | 32) && matches!(channels, 1 | 2);
+        let known = matches!(bits, 8 | 16 | 24 | 32) && matches!(channels, 1 | 2);
         let rates = (1_000..=384_000).contains(&rate);
         (plain && fits && known && rates).then_some(Self { channels, rate, bits })
     }

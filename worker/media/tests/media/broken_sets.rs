@@ -1,0 +1,74 @@
+//! Sets of films that are not as they should be: damaged ones are refused, pictures that begin late stay late.
+
+use std::fs;
+use std::path::Path;
+
+use rushes_media::{LadderJob, make_ladder, probe};
+use rushes_shared::encode::SpeedPreset;
+use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::ladder::{Grid, LadderSettings, PackageReport};
+
+use crate::chunk::{beeps, clip, flashes};
+
+fn set_of(film: &Path, out: &Path) -> Result<PackageReport, Failure> {
+    let scratch = tempfile::tempdir().unwrap();
+    fs::create_dir(out).unwrap();
+    let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 2, keys_to_chunk: 2 };
+    let settings = LadderSettings { grid, preset: SpeedPreset::Ultrafast, ..LadderSettings::default() };
+    let source = probe(film)?;
+    let job = LadderJob {
+        input: film,
+        source: &source,
+        settings: &settings,
+        scratch: scratch.path(),
+        directory: out,
+    };
+    make_ladder(&job, &mut |_| ())
+}
+
+#[test]
+fn a_film_that_breaks_off_or_has_a_hole_is_no_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mp4");
+    clip(&film, "-f lavfi -i testsrc2=s=192x108:r=25:d=9.5 -c:v libx264 -g 25 -movflags +faststart");
+    assert_eq!(set_of(&film, &dir.path().join("whole")).unwrap().video[0].packets, 238);
+    let bytes = fs::read(&film).unwrap();
+
+    let short = dir.path().join("short.mp4");
+    // Within the last chunk but one: every chunk has a frame but the last, which has none.
+    for (name, share) in [("most", 93), ("half", 50)] {
+        fs::write(&short, &bytes[..bytes.len() * share / 100]).unwrap();
+        let failure = set_of(&short, &dir.path().join(name)).unwrap_err();
+        assert_eq!(failure.code, FailureCode::InputDamaged, "{name}: {failure}");
+    }
+
+    let (hole, mut holed) = (dir.path().join("hole.mp4"), bytes.clone());
+    let middle = bytes.len() / 2;
+    holed[middle..middle + bytes.len() / 6].fill(0);
+    fs::write(&hole, holed).unwrap();
+    let failure = set_of(&hole, &dir.path().join("hole")).unwrap_err();
+    assert!(failure.message.contains("of 238 frames could be decoded"), "{failure}");
+}
+
+#[test]
+fn a_picture_that_begins_after_the_sound_stays_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mp4");
+    // The picture's own half second is the sound's 1.2 s.
+    let flash = "color=s=192x108:r=50:d=5,geq=lum='if(lt(mod(T-0.5\\,1)\\,0.02)*gte(T\\,0.5)\\,235\\,16)':cb=128:cr=128";
+    let beep = "aevalsrc='0.8*sin(2000*PI*t)*lt(mod(t-0.2\\,1)\\,0.02)*gte(t\\,1.2)':s=48000:d=5.7";
+    clip(
+        &film,
+        &format!(
+            "-itsoffset 0.7 -f lavfi -i {flash} -f lavfi -i {beep} -c:v libx264 -preset ultrafast -g 60 -c:a aac"
+        ),
+    );
+    let out = dir.path().join("out");
+    set_of(&film, &out).unwrap();
+    let manifest = out.join("manifest.mpd");
+    let (flashes, beeps) = (flashes(&manifest), beeps(&manifest));
+    assert_eq!((flashes.len(), beeps.len()), (5, 5), "{flashes:?} {beeps:?}");
+    for (flash, beep) in flashes.iter().zip(&beeps) {
+        assert!((flash - beep).abs() <= 5.0, "a flash at {flash} ms, its beep at {beep} ms");
+    }
+}
