@@ -2,6 +2,7 @@
 //!
 //! Key frames of all rungs stand at the same frames, so that a player changes the rung at any of them.
 
+mod bucket;
 mod coded;
 mod limits;
 mod pieces;
@@ -15,6 +16,7 @@ use crate::check::Check;
 use crate::encode::{AudioSettings, SpeedPreset, VideoCodec, VmafLimits};
 use crate::media::MediaFacts;
 
+pub use bucket::{ALL, ChunkBound};
 pub use limits::{LoudnessLimit, SetLimits};
 pub use pieces::{Pieces, pieces};
 pub use rung::{CODECS, RateCap, Rung, ladder};
@@ -239,6 +241,17 @@ impl LadderSettings {
             rungs.iter_mut().for_each(|rung| rung.cap = rung.cap.map(within));
         }
         rungs
+    }
+
+    /// The film's own bounds of rungs whose bounds are those of [its chunks](Self::rungs_of_chunks). A rung of none of its
+    /// names is a piece of an output, whose chunks have the grid's length.
+    #[must_use]
+    pub fn whole_caps(&self, source: &MediaFacts, rungs: &[Rung]) -> Vec<Option<RateCap>> {
+        let all = self.rungs(source);
+        let named = |name: &str| all.iter().find(|rung| rung.name == name);
+        let of_piece = |cap: RateCap| cap.of_whole(self.grid.chunk_ns());
+        let whole = |rung: &Rung| named(&rung.name).map_or_else(|| rung.cap.map(of_piece), |named| named.cap);
+        rungs.iter().map(whole).collect()
     }
 
     /// What the package of these rungs is checked for.

@@ -110,7 +110,7 @@ impl Pieces {
 mod tests {
     use super::*;
     use crate::encode::VideoSettings;
-    use crate::ladder::split;
+    use crate::ladder::{LadderSettings, split};
     use crate::units::Ratio;
 
     fn film(seconds: u64, container: &str) -> MediaFacts {
@@ -187,5 +187,14 @@ mod tests {
         let (whole, each) = (plan.rung.cap.expect("a cap"), plan.rung_of_each().cap.expect("a cap"));
         assert_eq!((whole.max_bps, whole.buffer_ms), (4_000_000, 2_000));
         assert!(each.max_bps < whole.max_bps);
+        let ladder = LadderSettings { grid: plan.grid, ..LadderSettings::default() };
+        let again = ladder.whole_caps(&film(95, "mp4"), &[plan.rung_of_each()])[0].expect("a cap");
+        assert!((3_995_000..=4_000_000).contains(&again.max_bps), "a worker finds it again: {again:?}");
+        let mut source = film(95, "mp4");
+        (source.video[0].width, source.video[0].height) = (854, 480);
+        let chunks = split(&source, &plan.grid);
+        let of_chunks = ladder.rungs_of_chunks(&source, &chunks);
+        let of_film: Vec<_> = ladder.rungs(&source).into_iter().map(|rung| rung.cap).collect();
+        assert_eq!(ladder.whole_caps(&source, &of_chunks), of_film, "a set's to the bit");
     }
 }

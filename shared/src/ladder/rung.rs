@@ -28,6 +28,17 @@ impl RateCap {
         Self { max_bps, buffer_ms: u32::try_from(buffer_ms).unwrap_or(u32::MAX) }
     }
 
+    /// The bound of a whole whose chunks have this one by [`within_chunks`](Self::within_chunks); rounding makes it a little lower.
+    #[must_use]
+    pub fn of_whole(&self, chunk_ns: u64) -> Self {
+        // A buffer's length is rounded down to milliseconds at the chunk's rate.
+        let half_bits = u128::from(self.max_bps) * u128::from(self.buffer_ms) / 1000;
+        let given = half_bits * 1_000_000_000 / u128::from(chunk_ns.max(1));
+        let max_bps = self.max_bps.saturating_add(u64::try_from(given).unwrap_or(u64::MAX));
+        let buffer_ms = 2 * half_bits * 1000 / u128::from(max_bps.max(1));
+        Self { max_bps, buffer_ms: u32::try_from(buffer_ms).unwrap_or(u32::MAX) }
+    }
+
     /// Most bits a second over a window.
     #[must_use]
     pub fn peak_bps(&self, window_ns: u64) -> u64 {
@@ -125,5 +136,8 @@ mod tests {
         assert!(part.max_bps * chunk_s + buffer(part) <= whole.max_bps * chunk_s, "a whole chunk");
         assert!(2 * buffer(part) <= buffer(whole), "two parts");
         assert_eq!(whole.peak_bps(2_000_000_000), 7_500_000);
+        let again = part.of_whole(chunk_ns);
+        assert!((4_995_000..=5_000_000).contains(&again.max_bps), "{again:?}");
+        assert!(buffer(again) <= buffer(whole) && again.buffer_ms >= 995, "{again:?}");
     }
 }

@@ -14,7 +14,7 @@ use rushes_bench::program::{self, Spent};
 use rushes_bench::sample::{Pair, each, pairs};
 use rushes_bench::{Bench, Better, Row};
 use rushes_media::{ChunkJob, JoinJob, ScanJob, encode_chunk, init, join, probe, scan};
-use rushes_shared::ladder::{Borders, Grid, LadderSettings, Rung};
+use rushes_shared::ladder::{Borders, Grid, LadderSettings, RateCap};
 use serde_json::Value;
 
 /// Length of the mosaic and of the film that is cut into chunks, in seconds.
@@ -58,49 +58,48 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-/// A film in chunks of ten seconds, on a grid and at its cuts, beside the same in one: bits at the VMAF of the one. Without a bound on
-/// the rate, which decides the bits where it is near; what chunks cost there is told apart.
+/// A film in chunks of ten seconds, on a grid and at its cuts, beside the same in one: bits at the VMAF of the one, without a bound on
+/// the rate and under the ladder's, which decides the bits of hard parts.
 pub(crate) fn chunks(bench: &mut Bench) -> Result<()> {
     init()?;
     let film = clip(bench.dir(), CHUNKED_SECONDS)?;
     let scratch = bench.scratch()?;
-    let make = |name: &str, chunk_s, borders, crf| {
-        Encoded::make(&film, &scratch.path().join(name), (chunk_s, borders), crf)
-    };
-    let (whole, _) = make("whole", 3600, Borders::Grid, CRF)?;
-    // A step coarser: what a point of VMAF costs in bits on this film.
-    let (coarser, _) = make("coarser", 3600, Borders::Grid, CRF + 1)?;
     let mut cpu = Vec::new();
-    for (name, borders, target) in
-        [("chunks of 10 s", Borders::Grid, 1.002), ("chunks at cuts", Borders::Scenes, 1.0)]
-    {
-        let (ours, spent) = make(name, 10, borders, CRF)?;
-        if ours.frames != whole.frames {
-            bail!("{name}: the frames differ");
+    // A rate factor and a share of the ladder's bound in percent, and the same coarser: what a point of VMAF costs in bits.
+    let free = ("", (CRF, None), (CRF + 1, None));
+    for (under, as_asked, coarser) in [free, (" under its bound", (CRF, Some(100)), (CRF, Some(95)))] {
+        let make = |name: &str, chunk_s, borders, rate| {
+            let dir = scratch.path().join(format!("{name}{under}"));
+            Encoded::make(&film, &dir, (chunk_s, borders), rate)
+        };
+        let (whole, _) = make("whole", 3600, Borders::Grid, as_asked)?;
+        let (coarser, _) = make("coarser", 3600, Borders::Grid, coarser)?;
+        for (name, borders, target) in
+            [("chunks of 10 s", Borders::Grid, 1.002), ("chunks at cuts", Borders::Scenes, 1.0)]
+        {
+            let (ours, spent) = make(name, 10, borders, as_asked)?;
+            if ours.frames != whole.frames {
+                bail!("{name}: the frames differ");
+            }
+            let row = Row::beside(
+                format!("bits of 480p in {name}{under}, at equal VMAF"),
+                "MB",
+                Better::Lower,
+                "the same in one piece",
+                &[Pair { ours: ours.megabytes_at(&whole, &coarser), peer: whole.megabytes }],
+            );
+            bench.add(row.target_ratio(target));
+            cpu.push(spent.cpu.as_secs_f64());
         }
-        let row = Row::beside(
-            format!("bits of 480p in {name}, at equal VMAF"),
-            "MB",
-            Better::Lower,
-            "the same in one piece",
-            &[Pair { ours: ours.megabytes_at(&whole, &coarser), peer: whole.megabytes }],
-        );
-        bench.add(row.target_ratio(target));
-        cpu.push(spent.cpu.as_secs_f64());
     }
-    if let [grid, scenes] = cpu[..] {
-        let pair = Pair { ours: scenes, peer: grid };
-        let name = "CPU of 480p in chunks at cuts, scans included";
-        bench.add(Row::beside(name, "s", Better::Lower, "chunks of 10 s", &[pair]));
-    }
-    let (cut, whole) = (scratch.path().join("bound-cut"), scratch.path().join("bound-whole"));
-    by_ladder(&film, &cut, &["--no-decode", "--chunk", "10", "--max-height", "480"])?;
-    by_ladder(&film, &whole, &["--no-decode", "--chunk", "3600", "--max-height", "480"])?;
-    for rung in ["480p", "360p"] {
-        let [ours, theirs] = [&cut, &whole].map(|dir| in_one_file(&dir.join(rung)));
-        let lost = vmaf(&film, &theirs?)? - vmaf(&film, &ours?)?;
-        let name = format!("VMAF that {rung} loses by chunks of 10 s where its bound decides the bits");
-        bench.add(Row::of(name, "VMAF", Better::Lower, &[lost]));
+    if let [grid, scenes, bounded, _] = cpu[..] {
+        for (name, cpu) in [
+            ("CPU of 480p in chunks at cuts, scans included", scenes),
+            ("CPU of 480p in chunks of 10 s under its bound", bounded),
+        ] {
+            let pair = Pair { ours: cpu, peer: grid };
+            bench.add(Row::beside(name, "s", Better::Lower, "chunks of 10 s without a bound", &[pair]));
+        }
     }
     Ok(())
 }
@@ -114,12 +113,16 @@ struct Encoded {
 
 impl Encoded {
     /// Encodes a film in the size of 480p, scans it before where that is needed, and measures what came of it.
-    fn make(film: &Path, dir: &Path, (chunk_s, borders): (u32, Borders), crf: u8) -> Result<(Self, Spent)> {
+    fn make(
+        film: &Path,
+        dir: &Path,
+        (chunk_s, borders): (u32, Borders),
+        (crf, bound_percent): (u8, Option<u64>),
+    ) -> Result<(Self, Spent)> {
         fs::create_dir(dir).context("make a directory")?;
         let source = probe(film)?;
         let (grid, max_height) = (Grid::of(6, chunk_s), Some(480));
         let settings = LadderSettings { grid, borders, crf, max_height, ..LadderSettings::default() };
-        let top = settings.rungs(&source).into_iter().next().context("a film has pictures")?;
         let output = dir.join("film.mp4");
         let (frames, spent) = program::within(|| {
             let mut cuts = Vec::new();
@@ -127,8 +130,17 @@ impl Encoded {
                 let cell = ScanJob { input: film, source: &source, range, threads: None };
                 cuts.extend(scan(&cell, &mut |_| ())?.cuts);
             }
-            let mut chunks = Vec::new();
-            for (number, range) in settings.chunks(&source, &cuts).into_iter().enumerate() {
+            let (mut chunks, ranges) = (Vec::new(), settings.chunks(&source, &cuts));
+            let mut rungs = settings.rungs_of_chunks(&source, &ranges);
+            rungs.truncate(1);
+            let scaled = |cap: Option<RateCap>| {
+                let (cap, percent) = (cap?, bound_percent?);
+                Some(RateCap { max_bps: cap.max_bps * percent / 100, ..cap })
+            };
+            let caps: Vec<_> = settings.whole_caps(&source, &rungs).into_iter().map(scaled).collect();
+            rungs.iter_mut().for_each(|rung| rung.cap = scaled(rung.cap));
+            let top = rungs.first().context("a film has pictures")?;
+            for (number, range) in ranges.into_iter().enumerate() {
                 let chunk = dir.join(format!("{number}.mp4"));
                 let job = ChunkJob {
                     input: film,
@@ -136,7 +148,8 @@ impl Encoded {
                     range,
                     grid: &grid,
                     key_frames: Some(settings.frames_to_key(&source, &range)),
-                    rungs: &[(Rung { cap: None, ..top.clone() }, chunk.clone())],
+                    rungs: &[(top.clone(), chunk.clone())],
+                    caps: &caps,
                     threads: None,
                 };
                 encode_chunk(&job, &mut |_| ())?;

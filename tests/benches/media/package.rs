@@ -103,6 +103,7 @@ fn progressive(bench: &mut Bench) -> Result<()> {
             grid: &settings.grid,
             key_frames: None,
             rungs: &top,
+            caps: &[],
             threads: None,
         };
         encode_chunk(&job, &mut |_| ())?;

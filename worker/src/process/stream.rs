@@ -141,10 +141,12 @@ pub(super) fn perform(
         LocalStream::Chunk { input, source, range, settings, rungs, threads } => {
             let files = directory("chunk")?;
             let named = |rung: &Rung| files.join(chunk_name(rung));
+            let caps = settings.whole_caps(source, rungs);
             let rungs: Vec<(Rung, PathBuf)> = rungs.iter().map(|rung| (rung.clone(), named(rung))).collect();
             let (range, grid, threads) = (*range, &settings.grid, *threads);
             let key_frames = Some(settings.frames_to_key(source, &range));
-            let job = media::ChunkJob { input, source, range, grid, key_frames, rungs: &rungs, threads };
+            let (rungs, caps) = (&rungs[..], &caps[..]);
+            let job = media::ChunkJob { input, source, range, grid, key_frames, rungs, caps, threads };
             let made = media::encode_chunk(&job, progress)?;
             let vmaf = media::score_chunk(&job, &settings.vmaf, progress)?;
             // Bytes count as media time, so that nobody takes a slow disk for a stall.

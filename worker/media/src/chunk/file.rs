@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::RateCap;
+use rushes_shared::ladder::ChunkBound;
 
 use crate::fault;
 use crate::mp4::fragment::{self, Description, Piece};
@@ -56,30 +56,33 @@ impl ChunkFile {
         self.file.write_all(&head).map_err(|error| fault::writing(&error))
     }
 
-    /// The largest share of its bits, in thousandths, with which the chunk would keep a bound; 1000 where it does.
-    pub(super) fn share_within(&self, cap: &RateCap) -> u64 {
+    /// The largest share of its bits, in thousandths, with which the chunk would keep a bound; its last frame lasts `last_ns`.
+    pub(super) fn share_within(&self, bound: &ChunkBound, last_ns: u64) -> u64 {
         let mut order: Vec<i64> = self.sizes.iter().map(|(at, _)| *at).collect();
         order.sort_unstable();
-        let (rate, buffer) = (u128::from(cap.max_bps), u128::from(cap.max_bps) * u128::from(cap.buffer_ms));
-        // A bucket that drains at the bound's rate (ITU-T H.264, C.1), its content in thousandths of a bit.
-        let overflows = |share: u64| {
-            let (mut held, mut before) = (0_u128, order.first().copied().unwrap_or(0));
-            self.sizes.iter().zip(&order).any(|((_, size), at)| {
-                let drained = rate * u128::from(at.abs_diff(before)) / 1_000_000;
-                held = held.saturating_sub(drained) + u128::from(*size) * 8 * u128::from(share);
-                before = *at;
-                held > buffer
-            })
+        let last = order.last().copied().unwrap_or(0);
+        let end = last.saturating_add(i64::try_from(last_ns).unwrap_or(i64::MAX));
+        // Closed groups are decoded one frame at each time of presentation.
+        let packets: Vec<(i64, u32)> =
+            order.into_iter().zip(&self.sizes).map(|(at, (_, size))| (at, *size)).collect();
+        bound.share(&packets, end)
+    }
+
+    /// The level that the encoder has written into its headers, on its codec's own scale; `None` where it is not known, or in a tier
+    /// of HEVC that its rate decides.
+    pub(super) fn level(&self) -> Option<u8> {
+        let entry = &self.track.as_ref()?.entry;
+        let behind = |name: &[u8]| {
+            let at = entry.windows(name.len()).position(|word| word == name)?;
+            entry.get(at + name.len()..)
         };
-        if !overflows(1000) {
-            return 1000;
+        // ISO/IEC 14496-15, 5.3.3.1 and 8.3.3.1: HEVC counts thirtieths of a level, H.264 tenths.
+        if let Some(avc) = behind(b"avcC") {
+            return avc.get(3).copied();
         }
-        let (mut low, mut high) = (1, 1000);
-        while low + 1 < high {
-            let middle = u64::midpoint(low, high);
-            if overflows(middle) { high = middle } else { low = middle }
-        }
-        low
+        let hevc = behind(b"hvcC")?;
+        let is_main_tier = hevc.get(1)? & 0x20 == 0;
+        hevc.get(12).filter(|_| is_main_tier).map(|level| level / 3)
     }
 
     /// Adds a packet in decoding order; a key frame begins a group that needs nothing of those before.

@@ -18,6 +18,7 @@ mod passage;
 mod rung;
 mod scan;
 mod score;
+mod wish;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +28,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::encode::{EncodeSettings, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{ChunkRange, Grid, Keys, Rung};
+use rushes_shared::ladder::{ChunkRange, Grid, Keys, RateCap, Rung};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::sequence::CONTAINER;
 use rushes_shared::task::{Phase, Progress};
@@ -45,6 +46,7 @@ use passage::{Passage, Passed, Shared};
 use rung::Branch;
 pub use scan::{ScanJob, scan};
 pub use score::score_chunk;
+use wish::Wish;
 
 /// Containers whose index says where key frames are, so that a seek lands on one and every time after it is the same as
 /// without. Others are read from their start.
@@ -68,9 +70,12 @@ pub struct ChunkJob<'a> {
     pub grid: &'a Grid,
     /// Frames from key frame to key frame in this chunk; `None` for as many as the grid has.
     pub key_frames: Option<u32>,
-    /// The rungs, each with the file to write; overwritten where it exists. A bound on the rate is for this chunk; see
+    /// The rungs, each with the file to write; overwritten where it exists. A bound on the rate is for this chunk alone; see
     /// [`within_chunks`](rushes_shared::ladder::RateCap::within_chunks).
     pub rungs: &'a [(Rung, PathBuf)],
+    /// Bounds of the whole film, in the rungs' order. The chunk keeps what it has to of them, and has the rung's own only where it
+    /// cannot otherwise. None where its own are all that counts.
+    pub caps: &'a [Option<RateCap>],
     /// Threads of the decoder and of each encoder; `None` lets them use every core.
     pub threads: Option<u32>,
 }
@@ -94,17 +99,12 @@ pub struct ChunkEncoded {
 pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<ChunkEncoded, Failure> {
     start::init()?;
     fault::inspect(job.input)?;
-    let wanted = job.rungs.iter().map(|(rung, output)| Wish { rung, output, crf: rung.crf });
-    let mut wishes: Vec<Wish<'_>> = wanted.collect();
+    let mut wishes: Vec<Wish<'_>> = (0..job.rungs.len()).filter_map(|number| Wish::of(job, number)).collect();
     let mut done = ChunkEncoded::default();
     for _ in 0..MOST_ATTEMPTS {
-        let (encoded, shares) = encode_once(job, &wishes, progress)?;
+        let (encoded, taken) = encode_once(job, &wishes, progress)?;
         done = encoded;
-        let mut coarser = Vec::new();
-        for (wish, share) in wishes.iter().zip(shares) {
-            coarser.extend(wish.coarser(share).map(|crf| Wish { crf, ..*wish }));
-        }
-        wishes = coarser;
+        wishes = wishes.iter().zip(&taken).filter_map(|(wish, taken)| wish.next(taken)).collect();
         if wishes.is_empty() {
             break;
         }
@@ -115,55 +115,23 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
 /// Most encodes of a rung in search of a quality that keeps its bound. Where the last one does not either, the check of the
 /// package says so.
 const MOST_ATTEMPTS: usize = 5;
-/// Steps of quantizers of VP9 and AV1 that about halve the bits of the parts that have the most.
-const STEPS_TO_HALF: f64 = 6.0;
-
-/// A rung that is to be encoded, and how finely.
-#[derive(Debug, Clone, Copy)]
-struct Wish<'a> {
-    rung: &'a Rung,
-    output: &'a Path,
-    crf: u8,
-}
-
-impl Wish<'_> {
-    /// The rate factor to try next, of a rung that would keep its bound with a share of its bits in
-    /// thousandths; `None` where it is kept. x264 and
-    /// x265 keep their bound by themselves; libvpx and libaom hold a mean at best, but their headers say nothing of quality,
-    /// so that one chunk may be coarser than the next.
-    fn coarser(self, share: u64) -> Option<u8> {
-        let by_itself = !matches!(self.rung.codec, VideoCodec::Vp9 | VideoCodec::Av1);
-        let worst = self.rung.codec.worst_crf().filter(|worst| self.crf < *worst)?;
-        if by_itself || share >= 1000 {
-            return None;
-        }
-        let over = 1000.0 / f64::from(u32::try_from(share.max(1)).unwrap_or(u32::MAX));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a float's cast ends at the bounds"
-        )]
-        let steps = (STEPS_TO_HALF * over.log2()).ceil().max(2.0) as u8;
-        Some(self.crf.saturating_add(steps).min(worst))
-    }
-}
-
-/// Encodes rungs; gives the share of its bits, in thousandths, with which each would keep its bound.
+/// Encodes rungs.
 fn encode_once(
     job: &ChunkJob<'_>,
     wishes: &[Wish<'_>],
     progress: &mut dyn FnMut(Progress),
-) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
+) -> Result<(ChunkEncoded, Vec<Taken>), Failure> {
     let (notes, waiting) = Notes::new();
     let mut encoder = Running::heard(&notes, Side::Output);
     let keys = Keys::of(job.source, job.grid);
     let mut branches = Vec::new();
-    for Wish { rung, output, crf } in wishes {
+    for Wish { rung, output, crf, bound, tight } in wishes {
         let plan = plan_of(job.source, rung)?;
         let parts = (plan, (*rung).clone(), *crf);
         let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
         let mut branch = Branch::new(encoder.site(), parts, output, pace, notes.clone())?;
         branch.key_frames = job.key_frames.unwrap_or(branch.key_frames);
+        (branch.bound, branch.tight) = (*bound, *tight);
         branches.push(branch);
     }
     let first = branches.first().ok_or_else(no_rung)?;
@@ -215,6 +183,15 @@ fn settings_of_source() -> EncodeSettings {
     EncodeSettings { video: Some(VideoSettings::of(VideoCodec::H264)), ..EncodeSettings::default() }
 }
 
+/// What became of the frames that were taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Taken {
+    /// What a bound on the rate was missed by, in thousandths of the bits.
+    over: u64,
+    /// The level in the encoder's headers, where there is one.
+    level: Option<u8>,
+}
+
 /// Who takes the frames of a chunk: an encoder, or who looks at what one has made of them.
 trait Taker: Send + 'static {
     /// Whether it is to be given frames of a high dynamic range as they would look in the standard one.
@@ -235,9 +212,8 @@ trait Taker: Send + 'static {
     fn end(&mut self);
     /// Whether it is done with them.
     fn has_ended(&self) -> bool;
-    /// Finishes what it makes; the last frame lasts `last_ns`. Gives the share of its bits, in thousandths, with which
-    /// it would keep its bound.
-    fn finish(&mut self, last_ns: u64) -> Result<u64, Failure>;
+    /// Finishes what it makes; the last frame lasts `last_ns`.
+    fn finish(&mut self, last_ns: u64) -> Result<Taken, Failure>;
 }
 
 struct Work<'a, T> {
@@ -252,7 +228,7 @@ struct Work<'a, T> {
 }
 
 impl<T: Taker> Work<'_, T> {
-    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
+    fn run(&self, progress: &mut dyn FnMut(Progress)) -> Result<(ChunkEncoded, Vec<Taken>), Failure> {
         let job = self.job;
         let video = &job.source.video[0];
         let film_end = video.start_ns + video.duration_ns;
@@ -383,7 +359,7 @@ impl<T: Taker> Work<'_, T> {
         passed: &Passed,
         pace: &Pace,
         progress: &mut dyn FnMut(Progress),
-    ) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
+    ) -> Result<(ChunkEncoded, Vec<Taken>), Failure> {
         let Some(start_ns) = passed.first_ns else { return self.finish_blank() };
         let mut beat =
             || progress(pace.at(passed.last_ns.saturating_sub(self.job.range.start_ns), passed.frames));
@@ -407,24 +383,24 @@ impl<T: Taker> Work<'_, T> {
             self.job.range.end_ns.is_none() && film_end > 0 && film_end < 10 * passed.last_duration_ns;
         let last_ns = if is_last { film_end } else { passed.last_duration_ns };
         let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
-        let shares: Result<Vec<u64>, Failure> = rungs.iter_mut().map(|rung| rung.finish(last_ns)).collect();
+        let taken: Result<Vec<Taken>, Failure> = rungs.iter_mut().map(|rung| rung.finish(last_ns)).collect();
         beat();
         let end_ns = passed.last_ns + last_ns;
-        Ok((ChunkEncoded { frames: passed.frames, start_ns, end_ns }, shares?))
+        Ok((ChunkEncoded { frames: passed.frames, start_ns, end_ns }, taken?))
     }
 }
 
 impl<T: Taker> Work<'_, T> {
     /// In a film of a variable rate one frame may be shown for longer than a chunk; it belongs to the chunk that it begins in.
     /// Frames that are missing are found by their number once the chunks are joined.
-    fn finish_blank(&self) -> Result<(ChunkEncoded, Vec<u64>), Failure> {
+    fn finish_blank(&self) -> Result<(ChunkEncoded, Vec<Taken>), Failure> {
         if !self.job.source.video.first().is_some_and(|video| video.vfr) {
             return Err(no_frame());
         }
         let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
-        let shares: Result<Vec<u64>, Failure> = rungs.iter_mut().map(|rung| rung.finish(0)).collect();
+        let taken: Result<Vec<Taken>, Failure> = rungs.iter_mut().map(|rung| rung.finish(0)).collect();
         let at = self.job.range.start_ns;
-        Ok((ChunkEncoded { frames: 0, start_ns: at, end_ns: at }, shares?))
+        Ok((ChunkEncoded { frames: 0, start_ns: at, end_ns: at }, taken?))
     }
 }
 

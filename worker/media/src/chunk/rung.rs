@@ -16,10 +16,10 @@ use gstreamer::prelude::*;
 use gstreamer_app as app;
 use rushes_shared::encode::{RateControl, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::Rung;
+use rushes_shared::ladder::{ALL, ChunkBound, Rung};
 
-use super::Taker;
 use super::file::ChunkFile;
+use super::{Taken, Taker};
 use crate::encode::bitstream;
 use crate::encode::encoder::{self, Closed, Encoder, Order, Pass};
 use crate::encode::mastering::Mastering;
@@ -47,6 +47,11 @@ pub(super) struct Branch {
     pub(super) notes: Notes,
     /// What the encoder is asked for, which the recipe says first and only then: coarser where a bound was not kept.
     pub(super) crf: u8,
+    /// What of the film's bound the chunk has to keep.
+    pub(super) bound: Option<ChunkBound>,
+    /// The level of an attempt before. Then the encoder has the rung's bound, which keeps the film's for certain; else it has
+    /// the film's own.
+    pub(super) tight: Option<u8>,
     file: Arc<Mutex<Option<ChunkFile>>>,
     ended: Arc<AtomicBool>,
     entrance: Option<app::AppSrc>,
@@ -76,6 +81,8 @@ impl Branch {
             threads,
             notes,
             crf,
+            bound: None,
+            tight: None,
             file,
             ended,
             entrance: None,
@@ -125,7 +132,7 @@ impl Branch {
             pass: &Pass::Single,
             hardware: None,
             mastering: mastering.as_ref(),
-            closed: Some(Closed { frames: self.key_frames, cap: self.rung.cap }),
+            closed: Some(self.closed()),
         };
         let Encoder { element, parsers, leaves } = encoder::encoder(&order)?;
         let format = picture::format_for(&self.plan, self.rung.codec, info.format());
@@ -137,6 +144,16 @@ impl Branch {
         chain.push(self.exit(&leaves).upcast());
         self.site.add(&chain).map_err(|_| stopped())?;
         Ok(source)
+    }
+
+    fn closed(&self) -> Closed {
+        let (frames, level) = (self.key_frames, self.tight);
+        match self.bound.filter(|_| level.is_none()) {
+            Some(bound) => {
+                Closed { frames, cap: Some(bound.cap), half_full: bound.follows, ..Closed::default() }
+            }
+            None => Closed { frames, cap: self.rung.cap, level, ..Closed::default() },
+        }
     }
 
     fn exit(&self, leaves: &gst::Caps) -> app::AppSink {
@@ -223,13 +240,13 @@ impl Taker for Branch {
         self.ended.load(Ordering::Acquire)
     }
 
-    /// Finishes the file, whose last frame lasts `last_ns`; after the encoder has ended. Gives the share of its bits, in
-    /// thousandths, with which the rung would keep its bound.
-    fn finish(&mut self, last_ns: u64) -> Result<u64, Failure> {
+    /// Finishes the file, whose last frame lasts `last_ns`; after the encoder has ended.
+    fn finish(&mut self, last_ns: u64) -> Result<Taken, Failure> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(file) = file else { return Ok(1000) };
-        let share = self.rung.cap.map_or(1000, |cap| file.share_within(&cap));
-        file.finish(last_ns).map(|()| share)
+        let Some(file) = file else { return Ok(Taken::default()) };
+        let share = self.bound.map_or(ALL, |bound| file.share_within(&bound, last_ns));
+        let taken = Taken { over: ALL - share, level: file.level() };
+        file.finish(last_ns).map(|()| taken)
     }
 }
 

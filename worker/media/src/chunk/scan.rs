@@ -22,7 +22,7 @@ use rushes_shared::ladder::{COSTS, ChunkRange, Grid, Keys, MAX_CUTS, Scan};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::Progress;
 
-use super::{ChunkJob, Taker, Work, settings_of_source};
+use super::{ChunkJob, Taken, Taker, Work, settings_of_source};
 use crate::encode::plan::Plan;
 use crate::fault;
 use crate::note::{Branch, Note, Notes};
@@ -80,6 +80,7 @@ pub fn scan(job: &ScanJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Sca
         grid: &grid,
         key_frames: None,
         rungs: &[],
+        caps: &[],
         threads: job.threads,
     };
     let takers = Arc::new(Mutex::new(vec![scanner]));
@@ -234,8 +235,8 @@ impl Taker for Scanner {
         self.ended
     }
 
-    fn finish(&mut self, _last_ns: u64) -> Result<u64, Failure> {
-        Ok(1000)
+    fn finish(&mut self, _last_ns: u64) -> Result<Taken, Failure> {
+        Ok(Taken::default())
     }
 }
 

@@ -21,7 +21,7 @@ use rushes_shared::measure::{CompareSettings, VmafTally};
 use rushes_shared::media::VideoFacts;
 use rushes_shared::task::Progress;
 
-use super::{ChunkJob, Taker, Work, no_rung, settings_of};
+use super::{ChunkJob, Taken, Taker, Work, no_rung, settings_of};
 use crate::compare::{Arriving, Closing, Pairs, Shape, Side, half_a_frame};
 use crate::encode::plan::Plan;
 use crate::fault;
@@ -254,8 +254,8 @@ impl Taker for Scorer {
         self.open.load(Ordering::Acquire) == 0
     }
 
-    fn finish(&mut self, _last_ns: u64) -> Result<u64, Failure> {
-        Ok(1000)
+    fn finish(&mut self, _last_ns: u64) -> Result<Taken, Failure> {
+        Ok(Taken::default())
     }
 }
 

@@ -130,7 +130,8 @@ impl Plan<'_> {
             self.rungs.iter().map(|rung| (rung.clone(), named(rung))).collect();
         let (grid, threads) = (&settings.grid, self.threads);
         let key_frames = Some(settings.frames_to_key(source, &range));
-        let part = ChunkJob { input, source, range, grid, key_frames, rungs: &outputs, threads };
+        let caps = settings.whole_caps(source, &self.rungs);
+        let part = ChunkJob { input, source, range, grid, key_frames, rungs: &outputs, caps: &caps, threads };
         let frames = encode_chunk(&part, at)?.frames;
         let scored = score_chunk(&part, &settings.vmaf, at)?;
         Ok(Made { files: outputs.into_iter().map(|(_, path)| path).collect(), frames, scored })

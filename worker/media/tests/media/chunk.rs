@@ -61,6 +61,7 @@ pub(crate) fn chunked(
             grid,
             key_frames: None,
             rungs: &outputs,
+            caps: &[],
             threads: None,
         };
         frames += encode_chunk(&job, &mut |_| ())?.frames;
@@ -240,6 +241,7 @@ fn chunks_of_other_settings_or_in_another_order_are_refused() {
             grid: &GRID,
             key_frames: None,
             rungs: &rungs,
+            caps: &[],
             threads: None,
         };
         encode_chunk(&job, &mut |_| ()).unwrap();
@@ -384,6 +386,7 @@ fn scores_of_chunks_together_are_those_of_the_whole() {
             grid: &GRID,
             key_frames: None,
             rungs: &outputs,
+            caps: &[],
             threads: Some(1),
         };
         let made = encode_chunk(&job, &mut |_| ()).unwrap();

@@ -32,6 +32,7 @@ fn a_chunk_without_space_for_it_says_so_while_its_film_is_still_decoded() {
         grid: &GRID,
         key_frames: None,
         rungs: &outputs,
+        caps: &[],
         threads: Some(1),
     };
     let failure = encode_chunk(&job, &mut |_| ()).unwrap_err();

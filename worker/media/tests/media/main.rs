@@ -1,6 +1,7 @@
 //! Probe, encode and check seen from outside, read back by other programs.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bound;
 mod broken_sets;
 mod chunk;
 mod codecs;

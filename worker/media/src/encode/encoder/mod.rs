@@ -78,10 +78,14 @@ pub(crate) struct Order<'a> {
 
 /// Closed groups of so many frames, by count and nowhere else, so that the key frames of all rungs are at the same frames; and
 /// a bound on the rate in place of the settings' own.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Closed {
     pub(crate) frames: u32,
     pub(crate) cap: Option<RateCap>,
+    /// Whether only half of the buffer's bits are there to begin with, as in a chunk that follows another one.
+    pub(crate) half_full: bool,
+    /// The level for the headers, on the codec's own scale; else it follows from picture and bound.
+    pub(crate) level: Option<u8>,
 }
 
 impl Closed {
@@ -90,6 +94,12 @@ impl Closed {
         let cap = self.cap.filter(|_| crf > 0)?;
         let rate = u32::try_from(cap.max_bps / 1000).unwrap_or(u32::MAX).max(1);
         Some((rate, cap.buffer_ms.clamp(1, 10_000)))
+    }
+
+    /// What x264 and x265 are told of how full the buffer is, and of the level, which goes by two names.
+    fn options(&self, level: &str) -> String {
+        let fill = if self.half_full { ":vbv-init=0.5" } else { "" };
+        self.level.map_or_else(|| fill.to_owned(), |number| format!("{fill}:{level}={number}"))
     }
 }
 

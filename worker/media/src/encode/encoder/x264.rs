@@ -31,6 +31,7 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     if let Some(closed) = &order.closed {
         encoder.set_property("key-int-max", closed.frames);
         options.push_str(":scenecut=0:open-gop=0:stitchable=1");
+        options.push_str(&closed.options("level"));
     } else if settings.keyframe_ms.is_some() {
         encoder.set_property("key-int-max", NEVER);
         options.push_str(":scenecut=0:open-gop=0");

@@ -21,7 +21,8 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     // Closed groups, so that every key frame is a place to begin at.
     options.push("open-gop=0".to_owned());
     if let Some(closed) = &order.closed {
-        options.push(format!("keyint={0}:min-keyint={0}:scenecut=0", closed.frames));
+        let more = closed.options("level-idc");
+        options.push(format!("keyint={0}:min-keyint={0}:scenecut=0{more}", closed.frames));
     } else if settings.keyframe_ms.is_some() {
         options.push("keyint=-1:min-keyint=1:scenecut=0".to_owned());
     }

@@ -1,0 +1,68 @@
+//! How finely a rung of a chunk is encoded, and what is tried next where it has not kept its bound on the rate.
+
+use std::path::Path;
+
+use rushes_shared::encode::VideoCodec;
+use rushes_shared::ladder::{ALL, ChunkBound, ChunkRange, Rung};
+
+use super::{ChunkJob, Taken};
+
+/// Steps of quantizers of VP9 and AV1 that about halve the bits of the parts that have the most.
+const STEPS_TO_HALF: f64 = 6.0;
+
+/// A rung that is to be encoded, and how finely.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wish<'a> {
+    pub(super) rung: &'a Rung,
+    pub(super) output: &'a Path,
+    pub(super) crf: u8,
+    /// What of a bound on the rate it has to keep.
+    pub(super) bound: Option<ChunkBound>,
+    /// The level that the encoder chose before, of an encode that has the rung's own bound in place of the film's.
+    pub(super) tight: Option<u8>,
+}
+
+impl<'a> Wish<'a> {
+    pub(super) fn of(job: &ChunkJob<'a>, number: usize) -> Option<Self> {
+        let (rung, output) = job.rungs.get(number)?;
+        // A rung's own bound is for any chunk: there is nothing that another one could leave to it.
+        let alone = rung.cap.map(|cap| ChunkBound::of(cap, &ChunkRange::WHOLE));
+        let of_film = job.caps.get(number).copied().flatten();
+        let bound = of_film.map(|cap| ChunkBound::of(cap, &job.range)).or(alone);
+        Some(Self { rung, output, crf: rung.crf, bound, tight: None })
+    }
+
+    /// What to try next of a rung that has not kept its bound; `None` where it has, or where there is no more to try. x264 and x265
+    /// keep a bound by themselves, and are given the rung's own, within which borders need no luck, with the level that
+    /// other chunks have in their headers. libvpx and libaom hold a mean at best, but their headers say nothing of quality, so that
+    /// one chunk may be coarser than the next.
+    pub(super) fn next(&self, taken: &Taken) -> Option<Self> {
+        if taken.over == 0 {
+            return None;
+        }
+        if matches!(self.rung.codec, VideoCodec::Vp9 | VideoCodec::Av1) {
+            return self.coarser(taken.over).map(|crf| Self { crf, ..*self });
+        }
+        if self.tight.is_some() || self.bound.map(|bound| bound.cap) == self.rung.cap {
+            return None;
+        }
+        match taken.level {
+            Some(level) => Some(Self { tight: Some(level), ..*self }),
+            None => self.coarser(taken.over).map(|crf| Self { crf, ..*self }),
+        }
+    }
+
+    /// A rate factor that takes so many thousandths of the bits less.
+    fn coarser(&self, over: u64) -> Option<u8> {
+        let worst = self.rung.codec.worst_crf().filter(|worst| self.crf < *worst)?;
+        let share = ALL.saturating_sub(over).max(1);
+        let over = 1000.0 / f64::from(u32::try_from(share).unwrap_or(u32::MAX));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float's cast ends at the bounds"
+        )]
+        let steps = (STEPS_TO_HALF * over.log2()).ceil().max(2.0) as u8;
+        Some(self.crf.saturating_add(steps).min(worst))
+    }
+}
