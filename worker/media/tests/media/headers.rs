@@ -325,7 +325,7 @@ fn damaged_sound_is_told_as_parsers_tell_it_or_not_at_all() {
     let dir = tempfile::tempdir().unwrap();
     let mut random = Random(0x50_0d);
     let mut wrong = Vec::new();
-    for name in ["mono.wav", "odd_length.wav", "shallow.wav", "constant.mp3", "joint.mp3"] {
+    for name in ["mono.wav", "odd_length.wav", "constant.mp3", "joint.mp3"] {
         let (_, arguments, _) = CLIPS.iter().find(|clip| clip.0 == name).unwrap();
         let Some(file) = clip(dir.path(), name, arguments) else { return };
         let whole = std::fs::read(&file).unwrap();
