@@ -231,7 +231,7 @@ fn request(order: Order<'_>, piece: &Piece, input: String, is_own: bool) -> Resu
         Wanted::Set(set) => {
             request.kind = JobKind::Stream;
             let place = piece.results.first().map(destination).transpose()?.flatten();
-            request.stream = Some(StreamRequest { destination: place, ..set.clone() });
+            request.stream = Some(StreamRequest { destination: place, ..StreamRequest::clone(set) });
         }
     }
     Ok(request)

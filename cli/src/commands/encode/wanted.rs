@@ -16,7 +16,7 @@ pub(super) enum Wanted {
     /// So many files.
     Files(Vec<WantedFile>),
     /// A directory with a set for streaming.
-    Set(StreamRequest),
+    Set(Box<StreamRequest>),
 }
 
 /// A file to be made of each input.
@@ -34,7 +34,9 @@ pub(super) fn of(args: &EncodeArgs, client: Option<&Client>) -> Result<Wanted, F
     let preset = args.preset.as_ref().map(|name| presets::find(name, client)).transpose()?;
     let outputs = match preset {
         None => vec![own],
-        Some(Preset { name, stream: Some(stream), .. }) => return set(&name, &stream, &own).map(Wanted::Set),
+        Some(Preset { name, stream: Some(stream), .. }) => {
+            return set(&name, &stream, &own).map(|set| Wanted::Set(Box::new(set)));
+        }
         Some(preset) => with(preset, &own)?,
     };
     let whole = |output: OutputRequest| {

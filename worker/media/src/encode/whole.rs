@@ -4,7 +4,6 @@ use rushes_shared::encode::EncodeSettings;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
-use super::plan::Plan;
 use super::tally::Tally;
 
 /// Frames that a source may lose at its start without being damaged: a recording that began between two key frames

@@ -104,7 +104,7 @@ mod tests {
         assert_eq!(two.bytes(30, 70), Some(vec![7; 70]), "parts that meet are one");
         assert_eq!(two.bytes(90_000, 10_001), None);
         assert_eq!(two.wanted(), [], "beyond the file's end there is nothing to bring");
-        let more = source(vec![0..100]);
+        let more = source(vec![0..60, 60..100]);
         assert_eq!((more.bytes(50, 100), more.fill(99_990, &mut [0; 4])), (None, None));
         assert_eq!(more.wanted(), [100..150 + AHEAD, 99_990..100_000]);
     }
