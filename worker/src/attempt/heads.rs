@@ -272,6 +272,7 @@ fn seen(head: &Head) -> Artifact {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of parts, some of one part")]
 mod tests {
     use super::*;
 

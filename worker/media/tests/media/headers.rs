@@ -206,7 +206,7 @@ fn by_parts_as_well(file: &Path, facts: &MediaFacts) {
     let dir = tempfile::tempdir().unwrap();
     let here = dir.path().join("parts");
     let parts = File::create(&here).unwrap();
-    let (mut held, mut wanted) = (Vec::new(), vec![0..size.min(4096)]);
+    let (mut held, mut wanted) = (Vec::new(), Vec::from([std::ops::Range { start: 0, end: size.min(4096) }]));
     for _ in 0..ROUNDS {
         for part in wanted.drain(..) {
             let range = usize::try_from(part.start).unwrap()..usize::try_from(part.end).unwrap();
