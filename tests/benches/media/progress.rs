@@ -15,15 +15,16 @@ use rushes_shared::task::TaskKind;
 use rushes_shared::view::{JobView, ProgressView, TaskView};
 use serde_json::{Value, json};
 
-/// Length of the clip, and of the film in 2160p, in seconds.
-const SECONDS: u32 = 60;
+/// Length of the clip, which is encoded whole, of one that is made in parts, and of the film in 2160p, in seconds.
+const SECONDS: u32 = 58;
+const LONG_SECONDS: u32 = 100;
 const LARGE_SECONDS: u32 = 4;
 /// How often the farm is asked.
 const LOOK: Duration = Duration::from_millis(50);
 /// Longest wait for a job.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Something that the farm said of a running task.
+/// Something that the farm said of a running job.
 struct Said {
     at: Instant,
     progress: ProgressView,
@@ -31,6 +32,7 @@ struct Said {
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let film = clip(bench.dir(), SECONDS)?;
+    let long = clip(bench.dir(), LONG_SECONDS)?;
     let large = mosaic(bench.dir(), LARGE_SECONDS)?;
     let scratch = bench.scratch()?;
     let (dir, out) = (scratch.path(), scratch.path().join("out"));
@@ -42,6 +44,7 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     farm.add_worker()?;
 
     let (mut first, mut gaps, mut off, mut off_rest) = (vec![], vec![], vec![], vec![]);
+    let (mut off_pieces, mut off_set) = (vec![], vec![]);
     for number in 0..bench.runs(2) {
         let watched = watch(&farm, &order(&film, &out, &format!("{number}.mp4"), 720))?;
         first.push(watched.first_s()?);
@@ -49,6 +52,12 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
         let (of_all, of_rest) = watched.estimates();
         off.push(of_all);
         off_rest.push(of_rest);
+        off_pieces
+            .push(watch(&farm, &order(&long, &out, &format!("{number}-pieces.mp4"), 360))?.estimates().0);
+        let place = format!("{}/{number}-set/", out.display());
+        let stream = json!({ "destination": place, "preset": "veryfast", "max_height": 480 });
+        let set = json!({ "kind": "stream", "input": long, "stream": stream });
+        off_set.push(watch(&farm, &set)?.estimates().0);
     }
     let lower = Better::Lower;
     bench.add(Row::of("first progress of an encode after its start", "s", lower, &first).target(1.0));
@@ -56,6 +65,10 @@ pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     let name = "estimated end, worst from a quarter on, off by so much of the whole time";
     bench.add(Row::of(name, "%", lower, &off).target(20.0));
     bench.add(Row::of("the same of the time that is left, the median", "%", lower, &off_rest));
+    let name = "estimated end of a job in pieces, worst from a quarter on, off by so much of the whole time";
+    bench.add(Row::of(name, "%", lower, &off_pieces).target(20.0));
+    let name = "estimated end of a streaming set, worst from a quarter on, off by so much of the whole time";
+    bench.add(Row::of(name, "%", lower, &off_set).target(20.0));
     memory(bench, &farm, &order(&large, &out, "large.mp4", 2160))
 }
 
@@ -79,7 +92,7 @@ fn memory(bench: &mut Bench, farm: &Farm, job: &Value) -> Result<()> {
     Ok(())
 }
 
-/// An encode from its start to its end.
+/// A job from its first encode's start to its end, as the farm tells of it.
 struct Watched {
     started: Instant,
     said: Vec<Said>,
@@ -94,11 +107,11 @@ fn watch(farm: &Farm, job: &Value) -> Result<Watched> {
     loop {
         let now = client.job(id)?;
         let at = Instant::now();
-        if let Some(task) = encode_of(&now).filter(|task| task.attempt.is_some()) {
+        if now.tasks.iter().any(|task| is_heavy(task.kind) && task.attempt.is_some()) {
             started.get_or_insert(at);
-            if let Some(progress) = task.progress.clone()
-                && said.last().is_none_or(|last| last.progress != progress)
-            {
+            let progress = now.progress.clone();
+            let is_told = now.tasks.iter().any(|task| is_heavy(task.kind) && task.progress.is_some());
+            if is_told && said.last().is_none_or(|last| last.progress != progress) {
                 said.push(Said { at, progress });
             }
         }
@@ -115,6 +128,10 @@ fn watch(farm: &Farm, job: &Value) -> Result<Watched> {
         }
         sleep(LOOK);
     }
+}
+
+fn is_heavy(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::Encode | TaskKind::Chunk)
 }
 
 fn encode_of(job: &JobView) -> Option<&TaskView> {
