@@ -5,10 +5,11 @@ mod stages;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use rushes_shared::id::{JobId, TaskId, WorkerId};
 use rushes_shared::job::TaskState;
 use rushes_shared::request::JobKind;
@@ -32,7 +33,8 @@ const MAX_BARS: usize = 16;
 pub(crate) struct Board {
     form: Form,
     jobs: BTreeMap<JobId, JobLine>,
-    last_lines: Instant,
+    /// When lines were last printed.
+    last_lines: Option<Instant>,
     /// Whether each output is told of as soon as it is ready.
     announces: bool,
 }
@@ -77,7 +79,7 @@ impl Board {
         } else {
             Form::Lines
         };
-        Self { form, jobs: BTreeMap::new(), last_lines: Instant::now(), announces: false }
+        Self { form, jobs: BTreeMap::new(), last_lines: None, announces: false }
     }
 
     /// A board for a command with these results: where they are JSON, a standard error that is no terminal is for errors.
@@ -110,7 +112,7 @@ impl Board {
 
     /// Work on a file, counted in thousandths.
     pub(crate) fn share(&self, name: &str) -> Step {
-        let bar = self.bar("{spinner:.cyan} {msg} {bar:20.cyan/dim} {percent:>3}%  {eta}");
+        let bar = self.bar("{spinner:.cyan} {msg} {bar:20.cyan/dim} {percent:>3}%  {left}");
         bar.set_length(1000);
         bar.set_message(words::clipped(name, 40));
         Step(bar)
@@ -139,16 +141,19 @@ impl Board {
 
     /// Prints plain lines when it is time to.
     pub(crate) fn tick(&mut self) {
-        if !matches!(self.form, Form::Lines) || self.last_lines.elapsed() < LINES_EVERY {
+        // The first word comes as soon as there is one.
+        let is_soon = self.last_lines.is_some_and(|at| at.elapsed() < LINES_EVERY);
+        if !matches!(self.form, Form::Lines) || is_soon {
             return;
         }
-        self.last_lines = Instant::now();
         for job in self.jobs.values() {
             for line in job.stages.iter().flat_map(Stages::lines) {
+                self.last_lines = Some(Instant::now());
                 eprintln!("{}: {line}", job.name);
             }
             for task in job.tasks.values().take(MAX_BARS) {
                 let percent = task.progress.permille / 10;
+                self.last_lines = Some(Instant::now());
                 eprintln!(
                     "{}: {} {percent} %  {}",
                     job.name,
@@ -164,6 +169,14 @@ impl Board {
         let plain = template.replace(".cyan/dim", "").replace(":.cyan", "").replace(".cyan", "");
         let template = if allowed() { template } else { &plain };
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = style.with_key("left", |state: &ProgressState, text: &mut dyn fmt::Write| {
+            let permille =
+                state.pos().saturating_mul(1000).checked_div(state.len().unwrap_or(0)).unwrap_or(0);
+            if let Some(ms) = stages::left(state.elapsed(), permille) {
+                // A text that cannot be written is not shown.
+                let _unwritten = write!(text, "ETA {}", words::eta(ms));
+            }
+        });
         bars.add(ProgressBar::new(1000).with_style(style.progress_chars("━━─")))
     }
 

@@ -21,6 +21,11 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from
 /// How often Ctrl-C is looked for.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// How often it is asked why a job waits.
+const ASK: Duration = Duration::from_secs(5);
+/// Reasons to wait that do not pass by themselves.
+const STANDS_STILL: [&str; 3] = ["no_node", "old_nodes", "shut_nodes"];
+
 /// What a job's stream says.
 #[derive(Debug)]
 pub(crate) enum Update {
@@ -41,6 +46,8 @@ pub(crate) struct Watch {
     sender: Sender<(usize, Update)>,
     updates: Receiver<(usize, Update)>,
     jobs: Vec<Followed>,
+    /// When it was last asked why they wait.
+    asked: Instant,
 }
 
 #[derive(Debug)]
@@ -48,6 +55,8 @@ struct Followed {
     id: JobId,
     last: Option<JobView>,
     fault: Option<Fault>,
+    /// What was last said of why it stands still.
+    stands: String,
 }
 
 impl Followed {
@@ -59,13 +68,13 @@ impl Followed {
 impl Watch {
     pub(crate) fn new(client: &Client) -> Self {
         let (sender, updates) = channel();
-        Self { client: client.clone(), sender, updates, jobs: Vec::new() }
+        Self { client: client.clone(), sender, updates, jobs: Vec::new(), asked: Instant::now() }
     }
 
     /// Follows one more job.
     pub(crate) fn add(&mut self, id: JobId) {
         let (client, sender, index) = (self.client.clone(), self.sender.clone(), self.jobs.len());
-        self.jobs.push(Followed { id, last: None, fault: None });
+        self.jobs.push(Followed { id, last: None, fault: None, stands: String::new() });
         thread::spawn(move || {
             let tell = |update| sender.send((index, update)).is_ok();
             follow(&client, id, &tell);
@@ -104,10 +113,31 @@ impl Watch {
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
             }
             board.tick();
+            self.tell_what_stands_still(board);
         }
         match self.jobs.iter_mut().find_map(|job| job.fault.take()) {
             Some(fault) => Err(fault),
             None => Ok(self.jobs.iter_mut().filter_map(|job| job.last.take()).collect()),
+        }
+    }
+
+    /// Says of jobs that no node of the farm can go on with what they wait for: without somebody's help they would do so for ever.
+    fn tell_what_stands_still(&mut self, board: &Board) {
+        if self.asked.elapsed() < ASK {
+            return;
+        }
+        self.asked = Instant::now();
+        for job in self.jobs.iter_mut().filter(|job| !job.is_over()) {
+            // Where the farm is away, the stream says so.
+            let Ok(why) = self.client.explain(job.id) else { continue };
+            let still = why.waits.iter().filter(|wait| STANDS_STILL.contains(&wait.reason.as_str()));
+            let still: Vec<String> =
+                still.map(|wait| format!("{} waits: {}", wait.name, wait.detail)).collect();
+            let text = still.join("; ");
+            if !text.is_empty() && text != job.stands {
+                board.say(&text);
+            }
+            job.stands = text;
         }
     }
 

@@ -36,7 +36,7 @@ variants!(LaneReply: Ended, Refused, Recalled, Succeeded);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
 variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep, ReadParts);
-variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept, Parts);
+variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept, Parts, NoParts);
 
 fn dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wire/v1")
@@ -242,6 +242,7 @@ fn golden_bulk() {
             ("", vec![BulkReply::NotKept]),
             ("", vec![BulkReply::Kept]),
             ("", vec![BulkReply::Parts { size: Bytes(1 << 34), stamp: 7, parts: vec![(1 << 33, 8)] }]),
+            ("", failures().into_iter().map(BulkReply::NoParts).collect()),
         ],
     );
 }

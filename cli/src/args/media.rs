@@ -168,9 +168,9 @@ pub(crate) enum MediaCommand {
         /// Where chunks begin: on a grid of that length, or at cuts of the film near it, which a scan finds before.
         #[arg(long, default_value = "grid", value_parser = borders, value_name = "grid|scenes")]
         chunks: Borders,
-        /// Bit rate of the sound in bits a second; 0 leaves it out.
+        /// Bit rate of the sound in bits a second, 16000 to 512000; 0 leaves it out.
         /// Several with commas between them, the best first, are one sound at several rates.
-        #[arg(long, default_value = "128000", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(0..=512_000), value_name = "BPS")]
+        #[arg(long, default_value = "128000", value_delimiter = ',', value_parser = sound_rate, value_name = "BPS")]
         sound: Vec<u32>,
         /// Leaves out the decode of every segment at the end.
         #[arg(long)]
@@ -311,4 +311,11 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     sides
         .filter(|(w, h)| (1..=65_500).contains(w) && (1..=65_500).contains(h))
         .ok_or_else(|| "write it as 800x250, sides from 1 to 65500".to_owned())
+}
+
+fn sound_rate(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(bps @ (0 | 16_000..=512_000)) => Ok(bps),
+        _ => Err("should be 16000 to 512000, or 0 for none".to_owned()),
+    }
 }

@@ -134,7 +134,7 @@ impl Row {
 }
 
 /// How long it takes from here, in milliseconds, if it goes on as it did.
-fn left(elapsed: Duration, permille: u64) -> Option<u64> {
+pub(super) fn left(elapsed: Duration, permille: u64) -> Option<u64> {
     let elapsed = u64::try_from(elapsed.as_millis()).ok()?;
     (permille >= GUESS_FROM).then(|| elapsed.saturating_mul(1000 - permille.min(1000)) / permille)
 }

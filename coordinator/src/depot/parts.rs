@@ -37,7 +37,7 @@ pub(super) fn read(
     tokio::task::spawn_blocking(move || {
         for file in &files {
             let said =
-                parts_of(&shelf, file).unwrap_or_else(|failure| (BulkReply::Failed(failure), Vec::new()));
+                parts_of(&shelf, file).unwrap_or_else(|failure| (BulkReply::NoParts(failure), Vec::new()));
             let Ok(mut bytes) = frame::encode(&said.0) else { return };
             bytes.extend_from_slice(&said.1);
             if queue.blocking_send(bytes.into()).is_err() {

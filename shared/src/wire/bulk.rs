@@ -183,6 +183,8 @@ pub enum BulkReply {
         /// Each part's first byte, and how many there are, in the order of the request.
         parts: Vec<(u64, u64)>,
     },
+    /// Nothing of this one of several files can be read; what is said of the others follows.
+    NoParts(Failure),
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ impl BulkClient {
         let mut found = Vec::with_capacity(files.len());
         for file in &files {
             found.push(match answer(&mut recv, STALL).await? {
-                BulkReply::Failed(failure) => Err(failure),
+                BulkReply::NoParts(failure) => Err(failure),
                 BulkReply::Parts { size, stamp, parts } => {
                     let asked: Vec<_> = file.parts.iter().map(|part| part.within(size.0)).collect();
                     if parts != asked {

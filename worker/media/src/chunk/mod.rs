@@ -245,7 +245,7 @@ impl<T: Taker> Work<'_, T> {
                 return self.finish(&passed, &pace, progress);
             }
         }
-        Err(no_frame())
+        Err(no_frame(&self.job.range))
     }
 
     /// How far before the range decoding may start, in nanoseconds, the latest place first; the last one, which is the
@@ -395,7 +395,7 @@ impl<T: Taker> Work<'_, T> {
     /// Frames that are missing are found by their number once the chunks are joined.
     fn finish_blank(&self) -> Result<(ChunkEncoded, Vec<Taken>), Failure> {
         if !self.job.source.video.first().is_some_and(|video| video.vfr) {
-            return Err(no_frame());
+            return Err(no_frame(&self.job.range));
         }
         let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
         let taken: Result<Vec<Taken>, Failure> = rungs.iter_mut().map(|rung| rung.finish(0)).collect();
@@ -412,10 +412,11 @@ fn no_rung() -> Failure {
     Failure::new(FailureCode::SettingsImpossible, "a chunk needs at least one rung", "name a rung")
 }
 
-fn no_frame() -> Failure {
+fn no_frame(range: &ChunkRange) -> Failure {
+    let from = format!("{}.{} s", range.start_ns / 1_000_000_000, range.start_ns / 100_000_000 % 10);
     Failure::new(
         FailureCode::InputDamaged,
-        "a part of the input has no frame that could be decoded",
+        format!("the input is damaged: from {from} on no frame could be decoded for a whole chunk"),
         "check that the file plays to its end; get an undamaged copy",
     )
 }
