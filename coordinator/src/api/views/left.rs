@@ -1,7 +1,7 @@
 //! Time to the end of a job of several tasks.
 //!
-//! What tasks should take is known before any begins, but not how fast these nodes are with this film: so the predictions are
-//! scaled by how long the job's own tasks took against theirs.
+//! What tasks should take is known before any begins, but not how fast these nodes are with this film: so the predictions of
+//! encodes are scaled by how long the job's own took against theirs.
 
 use rushes_core::job::{JobDoc, LiveTask};
 use rushes_shared::task::{Phase, TaskKind};
@@ -12,7 +12,7 @@ const TELLS_FROM: u16 = 100;
 /// Time from now to the end of what the job still has to do, in milliseconds; `None` before anything can be said.
 pub(super) fn left_ms(doc: &JobDoc) -> Option<u64> {
     let is_encoded = doc.job.stages.iter().any(|stage| is_encode(stage.step.kind()));
-    if doc.live.is_empty() || !is_encoded { None } else { left_of(&tasks(doc)) }
+    if doc.job.ended.is_some() || !is_encoded { None } else { left_of(&tasks(doc)) }
 }
 
 /// A task that is done, at work or to come.
@@ -117,7 +117,8 @@ fn rate(tasks: &[Known]) -> Option<f64> {
 
 impl Known {
     fn left_ms(&self, rate: f64) -> f64 {
-        let whole = self.predicted_ms * rate;
+        // Packages and joins copy: how fast encodes are says nothing of them.
+        let whole = if is_last(self.kind) { self.predicted_ms } else { self.predicted_ms * rate };
         match self.stands {
             Stands::Done(_) => 0.0,
             Stands::Waits => whole,
@@ -146,8 +147,8 @@ mod tests {
     #[test]
     fn what_tasks_took_scales_what_is_said_of_those_to_come() {
         let package = Known { kind: TaskKind::Package, predicted_ms: 500.0, stands: Stands::Waits };
-        // Everything takes twice as long as was predicted: half a chunk, and a package after it.
-        assert_eq!(left_of(&[chunk(Stands::Done(20_000.0)), chunk(HALF), package]), Some(11_000));
+        // Encodes take twice as long as was predicted: half a chunk, and a package after it.
+        assert_eq!(left_of(&[chunk(Stands::Done(20_000.0)), chunk(HALF), package]), Some(10_500));
         // Two lanes share two halves and two that wait.
         let four = [chunk(HALF), chunk(HALF), chunk(Stands::Waits), chunk(Stands::Waits)];
         assert_eq!(left_of(&four), Some(30_000));
