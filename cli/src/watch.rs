@@ -23,6 +23,8 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How often it is asked why a job waits.
 const ASK: Duration = Duration::from_secs(5);
+/// Most jobs that this is asked of at once: a thousand films would keep the farm busy with answers.
+const ASKED: usize = 4;
 /// Reasons to wait that do not pass by themselves.
 const STANDS_STILL: [&str; 3] = ["no_node", "old_nodes", "shut_nodes"];
 
@@ -62,6 +64,11 @@ struct Followed {
 impl Followed {
     fn is_over(&self) -> bool {
         self.fault.is_some() || self.last.as_ref().is_some_and(|job| job.state.is_final())
+    }
+
+    /// Whether nothing of it was running when it was last seen.
+    fn is_idle(&self) -> bool {
+        !self.is_over() && self.last.as_ref().is_some_and(|job| job.task_counts.running == 0)
     }
 }
 
@@ -127,7 +134,7 @@ impl Watch {
             return;
         }
         self.asked = Instant::now();
-        for job in self.jobs.iter_mut().filter(|job| !job.is_over()) {
+        for job in self.jobs.iter_mut().filter(|job| job.is_idle()).take(ASKED) {
             // Where the farm is away, the stream says so.
             let Ok(why) = self.client.explain(job.id) else { continue };
             let still = why.waits.iter().filter(|wait| STANDS_STILL.contains(&wait.reason.as_str()));
