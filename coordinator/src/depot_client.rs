@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use actix::Addr;
 use rushes_core::event::Event;
@@ -9,7 +10,7 @@ use rushes_net::bulk::BulkClient;
 use rushes_net::ticket::TicketKey;
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::Failure;
-use rushes_shared::id::{AttemptId, JobId};
+use rushes_shared::id::{AttemptId, Epoch, JobId};
 use rushes_shared::ticket::{Grant, Ticket};
 use rushes_shared::units::WallMs;
 use tokio::sync::Semaphore;
@@ -23,6 +24,8 @@ const STREAMS: usize = 64;
 const MAX_DROPS: usize = 100_000;
 /// Attempts in one drop request.
 const DROP_BATCH: usize = 1_000;
+/// Pause before the depot is asked again.
+const AGAIN: Duration = Duration::from_secs(10);
 /// How long a ticket for the coordinator's own requests is good, in milliseconds.
 const TICKET_MS: u64 = 3_600_000;
 
@@ -72,7 +75,22 @@ impl DepotFront {
         self.client.renew(upload, &self.ticket(Grant::Read(upload.clone()))).await
     }
 
-    /// Has staged files dropped. Tried again with the next drop if the depot is away.
+    /// Asks which attempts of reigns before this one have staged something, until the depot answers, and tells the engine.
+    pub fn find_staged(&self, engine: Addr<EngineActor>, before: Epoch, after: Option<AttemptId>) {
+        let front = self.clone();
+        actix_rt::spawn(async move {
+            let attempts = loop {
+                match front.client.list_staged(before, after, &front.ticket(Grant::ListStaged)).await {
+                    Ok(attempts) => break attempts,
+                    Err(failure) => tracing::warn!(%failure, "staged files could not be listed; tried again"),
+                }
+                actix_rt::time::sleep(AGAIN).await;
+            };
+            tell(&engine, Happened(Event::StagedFound { attempts })).await;
+        });
+    }
+
+    /// Has staged files dropped, again and again while the depot is away.
     pub fn drop_staged(&self, attempts: Vec<AttemptId>) {
         let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
         let room = MAX_DROPS.saturating_sub(drops.waiting.len());
@@ -97,10 +115,8 @@ impl DepotFront {
             let ticket = self.ticket(Grant::Drop(batch.clone()));
             if let Err(failure) = self.client.drop_staged(batch.clone(), &ticket).await {
                 tracing::warn!(%failure, "staged files could not be dropped; they are tried again later");
-                let mut drops = self.drops.lock().unwrap_or_else(PoisonError::into_inner);
-                drops.waiting.extend(batch);
-                drops.is_running = false;
-                return;
+                self.drops.lock().unwrap_or_else(PoisonError::into_inner).waiting.extend(batch);
+                actix_rt::time::sleep(AGAIN).await;
             }
         }
     }

@@ -239,6 +239,7 @@ impl EngineActor {
                 self.depot.publish(ctx.address(), job, output, from, to);
             }
             Command::DropStaged { attempts } => self.depot.drop_staged(attempts),
+            Command::FindStaged { before, after } => self.depot.find_staged(ctx.address(), before, after),
             Command::Notify(event) => self.announce(event),
         }
     }

@@ -260,12 +260,7 @@ fn farm_location(rest: &str) -> Option<Location> {
     let parts: Vec<&str> = rest.split('/').collect();
     match parts.as_slice() {
         ["uploads", tenant, hash] => Some(Location::Upload(tenant.parse().ok()?, hash.parse().ok()?)),
-        ["staging", attempt, name] => {
-            let (epoch, counter) = attempt.split_once('-')?;
-            let attempt =
-                AttemptId { epoch: crate::id::Epoch(epoch.parse().ok()?), counter: counter.parse().ok()? };
-            Some(Location::Staged(attempt, name.parse().ok()?))
-        }
+        ["staging", attempt, name] => Some(Location::Staged(attempt.parse().ok()?, name.parse().ok()?)),
         ["outputs", tenant, job, ""] => Some(Location::Set(tenant.parse().ok()?, job.parse().ok()?)),
         ["outputs", tenant, job, path @ ..] => {
             Some(Location::Output(tenant.parse().ok()?, job.parse().ok()?, path.join("/").parse().ok()?))

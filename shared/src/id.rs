@@ -152,6 +152,21 @@ impl fmt::Display for AttemptId {
     }
 }
 
+impl FromStr for AttemptId {
+    type Err = BadId;
+
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let parsed = text.split_once('-').and_then(|(epoch, counter)| {
+            Some(Self { epoch: Epoch(epoch.parse().ok()?), counter: counter.parse().ok()? })
+        });
+        parsed.ok_or_else(|| BadId {
+            text: text.chars().take(64).collect(),
+            kind: "attempt",
+            example: "3-17",
+        })
+    }
+}
+
 /// The place of a record in the journal: 1 for the first one ever written, without gaps.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -45,6 +45,8 @@ pub enum Grant {
     },
     /// Read these files, one at a time.
     ReadAny(Vec<Location>),
+    /// List which attempts have staged something.
+    ListStaged,
 }
 
 /// A grant and when it ends. The MAC over its encoding travels in front of it.

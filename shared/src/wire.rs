@@ -18,7 +18,8 @@ mod version;
 use serde::{Deserialize, Serialize};
 
 pub use bulk::{
-    BulkReply, BulkRequest, NOTE_LIMIT, PARTS, PARTS_BYTES, PARTS_FILES, Part, PartsOf, are_bounded,
+    BulkReply, BulkRequest, NOTE_LIMIT, PARTS, PARTS_BYTES, PARTS_FILES, Part, PartsOf, STAGED_PAGE,
+    are_bounded,
 };
 pub use version::WireVersion;
 

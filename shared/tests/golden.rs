@@ -35,8 +35,8 @@ variants!(LaneBound: Start, Cancel, Collected, Enter, Recall);
 variants!(LaneReply: Ended, Refused, Recalled, Succeeded);
 variants!(JoinRequest);
 variants!(JoinReply: Welcome, Refused);
-variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep, ReadParts);
-variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept, Parts, NoParts);
+variants!(BulkRequest: Read, Write, Publish, Drop, Take, Keep, ReadParts, ListStaged);
+variants!(BulkReply: Reading, Written, Published, Dropped, Failed, Taken, NotKept, Kept, Parts, NoParts, Staged);
 
 fn dir() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/wire/v1")
@@ -227,8 +227,10 @@ fn golden_bulk() {
         BulkRequest::Keep { from: artifact(staged), maker: HASH, note: vec![1, 2], ticket: ticket.clone() };
     let [location, ..] = places();
     let parts = vec![Part::From { offset: 1 << 33, length: 8 }, Part::End { length: 9 }];
-    let parts = BulkRequest::ReadParts { files: vec![PartsOf { location, parts }], ticket };
-    let requests = [write, publish, drop, take, keep, parts].map(|request| ("", vec![request]));
+    let files = vec![PartsOf { location, parts }];
+    let parts = BulkRequest::ReadParts { files, ticket: ticket.clone() };
+    let list = BulkRequest::ListStaged { before: ATTEMPT.epoch, after: Some(ATTEMPT), ticket };
+    let requests = [write, publish, drop, take, keep, parts, list].map(|request| ("", vec![request]));
     check(&dir(), [vec![("", places().map(read).to_vec())], requests.to_vec()].concat());
     check(
         &dir(),
@@ -243,6 +245,7 @@ fn golden_bulk() {
             ("", vec![BulkReply::Kept]),
             ("", vec![BulkReply::Parts { size: Bytes(1 << 34), stamp: 7, parts: vec![(1 << 33, 8)] }]),
             ("", failures().into_iter().map(BulkReply::NoParts).collect()),
+            ("", vec![BulkReply::Staged(vec![ATTEMPT])]),
         ],
     );
 }
@@ -262,6 +265,7 @@ fn golden_tickets() {
         ("read-staged", Grant::ReadStaged(vec![ATTEMPT])),
         ("drop", Grant::Drop(vec![ATTEMPT])),
         ("read-any", Grant::ReadAny(places().to_vec())),
+        ("list-staged", Grant::ListStaged),
         ("make", Grant::Make { to: made, tenant: TenantId::default_tenant(), of: ContentHash([3; 32]) }),
     ];
     for (name, grant) in grants {
@@ -273,7 +277,8 @@ fn golden_tickets() {
             | Grant::ReadStaged(_)
             | Grant::Make { .. }
             | Grant::ReadWith { .. }
-            | Grant::ReadAny(_) => {}
+            | Grant::ReadAny(_)
+            | Grant::ListStaged => {}
         }
         let ticket = Ticket { grant, expires: WallMs(1_700_000_000_000) };
         let path = dir().join(format!("ticket.{name}.bin"));

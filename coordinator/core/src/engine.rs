@@ -70,6 +70,7 @@ mod room;
 mod run;
 mod shedding;
 mod sizing;
+mod strays;
 mod tenants;
 mod timer;
 mod usual;
@@ -157,6 +158,8 @@ pub struct Engine {
     jobs_started: u64,
     /// Tasks of the reign before that wait for their workers, and those workers; `None` once the window is closed.
     reattach: Option<Reattach>,
+    /// Attempts of earlier reigns whose staged files were dropped, as nobody had told of them.
+    strays: BTreeSet<AttemptId>,
 }
 
 /// One call of `handle`: its time and what it led to so far.
@@ -203,6 +206,7 @@ impl Engine {
             caps_reached: false,
             jobs_started: 0,
             reattach: None,
+            strays: BTreeSet::new(),
         };
         engine.order.sigs.bound(engine.policy.order.max_signatures);
         let mut turn = Turn { now, fx: Effects::default() };
@@ -210,6 +214,9 @@ impl Engine {
         engine.open_reattach_window(now);
         for job in engine.state.jobs.keys().copied().collect::<Vec<_>>() {
             engine.adopt_job(&mut turn, job);
+        }
+        if engine.reattach.is_none() {
+            engine.look_for_strays(&mut turn, None);
         }
         if !engine.state.keys.is_empty() {
             engine.wake_to_forget_keys(now);
@@ -309,6 +316,7 @@ impl Engine {
                 self.task_refused(turn, worker, task, attempt, failure);
             }
             Event::PublishEnded { job, output, result } => self.publish_ended(turn, job, output, result),
+            Event::StagedFound { attempts } => self.staged_found(turn, &attempts),
             Event::TimeCame => self.time_came(turn),
         }
     }

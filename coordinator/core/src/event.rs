@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::Failure;
-use rushes_shared::id::{AttemptId, JobId, Seq, TaskId, TenantId, WorkerId};
+use rushes_shared::id::{AttemptId, Epoch, JobId, Seq, TaskId, TenantId, WorkerId};
 use rushes_shared::job::{JobChange, JobSpec};
 use rushes_shared::node::NodeFacts;
 use rushes_shared::task::{Progress, TaskOrder, TaskOutcome};
@@ -225,6 +225,11 @@ pub enum Event {
         /// Why not, if not.
         result: Result<(), Failure>,
     },
+    /// The depot answered a [`Command::FindStaged`]: attempts in order; none when there are no more.
+    StagedFound {
+        /// Whose files it has.
+        attempts: Vec<AttemptId>,
+    },
     /// The time that `Engine::next_wake` named has come.
     TimeCame,
 }
@@ -323,6 +328,13 @@ pub enum Command {
     DropStaged {
         /// Whose.
         attempts: Vec<AttemptId>,
+    },
+    /// Ask the depot which attempts of earlier reigns have staged something; answered by [`Event::StagedFound`].
+    FindStaged {
+        /// Only attempts of reigns before this one.
+        before: Epoch,
+        /// Only attempts behind this one.
+        after: Option<AttemptId>,
     },
     /// Tell those who watch.
     Notify(FarmEvent),

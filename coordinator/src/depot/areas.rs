@@ -98,6 +98,15 @@ impl Areas {
         Ok(Some(Place { dir, name }))
     }
 
+    /// The attempts that have staged something. What has another name is nobody's here.
+    pub(super) fn staged(&self) -> io::Result<Vec<AttemptId>> {
+        let mut attempts = Vec::new();
+        for entry in std::fs::read_dir(self.path.join(STAGING))? {
+            attempts.extend(entry?.file_name().to_str().and_then(|name| name.parse::<AttemptId>().ok()));
+        }
+        Ok(attempts)
+    }
+
     /// Removes everything that an attempt staged.
     pub(super) fn drop_attempt(&self, attempt: AttemptId) -> io::Result<()> {
         match std::fs::remove_dir_all(self.path.join(STAGING).join(attempt.to_string())) {

@@ -121,7 +121,8 @@ impl Desk {
             BulkRequest::Publish { .. }
             | BulkRequest::Drop { .. }
             | BulkRequest::Take { .. }
-            | BulkRequest::Keep { .. } => &self.deeds,
+            | BulkRequest::Keep { .. }
+            | BulkRequest::ListStaged { .. } => &self.deeds,
         };
         let Ok(_permit) = permits.acquire().await else { return Ok(()) };
         let (kind, outcome) = match request {
@@ -147,6 +148,13 @@ impl Desk {
                     shelf.drop_attempts(&attempts)
                 };
                 ("drop", self.on_disk(deed).await.map(|()| Some(BulkReply::Dropped)))
+            }
+            BulkRequest::ListStaged { before, after, ticket } => {
+                let deed = move |shelf: &Shelf| {
+                    shelf.permit(&ticket, &Grant::ListStaged)?;
+                    shelf.list_staged(before, after)
+                };
+                ("list_staged", self.on_disk(deed).await.map(|attempts| Some(BulkReply::Staged(attempts))))
             }
             BulkRequest::Take { to, maker, ticket } => {
                 let taken = self.on_disk(move |shelf| shelf.take(&ticket, &to, maker)).await;

@@ -11,9 +11,10 @@ use rushes_net::flow::Written;
 use rushes_net::ticket::TicketKey;
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::failure::Failure;
-use rushes_shared::id::{AttemptId, TenantId};
+use rushes_shared::id::{AttemptId, Epoch, TenantId};
 use rushes_shared::ticket::Grant;
 use rushes_shared::units::{Bytes, WallMs};
+use rushes_shared::wire::STAGED_PAGE;
 use rustix::fs::{AtFlags, CWD};
 
 use super::areas::{Areas, KEPT};
@@ -108,9 +109,11 @@ impl Shelf {
         Err(match wanted {
             Grant::Read(place) | Grant::Write(place) => refusal::other_ticket(place),
             Grant::Publish { to, .. } | Grant::Make { to, .. } => refusal::other_ticket(to),
-            Grant::Drop(_) | Grant::ReadStaged(_) | Grant::ReadWith { .. } | Grant::ReadAny(_) => {
-                refusal::other_ticket(&"these attempts")
-            }
+            Grant::Drop(_)
+            | Grant::ReadStaged(_)
+            | Grant::ReadWith { .. }
+            | Grant::ReadAny(_)
+            | Grant::ListStaged => refusal::other_ticket(&"these attempts"),
         })
     }
 
@@ -302,6 +305,20 @@ impl Shelf {
     }
 
     /// Removes everything that these attempts staged. What is still on its way from them is refused.
+    /// Attempts of reigns before `before`, behind `after`, that have staged something.
+    pub(super) fn list_staged(
+        &self,
+        before: Epoch,
+        after: Option<AttemptId>,
+    ) -> Result<Vec<AttemptId>, Failure> {
+        let unreadable = |e| refusal::unreadable(&"the staging area", &e);
+        let mut attempts = self.areas.staged().map_err(unreadable)?;
+        attempts.retain(|a| a.epoch < before && after.is_none_or(|after| *a > after));
+        attempts.sort_unstable();
+        attempts.truncate(STAGED_PAGE);
+        Ok(attempts)
+    }
+
     pub(super) fn drop_attempts(&self, attempts: &[AttemptId]) -> Result<(), Failure> {
         {
             let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);

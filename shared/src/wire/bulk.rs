@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, ContentHash, Location};
 use crate::failure::Failure;
-use crate::id::AttemptId;
+use crate::id::{AttemptId, Epoch};
 use crate::units::Bytes;
 
 /// Worker to depot: what a bulk stream is about. Bytes follow a `Write`.
@@ -74,7 +74,19 @@ pub enum BulkRequest {
         /// Permission.
         ticket: Vec<u8>,
     },
+    /// Say which attempts of earlier reigns have staged something. Reply: `Staged`.
+    ListStaged {
+        /// Only attempts of reigns before this one.
+        before: Epoch,
+        /// Only attempts behind this one.
+        after: Option<AttemptId>,
+        /// Permission.
+        ticket: Vec<u8>,
+    },
 }
+
+/// Most attempts that are listed at once.
+pub const STAGED_PAGE: usize = 1_000;
 
 /// Most files of which parts are asked for at once.
 pub const PARTS_FILES: usize = 64;
@@ -185,6 +197,8 @@ pub enum BulkReply {
     },
     /// Nothing of this one of several files can be read; what is said of the others follows.
     NoParts(Failure),
+    /// Attempts that have staged something, in order; at most [`STAGED_PAGE`]. None: there are no more.
+    Staged(Vec<AttemptId>),
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::id::{AttemptId, JobId};
+use rushes_shared::id::{AttemptId, Epoch, JobId};
 
 use crate::laws::{Law, broken};
 
@@ -13,6 +13,7 @@ use crate::laws::{Law, broken};
 pub(crate) enum Asked {
     Publish { job: JobId, output: u32, from: Box<Artifact>, to: Box<Location> },
     Drop(Vec<AttemptId>),
+    Find { before: Epoch, after: Option<AttemptId> },
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +25,12 @@ pub(crate) struct Depot {
 impl Depot {
     pub(crate) fn stage(&mut self, attempt: AttemptId) {
         self.staged.insert(attempt);
+    }
+
+    /// What attempts of reigns before this one have staged, a page of it.
+    pub(crate) fn find_staged(&self, before: Epoch, after: Option<AttemptId>) -> Vec<AttemptId> {
+        let found = self.staged.iter().filter(|a| a.epoch < before && after.is_none_or(|after| **a > after));
+        found.take(2).copied().collect()
     }
 
     pub(crate) fn drop_staged(&mut self, attempts: &[AttemptId]) {

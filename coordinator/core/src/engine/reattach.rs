@@ -46,5 +46,6 @@ impl Engine {
         self.note_loss();
         self.note_room();
         self.power_is_back(turn);
+        self.look_for_strays(turn, None);
     }
 }

@@ -200,7 +200,7 @@ impl Engine {
         let was_given_up = entry.last_failure().is_some_and(|f| f.attempt >= attempt);
         let is_held = self.fleet.get(&worker).is_some_and(|n| n.holdings.contains_key(&attempt));
         let is_live = run.live.contains_key(&task.index);
-        let is_left_out = job.stage_of(task.index).1.dropped;
+        let is_left_out = job.stage_of(task.index).1.dropped || self.strays.contains(&attempt);
         if !is_older || entry.is_over() || was_given_up || is_held || is_live || is_left_out {
             return false;
         }

@@ -103,6 +103,25 @@ fn a_result_that_was_recorded_and_not_collected_is_given_up_and_keeps_its_file()
 }
 
 #[test]
+fn what_a_lost_worker_staged_and_nobody_told_of_is_dropped_after_the_crash() {
+    check(
+        |s| {
+            encoding_on_a(s);
+            // Staged, and not told: the worker dies, and the coordinator with it.
+            let attempt = s.attempt('a', "1.1");
+            s.world.depot.staged.insert(attempt);
+            s.kill('a');
+            s.crash();
+            s.start();
+            s.connect('b');
+            assert!(s.world.depot.staged.contains(&attempt), "its worker may come back");
+        },
+        |s| s.wait(20_500),
+        &["a gone", "start j1.1 #2-1 on b", "drop #1-2"],
+    );
+}
+
+#[test]
 fn who_does_not_come_back_in_time_is_not_waited_for() {
     check(
         |s| {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::id::{AttemptId, JobId};
+use rushes_shared::id::{AttemptId, Epoch, JobId};
 
 /// What the engine asks of it.
 #[derive(Debug, Clone)]
@@ -12,6 +12,7 @@ use rushes_shared::id::{AttemptId, JobId};
 pub(crate) enum Asked {
     Publish { job: JobId, output: u32, from: Artifact, to: Location },
     Drop(Vec<AttemptId>),
+    Find { before: Epoch, after: Option<AttemptId> },
 }
 
 #[derive(Debug, Default)]
@@ -23,6 +24,12 @@ pub(crate) struct Depot {
 }
 
 impl Depot {
+    /// What attempts of reigns before this one have staged, a page of it.
+    pub(crate) fn find_staged(&self, before: Epoch, after: Option<AttemptId>) -> Vec<AttemptId> {
+        let found = self.staged.iter().filter(|a| a.epoch < before && after.is_none_or(|after| **a > after));
+        found.take(2).copied().collect()
+    }
+
     pub(crate) fn drop_staged(&mut self, attempts: &[AttemptId]) {
         for attempt in attempts {
             self.staged.remove(attempt);

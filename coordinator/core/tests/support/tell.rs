@@ -73,6 +73,7 @@ pub(crate) fn line(command: &Command) -> Option<String> {
             format!("publish j{}/{output} from #{attempt}", job.0)
         }
         Command::DropStaged { attempts } => format!("drop{}", list(attempts)),
+        Command::FindStaged { .. } => return None,
         Command::Notify(event) => return news(event.job, &event.what),
     })
 }

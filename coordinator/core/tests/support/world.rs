@@ -245,6 +245,7 @@ impl World {
                 self.asked.push(Asked::Publish { job, output, from, to });
             }
             Command::DropStaged { attempts } => self.asked.push(Asked::Drop(attempts)),
+            Command::FindStaged { before, after } => self.asked.push(Asked::Find { before, after }),
             Command::Notify(event) => self.news.push(event),
         }
     }

@@ -127,6 +127,25 @@ async fn what_comes_late_from_a_dropped_attempt_is_refused_and_leaves_nothing() 
 }
 
 #[tokio::test]
+async fn what_earlier_reigns_staged_is_listed_in_order() {
+    let stage = Stage::new();
+    for counter in [10, 9, 8] {
+        stage.store(b"film", &staged(counter, "film.mp4")).await.expect("stored");
+    }
+    std::fs::create_dir(stage.path("state/depot/staging/not-an-attempt")).expect("made");
+    let ticket = stage.sign(Grant::ListStaged);
+    let next = Epoch(attempt(1).epoch.0 + 1);
+    let list = |before, after| stage.client.list_staged(before, after, &ticket);
+    assert_eq!(list(next, None).await.expect("listed"), [8, 9, 10].map(attempt));
+    assert_eq!(list(next, Some(attempt(9))).await.expect("listed"), [attempt(10)]);
+    assert_eq!(list(next, Some(attempt(10))).await.expect("listed"), []);
+    assert_eq!(list(attempt(1).epoch, None).await.expect("listed"), [], "this reign's own");
+    let other = stage.sign(Grant::Drop(vec![attempt(8)]));
+    let refused = stage.client.list_staged(next, None, &other).await.expect_err("refused");
+    assert!(refused.message.contains("does not permit"), "{refused}");
+}
+
+#[tokio::test]
 async fn nothing_is_stored_outside_of_staging_and_uploads() {
     let stage = Stage::new();
     for place in [stage.input("out/film.mp4"), output("film.mp4")] {

@@ -2,7 +2,7 @@
 
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::failure::Failure;
-use rushes_shared::id::AttemptId;
+use rushes_shared::id::{AttemptId, Epoch};
 use rushes_shared::wire::{BulkReply, BulkRequest};
 
 use super::BulkClient;
@@ -35,6 +35,24 @@ impl BulkClient {
     pub async fn drop_staged(&self, attempts: Vec<AttemptId>, ticket: &[u8]) -> Result<(), Failure> {
         let request = BulkRequest::Drop { attempts, ticket: ticket.to_vec() };
         self.ask(&request, |reply| *reply == BulkReply::Dropped).await.map(drop)
+    }
+
+    /// Which attempts of reigns before this one have staged something, in order, from behind one of them on; none when there
+    /// are no more.
+    ///
+    /// # Errors
+    /// `TransferFailed` when the depot cannot be reached, or cannot list them.
+    pub async fn list_staged(
+        &self,
+        before: Epoch,
+        after: Option<AttemptId>,
+        ticket: &[u8],
+    ) -> Result<Vec<AttemptId>, Failure> {
+        let request = BulkRequest::ListStaged { before, after, ticket: ticket.to_vec() };
+        match self.ask(&request, |reply| matches!(reply, BulkReply::Staged(_))).await? {
+            BulkReply::Staged(attempts) => Ok(attempts),
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Has what was kept of the ticket's work staged, with what was kept beside it; `None` where nothing is.

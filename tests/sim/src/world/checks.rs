@@ -147,8 +147,7 @@ impl World<'_> {
                 return Err(broken!(RestIsClean, "{} is booked for {:?} at rest", doc.name, doc.running));
             }
         }
-        let died = self.ledger.coordinator_deaths() > 0 || self.ledger.node_deaths() > 0;
-        if !died && self.depot.staged() > 0 {
+        if self.depot.staged() > 0 {
             return Err(broken!(RestIsClean, "{} staged files are left", self.depot.staged()));
         }
         Ok(())

@@ -321,6 +321,7 @@ impl World<'_> {
                 self.ask_depot(Asked::Publish { job, output, from: Box::new(from), to: Box::new(to) });
             }
             Command::DropStaged { attempts } => self.ask_depot(Asked::Drop(attempts)),
+            Command::FindStaged { before, after } => self.ask_depot(Asked::Find { before, after }),
             Command::Notify(event) => self.news(&event.what)?,
         }
         Ok(())
@@ -355,6 +356,11 @@ impl World<'_> {
             Asked::Drop(attempts) => {
                 self.depot.drop_staged(&attempts);
                 self.depot_open -= 1;
+            }
+            Asked::Find { before, after } => {
+                let event = Box::new(Event::StagedFound { attempts: self.depot.find_staged(before, after) });
+                let at = self.agenda.now().plus(At::from_s(self.scenario.link.delay_ms / 1000.0));
+                self.agenda.enter(at, Happening::Answer { reign, event });
             }
             Asked::Publish { job, output, from, to } => {
                 let fails =

@@ -87,6 +87,10 @@ impl World {
     pub(super) fn serve(&mut self, asked: Asked) {
         match asked {
             Asked::Drop(attempts) => self.depot.drop_staged(&attempts),
+            Asked::Find { before, after } => {
+                let attempts = self.depot.find_staged(before, after);
+                self.inbox.push_back(Event::StagedFound { attempts });
+            }
             Asked::Publish { job, output, from, to } => {
                 let result = self.depot.publish(&from, &to);
                 self.inbox.push_back(Event::PublishEnded { job, output, result });
