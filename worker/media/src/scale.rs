@@ -11,11 +11,11 @@ use fast_image_resize::images::{TypedCroppedImageMut, TypedImage, TypedImageRef}
 use fast_image_resize::pixels::U8;
 use fast_image_resize::{Filter, FilterType, ResizeAlg, ResizeOptions, Resizer};
 use gstreamer as gst;
-use gstreamer::prelude::*;
 use gstreamer_video as video;
 use gstreamer_video::prelude::*;
 use rushes_shared::failure::Failure;
 
+use crate::lent::Frames;
 use crate::reader::unusable;
 
 /// Scales frames of one format and size to another size.
@@ -23,7 +23,6 @@ pub(crate) struct Scaler {
     resizer: Resizer,
     from: video::VideoInfo,
     to: video::VideoInfo,
-    pool: video::VideoBufferPool,
 }
 
 impl Scaler {
@@ -35,39 +34,136 @@ impl Scaler {
             return None;
         }
         let to = video::VideoInfo::builder(from.format(), size.0, size.1).build().ok()?;
-        let pool = video::VideoBufferPool::new();
-        let mut config = pool.config();
-        config.set_params(to.to_caps().ok().as_ref(), u32::try_from(to.size()).ok()?, 0, 0);
-        pool.set_config(config).ok()?;
-        pool.set_active(true).ok()?;
-        Some(Self { resizer: Resizer::new(), from, to, pool })
+        Some(Self { resizer: Resizer::new(), from, to })
     }
 
-    /// A frame in the other size, with its times and flags.
-    pub(crate) fn scale(&mut self, frame: &gst::BufferRef) -> Result<gst::Buffer, Failure> {
-        let broken = || unusable("a frame that is no picture of its size");
+    /// A frame in the other size, with its times and flags, made among `frames`.
+    pub(crate) fn scale(
+        &mut self,
+        frame: &gst::BufferRef,
+        frames: &mut Frames,
+    ) -> Result<gst::Buffer, Failure> {
+        let mut scaled = frames.make(&self.to).ok_or_else(broken)?;
+        self.scale_into(frame, scaled.get_mut().ok_or_else(broken)?)?;
+        Ok(scaled)
+    }
+
+    /// The same into a frame of the other size.
+    pub(crate) fn scale_into(
+        &mut self,
+        frame: &gst::BufferRef,
+        target: &mut gst::BufferRef,
+    ) -> Result<(), Failure> {
         let source =
             video::VideoFrameRef::from_buffer_ref_readable(frame, &self.from).map_err(|_| broken())?;
-        let mut scaled = self.pool.acquire_buffer(None).map_err(|_| broken())?;
-        {
-            let target = scaled.get_mut().expect("a new buffer is nobody else's");
-            let kept = gst::BufferCopyFlags::FLAGS | gst::BufferCopyFlags::TIMESTAMPS;
-            frame.copy_into(target, kept, ..).map_err(|_| broken())?;
-            let mut target =
-                video::VideoFrameRef::from_buffer_ref_writable(target, &self.to).map_err(|_| broken())?;
-            for plane in 0..source.n_planes() {
-                scale_plane(&mut self.resizer, &source, &mut target, plane).ok_or_else(broken)?;
-            }
+        frame.copy_into(target, KEPT, ..).map_err(|_| broken())?;
+        let mut target =
+            video::VideoFrameRef::from_buffer_ref_writable(target, &self.to).map_err(|_| broken())?;
+        for plane in 0..source.n_planes() {
+            scale_plane(&mut self.resizer, &source, &mut target, plane).ok_or_else(broken)?;
         }
-        Ok(scaled)
+        Ok(())
     }
 }
 
-impl Drop for Scaler {
-    fn drop(&mut self) {
-        // Frames that are on their way keep the memory that they have.
-        let _stopped = self.pool.set_active(false);
+/// What of a frame another one of the same picture has.
+const KEPT: gst::BufferCopyFlags = gst::BufferCopyFlags::FLAGS.union(gst::BufferCopyFlags::TIMESTAMPS);
+
+fn broken() -> Failure {
+    unusable("a frame that is no picture of its size")
+}
+
+/// A copy of a frame of `info`, with its times, flags and captions, made among `frames`.
+pub(crate) fn copied(
+    frame: &gst::BufferRef,
+    info: &video::VideoInfo,
+    frames: &mut Frames,
+) -> Result<gst::Buffer, Failure> {
+    let mut copy = frames.make(info).ok_or_else(broken)?;
+    let target = copy.get_mut().ok_or_else(broken)?;
+    frame.copy_into(target, KEPT, ..).map_err(|_| broken())?;
+    for captions in frame.iter_meta::<video::VideoCaptionMeta>() {
+        video::VideoCaptionMeta::add(target, captions.caption_type(), captions.data());
     }
+    let source = video::VideoFrameRef::from_buffer_ref_readable(frame, info).map_err(|_| broken())?;
+    let mut target = video::VideoFrameRef::from_buffer_ref_writable(target, info).map_err(|_| broken())?;
+    source.copy(&mut target).map_err(|_| broken())?;
+    drop(target);
+    Ok(copy)
+}
+
+/// A size on the way from the film's to smaller ones: what is much smaller is scaled from there, which is less to read.
+pub(crate) struct Halfway {
+    size: (u32, u32),
+    /// The film's format, what scales it, and the format that comes out; no scaler where it is not scaled here.
+    from: Option<(gst::Caps, Option<(Scaler, gst::Caps)>)>,
+    /// The last frame, and when it is shown.
+    made: Option<(Option<gst::ClockTime>, gst::Buffer)>,
+}
+
+impl Halfway {
+    /// Of this size.
+    pub(crate) fn new(size: (u32, u32)) -> Self {
+        Self { size, from: None, made: None }
+    }
+
+    /// The frame in this size, and its format; the frame as it is where that cannot be had.
+    pub(crate) fn scaled(
+        &mut self,
+        caps: &gst::CapsRef,
+        frame: gst::Buffer,
+    ) -> Result<(gst::Caps, gst::Buffer), Failure> {
+        if self.from.as_ref().is_none_or(|(from, _)| &**from != caps) {
+            let scaler = Scaler::of(&caps.to_owned(), self.size);
+            self.from = Some((caps.to_owned(), scaler.map(|scaler| (scaler, resized(caps, self.size)))));
+            self.made = None;
+        }
+        let Some((_, Some((scaler, scaled)))) = &mut self.from else { return Ok((caps.to_owned(), frame)) };
+        if let Some((at, made)) = &self.made
+            && *at == frame.pts()
+        {
+            return Ok((scaled.clone(), made.clone()));
+        }
+        // Those who had the last one have scaled it further, and are done with it.
+        let last = self.made.take().map(|(_, made)| made).filter(|made| made.is_writable());
+        let mut made = last.unwrap_or_else(|| gst::Buffer::from_mut_slice(vec![0; scaler.to.size()]));
+        scaler.scale_into(&frame, made.get_mut().ok_or_else(broken)?)?;
+        self.made = Some((frame.pts(), made.clone()));
+        Ok((scaled.clone(), made))
+    }
+}
+
+/// The format of frames of another size.
+pub(crate) fn resized(caps: &gst::CapsRef, (width, height): (u32, u32)) -> gst::Caps {
+    let mut caps = caps.to_owned();
+    if let Some(fields) = caps.make_mut().structure_mut(0) {
+        fields.set("width", i32::try_from(width).unwrap_or(i32::MAX));
+        fields.set("height", i32::try_from(height).unwrap_or(i32::MAX));
+    }
+    caps
+}
+
+/// What an even width may be off by, three times.
+const ROUNDING: u64 = 3;
+
+/// Through which of `sizes` each of them is reached: itself where others are, none where the way is straight. Only what is
+/// scaled down to two thirds or less goes through another, so that nothing that it shows is lost on the way.
+pub(crate) fn ways(film: (u32, u32), sizes: &[(u32, u32)]) -> Vec<Option<(u32, u32)>> {
+    let is_far = |from: (u32, u32), to: (u32, u32)| {
+        let is_so = |from: u32, to: u32| u64::from(from) * 2 + ROUNDING >= u64::from(to) * 3;
+        is_so(from.0, to.0) && is_so(from.1, to.1)
+    };
+    let straight =
+        |size: &(u32, u32)| !sizes.iter().any(|other| is_far(film, *other) && is_far(*other, *size));
+    // From the film's own size there is nothing to gain.
+    let through = |size: &(u32, u32)| {
+        let between =
+            sizes.iter().filter(|other| straight(other) && is_far(film, **other) && is_far(**other, *size));
+        between.copied().min()
+    };
+    let ways: Vec<_> = sizes.iter().map(through).collect();
+    let itself = |size: &(u32, u32)| ways.contains(&Some(*size)).then_some(*size);
+    sizes.iter().zip(&ways).map(|(size, way)| way.or_else(|| itself(size))).collect()
 }
 
 /// The filter's lobes on each side.
@@ -185,7 +281,7 @@ mod tests {
                 },
             );
         let mut scaler = Scaler::of(&caps, (214, 120)).expect("a format that it knows");
-        let scaled = scaler.scale(&picture).expect("scaled");
+        let scaled = scaler.scale(&picture, &mut Frames::Kept(None)).expect("scaled");
         assert_eq!(scaled.pts(), Some(gst::ClockTime::from_mseconds(40)));
         for (plane, factor) in [(0, 426.0 / 214.0), (1, 213.0 / 107.0)] {
             for row in samples(&scaled, &scaler.to, plane) {
@@ -218,11 +314,53 @@ mod tests {
         let caps = caps(640, 360);
         let picture = frame(&caps, |_, x, y| if (x / 40 + y / 40) % 2 == 0 { 235 } else { 16 });
         let mut scaler = Scaler::of(&caps, (320, 180)).expect("a format that it knows");
-        let scaled = scaler.scale(&picture).expect("scaled");
+        let scaled = scaler.scale(&picture, &mut Frames::Kept(None)).expect("scaled");
         for row in samples(&scaled, &scaler.to, 0) {
             let turned: Vec<u8> = row.iter().rev().map(|sample| 251 - sample.min(&251)).collect();
             let worst = row.iter().zip(&turned).map(|(a, b)| a.abs_diff(*b)).max();
             assert!(worst <= Some(20), "{row:?}");
+        }
+    }
+
+    #[test]
+    fn small_sizes_are_reached_through_one_between() {
+        let sizes = [(3840, 2160), (1920, 1080), (1280, 720), (854, 480), (640, 360)];
+        let full = Some((1920, 1080));
+        assert_eq!(ways(sizes[0], &sizes[1..]), [full, full, full, full]);
+        let hd = Some((1280, 720));
+        assert_eq!(ways(sizes[1], &sizes[2..]), [hd, hd, hd]);
+        assert_eq!(ways(sizes[2], &sizes[3..]), [None, None], "480 and 360 are too near each other");
+        assert_eq!(ways(sizes[1], &sizes[2..3]), [None], "nobody else would go there");
+        let upright = [(1080, 1920), (720, 1280), (360, 640)];
+        assert_eq!(ways(upright[0], &upright[1..]), [Some((720, 1280)); 2]);
+    }
+
+    #[test]
+    fn what_goes_through_another_size_looks_as_if_it_had_not() {
+        let caps = caps(960, 540);
+        let wave =
+            |x: usize, y: usize| 126.0 + 60.0 * ((x as f64 / 37.0).sin() + (y as f64 / 23.0).cos()) / 2.0;
+        let picture = frame(&caps, |_, x, y| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "66 to 186")]
+            let sample = wave(x, y).round() as u8;
+            sample
+        });
+        let mut scaler = Scaler::of(&caps, (320, 180)).expect("a format that it knows");
+        let straight = scaler.scale(&picture, &mut Frames::Kept(None)).expect("scaled");
+        let mut halfway = Halfway::new((480, 270));
+        let (between, first) = halfway.scaled(&caps, picture.clone()).expect("scaled");
+        let (_, again) = halfway.scaled(&caps, picture).expect("scaled");
+        let address = |frame: &gst::Buffer| frame.map_readable().expect("mapped").as_ptr();
+        assert_eq!(address(&first), address(&again), "once for all");
+        let mut further = Scaler::of(&between, (320, 180)).expect("a format that it knows");
+        let through = further.scale(&first, &mut Frames::Kept(None)).expect("scaled");
+        assert_eq!(through.pts(), straight.pts());
+        for plane in 0..3 {
+            let rows = samples(&straight, &scaler.to, plane);
+            for (a, b) in rows.iter().zip(samples(&through, &scaler.to, plane)) {
+                let worst = a.iter().zip(&b).map(|(a, b)| a.abs_diff(*b)).max();
+                assert!(worst <= Some(2), "{worst:?}");
+            }
         }
     }
 

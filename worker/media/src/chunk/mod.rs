@@ -20,6 +20,7 @@ mod scan;
 mod score;
 mod wish;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -41,6 +42,7 @@ use crate::note::{self, Interrupted, Notes, Opening, Waiting};
 use crate::pace::Pace;
 use crate::reader::{self, Wanted};
 use crate::running::Running;
+use crate::scale::{self, Halfway};
 use crate::start;
 use passage::{Passage, Passed, Shared};
 use rung::Branch;
@@ -134,6 +136,7 @@ fn encode_once(
         (branch.bound, branch.tight) = (*bound, *tight);
         branches.push(branch);
     }
+    lead_through(&mut branches, job)?;
     let first = branches.first().ok_or_else(no_rung)?;
     let work = Work {
         job,
@@ -151,6 +154,25 @@ fn encode_once(
     }
     drop(encoder);
     done
+}
+
+/// Has small rungs scaled from larger ones. The ways are those of all rungs of the chunk, also where some are encoded again: the
+/// pixels of a rung are the same each time.
+fn lead_through(branches: &mut [Branch], job: &ChunkJob<'_>) -> Result<(), Failure> {
+    let Some(video) = job.source.video.first() else { return Ok(()) };
+    let plans: Result<Vec<Plan>, Failure> =
+        job.rungs.iter().map(|(rung, _)| plan_of(job.source, rung)).collect();
+    let sizes: Vec<(u32, u32)> =
+        plans?.iter().filter(|plan| plan.scaled).map(|plan| (plan.width, plan.height)).collect();
+    let ways: BTreeMap<_, _> = sizes.iter().copied().zip(scale::ways(video.shown_size(), &sizes)).collect();
+    let mut shared: BTreeMap<(u32, u32), Arc<Mutex<Halfway>>> = BTreeMap::new();
+    for branch in branches.iter_mut().filter(|branch| branch.plan.scaled) {
+        let way = ways.get(&(branch.plan.width, branch.plan.height)).copied().flatten();
+        branch.halfway = way.map(|size| {
+            Arc::clone(shared.entry(size).or_insert_with(|| Arc::new(Mutex::new(Halfway::new(size)))))
+        });
+    }
+    Ok(())
 }
 
 /// The encoders of rungs, with their libraries' versions where known.

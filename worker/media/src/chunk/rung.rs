@@ -1,8 +1,9 @@
 //! One rung of a chunk: decoded frames in, closed groups of pictures into the chunk's file.
 //!
 //! ```text
-//! Branch::take -> Scaler -> appsrc ! videocrop ! videoconvertscale ! encoder ! appsink -> ChunkFile
+//! Branch::take -> Halfway -> Scaler -> appsrc ! videocrop ! videoconvertscale ! encoder ! appsink -> ChunkFile
 //! ```
+//! Small rungs are scaled from one that is between them and the film, which is scaled once for all of them.
 //! Encoders set a key frame every so many frames and nowhere else, so that all rungs of a film, whose frames are the same,
 //! have theirs at the same frames. What they write into their headers follows from the rung's settings alone; what does not show
 //! there, such as the rate factor, is in the [recipe].
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
+use gstreamer_video as video;
 use rushes_shared::encode::{RateControl, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ALL, ChunkBound, Rung};
@@ -27,10 +29,11 @@ use crate::encode::output;
 use crate::encode::picture;
 use crate::encode::plan::Plan;
 use crate::encode::tail::Tail;
+use crate::lent::Frames;
 use crate::mp4::Packet;
 use crate::note::{Branch as Kind, Note, Notes};
 use crate::running::Site;
-use crate::scale::Scaler;
+use crate::scale::{self, Halfway, Scaler};
 
 /// Frames that may wait between decoder and encoder.
 const WAITING_FRAMES: u64 = 6;
@@ -57,8 +60,14 @@ pub(super) struct Branch {
     entrance: Option<app::AppSrc>,
     /// The format of the frames so far: a film may change it.
     shown: Option<gst::Caps>,
+    /// The size through which it is reached, which other rungs share.
+    pub(super) halfway: Option<Arc<Mutex<Halfway>>>,
+    /// The same, as frames are laid out in memory.
+    entering: Option<video::VideoInfo>,
     /// What scales frames before they enter; where it is none, the pipeline does.
     scaler: Option<Scaler>,
+    /// Where frames are made that enter.
+    frames: Frames,
     tail: Tail,
 }
 
@@ -87,7 +96,10 @@ impl Branch {
             ended,
             entrance: None,
             shown: None,
+            entering: None,
+            halfway: None,
             scaler: None,
+            frames: Frames::Kept(None),
             tail,
         })
     }
@@ -97,15 +109,16 @@ impl Branch {
         let mut caps = picture::described(shown, &self.plan, self.rung.codec, true)?;
         self.shown = Some(shown.to_owned());
         self.scaler = None;
-        let (width, height) = (self.plan.width, self.plan.height);
+        let size = (self.plan.width, self.plan.height);
+        let info = picture::frame_info(&caps)?;
         if self.plan.scaled
-            && let Some(scaler) = Scaler::of(&caps, (width, height))
+            && (info.width(), info.height()) != size
+            && let Some(scaler) = Scaler::of(&caps, size)
         {
             self.scaler = Some(scaler);
-            let fields = caps.make_mut().structure_mut(0).expect("fixed caps have one structure");
-            fields.set("width", i32::try_from(width).unwrap_or(i32::MAX));
-            fields.set("height", i32::try_from(height).unwrap_or(i32::MAX));
+            caps = scale::resized(&caps, size);
         }
+        self.entering = Some(info);
         Ok(caps)
     }
 
@@ -135,6 +148,7 @@ impl Branch {
             closed: Some(self.closed()),
         };
         let Encoder { element, parsers, leaves } = encoder::encoder(&order)?;
+        self.frames = Frames::of(&element, &source.static_pad("src").expect("a source has a pad"));
         let format = picture::format_for(&self.plan, self.rung.codec, info.format());
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
         let shown = (info.width(), info.height());
@@ -198,23 +212,29 @@ impl Taker for Branch {
     }
 
     fn take(&mut self, caps: &gst::CapsRef, buffer: gst::Buffer, lasts_ns: u64) -> Result<(), Failure> {
-        let is_new = self.shown.as_deref() != Some(caps);
+        let (caps, buffer) = match &self.halfway {
+            Some(halfway) => halfway.lock().unwrap_or_else(PoisonError::into_inner).scaled(caps, buffer)?,
+            None => (caps.to_owned(), buffer),
+        };
+        let is_new = self.shown.as_ref() != Some(&caps);
         let source = match self.entrance.clone() {
             Some(entrance) => {
                 if is_new {
-                    let caps = self.enters(caps)?;
+                    let caps = self.enters(&caps)?;
                     entrance.set_caps(Some(&caps));
                 }
                 entrance
             }
             None => {
-                let built = self.build(caps)?;
+                let built = self.build(&caps)?;
                 self.entrance.insert(built).clone()
             }
         };
-        let buffer = match &mut self.scaler {
-            Some(scaler) => scaler.scale(&buffer)?,
-            None => buffer,
+        let is_shared = self.halfway.is_some() || self.frames.are_lent();
+        let buffer = match (&mut self.scaler, &self.entering) {
+            (Some(scaler), _) => scaler.scale(&buffer, &mut self.frames)?,
+            (None, Some(info)) if is_shared => scale::copied(&buffer, info, &mut self.frames)?,
+            _ => buffer,
         };
         self.tail.passes(&buffer, lasts_ns);
         source.push_buffer(buffer).map(drop).map_err(|_| stopped())
