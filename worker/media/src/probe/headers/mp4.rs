@@ -6,7 +6,7 @@ use gstreamer_video as video;
 
 use super::first::Packet;
 use super::picture::{self, Entry};
-use super::{about, sound};
+use super::{about, mpeg, sound};
 use crate::mp4::parse::{be32, be64, child, children};
 use crate::probe::facts::Index;
 use crate::probe::mp4::{MOST_BOXES, box_at, language};
@@ -33,7 +33,7 @@ pub(in crate::probe) fn read(file: &Source, movie: &[u8], index: &Index) -> Opti
         last = track.number;
         match &track.handler {
             b"vide" => pictures.push(track.picture(file, index.video.get(pictures.len())?)?),
-            b"soun" => sounds.push(track.sound()?),
+            b"soun" => sounds.push(track.sound(file)?),
             _ => return None,
         }
     }
@@ -152,7 +152,7 @@ impl<'a> Track<'a> {
         Some(Stream::described(caps, list))
     }
 
-    fn sound(&self) -> Option<Stream> {
+    fn sound(&self, file: &Source) -> Option<Stream> {
         if &self.code != b"mp4a" {
             return None;
         }
@@ -163,10 +163,16 @@ impl<'a> Track<'a> {
             _ => return None,
         };
         let wave = child(boxes, b"wave").unwrap_or_default();
-        let caps = sound::aac(child(boxes, b"esds").or_else(|| child(wave, b"esds"))?)?;
+        let descriptor = child(boxes, b"esds").or_else(|| child(wave, b"esds"))?;
         let mut list = gst::TagList::new();
         let into = list.make_mut();
-        into.add::<tags::AudioCodec>(&"MPEG-4 AAC audio", gst::TagMergeMode::Append);
+        let caps = if sound::is_mpeg_1(descriptor) {
+            into.add::<tags::AudioCodec>(&"MPEG-1 audio", gst::TagMergeMode::Append);
+            mpeg::track(file, self.first, child(self.table, b"stsz")?, into)?
+        } else {
+            into.add::<tags::AudioCodec>(&"MPEG-4 AAC audio", gst::TagMergeMode::Append);
+            sound::aac(descriptor)?
+        };
         self.speak(into);
         Some(Stream::described(caps, list))
     }

@@ -3,11 +3,15 @@
 use gstreamer as gst;
 use gstreamer::tags;
 
+use super::first::Packet;
 use super::plain::{Sound, caps, tagged, text};
+use crate::mp4::parse::be32;
 use crate::probe::source::Source;
 
 /// Longest file that is walked, in bytes; its frames are read in one go.
 const LARGEST: u64 = 64 << 20;
+/// Largest frame of the third layer, in bytes: 320 kbit/s at 32 kHz.
+const LARGEST_FRAME: usize = 1441;
 /// Kilobits a second of MPEG-1's third layer.
 const RATES_1: [u32; 14] = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
 /// The same of MPEG-2.
@@ -45,6 +49,19 @@ impl Head {
         let eighths = if is_first_version { 144_000 } else { 72_000 };
         let size = usize::try_from(eighths * kilobits / rate).ok()? + field(9, 1);
         Some(Self { is_first_version, rate, kilobits, mode: u8::try_from(field(6, 3)).ok()?, size })
+    }
+
+    fn caps(self) -> Option<gst::Caps> {
+        let channels = if self.mode == 3 { 1 } else { 2 };
+        let caps = caps("audio/mpeg", self.rate, channels)?;
+        Some(caps.field("mpegversion", 1i32).field("layer", 3i32).build())
+    }
+
+    /// Tells how its channels are coded.
+    fn tell(self, into: &mut gst::TagListRef) -> Option<()> {
+        let mode = *["stereo", "joint-stereo", "dual-channel", "mono"].get(usize::from(self.mode))?;
+        register_tags();
+        into.add_generic("channel-mode", mode, gst::TagMergeMode::Append).ok()
     }
 
     fn samples(self) -> u64 {
@@ -90,23 +107,47 @@ pub(in crate::probe) fn read(file: &Source) -> Option<Sound> {
         return None;
     }
     let into = list.make_mut();
-    let mode = *["stereo", "joint-stereo", "dual-channel", "mono"].get(usize::from(first.mode))?;
-    let how = gst::TagMergeMode::Append;
-    register_tags();
-    into.add_generic("channel-mode", mode, how).ok()?;
+    first.tell(into)?;
     // The frame with the table sounds of nothing, and says itself what the rate is.
     let count = count - u64::from(has_table);
     match (has_table, is_constant) {
         (true, _) => {}
-        (false, true) => into.add::<tags::NominalBitrate>(&(first.kilobits * 1000), how),
+        (false, true) => {
+            into.add::<tags::NominalBitrate>(&(first.kilobits * 1000), gst::TagMergeMode::Append);
+        }
         (false, false) => return None,
     }
-    let channels = if first.mode == 3 { 1 } else { 2 };
-    let caps =
-        caps("audio/mpeg", first.rate, channels)?.field("mpegversion", 1i32).field("layer", 3i32).build();
+    let caps = first.caps()?;
     // Each frame's length is rounded down.
     let frame_ns = first.samples() * 1_000_000_000 / u64::from(first.rate);
     Some(Sound::of(caps, list, count * frame_ns, length - from))
+}
+
+/// Caps of an MP4 track of the third layer by the head of its first frame, and what `sizes`, its table of them, says: all of one
+/// rate.
+pub(super) fn track(
+    file: &Source,
+    first: Packet,
+    sizes: &[u8],
+    into: &mut gst::TagListRef,
+) -> Option<gst::Caps> {
+    let bytes =
+        file.bytes(first.at, usize::try_from(first.bytes).ok().filter(|size| *size <= LARGEST_FRAME)?)?;
+    let head = Head::of(&bytes).filter(|head| head.is_first_version && head.size == bytes.len())?;
+    let place = head.table_at();
+    let is_table = |at: usize| matches!(bytes.get(at..at + 4), Some(b"Xing" | b"Info" | b"VBRI"));
+    if is_table(place) || is_table(36) {
+        return None;
+    }
+    let usual = u32::try_from(144_000 * head.kilobits / head.rate).ok()?;
+    let count = usize::try_from(be32(sizes, 8)?).ok()?;
+    let is_alike = |n| be32(sizes, 12 + n * 4).is_some_and(|size| size == usual || size == usual + 1);
+    if be32(sizes, 4)? != 0 || !(0..count).all(is_alike) {
+        return None;
+    }
+    head.tell(into)?;
+    into.add::<tags::NominalBitrate>(&(head.kilobits * 1000), gst::TagMergeMode::Append);
+    head.caps()
 }
 
 /// Whether the first frame holds a table of what the file has; nothing where others than FFmpeg made it, as readers tell more

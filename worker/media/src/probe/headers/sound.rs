@@ -38,9 +38,25 @@ pub(super) fn aac(descriptor: &[u8]) -> Option<gst::Caps> {
 const RATES: [i32; 13] =
     [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8_000, 7_350];
 
+/// Whether an `esds` box's body tells of MPEG-1 sound, which needs no more of a configuration.
+pub(super) fn is_mpeg_1(body: &[u8]) -> bool {
+    const MPEG1_AUDIO: u8 = 0x6b;
+    decoder_config(body).is_some_and(|decoder| decoder.first() == Some(&MPEG1_AUDIO))
+}
+
 /// The decoder's own configuration out of an `esds` box's body.
 fn specific_config(body: &[u8]) -> Option<&[u8]> {
     const MPEG4_AUDIO: u8 = 0x40;
+    let decoder = decoder_config(body)?;
+    if *decoder.first()? != MPEG4_AUDIO {
+        return None;
+    }
+    let (tag, config) = descriptor(decoder.get(13..)?)?;
+    (tag == 5).then_some(config)
+}
+
+/// What decoder a stream needs, out of an `esds` box's body.
+fn decoder_config(body: &[u8]) -> Option<&[u8]> {
     let (tag, stream) = descriptor(body.get(4..)?)?;
     let flags = *stream.get(2)?;
     // A dependency, a URL, a clock: each would move what follows.
@@ -48,11 +64,7 @@ fn specific_config(body: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let (tag, decoder) = descriptor(stream.get(3..)?)?;
-    if tag != 4 || *decoder.first()? != MPEG4_AUDIO {
-        return None;
-    }
-    let (tag, config) = descriptor(decoder.get(13..)?)?;
-    (tag == 5).then_some(config)
+    (tag == 4).then_some(decoder)
 }
 
 /// A descriptor's tag and body.
