@@ -187,14 +187,15 @@ struct Branching {
 
 impl Branching {
     fn build(self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), Failure> {
-        let decoder = if self.coded { None } else { decoder(caps, self.branch, self.threads)? };
+        let decoder = if self.coded { None } else { decoder(&parsed(caps), self.branch, self.threads)? };
         let frames = decoder.as_ref().and_then(|decoder| decoder.static_pad("src"));
         if let Some(frames) = frames.filter(|_| self.branch == Branch::Video) {
             edit_list::drop_cut_frame(pad, &frames);
         }
         let sink = appsink(self.branch, self.feed, &self.notes);
         let notes = self.notes;
-        let mut chain: Vec<gst::Element> = decoder.into_iter().chain(self.chain).collect();
+        let parser = if self.coded { None } else { picture_parser(caps)? };
+        let mut chain: Vec<gst::Element> = parser.into_iter().chain(decoder).chain(self.chain).collect();
         chain.push(sink.upcast());
         branch_off(&self.site, pad, chain, notes).map_err(|()| fault::unsupported(&caps_name(caps)))
     }
@@ -219,6 +220,26 @@ impl Branching {
             gst::PadProbeReturn::Remove
         });
     }
+}
+
+/// Cuts a stream of JPEGs into pictures where its demuxer, or a photo alone, does not say that it is: its decoder takes no other, and
+/// `parsebin` has no parser of its own for it.
+pub(crate) fn picture_parser(caps: &gst::Caps) -> Result<Option<gst::Element>, Failure> {
+    if is_unparsed_jpeg(caps) { element("jpegparse").map(Some) } else { Ok(None) }
+}
+
+fn is_unparsed_jpeg(caps: &gst::Caps) -> bool {
+    let jpeg = caps.structure(0).filter(|fields| fields.name() == "image/jpeg");
+    jpeg.is_some_and(|fields| !fields.get::<bool>("parsed").unwrap_or(false))
+}
+
+/// The caps as that parser leaves them.
+fn parsed(caps: &gst::Caps) -> gst::Caps {
+    let mut caps = caps.clone();
+    if is_unparsed_jpeg(&caps) {
+        caps.make_mut().set("parsed", true);
+    }
+    caps
 }
 
 fn read_over(site: &Site, pad: &gst::Pad) -> Result<(), Failure> {
