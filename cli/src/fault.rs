@@ -199,3 +199,22 @@ impl Fault {
         serde_json::to_string(&ErrorView { error: body }).expect("an error consists of plain values")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::failure::FailureCode;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_job_is_told_in_one_line_of_json() {
+        let why = FailureView::from(&Failure::new(FailureCode::InputDamaged, "it ends", "get another"));
+        let line = job_as_json("film.mkv: it ends".to_owned(), Some(&why), Ending::JobFailed);
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(!line.contains('\n') && told["error"]["kind"] == "job", "{line}");
+        assert_eq!(
+            (&told["error"]["exit_code"], &told["error"]["advice"], &told["error"]["failure"]["code"]),
+            (&1.into(), &"get another".into(), &"input_damaged".into())
+        );
+    }
+}

@@ -70,7 +70,7 @@ impl Engine {
                 let failure = match failure.class {
                     FailureClass::Permanent => failure,
                     _ if left_ms > 0 => return self.hold_up(turn, id, output, failure, left_ms),
-                    _ => self.held_too_long(id, output, failure),
+                    _ => self.held_too_long(id, output, &failure),
                 };
                 if self.goes_on_without_output(turn, id, output, &from, &failure) {
                     return;
@@ -101,7 +101,7 @@ impl Engine {
         self.cancel_if_waiting(turn, id);
     }
 
-    fn held_too_long(&self, id: JobId, output: u32, failure: Failure) -> Failure {
+    fn held_too_long(&self, id: JobId, output: u32, failure: &Failure) -> Failure {
         let message = format!(
             "output {} was made and could not be put in its place for {} s: {}",
             self.output_name(id, output),

@@ -100,7 +100,7 @@ fn a_header_that_is_a_little_off_or_wrong_beside_all_of_its_bytes_is_no_damage()
     // The last element is the table of key frames.
     part_of(&film, 999).unwrap();
     let at = whole.windows(3).position(|word| word == [0x44, 0x89, 0x88]).unwrap() + 3;
-    let mut wrong = whole.clone();
+    let mut wrong = whole;
     wrong[at..at + 8].copy_from_slice(&60_000_f64.to_be_bytes());
     changed(&film, &wrong).unwrap();
 
