@@ -187,7 +187,7 @@ struct Branching {
 
 impl Branching {
     fn build(self, pad: &gst::Pad, caps: &gst::Caps) -> Result<(), Failure> {
-        let decoder = if self.coded { None } else { decoder(&parsed(caps), self.branch, self.threads)? };
+        let decoder = if self.coded { None } else { decoder(caps, self.branch, self.threads)? };
         let frames = decoder.as_ref().and_then(|decoder| decoder.static_pad("src"));
         if let Some(frames) = frames.filter(|_| self.branch == Branch::Video) {
             edit_list::drop_cut_frame(pad, &frames);
@@ -222,7 +222,7 @@ impl Branching {
     }
 }
 
-/// Cuts a stream of JPEGs into pictures where its demuxer, or a photo alone, does not say that it is: its decoder takes no other, and
+/// Cuts a stream of JPEGs into pictures where its demuxer, or a photo alone, does not say that it is: its decoder wants whole ones, and
 /// `parsebin` has no parser of its own for it.
 pub(crate) fn picture_parser(caps: &gst::Caps) -> Result<Option<gst::Element>, Failure> {
     if is_unparsed_jpeg(caps) { element("jpegparse").map(Some) } else { Ok(None) }
@@ -231,15 +231,6 @@ pub(crate) fn picture_parser(caps: &gst::Caps) -> Result<Option<gst::Element>, F
 fn is_unparsed_jpeg(caps: &gst::Caps) -> bool {
     let jpeg = caps.structure(0).filter(|fields| fields.name() == "image/jpeg");
     jpeg.is_some_and(|fields| !fields.get::<bool>("parsed").unwrap_or(false))
-}
-
-/// The caps as that parser leaves them.
-fn parsed(caps: &gst::Caps) -> gst::Caps {
-    let mut caps = caps.clone();
-    if is_unparsed_jpeg(&caps) {
-        caps.make_mut().set("parsed", true);
-    }
-    caps
 }
 
 fn read_over(site: &Site, pad: &gst::Pad) -> Result<(), Failure> {
@@ -281,6 +272,10 @@ pub(crate) fn decoder(
     let name = caps_name(caps);
     if name.ends_with("/x-raw") {
         return Ok(None);
+    }
+    if is_unparsed_jpeg(caps) {
+        // Anything may lie in a photo, and libav's decoder falls over colours that GStreamer has no name for, such as CMYK.
+        return element("jpegdec").map(Some);
     }
     let preferred =
         PREFERRED.iter().find(|(codec, _)| *codec == name).map_or(&[][..], |(_, decoders)| decoders);

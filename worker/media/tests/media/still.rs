@@ -147,6 +147,10 @@ fn a_photo_is_a_film_of_one_picture() {
         let alike = alike(&grey(&picture, None), &grey(&photo, None));
         assert!(alike > 0.98, "{moment:?} of {}: {alike}", file.display());
     }
+    if let Some(folder) = real_media() {
+        let failure = taken(&folder.join("image/photo_cmyk.jpg"), &asked(Moment::Best)).unwrap_err();
+        assert!(!failure.advice.is_empty(), "{failure}");
+    }
     let sideways = dir.path().join("sideways.jpg");
     std::fs::write(&sideways, held_sideways(&std::fs::read(&photo).unwrap())).unwrap();
     std::fs::write(&picture, &taken(&sideways, &asked(Moment::Best)).unwrap()[0]).unwrap();
