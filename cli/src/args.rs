@@ -7,9 +7,10 @@ mod media;
 mod preset;
 mod value;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub(crate) use encode::{AudioArgs, EncodeArgs, VideoArgs};
@@ -237,6 +238,19 @@ pub(crate) struct SimArgs {
     pub(crate) measure: bool,
 }
 
+/// Reads a command line. A number below zero is the value of the option before it, which says what may stand there, and no option of
+/// its own.
+pub(crate) fn parse(line: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Cli, clap::Error> {
+    fn numbers(command: clap::Command) -> clap::Command {
+        let command = command.mut_args(|arg| {
+            let is_option = arg.get_action().takes_values() && !arg.is_positional();
+            if is_option { arg.allow_negative_numbers(true) } else { arg }
+        });
+        command.mut_subcommands(numbers)
+    }
+    Cli::from_arg_matches(&numbers(Cli::command()).try_get_matches_from(line)?)
+}
+
 /// Whether a command line that could not be parsed asks for JSON.
 pub(crate) fn asks_for_json(line: impl Iterator<Item = std::ffi::OsString>) -> bool {
     let words: Vec<_> = line.take_while(|word| word != "--").collect();
@@ -267,7 +281,14 @@ mod tests {
 
     #[test]
     fn wrong_values_say_what_is_right() {
-        let error = |line: &[&str]| Cli::try_parse_from(line).expect_err("it is wrong").to_string();
+        let error = |line: &[&str]| parse(line).expect_err("it is wrong").to_string();
+        for number in [&["--crf", "-1"][..], &["--crf=-1"], &["--crf", "64"], &["--max-height", "-2"]] {
+            let said = error(&[&["rushes", "encode", "a", "-o", "b"], number].concat());
+            let range = if number[0].contains("crf") { "0..=63" } else { "16..=16384" };
+            assert!(said.contains("is not in ") && said.contains(range), "{said}");
+        }
+        let codec = error(&["rushes", "encode", "a", "-o", "b", "--codec", "h265"]);
+        assert!(codec.contains("h265 is called hevc here"), "{codec}");
         assert!(error(&["rushes", "encode", "a", "-o", "b", "--crf", "low"]).contains("invalid digit"));
         assert!(
             error(&["rushes", "encode", "a", "-o", "b", "--audio-bitrate", "x"]).contains("such as \"128k\"")

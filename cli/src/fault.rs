@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use rushes_shared::failure::Failure;
-use rushes_shared::view::ProblemView;
+use rushes_shared::view::{FailureView, ProblemView};
 use serde::Serialize;
 
 use crate::args::Output;
@@ -90,18 +90,26 @@ struct ErrorView<'a> {
 
 #[derive(Serialize)]
 struct ErrorBody<'a> {
-    /// `usage`, `refused`, `unreachable`, `media`, `local` or `interrupted`.
+    /// `usage`, `refused`, `unreachable`, `job`, `media`, `local` or `interrupted`.
     kind: &'static str,
     message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
     exit_code: u8,
-    /// What failed, for `media`: the stable code, and whether a retry can help.
+    /// What failed, for `media` and `job`: the stable code, and whether a retry can help.
     #[serde(skip_serializing_if = "Option::is_none")]
-    failure: Option<&'a Failure>,
+    failure: Option<FailureView>,
     /// The farm's own words, for `refused`.
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<&'a ProblemView>,
+}
+
+/// Why a job did not succeed, as [`Fault::tell`] prints errors with `--output json`.
+pub(crate) fn job_as_json(message: String, failure: Option<&FailureView>, ending: Ending) -> String {
+    let advice = failure.map(|why| why.advice.clone()).filter(|advice| !advice.is_empty());
+    let failure = failure.cloned();
+    let body = ErrorBody { kind: "job", message, advice, exit_code: ending.code(), failure, problem: None };
+    serde_json::to_string(&ErrorView { error: body }).expect("an error consists of plain values")
 }
 
 impl Fault {
@@ -179,7 +187,7 @@ impl Fault {
             Self::Local(_) => ("local", None),
             Self::Interrupted | Self::NoLongerWaiting(_) => ("interrupted", None),
         };
-        let failure = if let Self::Media(failure) = self { Some(failure) } else { None };
+        let failure = if let Self::Media(failure) = self { Some(FailureView::from(failure)) } else { None };
         let body = ErrorBody {
             kind,
             message,
@@ -189,5 +197,24 @@ impl Fault {
             problem,
         };
         serde_json::to_string(&ErrorView { error: body }).expect("an error consists of plain values")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::failure::FailureCode;
+
+    use super::*;
+
+    #[test]
+    fn a_failed_job_is_told_in_one_line_of_json() {
+        let why = FailureView::from(&Failure::new(FailureCode::InputDamaged, "it ends", "get another"));
+        let line = job_as_json("film.mkv: it ends".to_owned(), Some(&why), Ending::JobFailed);
+        let told: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(!line.contains('\n') && told["error"]["kind"] == "job", "{line}");
+        assert_eq!(
+            (&told["error"]["exit_code"], &told["error"]["advice"], &told["error"]["failure"]["code"]),
+            (&1.into(), &"get another".into(), &"input_damaged".into())
+        );
     }
 }

@@ -37,15 +37,13 @@ mod words;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::Output;
 use fault::Fault;
 
 /// Runs the program on the process' arguments.
 #[must_use]
 pub fn run() -> ExitCode {
-    let cli = match args::Cli::try_parse() {
+    let cli = match args::parse(std::env::args_os()) {
         Ok(cli) => cli,
         // Help and versions are no errors, and people read their colours.
         Err(error) if !error.use_stderr() || !args::asks_for_json(std::env::args_os()) => error.exit(),

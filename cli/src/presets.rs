@@ -1,6 +1,7 @@
 //! Where a preset comes from: a file, the user's own directory, the farm, or the program itself.
 
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use rushes_shared::request::{BadRequest, Preset, Presets};
@@ -70,10 +71,27 @@ pub(crate) fn known(client: Option<&Client>) -> Result<Presets, Fault> {
 
 /// A preset's file, named like the preset.
 pub(crate) fn read(path: &Path) -> Result<Preset, Fault> {
-    let text =
-        fs::read_to_string(path).map_err(|e| Fault::local(format!("cannot read {}", path.display()), e))?;
+    let text = text_of(path).map_err(|e| Fault::local(format!("cannot read {}", path.display()), e))?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy();
     Preset::read(&name, &text).map_err(|bad| Fault::Usage(format!("{}: {bad}", path.display())))
+}
+
+/// Largest file of a preset, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// A pipe is not opened, as that waits for whoever writes into it.
+fn text_of(path: &Path) -> io::Result<String> {
+    let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let facts = fs::metadata(path)?;
+    if !facts.is_file() {
+        return refused("it is no regular file".to_owned());
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        return refused(format!("it has more than {LARGEST} bytes, so that it is no preset"));
+    }
+    Ok(text)
 }
 
 fn usage(bad: &BadRequest) -> Fault {

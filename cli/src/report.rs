@@ -4,7 +4,7 @@ use rushes_shared::job::JobState;
 use rushes_shared::task::TaskKind;
 use rushes_shared::view::{FailureView, JobView, OutputState, OutputView};
 
-use crate::fault::Ending;
+use crate::fault::{self, Ending};
 use crate::set;
 use crate::table::{Cell, Tone, table, toned};
 use crate::words;
@@ -29,6 +29,16 @@ pub(crate) fn ending(jobs: &[JobView]) -> Ending {
         Ending::Canceled
     } else {
         Ending::Ok
+    }
+}
+
+/// Says on standard error, a line of JSON each, which jobs did not succeed and why.
+pub(crate) fn tell_failed(jobs: &[JobView]) {
+    for job in jobs.iter().filter(|job| matches!(job.state, JobState::Failed | JobState::Canceled)) {
+        let why = job.failure.as_ref();
+        let said = why.map_or_else(|| job.state.as_str().to_owned(), |why| why.message.clone());
+        let message = format!("{} ({}): {said}", job.name, job.id);
+        eprintln!("{}", fault::job_as_json(message, why, ending(std::slice::from_ref(job))));
     }
 }
 

@@ -204,3 +204,34 @@ fn a_simulation_in_which_nothing_happens_is_no_success() {
     assert_eq!(largest.status.code(), Some(0), "{largest:?}");
     assert!(String::from_utf8_lossy(&largest.stdout).contains("seed 18446744073709551615"), "{largest:?}");
 }
+
+/// Whoever opened a pipe to read would wait for its writer.
+#[test]
+fn what_is_no_preset_hangs_nothing_and_every_mistake_is_told() {
+    let config = tempfile::tempdir().expect("a temporary directory");
+    let presets = config.path().join("rushes/presets");
+    std::fs::create_dir_all(&presets).expect("made");
+    let file = |name: &str| presets.join(name).display().to_string();
+    assert!(Command::new("mkfifo").arg(file("pipe.toml")).status().expect("mkfifo is there").success());
+    std::os::unix::fs::symlink("/dev/zero", file("zero.toml")).expect("linked");
+    std::fs::File::create(file("huge.toml")).and_then(|huge| huge.set_len(1 << 40)).expect("made");
+    std::fs::write(file("codec.toml"), "[stream]\ncodec = 'h265'\nmore = [3]").expect("written");
+    std::fs::write(file("good.toml"), "[[outputs]]").expect("written");
+    let home = config.path().display().to_string();
+    let output = rushes(&["preset", "list"], &[("XDG_CONFIG_HOME", &home)]);
+    let (list, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && list.contains("\ngood ") && list.contains("\nweb "), "{list}{told}");
+    for said in
+        ["pipe.toml: it is no regular file", "zero.toml: it is no regular file", "huge.toml: it has more"]
+    {
+        assert!(told.contains(said), "{told}");
+    }
+    let files = ["codec.toml", "pipe.toml", "good.toml"].map(file);
+    let output = rushes(&["preset", "check", &files[0], &files[1], &files[2]], &[]);
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        told.contains("did you mean 'hevc'?") && told.contains("pipe.toml: it is no regular file"),
+        "{told}"
+    );
+    assert!(!output.status.success() && String::from_utf8_lossy(&output.stdout).contains("good: good"));
+}

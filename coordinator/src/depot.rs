@@ -58,6 +58,19 @@ pub(crate) fn are_readable<'a>(
     paths.into_iter().try_for_each(|path| roots.open_any(path).map(drop))
 }
 
+/// Whether a depot with these output roots could put files to these places now, by its own rules and in its own words. Looks
+/// at the disk, and makes nothing there.
+///
+/// # Errors
+/// What the depot would say of the first place that it cannot write to.
+pub(crate) fn are_writable<'a>(
+    paths: impl IntoIterator<Item = &'a String>,
+    output_roots: &[PathBuf],
+) -> Result<(), Failure> {
+    let Ok(roots) = Roots::open(output_roots, Deed::Write) else { return Ok(()) };
+    paths.into_iter().try_for_each(|path| roots.may_place(path.trim_end_matches('/')))
+}
+
 /// How a depot is set up.
 #[derive(Debug, Clone)]
 pub struct DepotConfig {

@@ -30,6 +30,7 @@ pub mod pki;
 pub mod presets;
 mod problem;
 pub mod recover;
+mod room;
 pub mod run;
 pub mod settings;
 pub mod store;

@@ -1,6 +1,7 @@
 //! The farm's presets: those that come along, and the operator's own from a directory.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -24,11 +25,27 @@ pub fn load(dir: &Path, is_set: bool) -> anyhow::Result<Presets> {
         let Some(name) = path.file_stem().and_then(|stem| stem.to_str()) else {
             bail!("{}: its name is not UTF-8; rename it", path.display());
         };
-        let text = fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+        let text = text_of(&path).with_context(|| format!("read {}", path.display()))?;
         let added = Preset::read(name, &text).and_then(|preset| presets.add(preset));
         added.with_context(|| format!("the preset {}", path.display()))?;
     }
     Ok(presets)
+}
+
+/// Largest file of a preset, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// A pipe is not opened, as that waits for whoever writes into it.
+fn text_of(path: &Path) -> anyhow::Result<String> {
+    if !fs::metadata(path)?.is_file() {
+        bail!("it is no regular file");
+    }
+    let mut text = String::new();
+    fs::File::open(path)?.take(LARGEST + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LARGEST {
+        bail!("it has more than {LARGEST} bytes, so that it is no preset");
+    }
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -46,6 +63,17 @@ mod tests {
         let presets = load(dir.path(), true).unwrap();
         assert_eq!(presets.find("", "web").unwrap().description, "ours");
         assert!(presets.find("", "proxy").is_ok());
+        // Whoever opens it to read waits for a writer.
+        let pipe = dir.path().join("pipe.toml");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let error = format!("{:#}", load(dir.path(), true).unwrap_err());
+        assert!(error.contains("pipe.toml") && error.contains("no regular file"), "{error}");
+        fs::remove_file(pipe).unwrap();
+        let huge = fs::File::create(dir.path().join("huge.toml")).unwrap();
+        huge.set_len(3 << 20).unwrap();
+        let error = format!("{:#}", load(dir.path(), true).unwrap_err());
+        assert!(error.contains("huge.toml") && error.contains("no preset"), "{error}");
+        fs::remove_file(dir.path().join("huge.toml")).unwrap();
         fs::write(dir.path().join("bad.toml"), "[[outputs]]\nsufix = 'a'").unwrap();
         let error = format!("{:#}", load(dir.path(), true).unwrap_err());
         assert!(error.contains("bad.toml") && error.contains("line 2: outputs[0].sufix"), "{error}");

@@ -39,7 +39,7 @@ use crate::store::{
 };
 use crate::store_vault::StoreVault;
 use crate::task_logs::TaskLogs;
-use crate::{presets, telemetry, upload_keeper};
+use crate::{presets, room, telemetry, upload_keeper};
 
 /// How a run ended.
 #[derive(Debug)]
@@ -71,6 +71,12 @@ pub fn store_options(settings: &Settings) -> StoreOptions {
     }
 }
 
+/// What has to be free on the disk of the state directory for anything to be taken on.
+fn needed(settings: &Settings) -> Bytes {
+    let depot = if settings.depot.spawn { settings.depot.min_free_bytes } else { 0 };
+    Bytes(settings.store.min_free_bytes.max(depot))
+}
+
 /// Runs the coordinator. `arguments` are those that a depot child needs to find the same settings.
 ///
 /// # Errors
@@ -83,6 +89,7 @@ pub async fn run(settings: Settings, layout: Layout, arguments: Vec<String>) -> 
     let presets = presets::load(if is_set { own } else { &layout.presets }, is_set)?;
     let registry = telemetry::install()?;
     let authority = Arc::new(Authority::open(&layout.pki)?);
+    room::check(&layout, needed(&settings))?;
     let (mut store, recovery) = Store::open(&layout.store, store_options(&settings))?;
     report(&recovery);
     let tail = store.tail();

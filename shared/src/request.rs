@@ -23,6 +23,7 @@ mod schema;
 mod settling;
 mod standing;
 mod stream;
+mod wording;
 
 use std::collections::BTreeMap;
 
@@ -46,6 +47,7 @@ pub use output::{AudioRequest, AudioVariant, OutputRequest, RateMode, VideoReque
 pub use preset::{Preset, Presets};
 pub use schema::job_schema;
 pub use stream::{CodecRequest, StreamRequest};
+pub use wording::codec_of;
 
 /// Largest number of outputs of one job.
 pub const MAX_OUTPUTS: usize = 32;

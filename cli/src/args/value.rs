@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use rushes_shared::encode::SpeedPreset;
 use rushes_shared::id::TenantId;
 use rushes_shared::job::{Class, JobState};
-use rushes_shared::request::BitRate;
+use rushes_shared::request::{BitRate, codec_of};
 
 pub(super) fn preset(text: &str) -> Result<SpeedPreset, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|_| {
@@ -40,9 +40,11 @@ pub(super) fn limit(text: &str) -> Result<String, String> {
 pub(super) fn word<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| {
         let error = error.to_string();
-        error
-            .split_once("expected ")
-            .map_or(error.clone(), |(_, known)| format!("use {}", known.replace('`', "")))
+        let Some((_, known)) = error.split_once("expected ") else { return error };
+        let known = known.replace('`', "");
+        let meant = codec_of(text).filter(|codec| known.split(", ").any(|word| word == *codec));
+        let hint = meant.map(|codec| format!("; {text} is called {codec} here")).unwrap_or_default();
+        format!("use {}{hint}", known.trim_start_matches("one of "))
     })
 }
 

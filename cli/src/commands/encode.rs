@@ -88,6 +88,9 @@ pub(super) fn run(farm: &FarmArgs, args: &EncodeArgs) -> Result<Ending, Fault> {
     drop(board);
     let jobs = result?;
     show(farm, &pieces, &jobs);
+    if farm.output == Output::Json {
+        report::tell_failed(&jobs);
+    }
     Ok(report::ending(&jobs))
 }
 

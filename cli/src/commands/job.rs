@@ -211,6 +211,9 @@ fn wait_for(
     match result {
         Ok(jobs) => {
             print_ended(farm, &jobs);
+            if farm.output == Output::Json {
+                report::tell_failed(&jobs);
+            }
             Ok(report::ending(&jobs))
         }
         Err(Fault::Interrupted) => {

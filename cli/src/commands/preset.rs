@@ -27,9 +27,19 @@ pub(super) fn run(farm: &FarmArgs, command: &PresetCommand) -> Result<Ending, Fa
             }
         }
         PresetCommand::Check { files } => {
-            let read: Vec<Preset> = files.iter().map(|file| presets::read(file)).collect::<Result<_, _>>()?;
+            let (mut read, mut ending) = (Vec::new(), Ending::Ok);
+            for file in files {
+                match presets::read(file) {
+                    Ok(preset) => read.push(preset),
+                    Err(fault) => {
+                        fault.tell(farm.output, None);
+                        ending = fault.ending();
+                    }
+                }
+            }
             let list = PresetList { items: read.iter().map(view).collect() };
             print(farm, &list, || read.iter().map(|preset| format!("{}: good\n", preset.name)).collect());
+            return Ok(ending);
         }
     }
     Ok(Ending::Ok)

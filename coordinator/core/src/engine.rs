@@ -58,11 +58,13 @@ mod intake;
 mod ladder;
 mod limits;
 mod live;
+mod losses;
 mod places;
 mod preemption;
 mod prefetch;
 mod progress;
 mod promises;
+mod publishing;
 mod query;
 mod reattach;
 mod recount;
@@ -147,6 +149,8 @@ pub struct Engine {
     /// Where live jobs write.
     places: Places,
     timers: BTreeSet<(MonoMs, Timer)>,
+    /// Nodes that were lost in this reign.
+    nodes_lost: u64,
     attempts: u64,
     /// When keys are looked at that may be forgotten.
     forgets_keys_at: Option<MonoMs>,
@@ -200,6 +204,7 @@ impl Engine {
             needs: BTreeMap::new(),
             places: Places::default(),
             timers: BTreeSet::new(),
+            nodes_lost: 0,
             attempts: 0,
             forgets_keys_at: None,
             forgets_workers: false,

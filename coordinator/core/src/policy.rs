@@ -19,8 +19,11 @@ pub struct Policy {
     pub max_jobs: u64,
     /// Attempts at a task before it is given up, the first one included.
     pub max_attempts: u32,
-    /// A task whose process or node died on this many different nodes is poison: it is given up at once.
+    /// A task whose process died on this many different nodes is poison: it is given up at once. So is one that was alone
+    /// on twice as many nodes that were lost, where no others were.
     pub poison_nodes: u32,
+    /// Attempts at a task that may be lost with their nodes before it is given up. They are none of its attempts.
+    pub max_lost: u32,
     /// Delay before the second attempt; doubles with each further one.
     pub retry_base_ms: u64,
     /// Longest delay between attempts.
@@ -41,6 +44,8 @@ pub struct Policy {
     pub forget_workers_ms: u64,
     /// Delay before a failed publish is tried again; doubles up to `retry_max_ms`.
     pub publish_retry_ms: u64,
+    /// How long it is tried again before its job fails.
+    pub publish_hold_ms: u64,
     /// Length of the pieces that an output is made in where there is more than one node, in seconds; 0 makes every output
     /// whole.
     pub piece_s: u32,
@@ -305,6 +310,7 @@ impl Default for Policy {
             max_jobs: 1_000_000,
             max_attempts: 5,
             poison_nodes: 3,
+            max_lost: 30,
             retry_base_ms: 1_000,
             retry_max_ms: 60_000,
             heartbeat_ms: 2_000,
@@ -315,6 +321,7 @@ impl Default for Policy {
             max_keys: 2_000_000,
             forget_workers_ms: 30 * 24 * 3_600_000,
             publish_retry_ms: 500,
+            publish_hold_ms: 24 * 3_600_000,
             piece_s: 10,
             probe: StepLimits {
                 wall_ms: 120_000,

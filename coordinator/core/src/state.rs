@@ -225,10 +225,13 @@ impl State {
                 let before = entry.trouble.take();
                 let mut trouble = before.unwrap_or_else(|| Box::new(Trouble::of(last.clone())));
                 trouble.failures += 1;
-                if brings_down_node(failure.code) {
-                    trouble.died_on.insert(*worker);
+                match failure.code {
+                    FailureCode::ProcessDied => drop(trouble.died_on.insert(*worker)),
+                    FailureCode::WorkerLost => trouble.lost += 1,
+                    _ => {}
                 }
-                if brings_down_node(failure.code) || failure.class == FailureClass::NodeFault {
+                let is_bad_here = matches!(failure.code, FailureCode::WorkerLost | FailureCode::ProcessDied);
+                if is_bad_here || failure.class == FailureClass::NodeFault {
                     trouble.bad_on.insert(*worker);
                 }
                 trouble.given_up = *verdict == Verdict::GiveUp;
@@ -377,9 +380,4 @@ impl State {
         let job = self.job(seq, task.job)?;
         job.tasks.get_mut(task.index as usize).ok_or(Misfit::NoTask(seq, task))
     }
-}
-
-/// Whether the task may have brought its process or its whole node down.
-pub(crate) fn brings_down_node(code: FailureCode) -> bool {
-    matches!(code, FailureCode::WorkerLost | FailureCode::ProcessDied)
 }

@@ -338,6 +338,7 @@ fn job() -> Job {
         bad_on: BTreeSet::from([WORKER, WorkerId(1)]),
         died_on: BTreeSet::from([WORKER]),
         given_up: true,
+        lost: 0,
     };
     tasks.push(Task { success: None, trouble: Some(Box::new(trouble)) });
     Job {

@@ -8,6 +8,7 @@ use rushes_shared::artifact::Location;
 use rushes_shared::job::Work;
 
 use super::problem::Problem;
+use crate::depot;
 
 /// Refuses files outside the roots, and files that are there already. Looks at the disk.
 pub(super) fn check(paths: &[String], roots: &[PathBuf]) -> Result<(), Problem> {
@@ -41,7 +42,18 @@ pub(super) fn check(paths: &[String], roots: &[PathBuf]) -> Result<(), Problem> 
             ));
         }
     }
-    Ok(())
+    // Where a link leads out of the roots nobody is told anything before the depot refuses it.
+    let told = paths.iter().filter(|path| !leads_out(Path::new(path), &real));
+    depot::are_writable(told, roots).map_err(|failure| {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, failure.code.as_str(), failure.message)
+            .advice(failure.advice)
+            .at(Some("destination".to_owned()), None)
+    })
+}
+
+fn leads_out(path: &Path, real_roots: &[PathBuf]) -> bool {
+    let above = path.ancestors().skip(1).find_map(|above| above.canonicalize().ok());
+    !above.is_some_and(|real| real_roots.iter().any(|root| real.starts_with(root)))
 }
 
 /// What is in the way of a destination's directory because it is no directory itself, within the roots.
@@ -87,6 +99,18 @@ mod tests {
     use actix_web::ResponseError as _;
 
     use super::*;
+
+    /// No user may make files there, not even root.
+    #[test]
+    fn a_place_that_cannot_be_written_to_is_refused_in_the_depots_words() {
+        let roots = [PathBuf::from("/proc/sys")];
+        for path in ["/proc/sys/film.mp4", "/proc/sys/made/film.mp4", "/proc/sys/set/"] {
+            let problem = check(&[path.to_owned()], &roots).expect_err("not there");
+            let said = problem.to_string();
+            assert_eq!(problem.status_code().as_u16(), 422, "{said}");
+            assert!(said.contains("may not be written by the depot"), "{said}");
+        }
+    }
 
     #[test]
     fn only_free_places_within_the_roots_are_taken() {

@@ -43,6 +43,7 @@ pub(super) fn job(doc: &JobDoc, now: WallMs, max_tasks: usize) -> JobView {
         yields_to: job.late.as_ref().and_then(|late| late.because.other()),
         trades: job.trades.iter().map(standing::trade).collect(),
         stopped: doc.stopped.as_deref().map(stopped),
+        held_up: doc.held_up.as_deref().map(FailureView::from),
         deadline: spec.deadline.map(WallMs::to_rfc3339),
         labels: spec.labels.clone(),
         submitted_at: job.accepted_at.to_rfc3339(),

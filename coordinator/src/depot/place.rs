@@ -7,7 +7,8 @@ use std::os::fd::OwnedFd;
 
 use rushes_net::flow;
 use rushes_shared::artifact::ContentHash;
-use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rushes_shared::units::Bytes;
+use rustix::fs::{self, Access, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
 use rustix::io::Errno;
 
 /// Where a path may lead: nowhere but down from the directory it starts from, and over no link.
@@ -38,6 +39,12 @@ impl Place {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
             Err(e) => Err(e.into()),
         }
+    }
+
+    /// What is free on the disk that it lies on.
+    pub(super) fn free(&self) -> io::Result<Bytes> {
+        let stat = fs::fstatvfs(&self.dir)?;
+        Ok(Bytes(stat.f_bavail.saturating_mul(stat.f_frsize)))
     }
 
     pub(super) fn sync_dir(&self) -> io::Result<()> {
@@ -133,6 +140,11 @@ pub(super) fn open_or_make_dir(dir: &OwnedFd, name: impl rustix::path::Arg + Cop
         Err(e) => return Err(e),
     }
     fs::openat2(dir, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty(), BENEATH)
+}
+
+/// Whether files may be made in an open directory.
+pub(super) fn may_add(dir: &OwnedFd) -> Result<(), Errno> {
+    fs::accessat(dir, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)
 }
 
 fn not_regular(file: &OwnedFd) -> io::Result<Option<Kind>> {

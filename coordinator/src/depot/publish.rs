@@ -9,6 +9,7 @@ use rushes_net::flow::{self, CHUNK};
 use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::AttemptId;
+use rushes_shared::units::Bytes;
 use rustix::io::Errno;
 
 use super::place::Place;
@@ -78,6 +79,7 @@ fn move_into_place(
     let unwritable = |e: io::Error| refusal::unwritable(to, &e);
     let moved = match source.rename_new(target) {
         Err(Errno::XDEV) => {
+            has_room(target, Bytes(content.size), to)?;
             let name = format!(".rushes-{attempt}-{}.part", short_hash(&target.name));
             // A repeated request must not meddle with the copy of the first one.
             let _alone = shelf.busy.hold(name.clone());
@@ -91,6 +93,12 @@ fn move_into_place(
     };
     moved?;
     source.remove().map_err(unwritable)
+}
+
+/// Refuses what does not fit on the disk of its place, before gigabytes are copied in vain.
+pub(super) fn has_room(target: &Place, size: Bytes, to: &Location) -> Result<(), Failure> {
+    let free = target.free().map_err(|e| refusal::unwritable(to, &e))?;
+    if free >= size { Ok(()) } else { Err(refusal::no_room(to, size, free)) }
 }
 
 /// Where something is in the way, it may be what an earlier try put there.
@@ -111,13 +119,19 @@ fn copy(mut from: File, temp: &Place, content: Content, to: &Location) -> Result
     let mut file = temp.create().map_err(unwritable)?;
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; CHUNK];
+    let mut written = 0;
     loop {
         let n = from.read(&mut buffer).map_err(|e| refusal::unreadable(&"the staged file", &e))?;
         if n == 0 {
             break;
         }
         hasher.update(&buffer[..n]);
-        file.write_all(&buffer[..n]).map_err(unwritable)?;
+        file.write_all(&buffer[..n]).map_err(|e| match Errno::from_io_error(&e) {
+            // Others write there as well. What is half there goes away.
+            Some(Errno::NOSPC) => refusal::no_room(to, Bytes(content.size), Bytes(written)),
+            _ => unwritable(e),
+        })?;
+        written += n as u64;
     }
     if flow::finish(&hasher) != content.hash {
         return Err(refusal::wrong_hash(to));

@@ -117,12 +117,25 @@ pub(super) fn unwritable(place: &dyn Display, error: &io::Error) -> Failure {
 pub(super) fn no_space(place: &dyn Display, free: Option<Bytes>) -> Failure {
     let message = match free {
         Some(free) => format!("{place} does not fit: the depot's disk has only {free} free"),
-        None => format!("{place} does not fit: the depot's disk is full"),
+        None => format!("{place} does not fit: its disk is full"),
     };
     Failure::new(
         FailureCode::TransferFailed,
         message,
-        "make room on the depot's disk; it goes on by itself then",
+        "make room on that disk of the depot's host; it goes on by itself then",
+    )
+}
+
+/// A file that does not fit where it is to go.
+pub(super) fn no_room(place: &dyn Display, size: Bytes, free: Bytes) -> Failure {
+    let missing = Bytes(size.0.saturating_sub(free.0));
+    Failure::new(
+        FailureCode::TransferFailed,
+        format!(
+            "{place} does not fit: it has {size}, and of its disk {free} are free, so that {missing} ({} bytes) are missing",
+            missing.0
+        ),
+        "make room on that disk of the depot's host; it goes on by itself then",
     )
 }
 

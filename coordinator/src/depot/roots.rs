@@ -129,6 +129,17 @@ impl Roots {
         Ok(Place { dir, name })
     }
 
+    /// Whether the place of an output may be written to, and directories that are missing on the way be made. Nothing is.
+    pub(super) fn may_place(&self, path: &str) -> Result<(), Failure> {
+        self.check_spelling(path)?;
+        let unwritable = |e: io::Error| refusal::unwritable(&path, &e);
+        let parent = Path::new(path).parent().ok_or_else(|| unwritable(rustix::io::Errno::ISDIR.into()))?;
+        let (existing, _) = deepest_existing(parent).map_err(unwritable)?;
+        let (root, rest) = self.root_of(&existing).ok_or_else(|| refusal::outside_roots(&path, self.deed))?;
+        let dir = place::open_dir(&root.dir, rest).map_err(|e| unwritable(e.into()))?;
+        place::may_add(&dir).map_err(|e| unwritable(e.into()))
+    }
+
     fn check_spelling(&self, path: &str) -> Result<(), Failure> {
         let path_of = Path::new(path);
         let climbs = path_of.components().any(|c| c == std::path::Component::ParentDir);

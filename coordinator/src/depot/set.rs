@@ -16,7 +16,7 @@ use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rustix::io::Errno;
 
 use super::place::{Place, open_dir, open_or_make_dir};
-use super::publish::{gone, short_hash};
+use super::publish::{gone, has_room, short_hash};
 use super::refusal;
 use super::shelf::Shelf;
 
@@ -28,7 +28,11 @@ impl Shelf {
             return Err(refusal::misplaced(&from.location));
         };
         let target = match to {
-            Location::File(path) => self.outputs.output_place(path.trim_end_matches('/'))?,
+            Location::File(path) => {
+                let place = self.outputs.output_place(path.trim_end_matches('/'))?;
+                has_room(&place, from.size.unwrap_or_default(), to)?;
+                place
+            }
             Location::Set(..) => {
                 self.check_space(to, from.size.unwrap_or_default())?;
                 let place = self.areas.make(to).map_err(unwritable)?;

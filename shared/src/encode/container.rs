@@ -81,6 +81,31 @@ impl Container {
         }
     }
 
+    /// The one that an ending of a file's name stands for, without its dot and in any letters; `None` for endings that say
+    /// nothing of a container.
+    #[must_use]
+    pub fn of_ending(ending: &str) -> Option<Self> {
+        Some(match ending.to_ascii_lowercase().as_str() {
+            "mp4" | "m4v" => Self::Mp4,
+            "mov" | "qt" => Self::Mov,
+            "mkv" | "mka" => Self::Mkv,
+            "webm" => Self::Webm,
+            "ts" | "mts" | "m2ts" => Self::MpegTs,
+            "m4a" => Self::M4a,
+            "mp3" => Self::Mp3,
+            "ogg" | "oga" | "opus" => Self::Ogg,
+            "flac" => Self::Flac,
+            "wav" => Self::Wav,
+            _ => return None,
+        })
+    }
+
+    /// Whether a file of this container may have a name that stands for the other one.
+    #[must_use]
+    pub fn may_be_called(self, named: Self) -> bool {
+        self == named || (self, named) == (Self::FragmentedMp4, Self::Mp4)
+    }
+
     /// The video codecs that it holds, its default first; none for files of sound.
     #[must_use]
     pub fn video_codecs(self) -> &'static [VideoCodec] {

@@ -15,7 +15,7 @@ pub(super) fn settings(path: &str, request: &OutputRequest) -> Result<EncodeSett
     if let Some(extract) = extract::settle(path, request)? {
         return Ok(EncodeSettings::of_extract(extract));
     }
-    let container = request.container.unwrap_or_default();
+    let container = container(path, request)?;
     let video = match (&request.video, container.usual_video()) {
         (Some(Choice::Off), _) | (None, None) => None,
         (None, Some(usual)) => Some(video(&format!("{path}.video"), &VideoRequest::default(), usual)?),
@@ -40,6 +40,25 @@ pub(super) fn settings(path: &str, request: &OutputRequest) -> Result<EncodeSett
     refused.map_err(|bad| BadRequest::at(format!("{path}.{}", bad.field), bad.message))?;
     let check = check::of_output(path, request.check.as_ref(), &settings)?;
     Ok(EncodeSettings { check, ..settings })
+}
+
+/// The container that is asked for, or else that of the name's ending.
+fn container(path: &str, request: &OutputRequest) -> Result<Container, BadRequest> {
+    let said = request.name.as_deref().or(request.destination.as_deref());
+    let file = said.and_then(|text| text.rsplit('/').next());
+    let ending = file.and_then(|file| file.rsplit_once('.')).map(|(_, ending)| ending);
+    let named = ending.and_then(Container::of_ending);
+    match (request.container, named, ending) {
+        (Some(asked), Some(named), Some(ending)) if !asked.may_be_called(named) => {
+            let message = format!(
+                "is {}, and the name's ending '.{ending}' stands for {}; change one of them, or leave the container out",
+                asked.name(),
+                named.name()
+            );
+            Err(BadRequest::at(format!("{path}.container"), message))
+        }
+        (asked, named, _) => Ok(asked.or(named).unwrap_or_default()),
+    }
 }
 
 fn video(path: &str, request: &VideoRequest, usual: VideoCodec) -> Result<VideoSettings, BadRequest> {

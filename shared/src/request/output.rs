@@ -35,7 +35,8 @@ pub struct OutputRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "file:///srv/out/")]
     pub destination: Option<String>,
-    /// File format. Default: `mp4`.
+    /// File format, which an ending of the name must not contradict. Default: what the ending of `name`, or of the file in
+    /// `destination`, stands for, else `mp4`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = "mp4")]
     pub container: Option<Container>,

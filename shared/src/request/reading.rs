@@ -8,6 +8,7 @@ use super::keys::{
     AUDIO, CHECK, CODEC, FLOOR, JOB, OUTPUT, POSTER, PRESET, PREVIEW, SPRITE, STAGE, STREAM, STREAM_CHECK,
     THUMBNAILS, VALUE, VIDEO, WAVEFORM,
 };
+use super::wording::plain;
 use super::{BadRequest, Format, JobRequest};
 use crate::job::Priority;
 
@@ -230,41 +231,6 @@ fn check_priority(job: &Map<String, Json>) -> Result<(), BadRequest> {
         }
         _ => Ok(()),
     }
-}
-
-/// Serde's words in those of the documents.
-fn plain(message: &str) -> String {
-    let mut text = message.to_owned();
-    for (theirs, ours) in [
-        ("invalid type: ", "this is "),
-        ("invalid value: ", "this is "),
-        ("unknown variant ", "there is no "),
-        ("floating point ", "the number "),
-        (" string \"", " the text \""),
-        (" integer ", " the number "),
-        (" boolean ", " "),
-        (" map,", " a table,"),
-        (" sequence,", " a list,"),
-        (" null,", " nothing,"),
-        ("expected i64", "where a whole number belongs"),
-        ("expected a string", "where a text belongs"),
-        ("expected a sequence", "where a list belongs"),
-        ("expected a map", "where a table belongs"),
-        ("expected struct VideoRequest", "where a table belongs"),
-        ("expected struct OutputRequest", "where a table belongs"),
-        ("expected struct PosterRequest", "where a table belongs"),
-        ("expected struct ThumbnailsRequest", "where a table belongs"),
-        ("expected struct SpriteRequest", "where a table belongs"),
-        ("expected struct PreviewRequest", "where a table belongs"),
-        ("expected struct WaveformRequest", "where a table belongs"),
-        ("expected f64", "where a number belongs"),
-        (", expected one of ", "; use one of "),
-        ("expected one of ", "use one of "),
-        (", expected ", "; use "),
-    ] {
-        text = text.replace(theirs, ours);
-    }
-    text
 }
 
 fn line_of(text: &str, at: usize) -> usize {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::encode::{AudioCodec, EncodeSettings, LoudnessTarget, RateControl, VideoCodec};
+use crate::encode::{AudioCodec, Container, EncodeSettings, LoudnessTarget, RateControl, VideoCodec};
 use crate::job::{Destination, StageWork, Work};
 use crate::task::SlotKind;
 
@@ -392,5 +392,28 @@ fn the_rate_of_an_image_sequence_goes_with_its_input() {
     refused(
         "input = '/srv/shot.%04d.exr'\n[[outputs]]\ndestination = '/srv/shot.%04d.exr'",
         "outputs[0].destination: file:///srv/shot.%2504d.exr is the input itself",
+    );
+}
+
+#[test]
+fn the_container_follows_the_names_ending_and_a_contradiction_is_refused() {
+    let made = |fields: &str| {
+        let spec = parse(&format!("input = '/a/b.mov'\n[[outputs]]\n{fields}"))?;
+        let Work::Encode { outputs, .. } = spec.work else { panic!("an encode job") };
+        Ok::<_, BadRequest>((outputs[0].settings.container, outputs[0].name.to_string()))
+    };
+    let container = |fields: &str| made(fields).expect(fields).0;
+    assert_eq!(container("name = 'x.webm'"), Container::Webm);
+    assert_eq!(container("name = 'x.MKV'"), Container::Mkv);
+    assert_eq!(container("destination = '/out/talk.opus'"), Container::Ogg);
+    assert_eq!(container("destination = '/out.webm/'"), Container::Mp4);
+    assert_eq!(container("name = 'x.v2'"), Container::Mp4);
+    assert_eq!(container("name = 'x.mp4'\ncontainer = 'fmp4'"), Container::FragmentedMp4);
+    assert_eq!(made("container = 'webm'").expect("valid").1, "b.webm");
+    let refused = made("name = 'x.webm'\ncontainer = 'mp4'").expect_err("they differ").to_string();
+    assert!(
+        refused
+            .contains("line 4: outputs[0].container: is mp4, and the name's ending '.webm' stands for webm"),
+        "{refused}"
     );
 }

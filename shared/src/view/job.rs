@@ -85,6 +85,9 @@ pub struct JobView {
     /// What was stopped of it for emergencies since the coordinator's start; of a job that has ended, nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stopped: Option<StoppedView>,
+    /// Why an output that is made is not in its place yet, and until when it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_up: Option<FailureView>,
     /// Labels for filters.
     pub labels: BTreeMap<String, String>,
     /// When it was accepted.

@@ -170,7 +170,7 @@ pub struct ExplainView {
     /// Stages that are encoded in software because a hardware encoder failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fell_back: Vec<u32>,
-    /// Why an output that is made is not in its place yet; it is tried again until it is, or the job is canceled.
+    /// Why an output that is made is not in its place yet; it is tried again for `engine.publish_hold_ms`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_up: Option<FailureView>,
 }

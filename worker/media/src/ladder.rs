@@ -90,6 +90,7 @@ pub fn make_ladder(
     if rungs.is_empty() {
         return Err(encode::plan::no_video(job.source));
     }
+    crate::promise_kept(job.input, job.source)?;
     let rates = settings.sounds(job.source);
     let mut tracks = Vec::with_capacity(rates.len());
     for (number, bitrate_bps) in rates.iter().copied().enumerate() {

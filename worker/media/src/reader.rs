@@ -194,7 +194,8 @@ impl Branching {
         }
         let sink = appsink(self.branch, self.feed, &self.notes);
         let notes = self.notes;
-        let mut chain: Vec<gst::Element> = decoder.into_iter().chain(self.chain).collect();
+        let parser = if self.coded { None } else { picture_parser(caps)? };
+        let mut chain: Vec<gst::Element> = parser.into_iter().chain(decoder).chain(self.chain).collect();
         chain.push(sink.upcast());
         branch_off(&self.site, pad, chain, notes).map_err(|()| fault::unsupported(&caps_name(caps)))
     }
@@ -219,6 +220,17 @@ impl Branching {
             gst::PadProbeReturn::Remove
         });
     }
+}
+
+/// Cuts a stream of JPEGs into pictures where its demuxer, or a photo alone, does not say that it is: its decoder wants whole ones, and
+/// `parsebin` has no parser of its own for it.
+pub(crate) fn picture_parser(caps: &gst::Caps) -> Result<Option<gst::Element>, Failure> {
+    if is_unparsed_jpeg(caps) { element("jpegparse").map(Some) } else { Ok(None) }
+}
+
+fn is_unparsed_jpeg(caps: &gst::Caps) -> bool {
+    let jpeg = caps.structure(0).filter(|fields| fields.name() == "image/jpeg");
+    jpeg.is_some_and(|fields| !fields.get::<bool>("parsed").unwrap_or(false))
 }
 
 fn read_over(site: &Site, pad: &gst::Pad) -> Result<(), Failure> {
@@ -260,6 +272,10 @@ pub(crate) fn decoder(
     let name = caps_name(caps);
     if name.ends_with("/x-raw") {
         return Ok(None);
+    }
+    if is_unparsed_jpeg(caps) {
+        // Anything may lie in a photo, and libav's decoder falls over colours that GStreamer has no name for, such as CMYK.
+        return element("jpegdec").map(Some);
     }
     let preferred =
         PREFERRED.iter().find(|(codec, _)| *codec == name).map_or(&[][..], |(_, decoders)| decoders);

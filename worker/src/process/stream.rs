@@ -132,6 +132,12 @@ pub(super) fn perform(
     output: &Path,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<LocalResult, Failure> {
+    if let LocalStream::Sound { input, source, .. }
+    | LocalStream::Chunk { input, source, .. }
+    | LocalStream::Scan { input, source, .. } = work
+    {
+        media::promise_kept(input, source)?;
+    }
     match work {
         LocalStream::Sound { input, source, settings } => {
             let made = media::sound(input, source, settings, output, progress)?;

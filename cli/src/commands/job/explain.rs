@@ -59,10 +59,7 @@ fn explained(it: &ExplainView) -> String {
         text.push_str(&format!("\nstage {stage} is encoded in software, because a hardware encoder failed"));
     }
     if let Some(why) = &it.held_up {
-        text.push_str(&format!(
-            "\nan output is made and not in its place yet, and is tried again: {}; {}",
-            why.message, why.advice
-        ));
+        text.push_str(&format!("\n{}; {}", why.message, why.advice));
     }
     if !(it.trades.is_empty() && it.fell_back.is_empty() && it.held_up.is_none()) {
         text.push('\n');

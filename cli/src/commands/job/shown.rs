@@ -46,6 +46,8 @@ pub(super) fn whole(job: &JobView) -> String {
             })
             .unwrap_or_default(),
     );
+    let held_up = job.held_up.as_ref().map(|why| format!("{}; {}", why.message, why.advice));
+    line("held up", &words::harmless(&held_up.unwrap_or_default()));
     line("stopped", &job.stopped.as_ref().map(|stopped| stopped_words(stopped, job)).unwrap_or_default());
     let labels: Vec<String> = job.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
     line("labels", &labels.join(" "));

@@ -11,7 +11,6 @@ use crate::event::{Command, FarmNews};
 use crate::job::{Job, LiveTask, Step, facts_file};
 use crate::promise::predict;
 use crate::record::{Record, Verdict};
-use crate::state::brings_down_node;
 
 impl Engine {
     pub(super) fn task_progressed(
@@ -234,14 +233,19 @@ impl Engine {
         let died_before = entry.trouble.as_ref().map_or(0, |t| t.died_on.len());
         let died_here = entry.trouble.as_ref().is_some_and(|t| t.died_on.contains(&live.worker));
         let died_on = died_before + usize::from(!died_here);
-        let is_poison = brings_down_node(failure.code) && died_on >= self.policy.poison_nodes as usize;
+        let is_poison =
+            failure.code == FailureCode::ProcessDied && died_on >= self.policy.poison_nodes as usize;
+        let is_lost = failure.code == FailureCode::WorkerLost;
+        let lost = entry.lost() + u32::from(is_lost);
+        let is_too_often =
+            failures - lost >= self.policy.max_attempts || (is_lost && self.is_lost_for_good(task, lost));
         // A check that fails again has not failed by chance.
         let fails_again = failure.code == FailureCode::CheckFailed
             && entry.last_failure().is_some_and(|last| last.failure.code == failure.code);
         let is_encoder_fault = Self::is_encoder_fault(live, failure.code);
         let has_software_left = is_encoder_fault && self.prefers_hardware(task);
         let gives_up = failure.class == FailureClass::Permanent
-            || (!has_software_left && (failures >= self.policy.max_attempts || is_poison || fails_again));
+            || (!has_software_left && (is_too_often || is_poison || fails_again));
         let twin_runs = self.runs.get(&task.job).is_some_and(|r| r.live.contains_key(&task.index));
         let salt = Self::retry_salt(task.index, live.attempt);
         let verdict = if gives_up && !twin_runs {

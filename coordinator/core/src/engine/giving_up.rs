@@ -1,7 +1,7 @@
 //! What follows when a task is given up: its job ends, or goes on without the task's stage where that is optional.
 
 use rushes_shared::artifact::{Artifact, Location};
-use rushes_shared::failure::{Failure, FailureClass};
+use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::JobState;
 
@@ -9,7 +9,6 @@ use super::{Engine, Turn};
 use crate::event::{Command, Decision};
 use crate::job::{Stage, Step};
 use crate::record::Record;
-use crate::state::brings_down_node;
 
 impl Engine {
     /// Ends a job of which a task was given up, with that task's last failure as the cause, or goes on without the task's
@@ -30,12 +29,20 @@ impl Engine {
             return None;
         }
         let tasks = (0..).zip(&job.tasks).filter(|(_, t)| t.is_given_up());
-        let mut tasks = tasks.map(|(index, task)| (job.stage_of(index), task));
-        let ((stage, _), task) = tasks.find(|((_, plan), _)| !plan.dropped)?;
+        let mut tasks = tasks.map(|(index, task)| (job.stage_of(index), index, task));
+        let ((stage, _), index, task) = tasks.find(|((_, plan), ..)| !plan.dropped)?;
         let trouble = task.trouble.as_ref()?;
         let (cause, died_on) = (trouble.last.failure.clone(), trouble.died_on.len());
-        let is_poison = brings_down_node(cause.code) && died_on >= self.policy.poison_nodes as usize;
-        let cause = if is_poison { poison(cause, died_on) } else { counted(cause, trouble.failures) };
+        let is_poison =
+            cause.code == FailureCode::ProcessDied && died_on >= self.policy.poison_nodes as usize;
+        let own = trouble.failures - trouble.lost.min(trouble.failures);
+        let cause = match cause.code {
+            FailureCode::WorkerLost if own < self.policy.max_attempts => {
+                self.lost_too_often(TaskId { job: id, index }, trouble)
+            }
+            _ if is_poison => poison(cause, died_on),
+            _ => counted(cause, own.max(1)),
+        };
         Some((stage, cause))
     }
 

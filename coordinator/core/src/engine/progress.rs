@@ -1,18 +1,18 @@
 //! What a job needs next, from its durable state alone: more tasks, a publish, or its end. The same code runs after
 //! each result and at a restart, so that nothing depends on having seen the event.
 
-use rushes_shared::artifact::{Artifact, Location};
 use rushes_shared::encode::VideoCodec;
-use rushes_shared::failure::{Failure, FailureClass};
+use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, TaskId};
 use rushes_shared::job::{JobState, Needs, Work};
 use rushes_shared::task::StreamStep;
 use rushes_shared::units::MonoMs;
 use rushes_shared::wire::WireVersion;
 
+use super::publishing::Tries;
 use super::run::StageRun;
-use super::{Engine, Timer, Turn};
-use crate::event::{Command, Decision, FarmNews, Refusal, Reply};
+use super::{Engine, Turn};
+use crate::event::{Command, FarmNews, Refusal, Reply};
 use crate::job::{Job, Stage, Step};
 use crate::order::signature::Signature;
 use crate::planner;
@@ -37,7 +37,7 @@ impl Engine {
             let run = self.runs.get_mut(&id).expect("a live job has a run");
             if let std::collections::btree_map::Entry::Vacant(entry) = run.rare_mut().publishing.entry(output)
             {
-                entry.insert(0);
+                entry.insert(Tries::default());
                 self.publish(turn, id, output);
             }
         }
@@ -178,68 +178,6 @@ impl Engine {
         }
     }
 
-    pub(super) fn publish(&mut self, turn: &mut Turn, id: JobId, output: u32) {
-        let Some(job) = self.state.jobs.get(&id) else { return };
-        let Some(from) = staged(job, output) else { return };
-        let is_left_out = job.stage_of_output(output).is_some_and(|stage| stage.dropped);
-        if is_left_out || job.published.iter().any(|p| p.output == output) {
-            return;
-        }
-        let to = job.output_place(output);
-        self.runs.get_mut(&id).expect("a live job has a run").rare_mut().publishes_in_flight.insert(output);
-        self.command(turn, Command::Publish { job: id, output, from, to });
-    }
-
-    pub(super) fn publish_ended(
-        &mut self,
-        turn: &mut Turn,
-        id: JobId,
-        output: u32,
-        result: Result<(), Failure>,
-    ) {
-        let Some(job) = self.state.jobs.get(&id) else { return };
-        let Some(from) = staged(job, output) else { return };
-        if job.published.iter().any(|p| p.output == output) {
-            return;
-        }
-        match result {
-            Ok(()) => {
-                let (place, size) = (job.output_place(output), from.size);
-                let name = job.spec.work.output(output).map(|spec| spec.name.clone());
-                let artifact = Artifact { location: place.clone(), ..from };
-                let at = turn.now.wall;
-                self.emit(turn, Record::OutputPublished { job: id, output, artifact, at });
-                let run = self.runs.get_mut(&id).expect("a live job has a run");
-                let rare = run.rare_mut();
-                rare.publishing.remove(&output);
-                rare.publishes_in_flight.remove(&output);
-                rare.held_up = None;
-                self.notify(turn, Some(id), FarmNews::OutputPublished { output, name, place, size });
-                self.advance(turn, id);
-            }
-            Err(failure) => {
-                let run = self.runs.get_mut(&id).expect("a live job has a run");
-                run.rare_mut().publishes_in_flight.remove(&output);
-                let tries = run.rare_mut().publishing.entry(output).or_default();
-                *tries += 1;
-                if failure.class == FailureClass::Permanent {
-                    if self.goes_on_without_output(turn, id, output, &from, &failure) {
-                        return;
-                    }
-                    return self.end_job(turn, id, JobState::Failed, Some(failure));
-                }
-                let doublings = (*tries - 1).min(16);
-                let backoff = self.policy.publish_retry_ms.saturating_mul(1 << doublings);
-                let retry_ms = backoff.min(self.policy.retry_max_ms);
-                run.rare_mut().held_up = Some(Box::new(failure.clone()));
-                self.wake_at(turn.now.mono.plus(retry_ms), Timer::Publish(id, output));
-                let failure = Box::new(failure);
-                self.decided(turn, Some(id), Decision::OutputHeldUp { output, failure, retry_ms });
-            }
-        }
-        self.cancel_if_waiting(turn, id);
-    }
-
     /// Ends a job: what runs is stopped, what is staged and not published is dropped, the job leaves for the archive.
     pub(super) fn end_job(&mut self, turn: &mut Turn, id: JobId, state: JobState, failure: Option<Failure>) {
         if !self.state.jobs.contains_key(&id) {
@@ -308,11 +246,4 @@ pub(super) fn signature_of(job: &Job, stage: &Stage) -> Signature {
     let since =
         job.spec.work.inputs().map(|input| WireVersion::needed_for_input(Some(input))).fold(since, Ord::max);
     Signature::new(stage.slot, codec, stage.demand, needs, since)
-}
-
-/// The staged file of an output.
-fn staged(job: &Job, output: u32) -> Option<Artifact> {
-    let artifact = job.made(output)?;
-    debug_assert!(matches!(artifact.location, Location::Staged(..)));
-    Some(artifact.clone())
 }

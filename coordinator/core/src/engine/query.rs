@@ -21,7 +21,8 @@ impl Engine {
             running.max_by_key(|l| l.progress.permille).cloned()
         };
         let live = run.live.iter().filter_map(|(index, live)| Some((*index, furthest(live)?))).collect();
-        Some(JobDoc { job: (**job).clone(), live, stopped: run.rare().stopped.clone() })
+        let (stopped, held_up) = (run.rare().stopped.clone(), run.rare().held_up.clone());
+        Some(JobDoc { job: (**job).clone(), live, stopped, held_up })
     }
 
     /// Live jobs before `before`, newest first, of one tenant or of all. Nothing is copied: see [`Engine::job`] for those

@@ -13,6 +13,8 @@ use rushes_shared::units::{MonoMs, WallMs};
 use super::conflicts::Worth;
 use super::gates::Gated;
 use super::live::{Live, any_runs};
+use super::losses::LostAlone;
+use super::publishing::Tries;
 use crate::event::ReplyTo;
 use crate::job::Stopped;
 use crate::list::Row;
@@ -83,9 +85,11 @@ pub(super) struct Rare {
     /// What it has to pass beside the farm as a whole.
     pub(super) gated: Option<Box<Gated>>,
     /// Publishes under way or waiting: tries so far, by output.
-    pub(super) publishing: BTreeMap<u32, u32>,
-    /// Why the last of them did not come about; nothing once one has.
+    pub(super) publishing: BTreeMap<u32, Tries>,
+    /// Why the last of them did not come about, in words that name the output; nothing once one has.
     pub(super) held_up: Option<Box<Failure>>,
+    /// Nodes that were lost while a task was all that ran there, by task.
+    pub(super) lost_alone: BTreeMap<u32, LostAlone>,
     /// Outputs that the depot has been asked to publish and has not answered for.
     pub(super) publishes_in_flight: BTreeSet<u32>,
     /// Those who want the job canceled and wait until the depot has answered: what it publishes now is published.
@@ -107,6 +111,7 @@ static NOTHING: Rare = Rare {
     gated: None,
     publishing: BTreeMap::new(),
     held_up: None,
+    lost_alone: BTreeMap::new(),
     publishes_in_flight: BTreeSet::new(),
     cancels: Vec::new(),
     is_held_back: false,

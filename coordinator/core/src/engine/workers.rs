@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::id::{AttemptId, TaskId, WorkerId};
 use rushes_shared::node::NodeFacts;
-use rushes_shared::task::{Progress, Usage};
+use rushes_shared::task::Progress;
 use rushes_shared::units::Now;
 use rushes_shared::wire::HeldAttempt;
 
@@ -315,6 +314,8 @@ impl Engine {
         self.emit(turn, Record::WorkerGone { worker, at });
         let lost = !node.holdings.is_empty();
         self.notify(turn, None, FarmNews::WorkerGone { worker, lost });
+        let held: Vec<TaskId> = node.holdings.values().map(|holding| holding.task).collect();
+        self.note_lost_with(worker, &held);
         for (attempt, holding) in &node.holdings {
             if let Some(live) = self.take_live(worker, holding.task, *attempt) {
                 self.lose(turn, holding.task, &live, "its worker was silent for longer than its lease");
@@ -331,15 +332,6 @@ impl Engine {
         self.note_loss();
         self.fleet.unreserve_node(worker);
         self.unpark_all();
-    }
-
-    fn lose(&mut self, turn: &mut Turn, task: TaskId, live: &LiveTask, what: &str) {
-        let failure = Failure::new(
-            FailureCode::WorkerLost,
-            format!("worker {} was lost: {what}", live.worker_name),
-            "look at the worker's log; the task runs elsewhere",
-        );
-        self.attempt_failed(turn, task, live, failure, Usage::default());
     }
 
     pub(super) fn drain_asked(&mut self, turn: &mut Turn, reply: ReplyTo, worker: WorkerId, draining: bool) {

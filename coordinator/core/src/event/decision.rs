@@ -86,10 +86,14 @@ pub enum Decision {
     OutputHeldUp {
         /// The output's number in its job.
         output: u32,
+        /// What people call it.
+        name: String,
         /// Why.
         failure: Box<Failure>,
         /// When it is tried again, in milliseconds.
         retry_ms: u64,
+        /// For how long it is, in milliseconds.
+        left_ms: u64,
     },
     /// Failures of one kind pile up.
     ErrorBurst {
@@ -321,11 +325,12 @@ impl fmt::Display for Decision {
             Self::TaskStalled { task, worker, still_ms } => {
                 write!(f, "{task} has not come further on {worker} for {still_ms} ms")
             }
-            Self::OutputHeldUp { output, failure, retry_ms } => {
+            Self::OutputHeldUp { output: _, name, failure, retry_ms, left_ms } => {
                 let Failure { message, advice, .. } = &**failure;
+                let left_s = left_ms / 1_000;
                 write!(
                     f,
-                    "output {output} is made and not in its place yet, tried again in {retry_ms} ms: {message}; {advice}"
+                    "output {name} is made and not in its place yet, tried again in {retry_ms} ms, for {left_s} s at most: {message}; {advice}"
                 )
             }
             Self::ErrorBurst { code, failures, over_ms, source } => {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rushes_shared::failure::Failure;
 use rushes_shared::id::{AttemptId, JobId, TaskId, WorkerId};
 use rushes_shared::job::{JobState, TaskState};
 use rushes_shared::task::Progress;
@@ -79,13 +80,15 @@ pub struct JobDoc {
     pub live: BTreeMap<u32, LiveTask>,
     /// What was stopped of it for emergencies. Nothing for a job from the archive.
     pub stopped: Option<Box<Stopped>>,
+    /// Why an output that is made is not in its place yet.
+    pub held_up: Option<Box<Failure>>,
 }
 
 impl JobDoc {
     /// A job that has ended, as the archive keeps it.
     #[must_use]
     pub fn archived(job: Job) -> Self {
-        Self { job, live: BTreeMap::new(), stopped: None }
+        Self { job, live: BTreeMap::new(), stopped: None, held_up: None }
     }
 
     /// The job's state.

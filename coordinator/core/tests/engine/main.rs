@@ -22,6 +22,7 @@ mod health;
 mod holding_back;
 mod intake;
 mod ladder;
+mod losses;
 mod lost_nodes;
 mod mistaken_workers;
 mod names;

@@ -2,7 +2,7 @@
 
 use rushes_shared::artifact::Location;
 use rushes_shared::encode::{EncodeSettings, Extract, Extracted};
-use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::JobId;
 use rushes_shared::job::Work;
 use rushes_shared::still::{Moment, StillFormat, ThumbnailSettings};
@@ -222,4 +222,34 @@ fn what_most_players_take_is_made_first_and_what_the_job_says_of_its_audience_go
     };
     assert_eq!(order_of([0; 6]), [5, 4, 2, 6, 1, 3], "720p, 1080p, 480p, 360p, then the longest");
     assert_eq!(order_of([0, 0, 90, 0, 0, 20]), [3, 6, 5, 4, 2, 1], "the job's own word goes first");
+}
+
+#[test]
+fn an_output_that_has_no_room_is_named_and_given_up_after_a_bounded_time() {
+    let day = 24 * 3_600_000;
+    let given = |s: &mut Scene| {
+        two_outputs(s);
+        s.world.depot.failing.extend([FailureCode::TransferFailed; 4_000]);
+        s.done('a', "1.1");
+    };
+    let before = check(given, |s| s.wait(400), &[]);
+    let why = held_up(&before).expect("whoever asks is told what holds it up");
+    assert!(why.message.starts_with("output 0.mp4 is made and not in its place yet"), "{why}");
+    let shown = before.world.engine().job(JobId(1)).expect("it has not ended").held_up;
+    assert_eq!(shown, Some(why));
+    let scene = check(
+        given,
+        |s| {
+            s.done('a', "1.2");
+            s.wait(day - 60_000);
+            assert!(s.world.engine().job(JobId(1)).is_some(), "it still waits");
+            s.wait(120_000);
+            s.world.trace.retain(|line| line.starts_with("j1"));
+        },
+        &["j1 failed: transfer_failed"],
+    );
+    let ended = scene.world.disk.archive()[&JobId(1)].ended.clone().expect("it has ended");
+    let cause = ended.failure.expect("a cause");
+    assert!(cause.class == FailureClass::Permanent && cause.advice.contains("rushes job retry"), "{cause}");
+    assert!(cause.message.starts_with("output 0.mp4 was made and could not be put in its place"), "{cause}");
 }

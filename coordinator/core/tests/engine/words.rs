@@ -98,8 +98,14 @@ fn each_decision_says_what_was_decided() {
         (Decision::TaskDoubled { task, worker: WORKER, ran_ms: 9 }, "elsewhere"),
         (Decision::TaskStalled { task, worker: WORKER, still_ms: 60_000 }, "not come further"),
         (
-            Decision::OutputHeldUp { output: 0, failure: held_up, retry_ms: 1_000 },
-            "tried again in 1000 ms: no such codec",
+            Decision::OutputHeldUp {
+                output: 0,
+                name: "film.mp4".to_owned(),
+                failure: held_up,
+                retry_ms: 1_000,
+                left_ms: 60_000,
+            },
+            "output film.mp4 is made and not in its place yet, tried again in 1000 ms, for 60 s at most: no such codec",
         ),
         (
             Decision::Preempted { task, worker: WORKER, by: JobId(9), lost_ms: 12, lost_permille: 430 },

@@ -170,7 +170,7 @@ impl Scene {
     /// The worker that runs a task.
     #[track_caller]
     pub(crate) fn runner(&self, task: &str) -> char {
-        let found = ('a'..='c')
+        let found = ('a'..='h')
             .find(|name| self.world.workers.contains_key(&tell::worker(*name)) && self.runs(*name, task));
         found.unwrap_or_else(|| panic!("nobody runs {task}"))
     }

@@ -55,6 +55,19 @@ async fn an_output_on_another_file_system_is_published_once() {
 }
 
 #[tokio::test]
+async fn what_does_not_fit_is_named_with_the_bytes_that_are_missing() {
+    let stage = Stage::new();
+    let mut artifact = stage.store(b"a bundle", &staged(1, "package.bundle")).await.expect("stored");
+    artifact.size = Some(Bytes(1 << 60));
+    let place = stage.input("out/set/");
+    let failure = stage.publish(&artifact, &place).await.expect_err("no disk is so large");
+    assert_eq!((failure.code, failure.class), (FailureCode::TransferFailed, FailureClass::Transient));
+    let said = &failure.message;
+    assert!(said.contains("out/set/ does not fit: it has 1024.0 PiB"), "{failure}");
+    assert!(said.ends_with(" bytes) are missing") && failure.advice.contains("make room"), "{failure}");
+}
+
+#[tokio::test]
 async fn what_cannot_be_an_outputs_place_is_refused_with_what_to_do() {
     let stage = Stage::new();
     let artifact = stage.store(b"the film", &staged(1, "film.mp4")).await.expect("stored");

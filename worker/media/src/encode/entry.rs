@@ -10,6 +10,7 @@ use rushes_shared::media::Colour;
 
 use super::bitstream::{Bits, sequence_header};
 use super::plan::Plan;
+use super::sound;
 use crate::colour;
 use crate::mp4::atom::Atom;
 
@@ -202,7 +203,18 @@ pub(super) fn of_audio(codec: AudioCodec, shape: Shape, sample: &gst::Sample) ->
         AudioCodec::Pcm if shape.bits == 16 => base(b"sowt", 16),
         AudioCodec::Pcm => quicktime_pcm(shape),
     };
+    let entry = match sound::mask(shape.channels) {
+        Some(mask) if codec == AudioCodec::Pcm => entry.with(channel_layout(mask)),
+        _ => entry,
+    };
     Some(entry.done())
+}
+
+/// Where channels stand, which uncompressed sound says nowhere else (QuickTime File Format, audio channel layout atom). Core
+/// Audio's bits are those of a WAVE file's mask.
+fn channel_layout(mask: u64) -> Atom {
+    const BY_BITS: u32 = 1 << 16;
+    Atom::full(b"chan", 0, 0).u32(BY_BITS).u32(u32::try_from(mask).unwrap_or(0)).u32(0)
 }
 
 /// 24-bit samples, most significant byte first, in the second version of QuickTime's sound description.

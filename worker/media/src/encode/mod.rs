@@ -50,7 +50,7 @@ use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
 use crate::running::Running;
-use crate::{damage, sequence, start, tone};
+use crate::{damage, probe, sequence, start, tone};
 use audio::AudioFeed;
 use encoder::Pass;
 use output::Output;
@@ -152,6 +152,7 @@ fn encode_by(
     }
     let mut way =
         Way { hardware, plan, gain: None, pass: Pass::Single, passes: 1, since, warnings: Vec::new() };
+    way.warnings.extend(probe::promise_kept(job.input, job.source)?);
     way.warnings.extend(peak_unheld(settings, hardware));
     if let (Some(audio), false) = (&settings.audio, job.source.audio.is_empty())
         && let Some(target) = audio.loudness
@@ -248,6 +249,10 @@ fn one_pass(
     let mut tally = *tally.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(plan) = &way.plan {
         complete(job.source, plan.frame_ns, &tally)?;
+        if job.source.video[0].frames == 0 {
+            // Too long to be counted: its facts say what its head does.
+            probe::reached(job.input, tally.video_end.max(tally.audio_end))?;
+        }
         let promised = &job.source.video[0];
         if promised.frames == tally.frames && tally.frames > 0 {
             tally.ends_at(promised.start_ns + promised.duration_ns);

@@ -49,6 +49,7 @@ pub fn join_output(job: &PiecedJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     let since = Instant::now();
     let plan = Plan::new(job.source, job.settings)?;
     let mut warnings: Vec<String> = left_out(job.source, job.settings).into_iter().collect();
+    warnings.extend(crate::promise_kept(job.input, job.source)?);
     let track = job.scratch.join("sound.m4a");
     let heard = sound_of(job, &track, &mut warnings, progress)?;
     let joining = JoinJob {

@@ -119,6 +119,12 @@ struct Work<'a> {
     audio: Vec<Item>,
 }
 
+/// How long a segment may be at most.
+fn longest_ns(settings: &PackageSettings) -> u64 {
+    let usual = settings.segment_ns / 1000 * u64::from(settings.longest_permille);
+    settings.longest_ms.map_or(usual, |ms| u64::from(ms) * 1_000_000)
+}
+
 impl<'a> Work<'a> {
     fn open(job: &PackageJob<'a>) -> Result<Self, Failure> {
         let settings = job.settings;
@@ -134,6 +140,7 @@ impl<'a> Work<'a> {
             if number == 0 {
                 let by = if settings.nearest { timeline::nearest_borders } else { timeline::borders };
                 borders = by(&track, settings.segment_ns);
+                timeline::join_short_end(&mut borders, &track, longest_ns(settings));
                 let sound = read.into_iter().filter(|track| track.kind == Kind::Audio);
                 tracks.extend(sound.filter(|_| job.sound.is_empty()).map(|track| (path.clone(), track)));
             }
@@ -193,14 +200,13 @@ impl<'a> Work<'a> {
         let borders = self.video.first().map_or(0, |item| item.made.segments.len());
         let common = Check::judged(CheckName::KeyFrames, CheckUnit::Count, CheckLimit::Exactly(0.0), 0.0);
         checks.push(common.noting(format!("{} rungs have {borders} borders in common", self.video.len())));
-        let longest = self.settings.segment_ns / 1000 * u64::from(self.settings.longest_permille);
+        let longest = longest_ns(self.settings);
         for item in &self.video {
             let length = |segment: &Segment| segment.length_ns(item.track.timescale);
             let Some(segment) = item.made.segments.iter().rev().max_by_key(|segment| length(segment)) else {
                 continue;
             };
             let at_ns = u64::try_from(item.track.ns(segment.start)).unwrap_or(0);
-            let longest = self.settings.longest_ms.map_or(longest, |ms| u64::from(ms) * 1_000_000);
             let limit = CheckLimit::AtMost(in_ms(longest));
             let check = Check::judged(CheckName::SegmentLength, CheckUnit::Ms, limit, in_ms(length(segment)));
             keep(check.of(&item.made.about.name).at(at_ns), checks)?;

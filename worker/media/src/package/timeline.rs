@@ -59,6 +59,21 @@ pub(super) fn borders(track: &ReadTrack, segment_ns: u64) -> Vec<i64> {
     borders
 }
 
+/// A rest that is shorter than this at a film's end is no segment of its own, in nanoseconds: it would cost a request, and players
+/// begin to buffer anew at such ends.
+const SHORT_END_NS: i64 = 500_000_000;
+
+/// Leaves out the last border where what follows it is short, and the segment before it has room for that.
+pub(super) fn join_short_end(borders: &mut Vec<i64>, track: &ReadTrack, longest_ns: u64) {
+    let end = track.ns(track.media_end());
+    if let [.., before, last] = borders[..] {
+        let whole = u64::try_from(end.saturating_sub(before)).unwrap_or(u64::MAX);
+        if end.saturating_sub(last) < SHORT_END_NS && whole <= longest_ns {
+            borders.pop();
+        }
+    }
+}
+
 /// Divides a track at borders. Pictures have to have a key frame at each; sound goes with the packet that begins nearest
 /// after it.
 pub(super) fn segments(name: &str, track: &ReadTrack, borders: &[i64]) -> Result<Vec<Segment>, Failure> {
@@ -159,6 +174,18 @@ mod tests {
         let parts = segments("sound", &sound, &borders).unwrap();
         assert_eq!(parts[1].samples.start, 188, "4.010667 s is the first packet after 4.004 s");
         assert_eq!(parts.iter().map(|part| part.samples.len()).sum::<usize>(), 469);
+    }
+
+    #[test]
+    fn a_short_rest_goes_with_the_segment_before_it_where_that_has_room() {
+        let at = |frames: usize, longest_ms: u64| {
+            let film = track(Kind::Video, 25, 1, frames, 50);
+            let mut borders = borders(&film, 4_000_000_000);
+            join_short_end(&mut borders, &film, longest_ms * 1_000_000);
+            borders.len()
+        };
+        assert_eq!((at(212, 6_000), at(213, 6_000)), (2, 3), "0.48 s and 0.52 s behind the last border");
+        assert_eq!((at(212, 4_400), at(12, 6_000), at(100, 6_000)), (3, 1, 1));
     }
 
     #[test]

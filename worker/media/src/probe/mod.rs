@@ -8,6 +8,7 @@
 //! mp4, mkv   the container's own index -> frames, times, sizes, without touching the media
 //! timing     else: every packet's time from the parsers, for as long as the time limit allows
 //! picture    the first frame, decoded, only where no parser knows the pixel format
+//! promise    what a file's head says of its end, held against what is there
 //! ```
 //! Image sequences are read by [`crate::sequence`].
 //! Times are on the line that players use: after edit lists, zero at the container's start.
@@ -19,6 +20,7 @@ mod mp4;
 mod name;
 mod parse;
 mod picture;
+mod promise;
 mod range;
 mod sniff;
 mod source;
@@ -35,6 +37,8 @@ use crate::sequence::{self, Sequence};
 use crate::{fault, start};
 pub(crate) use mp4::harmless_duration;
 use parse::Parsed;
+pub use promise::promise_kept;
+pub(crate) use promise::reached;
 use source::Source;
 
 /// Longest time spent on counting packets where no index has their number. What was counted by then is scaled up.

@@ -11,6 +11,7 @@ use rushes_shared::failure::Failure;
 use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
+use crate::reader;
 use crate::running::{Running, Site};
 use crate::start::element;
 
@@ -164,6 +165,11 @@ fn seekable(pipeline: &gst::Pipeline) -> bool {
 fn watch(site: Site, parse: &gst::Element, streams: &Streams, notes: &Notes, count: bool) {
     let (list, told) = (Arc::clone(streams), notes.clone());
     parse.connect_pad_added(move |_, pad| {
+        let parsed = match behind_parser(&site, pad) {
+            Ok(parsed) => parsed,
+            Err(failure) => return told.tell(Note::Failed(failure)),
+        };
+        let pad = parsed.as_ref().unwrap_or(pad);
         let stream = Arc::new(Mutex::new(Stream { caps: pad.current_caps(), ..Stream::default() }));
         held(&list).push(Arc::clone(&stream));
         note_sticky(pad, &stream);
@@ -192,6 +198,19 @@ fn watch(site: Site, parse: &gst::Element, streams: &Streams, notes: &Notes, cou
             told.tell(Note::Failed(failure));
         }
     });
+}
+
+/// The pad behind the parser of JPEGs, where the stream needs one: it alone sees their tags, such as how a photo stands.
+fn behind_parser(site: &Site, pad: &gst::Pad) -> Result<Option<gst::Pad>, Failure> {
+    let caps = pad.current_caps().unwrap_or_else(|| pad.query_caps(None));
+    let Some(parser) = reader::picture_parser(&caps)? else { return Ok(None) };
+    let unread = || fault::unsupported("a stream cannot be read");
+    if !site.add_unless_closed(std::slice::from_ref(&parser)).map_err(|_| unread())? {
+        return Ok(None);
+    }
+    let into = parser.static_pad("sink").ok_or_else(unread)?;
+    pad.link(&into).map_err(|_| unread())?;
+    parser.static_pad("src").map(Some).ok_or_else(unread)
 }
 
 fn note_sticky(pad: &gst::Pad, stream: &Arc<Mutex<Stream>>) {

@@ -10,7 +10,7 @@ use rushes_shared::ladder::{Grid, LadderSettings, PackageReport};
 
 use crate::chunk::{beeps, clip, flashes};
 
-fn set_of(film: &Path, out: &Path) -> Result<PackageReport, Failure> {
+pub(crate) fn set_of(film: &Path, out: &Path) -> Result<PackageReport, Failure> {
     let scratch = tempfile::tempdir().unwrap();
     fs::create_dir(out).unwrap();
     let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 2, keys_to_chunk: 2 };

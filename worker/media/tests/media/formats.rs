@@ -432,6 +432,9 @@ fn odd_sizes_variable_rates_rotation_fields_and_surround_pass_through_other_code
         let found = told(&output, "v:0", "width,height,nb_read_frames");
         assert_eq!(found, ["96", "162", &frames.to_string()], "{settings:?}");
         assert_eq!(told(&output, "a:0", "channels"), [channels], "{settings:?}");
+        if audio == AudioCodec::Pcm {
+            assert_eq!(told(&output, "a:0", "channel_layout"), ["5.1"], "{settings:?}");
+        }
     }
     let fields = dir.path().join("fields.ts");
     let picture = "testsrc2=size=160x96:rate=50:duration=0.8,interlace";

@@ -6,6 +6,7 @@ mod broken_sets;
 mod chunk;
 mod codecs;
 mod compare;
+mod cut_off;
 mod cuts;
 mod endings;
 mod formats;

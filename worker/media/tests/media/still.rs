@@ -122,6 +122,42 @@ fn posters_of_real_films_stand_upright() {
     }
 }
 
+/// A JPEG with a word on how it was held: the camera's right side up (Exif 2.3, tag 0x0112).
+fn held_sideways(jpeg: &[u8]) -> Vec<u8> {
+    let tiff = [&b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"[..], &[0; 4]].concat();
+    let size = u16::try_from(2 + 6 + tiff.len()).unwrap().to_be_bytes();
+    [&jpeg[..2], b"\xff\xe1", &size, b"Exif\0\0", &tiff, &jpeg[2..]].concat()
+}
+
+#[test]
+fn a_photo_is_a_film_of_one_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let (photo, picture) = (dir.path().join("photo.jpg"), dir.path().join("poster.png"));
+    let scene = "-f lavfi -i testsrc2=s=320x180:r=25:d=1";
+    crate::chunk::clip(&photo, &format!("{scene} -frames:v 1 -q:v 2"));
+    let film = dir.path().join("film.mkv");
+    crate::chunk::clip(&film, &format!("{scene} -c:v mjpeg -q:v 2"));
+    for (file, moment) in [
+        (&photo, Moment::Best),
+        (&photo, Moment::Early),
+        (&photo, Moment::At(SECOND)),
+        (&film, Moment::At(0)),
+    ] {
+        std::fs::write(&picture, &taken(file, &asked(moment)).unwrap()[0]).unwrap();
+        let alike = alike(&grey(&picture, None), &grey(&photo, None));
+        assert!(alike > 0.98, "{moment:?} of {}: {alike}", file.display());
+    }
+    if let Some(folder) = real_media() {
+        let failure = taken(&folder.join("image/photo_cmyk.jpg"), &asked(Moment::Best)).unwrap_err();
+        assert!(!failure.advice.is_empty(), "{failure}");
+    }
+    let sideways = dir.path().join("sideways.jpg");
+    std::fs::write(&sideways, held_sideways(&std::fs::read(&photo).unwrap())).unwrap();
+    std::fs::write(&picture, &taken(&sideways, &asked(Moment::Best)).unwrap()[0]).unwrap();
+    let facts = probe(&picture).unwrap();
+    assert_eq!((facts.video[0].width, facts.video[0].height), (180, 320));
+}
+
 #[test]
 fn pictures_have_square_pixels_and_keep_their_limits() {
     let dir = tempfile::tempdir().unwrap();

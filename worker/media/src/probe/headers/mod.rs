@@ -36,6 +36,6 @@ mod wave;
 
 pub(super) use flac::read as read_flac;
 pub(super) use mp4::read as read_mp4;
-pub(super) use mpeg::read as read_mpeg;
+pub(super) use mpeg::{promised as promised_by_mpeg, read as read_mpeg};
 pub(super) use picture::uses_full_range;
 pub(super) use wave::read as read_wave;

@@ -6,6 +6,7 @@ use gstreamer::tags;
 use super::first::Packet;
 use super::plain::{Sound, caps, tagged, text};
 use crate::mp4::parse::be32;
+use crate::pace;
 use crate::probe::source::Source;
 
 /// Longest file that is walked, in bytes; its frames are read in one go.
@@ -76,6 +77,25 @@ impl Head {
             (false, true) => 9,
         }
     }
+}
+
+/// How long the file is by the table in its first frame, in nanoseconds, and up to which byte of the file it reaches where the
+/// table says that as well.
+pub(in crate::probe) fn promised(file: &Source) -> Option<(u64, Option<u64>)> {
+    const FRAMES: u32 = 1;
+    const BYTES: u32 = 2;
+    let head = file.bytes(0, 10)?;
+    let size = |part: &[u8]| part.iter().fold(0_u64, |size, byte| size << 7 | u64::from(byte & 0x7f));
+    let from = if head.starts_with(b"ID3") { 10 + size(head.get(6..10)?) } else { 0 };
+    let first = file.bytes(from, 64)?;
+    let frame = Head::of(&first)?;
+    let table = first.get(frame.table_at()..)?;
+    let number = |at: usize| Some(u32::from_be_bytes(table.get(at..at + 4)?.try_into().ok()?));
+    let flags = number(4).filter(|_| matches!(table.get(..4), Some(b"Xing" | b"Info")))?;
+    let count = number(8).filter(|count| flags & FRAMES != 0 && *count > 0)?;
+    let bytes = number(12).filter(|bytes| flags & BYTES != 0 && *bytes > 0);
+    let end_ns = pace::scaled(u64::from(count) * frame.samples(), 1_000_000_000, u64::from(frame.rate));
+    Some((end_ns, bytes.map(|bytes| from + u64::from(bytes))))
 }
 
 /// The file by its frames; nothing where they are not all alike and side by side.
