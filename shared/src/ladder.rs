@@ -3,9 +3,11 @@
 //! Key frames of all rungs stand at the same frames, so that a player changes the rung at any of them.
 
 mod bucket;
+mod budget;
 mod coded;
 mod limits;
 mod pieces;
+mod rate;
 mod rung;
 mod scenes;
 mod split;
@@ -19,6 +21,7 @@ use crate::media::MediaFacts;
 pub use bucket::{ALL, ChunkBound};
 pub use limits::{LoudnessLimit, SetLimits};
 pub use pieces::{Pieces, pieces};
+pub use rate::LadderRate;
 pub use rung::{CODECS, RateCap, Rung, ladder};
 pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
@@ -122,6 +125,8 @@ pub struct LadderSettings {
     pub borders: Borders,
     /// What else the set has to keep.
     pub limits: SetLimits,
+    /// What decides the bits.
+    pub rate: LadderRate,
 }
 
 /// The rungs of a further codec.
@@ -153,6 +158,7 @@ impl Default for LadderSettings {
             vmaf: VmafLimits::default(),
             borders: Borders::Grid,
             limits: SetLimits::default(),
+            rate: LadderRate::Factor,
         }
     }
 }
@@ -173,7 +179,8 @@ impl LadderSettings {
     #[must_use]
     pub fn scans(&self, source: &MediaFacts) -> Vec<ChunkRange> {
         let cells = Some(split(source, &self.grid)).filter(|cells| cells.len() > 1);
-        cells.filter(|_| self.borders == Borders::Scenes).unwrap_or_default()
+        let asks = self.borders == Borders::Scenes || self.rate != LadderRate::Factor;
+        cells.filter(|_| asks).unwrap_or_default()
     }
 
     /// Frames from key frame to key frame in a chunk.
@@ -189,6 +196,13 @@ impl LadderSettings {
     /// The rungs that this source gets, codec by codec, the largest of each first; none where it has no picture.
     #[must_use]
     pub fn rungs(&self, source: &MediaFacts) -> Vec<Rung> {
+        let mut rungs = self.own_rungs(source);
+        self.bound_means(&mut rungs);
+        rungs
+    }
+
+    /// The same with the bounds that the ladder gives them.
+    fn own_rungs(&self, source: &MediaFacts) -> Vec<Rung> {
         let Some(video) = source.video.first() else { return Vec::new() };
         let Self { codec, crf, preset, max_height, .. } = *self;
         let first = CodecLadder { codec, crf, preset, max_height };
@@ -299,6 +313,9 @@ pub struct PackageSettings {
     pub names: Vec<String>,
     /// Bounds on the bit rate of the rungs, in the same order.
     pub max_bps: Vec<Option<u64>>,
+    /// Mean bit rates that the rungs were asked to have, in the same order: none may be more than a twentieth over its own.
+    #[serde(default)]
+    pub mean_bps: Vec<u64>,
     /// Over how long bits are counted for that bound, in nanoseconds.
     pub window_ns: u64,
     /// Longest segment, in thousandths of its length as asked for.
@@ -325,6 +342,7 @@ impl Default for PackageSettings {
             nearest: false,
             names: Vec::new(),
             max_bps: Vec::new(),
+            mean_bps: Vec::new(),
             window_ns: segment_ns,
             longest_permille: 1500,
             longest_ms: None,

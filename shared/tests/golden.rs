@@ -23,8 +23,8 @@ use rushes_shared::wire::{
 };
 use samples::{
     ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    join_work, later_extract_works, limited_work, limits, media, node, order, part, places, places_of_sets,
-    scan, scene_works, sequences, set, stream_works, succeeded, usage,
+    join_work, later_extract_works, limited_work, limits, mean_work, media, node, order, part, places,
+    places_of_sets, scan, scene_works, sequences, set, stream_works, succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -119,6 +119,7 @@ fn golden_orders() {
             ),
             ("stream", stream_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("join", vec![order(Delivery::Durable, join_work())]),
+            ("stream-means", vec![order(Delivery::Durable, mean_work())]),
             ("stream-limited", vec![order(Delivery::Durable, limited_work())]),
             ("stream-scenes", scene_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),

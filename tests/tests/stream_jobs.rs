@@ -180,6 +180,34 @@ fn chunks_that_begin_at_cuts_are_the_film_though_a_worker_dies() {
     assert_eq!(scans(&done), before, "nothing was looked at twice");
 }
 
+/// Rungs in chunks that were made on both nodes have the mean rates that were asked for.
+#[test]
+fn a_set_of_mean_rates_has_them_though_its_chunks_are_made_on_two_nodes() {
+    let film = media::film();
+    let farm = FarmPlan::new(2).start();
+    let stream = json!({
+        "destination": farm.out().join("film"), "segment_s": 2, "chunk_s": 2, "preset": "superfast",
+        "rate": "vbr", "bitrate": "800k",
+    });
+    let id = farm.api().submit(&json!({"kind": "stream", "input": film, "stream": stream}));
+    let done = farm.api().succeeded(id);
+    let scans = done.tasks.iter().filter(|task| task.kind == TaskKind::Scan).count();
+    assert_eq!((scans, chunks(&done).len()), (7, 7), "a look at every cell");
+    let mut workers: Vec<_> = chunks(&done).iter().map(|task| task.worker).collect();
+    workers.sort();
+    workers.dedup();
+    assert_eq!(workers.len(), 2);
+    let set = done.set.as_ref().expect("a finished job has its set");
+    for (name, asked) in [("480p", 800_000_u64), ("360p", 480_000)] {
+        let rendition = set.renditions.iter().find(|one| one.name == name).expect("a rung");
+        assert_eq!(rendition.packets, FRAMES);
+        let mean = rendition.average_bps;
+        assert!(mean.abs_diff(asked) * 20 <= asked, "{name}: {mean} b/s, {asked} asked for");
+    }
+    let size = |check: &&rushes_shared::check::Check| check.name == CheckName::Size;
+    assert_eq!(set.checks.iter().filter(size).count(), 2, "{:?}", set.checks);
+}
+
 #[test]
 fn a_coordinator_that_is_killed_between_chunks_and_package_loses_no_chunk() {
     let film = media::film();

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafScope};
 use rushes_shared::ladder::{Borders, CODECS};
 use rushes_shared::measure::VmafModel;
+use rushes_shared::request::RateMode;
 use rushes_shared::sequence::FrameRate;
 
 /// Looks at files and measures them on this machine, without a farm.
@@ -168,6 +169,13 @@ pub(crate) enum MediaCommand {
         /// Where chunks begin: on a grid of that length, or at cuts of the film near it, which a scan finds before.
         #[arg(long, default_value = "grid", value_parser = borders, value_name = "grid|scenes")]
         chunks: Borders,
+        /// What decides the bits: the rate factor, or a mean rate over the film, of h264 and hevc.
+        /// [default: vbr with --bitrate, else crf]
+        #[arg(long, value_parser = rate, value_name = "crf|vbr")]
+        rate: Option<RateMode>,
+        /// Mean bit rate of the largest rung in bits a second, the others' in proportion; without it the ladder's own.
+        #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..=1_000_000_000), value_name = "BPS")]
+        bitrate: Option<u64>,
         /// Bit rate of the sound in bits a second, 16000 to 512000; 0 leaves it out.
         /// Several with commas between them, the best first, are one sound at several rates.
         #[arg(long, default_value = "128000", value_delimiter = ',', value_parser = sound_rate, value_name = "BPS")]
@@ -231,6 +239,14 @@ pub(crate) enum MediaCommand {
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024), value_name = "N")]
         threads: Option<u32>,
     },
+}
+
+fn rate(text: &str) -> Result<RateMode, String> {
+    match text {
+        "crf" => Ok(RateMode::Crf),
+        "vbr" => Ok(RateMode::Vbr),
+        _ => Err("write crf or vbr".to_owned()),
+    }
 }
 
 fn borders(text: &str) -> Result<Borders, String> {

@@ -24,7 +24,8 @@ use rushes_shared::job::{
     QualityFloor, StageWork, Work,
 };
 use rushes_shared::ladder::{
-    Borders, CodecLadder, Grid, LadderSettings, PackageReport, Rendition, Scan, SetLimits, StreamSettings,
+    Borders, CodecLadder, Grid, LadderRate, LadderSettings, PackageReport, Rendition, Scan, SetLimits,
+    StreamSettings,
 };
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::{CheckReport, MediaFacts, VideoFacts};
@@ -161,6 +162,12 @@ fn stream_of_scenes() -> Work {
     Work::Stream { input, settings, destination }
 }
 
+fn stream_of_means() -> Work {
+    let Work::Stream { input, mut settings, destination } = stream() else { unreachable!("it is a set") };
+    settings.ladder.rate = LadderRate::Mean { top_bps: Some(4_000_000) };
+    Work::Stream { input, settings, destination }
+}
+
 fn scanned() -> (&'static str, Option<Box<TaskValue>>) {
     let scan = Scan { frames: 250, cuts: vec![9_960_000_000], costs: vec![300, 40_000] };
     ("scanned", Some(Box::new(TaskValue::Scanned(scan))))
@@ -185,6 +192,7 @@ fn stream() -> Work {
         vmaf: VmafLimits { scope: VmafScope::Sampled, mean_tenths: Some(900), ..VmafLimits::default() },
         borders: Borders::Grid,
         limits: SetLimits::default(),
+        rate: LadderRate::Factor,
     };
     let settings = StreamSettings { ladder, stills: true };
     let destination = Destination::Place("/out/film/".parse().expect("a path"));
@@ -503,6 +511,7 @@ fn golden_records() {
         ("stream", vec![Record::StagesPlanned { job: JOB, stages: set() }]),
         ("pieces", vec![Record::StagesPlanned { job: JOB, stages: pieces() }]),
         ("stream-scenes", vec![accepted(stream_of_scenes(), None)]),
+        ("stream-means", vec![accepted(stream_of_means(), None)]),
         ("stream-scenes", vec![Record::StagesPlanned { job: JOB, stages: scans() }]),
         ("", vec![Record::StagesPlanned { job: JOB, stages: plans() }]),
         ("trial", vec![Record::StagesPlanned { job: JOB, stages: vec![trials()] }]),

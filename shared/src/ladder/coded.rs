@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Borders, CodecLadder, Grid, LadderSettings, SetLimits};
+use super::{Borders, CodecLadder, Grid, LadderRate, LadderSettings, SetLimits};
 use crate::encode::{SpeedPreset, VideoCodec, VmafLimits, VmafScope};
 use crate::measure::VmafModel;
 
@@ -33,6 +33,8 @@ enum End {
     Placed(VmafLimits, Borders),
     /// Limits of the set beside VMAF's.
     Limited(VmafLimits, Borders, SetLimits),
+    /// Another rate than a factor.
+    Rated(VmafLimits, Borders, SetLimits, LadderRate),
 }
 
 /// The limits behind their scope.
@@ -59,6 +61,8 @@ struct Text {
     borders: Borders,
     #[serde(default, skip_serializing_if = "SetLimits::are_usual")]
     limits: SetLimits,
+    #[serde(default, skip_serializing_if = "is_factor")]
+    rate: LadderRate,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
@@ -66,8 +70,15 @@ fn is_grid(borders: &Borders) -> bool {
     *borders == Borders::Grid
 }
 
+fn is_factor(rate: &LadderRate) -> bool {
+    *rate == LadderRate::Factor
+}
+
 impl End {
-    fn of(vmaf: VmafLimits, borders: Borders, set: SetLimits) -> Self {
+    fn of(vmaf: VmafLimits, borders: Borders, set: SetLimits, rate: LadderRate) -> Self {
+        if rate != LadderRate::Factor {
+            return Self::Rated(vmaf, borders, set, rate);
+        }
         if !set.are_usual() {
             return Self::Limited(vmaf, borders, set);
         }
@@ -81,16 +92,18 @@ impl End {
         }
     }
 
-    fn read(self) -> (VmafLimits, Borders, SetLimits) {
+    fn read(self) -> (VmafLimits, Borders, SetLimits, LadderRate) {
+        let rate = LadderRate::Factor;
         let (scope, limits) = match self {
             Self::Off(limits) => (VmafScope::Off, limits),
             Self::Sampled(limits) => (VmafScope::Sampled, limits),
             Self::Full(limits) => (VmafScope::Full, limits),
-            Self::Placed(vmaf, borders) => return (vmaf, borders, SetLimits::default()),
-            Self::Limited(vmaf, borders, set) => return (vmaf, borders, set),
+            Self::Placed(vmaf, borders) => return (vmaf, borders, SetLimits::default(), rate),
+            Self::Limited(vmaf, borders, set) => return (vmaf, borders, set, rate),
+            Self::Rated(vmaf, borders, set, rate) => return (vmaf, borders, set, rate),
         };
         let Limits { model, mean_tenths, worst_tenths } = limits;
-        (VmafLimits { scope, model, mean_tenths, worst_tenths }, Borders::Grid, SetLimits::default())
+        (VmafLimits { scope, model, mean_tenths, worst_tenths }, Borders::Grid, SetLimits::default(), rate)
     }
 }
 
@@ -98,7 +111,7 @@ impl LadderSettings {
     /// Whether programs that know the first form of these settings only understand them.
     #[must_use]
     pub fn have_first_form(&self) -> bool {
-        self.borders == Borders::Grid && self.limits.are_usual()
+        self.borders == Borders::Grid && self.limits.are_usual() && self.rate == LadderRate::Factor
     }
 }
 
@@ -117,6 +130,7 @@ impl Serialize for LadderSettings {
             vmaf,
             borders,
             limits,
+            rate,
         } = self.clone();
         if s.is_human_readable() {
             let text = Text {
@@ -132,10 +146,11 @@ impl Serialize for LadderSettings {
                 vmaf,
                 borders,
                 limits,
+                rate,
             };
             return text.serialize(s);
         }
-        let end = End::of(vmaf, borders, limits);
+        let end = End::of(vmaf, borders, limits, rate);
         Coded { grid, crf, preset, max_height, sound_bps, decode, codec, more, more_sounds, end }.serialize(s)
     }
 }
@@ -156,6 +171,7 @@ impl<'de> Deserialize<'de> for LadderSettings {
                 vmaf,
                 borders,
                 limits,
+                rate,
             } = Text::deserialize(d)?;
             return Ok(Self {
                 grid,
@@ -170,11 +186,12 @@ impl<'de> Deserialize<'de> for LadderSettings {
                 vmaf,
                 borders,
                 limits,
+                rate,
             });
         }
         let Coded { grid, crf, preset, max_height, sound_bps, decode, codec, more, more_sounds, end } =
             Coded::deserialize(d)?;
-        let (vmaf, borders, limits) = end.read();
+        let (vmaf, borders, limits, rate) = end.read();
         Ok(Self {
             grid,
             crf,
@@ -188,6 +205,7 @@ impl<'de> Deserialize<'de> for LadderSettings {
             vmaf,
             borders,
             limits,
+            rate,
         })
     }
 }
@@ -211,12 +229,21 @@ mod tests {
                 assert_eq!(serde_json::from_str::<LadderSettings>(&text).unwrap(), settings, "{text}");
                 assert_eq!(text.contains("borders"), !settings.have_first_form());
                 let limits = SetLimits { segment_ms: Some(7_000), ..SetLimits::default() };
-                let limited = LadderSettings { limits, ..settings };
+                let limited = LadderSettings { limits, ..settings.clone() };
                 assert!(!limited.have_first_form());
                 let bytes = codec::encode(&limited).unwrap();
                 assert_eq!(codec::decode::<LadderSettings>(&bytes).unwrap(), limited);
                 let text = serde_json::to_string(&limited).unwrap();
                 assert_eq!(serde_json::from_str::<LadderSettings>(&text).unwrap(), limited, "{text}");
+                let rate = LadderRate::Mean { top_bps: Some(4_000_000) };
+                for rated in [LadderSettings { rate, ..limited }, LadderSettings { rate, ..settings.clone() }]
+                {
+                    assert!(!rated.have_first_form());
+                    let bytes = codec::encode(&rated).unwrap();
+                    assert_eq!(codec::decode::<LadderSettings>(&bytes).unwrap(), rated);
+                    let text = serde_json::to_string(&rated).unwrap();
+                    assert_eq!(serde_json::from_str::<LadderSettings>(&text).unwrap(), rated, "{text}");
+                }
             }
         }
     }

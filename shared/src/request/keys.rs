@@ -84,6 +84,8 @@ pub(super) const STREAM: &[&str] = &[
     "chunks",
     "codec",
     "crf",
+    "rate",
+    "bitrate",
     "preset",
     "max_height",
     "sound",

@@ -1,10 +1,12 @@
 //! A streaming set as a user asks for it.
 
+mod rate;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::settling::{no_place, ranged};
-use super::{AudioVariant, BadRequest, BitRate, MAX_SIDE, StreamCheckRequest, check, preset};
+use super::{AudioVariant, BadRequest, BitRate, MAX_SIDE, RateMode, StreamCheckRequest, check, preset};
 use crate::artifact::Location;
 use crate::encode::{AudioCodec, SpeedPreset, VideoCodec};
 use crate::job::{Destination, Work};
@@ -47,6 +49,15 @@ pub struct StreamRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(minimum = 0, maximum = 63)]
     pub crf: Option<i64>,
+    /// What decides the bits: `crf`, or `vbr`, a mean rate over the film, of H.264 and HEVC, whose bits chunks share by how
+    /// hard they are. Default: `vbr` where `bitrate` is given, else `crf`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(default = "crf")]
+    pub rate: Option<RateMode>,
+    /// Mean bit rate of the largest rung of the first codec: a number in bits a second or a text such as `"4M"`; 10k to 1000M. The
+    /// others' are in proportion. Default of `vbr`: 15M at 2160p, 5M at 1080p, 2.5M at 720p, 1M at 480p, 600k at 360p.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bitrate: Option<BitRate>,
     /// How much time the encoder takes for compression. Default: `medium`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = "medium")]
@@ -142,6 +153,7 @@ pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadReq
         vmaf: check::of_stream(request.check.as_ref())?,
         borders: request.chunks.unwrap_or_default(),
         limits: check::set_limits(request.check.as_ref(), request.sound != Some(false))?,
+        rate: rate::rate(request, codec)?,
     };
     Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
 }

@@ -115,6 +115,21 @@ pub enum StreamWork {
         /// Which cell.
         range: ChunkRange,
     },
+    /// A chunk of a film whose rungs have mean rates. Only to workers that have said that they take such orders.
+    MeanChunk {
+        /// What to read.
+        input: Artifact,
+        /// What the probe found.
+        source: MediaFacts,
+        /// Which part.
+        range: ChunkRange,
+        /// Where key frames lie.
+        settings: LadderSettings,
+        /// The rungs, with the bounds that a chunk has to keep.
+        rungs: Vec<Rung>,
+        /// What each rung has of its film's bits here, in their order.
+        bits: Vec<u64>,
+    },
 }
 
 /// What a package is made of.
@@ -164,7 +179,7 @@ impl StreamWork {
         match self {
             Self::Sound { .. } => StreamStep::Sound,
             Self::Stills { .. } => StreamStep::Stills,
-            Self::Chunk { .. } => StreamStep::Chunk,
+            Self::Chunk { .. } | Self::MeanChunk { .. } => StreamStep::Chunk,
             Self::Package(_) => StreamStep::Package,
             Self::Scan { .. } => StreamStep::Scan,
         }
@@ -177,6 +192,7 @@ impl StreamWork {
             Self::Sound { input, .. }
             | Self::Stills { input, .. }
             | Self::Chunk { input, .. }
+            | Self::MeanChunk { input, .. }
             | Self::Scan { input, .. } => Some(input),
             Self::Package(_) => None,
         }
@@ -186,7 +202,7 @@ impl StreamWork {
     #[must_use]
     pub fn since(&self) -> WireVersion {
         let settings = match self {
-            Self::Chunk { settings, .. } => Some(settings),
+            Self::Chunk { settings, .. } | Self::MeanChunk { settings, .. } => Some(settings),
             Self::Package(work) => Some(&work.settings),
             Self::Sound { .. } | Self::Stills { .. } | Self::Scan { .. } => None,
         };

@@ -122,6 +122,9 @@ mod tests {
         let steps = [StreamStep::Sound, StreamStep::Stills, StreamStep::Chunk, StreamStep::Package];
         assert_eq!(steps.map(|step| of_set(step, &grid)), [old, old, old, old]);
         assert_eq!(steps.map(|step| of_set(step, &scenes)), [old, old, new, new]);
+        let rate = crate::ladder::LadderRate::Mean { top_bps: None };
+        let means = LadderSettings { rate, ..LadderSettings::default() };
+        assert_eq!(steps.map(|step| of_set(step, &means)), [old, old, new, new]);
         assert_eq!(of_set(StreamStep::Scan, &scenes), new);
         assert_eq!(needs(TaskKind::Probes, None), WireVersion::of(Some(PROBES_ALPN)));
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };

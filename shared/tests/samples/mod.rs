@@ -11,8 +11,8 @@ use rushes_shared::encode::{
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::id::{AttemptId, Epoch, JobId, TaskId, TenantId};
 use rushes_shared::ladder::{
-    Borders, COSTS, ChunkRange, CodecLadder, Grid, LadderSettings, LoudnessLimit, PackageReport, RateCap,
-    Rendition, Rung, Scan, SetLimits,
+    Borders, COSTS, ChunkRange, CodecLadder, Grid, LadderRate, LadderSettings, LoudnessLimit, PackageReport,
+    RateCap, Rendition, Rung, Scan, SetLimits,
 };
 use rushes_shared::measure::{VmafModel, VmafTally, WaveformSettings};
 use rushes_shared::media::{
@@ -259,6 +259,7 @@ pub(crate) fn stream_works() -> [TaskWork; 4] {
         },
         borders: Borders::Grid,
         limits: SetLimits::default(),
+        rate: LadderRate::Factor,
     };
     let rung = Rung {
         name: "720p".into(),
@@ -297,6 +298,22 @@ pub(crate) fn stream_works() -> [TaskWork; 4] {
         let output = work.step().output();
         TaskWork::Stream { work: Box::new(work), output }
     })
+}
+
+/// A chunk of a set of mean rates.
+pub(crate) fn mean_work() -> TaskWork {
+    let [_, _, chunk, _] = stream_works();
+    let TaskWork::Stream { work, output } = chunk else { unreachable!("it is a step") };
+    let StreamWork::Chunk { input, source, range, settings, rungs } = *work else {
+        unreachable!("it is a chunk")
+    };
+    let rate = LadderRate::Mean { top_bps: Some(4_000_000) };
+    let settings = LadderSettings { rate, ..settings };
+    let bits = vec![23_456_789];
+    TaskWork::Stream {
+        work: Box::new(StreamWork::MeanChunk { input, source, range, settings, rungs, bits }),
+        output,
+    }
 }
 
 /// Steps of a set whose chunks begin at cuts.

@@ -150,6 +150,7 @@ impl Encoded {
                     key_frames: Some(settings.frames_to_key(&source, &range)),
                     rungs: &[(top.clone(), chunk.clone())],
                     caps: &caps,
+                    bits: &[],
                     threads: None,
                 };
                 encode_chunk(&job, &mut |_| ())?;

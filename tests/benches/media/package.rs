@@ -13,7 +13,7 @@ use rushes_bench::sample::{each, pairs};
 use rushes_bench::{Bench, Better, Row};
 use rushes_media::{ChunkJob, JoinJob, encode_chunk, init, join, probe};
 use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafLimits};
-use rushes_shared::ladder::{Borders, Grid, LadderSettings, SetLimits, split};
+use rushes_shared::ladder::{Borders, Grid, LadderRate, LadderSettings, SetLimits, split};
 
 /// Sizes of the rungs; how long the film is that is looped to an hour, in seconds, and how often.
 const RUNGS: [(u32, u32); 5] = [(3840, 2160), (1920, 1080), (1280, 720), (854, 480), (640, 360)];
@@ -90,6 +90,7 @@ fn progressive(bench: &mut Bench) -> Result<()> {
         vmaf: VmafLimits::default(),
         borders: Borders::Grid,
         limits: SetLimits::default(),
+        rate: LadderRate::Factor,
     };
     let rungs = settings.rungs(&source);
     let mut chunks = Vec::new();
@@ -104,6 +105,7 @@ fn progressive(bench: &mut Bench) -> Result<()> {
             key_frames: None,
             rungs: &top,
             caps: &[],
+            bits: &[],
             threads: None,
         };
         encode_chunk(&job, &mut |_| ())?;

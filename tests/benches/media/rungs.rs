@@ -82,8 +82,17 @@ fn by_chunks(film: &Path, source: &MediaFacts, codec: VideoCodec, dir: &Path, to
             let Some((number, range)) = next else { return Ok(()) };
             let rungs = [(rung_of(codec), file(number))];
             let (input, grid, threads) = (film, &grid, Some(1));
-            let job =
-                ChunkJob { input, source, range, grid, key_frames: None, rungs: &rungs, caps: &[], threads };
+            let job = ChunkJob {
+                input,
+                source,
+                range,
+                grid,
+                key_frames: None,
+                rungs: &rungs,
+                caps: &[],
+                bits: &[],
+                threads,
+            };
             encode_chunk(&job, &mut |_| ())?;
         }
     };

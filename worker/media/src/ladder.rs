@@ -1,7 +1,7 @@
 //! A whole ladder on one machine: what a farm does with many tasks.
 //!
 //! ```text
-//! sound, then cell by cell its cuts where chunks begin at them, then chunk by chunk all rungs from one decode (lanes: several at
+//! sound, then a look at each cell where chunks begin at cuts or share a mean rate, then chunk by chunk all rungs from one decode (lanes: several at
 //! once), then join each rung, then package
 //! ```
 //! Each rung of the film lies twice beside the package while it is made: as chunks until they are joined, then whole.
@@ -150,6 +150,7 @@ pub fn finish_ladder(
         checked.longest_permille = LONGEST_OF_VARIABLE;
     }
     checked.sync = sync_of(job);
+    checked.mean_bps = job.settings.mean_rates(job.source);
     let packaging =
         PackageJob { rungs: &whole, sound: job.sound, settings: &checked, directory: job.directory };
     let mut report = package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))?;

@@ -62,6 +62,8 @@ pub enum LocalStream {
         settings: LadderSettings,
         /// The rungs.
         rungs: Vec<Rung>,
+        /// The bits that each is to have; none where their rate factors decide.
+        bits: Vec<u64>,
         /// Threads that it may keep busy; `None` for every core.
         threads: Option<u32>,
     },
@@ -144,7 +146,7 @@ pub(super) fn perform(
             Ok(LocalResult::Part(LocalPart { frames: 0, duration_ns: made.duration_ns, vmaf: Vec::new() }))
         }
         LocalStream::Stills { input, source } => stills(input, source, output, progress),
-        LocalStream::Chunk { input, source, range, settings, rungs, threads } => {
+        LocalStream::Chunk { input, source, range, settings, rungs, bits, threads } => {
             let files = directory("chunk")?;
             let named = |rung: &Rung| files.join(chunk_name(rung));
             let caps = settings.whole_caps(source, rungs);
@@ -152,7 +154,7 @@ pub(super) fn perform(
             let (range, grid, threads) = (*range, &settings.grid, *threads);
             let key_frames = Some(settings.frames_to_key(source, &range));
             let (rungs, caps) = (&rungs[..], &caps[..]);
-            let job = media::ChunkJob { input, source, range, grid, key_frames, rungs, caps, threads };
+            let job = media::ChunkJob { input, source, range, grid, key_frames, rungs, caps, bits, threads };
             let made = media::encode_chunk(&job, progress)?;
             let vmaf = media::score_chunk(&job, &settings.vmaf, progress)?;
             // Bytes count as media time, so that nobody takes a slow disk for a stall.

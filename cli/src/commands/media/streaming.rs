@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use rushes_shared::at_hand::{Outcome, PACKAGE, Work};
 use rushes_shared::encode::VmafLimits;
-use rushes_shared::ladder::{CodecLadder, Grid, LadderSettings, PackageReport, PackageSettings, SetLimits};
+use rushes_shared::ladder::{
+    CodecLadder, Grid, LadderRate, LadderSettings, PackageReport, PackageSettings, SetLimits,
+};
+use rushes_shared::request::RateMode;
 use rushes_shared::view::RenditionView;
 
 use super::{Session, unexpected};
@@ -77,6 +80,7 @@ fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
         preset: *preset,
         max_height: None,
     });
+    let rate = rate(command)?;
     Ok(LadderSettings {
         grid: Grid::of(*segment, *chunk),
         crf,
@@ -90,7 +94,26 @@ fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
         vmaf: VmafLimits { scope: *vmaf, ..VmafLimits::default() },
         borders: *chunks,
         limits: SetLimits::default(),
+        rate,
     })
+}
+
+/// What decides the bits of its rungs.
+fn rate(command: &MediaCommand) -> Result<LadderRate, Fault> {
+    let MediaCommand::Ladder { codec, crf, rate, bitrate, .. } = command else {
+        unreachable!("this makes no ladder")
+    };
+    let is_mean = rate.map_or(bitrate.is_some(), |rate| rate == RateMode::Vbr);
+    let bad = |message: &str| Err(Fault::Usage(message.to_owned()));
+    match (is_mean, crf, bitrate) {
+        (false, _, Some(_)) => bad("--bitrate needs --rate vbr"),
+        (false, _, None) => Ok(LadderRate::Factor),
+        (true, Some(_), _) => bad("--crf and a mean rate each decide the bits; give one of them"),
+        (true, None, _) if !codec.iter().copied().all(LadderRate::has_means) => bad(
+            "--rate vbr is for h264 and hevc; of vp9 and av1 --crf decides the bits, under each rung's bound",
+        ),
+        (true, None, top_bps) => Ok(LadderRate::Mean { top_bps: *top_bps }),
+    }
 }
 
 fn make(session: &Session<'_>, file: &Path, work: Work, out: &Path) -> Result<Ending, Fault> {

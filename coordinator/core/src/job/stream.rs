@@ -3,7 +3,7 @@
 use rushes_shared::artifact::Artifact;
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::Work;
-use rushes_shared::ladder::LadderSettings;
+use rushes_shared::ladder::{LadderRate, LadderSettings, Scan};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{PackageWork, PartMade, StreamStep, StreamWork, TaskValue, TaskWork, Took, Usage};
@@ -29,27 +29,35 @@ impl Job {
                 StreamWork::Scan { input, source, range }
             }
             StreamStep::Chunk => {
-                let ranges = ladder.chunks(&source, &self.cuts(ladder, &source)?);
-                let range = *ranges.get((task - self.first_of(step)?) as usize)?;
-                let rungs = ladder.rungs_of_chunks(&source, &ranges);
-                StreamWork::Chunk { input, range, settings: ladder.clone(), rungs, source }
+                let scans = self.scans(ladder, &source)?;
+                let cuts: Vec<u64> = scans.iter().flat_map(|scan| scan.cuts.iter().copied()).collect();
+                let ranges = ladder.chunks(&source, &cuts);
+                let number = (task - self.first_of(step)?) as usize;
+                let (range, rungs) = (*ranges.get(number)?, ladder.rungs_of_chunks(&source, &ranges));
+                let settings = ladder.clone();
+                if ladder.rate == LadderRate::Factor {
+                    StreamWork::Chunk { input, range, settings, rungs, source }
+                } else {
+                    let bits = ladder.budget(&source, &scans, &ranges, number);
+                    StreamWork::MeanChunk { input, range, settings, rungs, bits, source }
+                }
             }
             StreamStep::Package => StreamWork::Package(self.package_work()?),
         };
         Some(TaskWork::Stream { work: Box::new(work), output: step.output() })
     }
 
-    /// Where the film's scenes begin, of a set whose chunks begin there. `None` while a scan is missing: the chunks follow from
+    /// What was found in the cells of a set whose chunks follow from them. `None` while a scan is missing: the chunks follow from
     /// all of them, and so are the same whenever they are asked for.
-    fn cuts(&self, ladder: &LadderSettings, source: &MediaFacts) -> Option<Vec<u64>> {
+    fn scans(&self, ladder: &LadderSettings, source: &MediaFacts) -> Option<Vec<Scan>> {
         let first = self.first_of(StreamStep::Scan).unwrap_or(0) as usize;
-        let mut cuts = Vec::new();
+        let mut scans = Vec::new();
         for at in 0..ladder.scans(source).len() {
             let success = self.tasks.get(first + at)?.success.as_ref()?;
             let TaskValue::Scanned(scan) = &**success.value.as_ref()? else { return None };
-            cuts.extend_from_slice(&scan.cuts);
+            scans.push(scan.clone());
         }
-        Some(cuts)
+        Some(scans)
     }
 
     fn package_work(&self) -> Option<PackageWork> {

@@ -4,7 +4,7 @@
 use rushes_shared::bundle::MAX_FILES;
 use rushes_shared::encode::{VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{Borders, LadderSettings, Rung, StreamSettings, split};
+use rushes_shared::ladder::{Borders, LadderRate, LadderSettings, Rung, StreamSettings, split};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, SlotKind, StreamStep};
 use rushes_shared::units::{Bytes, Millicores};
@@ -23,6 +23,8 @@ const SCANNED_PIXELS: u64 = 480 * 270;
 /// Bytes that a node reads and writes in a millisecond while it joins and packages, each of them some three times.
 const DISK_BYTES_A_MS: u64 = 100_000;
 const COPIES: u64 = 3;
+/// Encodes of a chunk until its rungs have their bits, as a rule.
+const ENCODES_TO_MEAN: u64 = 3;
 /// Files of a set that are no segments: manifests, stills, the beginnings of renditions.
 const FEW_FILES: u64 = 32;
 
@@ -109,6 +111,9 @@ fn chunks(ladder: &LadderSettings, source: &MediaFacts, video: &VideoFacts, coun
     };
     let encode_ns = rungs.iter().map(ns).fold(0_u64, u64::saturating_add);
     let a_frame = encode_ns.saturating_add(pixels_of(video).saturating_mul(DECODE_NS));
+    // A mean rate is found by encodes at rate factors nearer and nearer.
+    let encodes = if ladder.rate == LadderRate::Factor { 1 } else { ENCODES_TO_MEAN };
+    let a_frame = a_frame.saturating_mul(encodes);
     let cpu_ms = (frames(source, video) / count.max(1)).saturating_mul(a_frame) / 1_000_000;
     let cpu = useful_cpu(shared_pixels(&rungs, video));
     let held =
@@ -241,6 +246,21 @@ mod tests {
             "a share of the cores, as what waits for it is most of the job"
         );
         assert!(scan.prediction.cpu_ms > 0 && scan.prediction.cpu_ms * 5 < chunk.prediction.cpu_ms);
+    }
+
+    #[test]
+    fn mean_rates_need_scans_on_the_grid_as_well_and_several_encodes() {
+        let (mut settings, film) = (settings(), film(60, (1920, 1080)));
+        let cost = |settings: &StreamSettings| {
+            let stages = stages(settings, &film).expect("it has a picture");
+            let step = |step| stages.iter().find(|s| s.step == Step::Stream(step)).cloned();
+            (step(StreamStep::Scan).is_some(), step(StreamStep::Chunk).expect("chunks").prediction.cpu_ms)
+        };
+        let by_factor = cost(&settings);
+        settings.ladder.rate = LadderRate::Mean { top_bps: None };
+        let by_mean = cost(&settings);
+        assert_eq!((by_factor.0, by_mean.0), (false, true));
+        assert_eq!(by_mean.1 / by_factor.1, ENCODES_TO_MEAN);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use rushes_shared::id::{JobId, TenantId};
 use rushes_shared::ladder::ChunkRange;
 use rushes_shared::task::{StreamWork, TaskKind, TaskWork};
 
-use crate::support::samples::{audio_only, stream, stream_of_scenes};
+use crate::support::samples::{audio_only, stream, stream_of_means, stream_of_scenes};
 use crate::support::scene::{Scene, check};
 use crate::support::tell;
 
@@ -217,4 +217,51 @@ fn chunks_that_begin_at_cuts_wait_for_every_scan_and_are_the_same_after_a_crash(
     );
     assert_eq!(scene.starts(TaskKind::Scan), 5, "nothing was looked at twice");
     assert_eq!(scene.starts(TaskKind::Chunk), 5);
+}
+
+/// What each rung has of the film's bits in chunks that run.
+fn shares(s: &Scene, tasks: std::ops::Range<u32>) -> Vec<Vec<u64>> {
+    let order = |index: u32| {
+        let task = tell::task(&format!("1.{index}"));
+        let orders = s.world.workers.values().flat_map(|worker| worker.held.values());
+        let held = orders.into_iter().find(|held| held.order.task == task).expect("it runs");
+        let TaskWork::Stream { work, .. } = &held.order.work else { panic!("{held:?}") };
+        let StreamWork::MeanChunk { bits, rungs, .. } = &**work else { panic!("{work:?}") };
+        assert_eq!(bits.len(), rungs.len());
+        bits.clone()
+    };
+    tasks.map(order).collect()
+}
+
+/// Task 0 is the probe, 1 the sound, 2 the stills, 3 to 7 are the scans, 8 to 12 the chunks, 13 is the package.
+#[test]
+fn chunks_share_a_mean_rate_by_what_the_scans_say_and_the_same_way_after_a_crash() {
+    check(
+        |s| {
+            s.join("ab");
+            s.submit(stream_of_means());
+            let first = s.runner("1.0");
+            s.done(first, "1.0");
+            work_off(s, 1..8);
+            let before = shares(s, 8..10);
+            assert!(before[0][0] < before[1][0], "the later, the harder: {before:?}");
+            s.crash();
+            s.start();
+            s.connect('a');
+            s.connect('b');
+            assert_eq!(shares(s, 8..10), before);
+            let mut all = before;
+            for index in 8..13 {
+                if index > 9 {
+                    all.extend(shares(s, index..index + 1));
+                }
+                work_off(s, index..index + 1);
+            }
+            let sum: u64 = all.iter().map(|bits| bits[0]).sum();
+            assert_eq!(sum, 2_000_000 * 10, "the largest rung's bits of ten seconds");
+            assert_eq!(s.starts(TaskKind::Scan), 5, "nothing was looked at twice");
+        },
+        |_| (),
+        &[],
+    );
 }

@@ -5,7 +5,9 @@ use rushes_shared::artifact::{Artifact, ContentHash, Location};
 use rushes_shared::encode::{EncodeSettings, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::id::AttemptId;
 use rushes_shared::job::{Class, Destination, GraphStage, JobSpec, OutputSpec, Priority, StageWork, Work};
-use rushes_shared::ladder::{Borders, COSTS, Grid, LadderSettings, PackageReport, Scan, StreamSettings};
+use rushes_shared::ladder::{
+    Borders, COSTS, Grid, LadderRate, LadderSettings, PackageReport, Scan, StreamSettings,
+};
 use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts, VideoFacts};
 use rushes_shared::node::{EncoderFact, NodeFacts};
 use rushes_shared::task::{
@@ -61,6 +63,15 @@ pub(crate) fn stream() -> JobSpec {
     let ladder = LadderSettings { grid: Grid::of(2, 2), ..LadderSettings::default() };
     let settings = StreamSettings { ladder, stills: true };
     spec(Work::Stream { input: source(), settings, destination: Destination::Depot })
+}
+
+/// The same of mean rates.
+pub(crate) fn stream_of_means() -> JobSpec {
+    let mut spec = stream();
+    if let Work::Stream { settings, .. } = &mut spec.work {
+        settings.ladder.rate = LadderRate::Mean { top_bps: Some(2_000_000) };
+    }
+    spec
 }
 
 /// The same whose chunks begin at cuts.
@@ -238,7 +249,9 @@ pub(crate) fn value_of(order: &TaskOrder, source: &MediaFacts) -> TaskValue {
                 StreamStep::Scan => {
                     let StreamWork::Scan { range, .. } = &**work else { panic!("{work:?}") };
                     let cuts = vec![range.start_ns + 400_000_000];
-                    TaskValue::Scanned(Scan { frames: 50, cuts, costs: vec![1; COSTS] })
+                    // The later, the harder.
+                    let costs = vec![1 + range.start_ns / 1_000_000; COSTS];
+                    TaskValue::Scanned(Scan { frames: 50, cuts, costs })
                 }
                 StreamStep::Sound | StreamStep::Stills => {
                     TaskValue::Part(PartMade { artifact, frames: 0, duration_ns: 1, vmaf: Vec::new() })

@@ -68,6 +68,11 @@ impl ChunkFile {
         bound.share(&packets, end)
     }
 
+    /// Bits of all packets.
+    pub(super) fn bits(&self) -> u64 {
+        self.sizes.iter().map(|(_, size)| u64::from(*size) * 8).sum()
+    }
+
     /// The level that the encoder has written into its headers, on its codec's own scale; `None` where it is not known, or in a tier
     /// of HEVC that its rate decides.
     pub(super) fn level(&self) -> Option<u8> {

@@ -18,6 +18,7 @@ mod passage;
 mod rung;
 mod scan;
 mod score;
+mod search;
 mod wish;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,9 @@ pub struct ChunkJob<'a> {
     /// Bounds of the whole film, in the rungs' order. The chunk keeps what it has to of them, and has the rung's own only where it
     /// cannot otherwise. None where its own are all that counts.
     pub caps: &'a [Option<RateCap>],
+    /// How many bits the rungs are to have, in their order: their rate factors are where they have them. None where the rungs'
+    /// own rate factors decide.
+    pub bits: &'a [u64],
     /// Threads of the decoder and of each encoder; `None` lets them use every core.
     pub threads: Option<u32>,
 }
@@ -103,8 +107,9 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     fault::inspect(job.input)?;
     let mut wishes: Vec<Wish<'_>> = (0..job.rungs.len()).filter_map(|number| Wish::of(job, number)).collect();
     let mut done = ChunkEncoded::default();
-    for _ in 0..MOST_ATTEMPTS {
-        let (encoded, taken) = encode_once(job, &wishes, progress)?;
+    for attempt in 0..MOST_ATTEMPTS {
+        let mut told = |at| progress(if job.bits.is_empty() { at } else { search::told(at, attempt) });
+        let (encoded, taken) = encode_once(job, &wishes, &mut told)?;
         done = encoded;
         wishes = wishes.iter().zip(&taken).filter_map(|(wish, taken)| wish.next(taken)).collect();
         if wishes.is_empty() {
@@ -114,9 +119,10 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     Ok(done)
 }
 
-/// Most encodes of a rung in search of a quality that keeps its bound. Where the last one does not either, the check of the
-/// package says so.
-const MOST_ATTEMPTS: usize = 5;
+/// Most encodes of a rung in search of a quality that keeps its bound and its mean. Where the last one does not either, the check
+/// of the package says so.
+const MOST_ATTEMPTS: usize = 7;
+
 /// Encodes rungs.
 fn encode_once(
     job: &ChunkJob<'_>,
@@ -127,9 +133,9 @@ fn encode_once(
     let mut encoder = Running::heard(&notes, Side::Output);
     let keys = Keys::of(job.source, job.grid);
     let mut branches = Vec::new();
-    for Wish { rung, output, crf, bound, tight } in wishes {
+    for Wish { rung, output, factor, bound, tight, .. } in wishes {
         let plan = plan_of(job.source, rung)?;
-        let parts = (plan, (*rung).clone(), *crf);
+        let parts = (plan, (*rung).clone(), *factor);
         let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
         let mut branch = Branch::new(encoder.site(), parts, output, pace, notes.clone())?;
         branch.key_frames = job.key_frames.unwrap_or(branch.key_frames);
@@ -212,6 +218,8 @@ struct Taken {
     over: u64,
     /// The level in the encoder's headers, where there is one.
     level: Option<u8>,
+    /// Bits of all packets.
+    bits: u64,
 }
 
 /// Who takes the frames of a chunk: an encoder, or who looks at what one has made of them.

@@ -21,6 +21,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ALL, ChunkBound, Rung};
 
 use super::file::ChunkFile;
+use super::wish::STEP;
 use super::{Taken, Taker};
 use crate::encode::bitstream;
 use crate::encode::encoder::{self, Closed, Encoder, Order, Pass};
@@ -48,8 +49,9 @@ pub(super) struct Branch {
     pub(super) key_frames: u32,
     pub(super) threads: Option<u32>,
     pub(super) notes: Notes,
-    /// What the encoder is asked for, which the recipe says first and only then: coarser where a bound was not kept.
-    pub(super) crf: u8,
+    /// What the encoder is asked for, in hundredths of a step. The recipe says the rung's own: one chunk may be coarser than
+    /// another, for its bound or its mean.
+    pub(super) factor: u16,
     /// What of the film's bound the chunk has to keep.
     pub(super) bound: Option<ChunkBound>,
     /// The level of an attempt before. Then the encoder has the rung's bound, which keeps the film's for certain; else it has
@@ -74,7 +76,7 @@ pub(super) struct Branch {
 impl Branch {
     pub(super) fn new(
         site: Site,
-        (plan, rung, crf): (Plan, Rung, u8),
+        (plan, rung, factor): (Plan, Rung, u16),
         output: &Path,
         (key_frames, threads): (u32, Option<u32>),
         notes: Notes,
@@ -89,7 +91,7 @@ impl Branch {
             key_frames,
             threads,
             notes,
-            crf,
+            factor,
             bound: None,
             tight: None,
             file,
@@ -133,8 +135,9 @@ impl Branch {
             .max_bytes(0)
             .build();
         let mastering = Mastering::of(&caps);
+        let crf = u8::try_from(self.factor / STEP).unwrap_or(u8::MAX);
         let settings = VideoSettings {
-            rate: RateControl::Crf(self.crf),
+            rate: RateControl::Crf(crf),
             preset: self.rung.preset,
             ..VideoSettings::of(self.rung.codec)
         };
@@ -162,11 +165,11 @@ impl Branch {
 
     fn closed(&self) -> Closed {
         let (frames, level) = (self.key_frames, self.tight);
+        let hundredths = u8::try_from(self.factor % STEP).unwrap_or(0);
+        let own = Closed { frames, cap: self.rung.cap, level, hundredths, ..Closed::default() };
         match self.bound.filter(|_| level.is_none()) {
-            Some(bound) => {
-                Closed { frames, cap: Some(bound.cap), half_full: bound.follows, ..Closed::default() }
-            }
-            None => Closed { frames, cap: self.rung.cap, level, ..Closed::default() },
+            Some(bound) => Closed { cap: Some(bound.cap), half_full: bound.follows, ..own },
+            None => own,
         }
     }
 
@@ -265,7 +268,7 @@ impl Taker for Branch {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(file) = file else { return Ok(Taken::default()) };
         let share = self.bound.map_or(ALL, |bound| file.share_within(&bound, last_ns));
-        let taken = Taken { over: ALL - share, level: file.level() };
+        let taken = Taken { over: ALL - share, level: file.level(), bits: file.bits() };
         file.finish(last_ns).map(|()| taken)
     }
 }

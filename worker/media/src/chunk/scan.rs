@@ -81,6 +81,7 @@ pub fn scan(job: &ScanJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Sca
         key_frames: None,
         rungs: &[],
         caps: &[],
+        bits: &[],
         threads: job.threads,
     };
     let takers = Arc::new(Mutex::new(vec![scanner]));

@@ -1,25 +1,32 @@
-//! How finely a rung of a chunk is encoded, and what is tried next where it has not kept its bound on the rate.
+//! How finely a rung of a chunk is encoded, and what is tried next where it has not kept its bound on the rate, or has other bits
+//! than it is to have.
 
 use std::path::Path;
 
 use rushes_shared::encode::VideoCodec;
 use rushes_shared::ladder::{ALL, ChunkBound, ChunkRange, Rung};
 
+use super::search::Search;
 use super::{ChunkJob, Taken};
 
 /// Steps of quantizers of VP9 and AV1 that about halve the bits of the parts that have the most.
 const STEPS_TO_HALF: f64 = 6.0;
+/// A step of a rate factor, in hundredths.
+pub(super) const STEP: u16 = 100;
 
 /// A rung that is to be encoded, and how finely.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wish<'a> {
     pub(super) rung: &'a Rung,
     pub(super) output: &'a Path,
-    pub(super) crf: u8,
+    /// The rate factor in hundredths of a step.
+    pub(super) factor: u16,
     /// What of a bound on the rate it has to keep.
     pub(super) bound: Option<ChunkBound>,
     /// The level that the encoder chose before, of an encode that has the rung's own bound in place of the film's.
     pub(super) tight: Option<u8>,
+    /// The bits that it is to have, and what is known of where it has them.
+    search: Option<Search>,
 }
 
 impl<'a> Wish<'a> {
@@ -29,32 +36,46 @@ impl<'a> Wish<'a> {
         let alone = rung.cap.map(|cap| ChunkBound::of(cap, &ChunkRange::WHOLE));
         let of_film = job.caps.get(number).copied().flatten();
         let bound = of_film.map(|cap| ChunkBound::of(cap, &job.range)).or(alone);
-        Some(Self { rung, output, crf: rung.crf, bound, tight: None })
+        let search = job.bits.get(number).map(|bits| Search::of(*bits, rung.codec));
+        let own = u16::from(rung.crf) * STEP;
+        // A rate factor of 0 is lossless and has the bits that it needs.
+        let factor = if search.is_some() { own.max(STEP) } else { own };
+        Some(Self { rung, output, factor, bound, tight: None, search })
     }
 
-    /// What to try next of a rung that has not kept its bound; `None` where it has, or where there is no more to try. x264 and x265
+    /// What to try next; `None` where the rung is as it is to be, or where there is no more to try. The bound goes first: bits that
+    /// are sought with the rung's own bound keep the film's as well.
+    pub(super) fn next(&self, taken: &Taken) -> Option<Self> {
+        self.within_bound(taken).or_else(|| {
+            let mut search = self.search?;
+            let factor = search.next(self.factor, taken.bits)?;
+            Some(Self { factor, search: Some(search), ..*self })
+        })
+    }
+
+    /// What to try of a rung that has not kept its bound. x264 and x265
     /// keep a bound by themselves, and are given the rung's own, within which borders need no luck, with the level that
     /// other chunks have in their headers. libvpx and libaom hold a mean at best, but their headers say nothing of quality, so that
     /// one chunk may be coarser than the next.
-    pub(super) fn next(&self, taken: &Taken) -> Option<Self> {
+    fn within_bound(&self, taken: &Taken) -> Option<Self> {
         if taken.over == 0 {
             return None;
         }
         if matches!(self.rung.codec, VideoCodec::Vp9 | VideoCodec::Av1) {
-            return self.coarser(taken.over).map(|crf| Self { crf, ..*self });
+            return self.coarser(taken.over).map(|factor| Self { factor, ..*self });
         }
         if self.tight.is_some() || self.bound.map(|bound| bound.cap) == self.rung.cap {
             return None;
         }
         match taken.level {
             Some(level) => Some(Self { tight: Some(level), ..*self }),
-            None => self.coarser(taken.over).map(|crf| Self { crf, ..*self }),
+            None => self.coarser(taken.over).map(|factor| Self { factor, search: None, ..*self }),
         }
     }
 
     /// A rate factor that takes so many thousandths of the bits less.
-    fn coarser(&self, over: u64) -> Option<u8> {
-        let worst = self.rung.codec.worst_crf().filter(|worst| self.crf < *worst)?;
+    fn coarser(&self, over: u64) -> Option<u16> {
+        let worst = u16::from(self.rung.codec.worst_crf()?) * STEP;
         let share = ALL.saturating_sub(over).max(1);
         let over = 1000.0 / f64::from(u32::try_from(share).unwrap_or(u32::MAX));
         #[expect(
@@ -62,7 +83,7 @@ impl<'a> Wish<'a> {
             clippy::cast_sign_loss,
             reason = "a float's cast ends at the bounds"
         )]
-        let steps = (STEPS_TO_HALF * over.log2()).ceil().max(2.0) as u8;
-        Some(self.crf.saturating_add(steps).min(worst))
+        let steps = (STEPS_TO_HALF * over.log2()).ceil().max(2.0) as u16;
+        (self.factor < worst).then(|| self.factor.saturating_add(steps.saturating_mul(STEP)).min(worst))
     }
 }

@@ -8,7 +8,7 @@ use std::thread;
 
 use rushes_shared::encode::VideoCodec;
 use rushes_shared::failure::Failure;
-use rushes_shared::ladder::{ChunkRange, Rung};
+use rushes_shared::ladder::{ChunkRange, Rung, Scan};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::Progress;
@@ -35,6 +35,7 @@ pub(super) struct Chunks {
 struct Plan<'a> {
     job: &'a LadderJob<'a>,
     ranges: Vec<ChunkRange>,
+    scans: Vec<Scan>,
     /// The rungs, with the bounds that each chunk has to keep.
     rungs: Vec<Rung>,
     /// Threads of each encoder.
@@ -65,12 +66,14 @@ pub(super) fn encode_chunks(
 ) -> Result<Chunks, Failure> {
     let cells = job.settings.scans(job.source);
     let step = if cells.is_empty() { CHUNKS } else { CHUNKS_AFTER_SCANS };
-    let ranges = job.settings.chunks(job.source, &cuts(job, &cells, progress)?);
+    let scans = scans(job, &cells, progress)?;
+    let cuts: Vec<u64> = scans.iter().flat_map(|scan| scan.cuts.iter().copied()).collect();
+    let ranges = job.settings.chunks(job.source, &cuts);
     let rungs = job.settings.rungs_of_chunks(job.source, &ranges);
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let lanes = lanes(&rungs, job.source, cores).min(ranges.len()).max(1);
     let threads = (lanes > 1).then(|| u32::try_from(cores / lanes).unwrap_or(1));
-    let plan = Plan { job, ranges, rungs, threads, step };
+    let plan = Plan { job, ranges, scans, rungs, threads, step };
     let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     let (tell, hear) = sync_channel(WORDS);
     thread::scope(|scope| {
@@ -131,7 +134,9 @@ impl Plan<'_> {
         let (grid, threads) = (&settings.grid, self.threads);
         let key_frames = Some(settings.frames_to_key(source, &range));
         let caps = settings.whole_caps(source, &self.rungs);
-        let part = ChunkJob { input, source, range, grid, key_frames, rungs: &outputs, caps: &caps, threads };
+        let bits = settings.budget(source, &self.scans, &self.ranges, number);
+        let (rungs, caps, bits) = (&outputs[..], &caps[..], &bits[..]);
+        let part = ChunkJob { input, source, range, grid, key_frames, rungs, caps, bits, threads };
         let frames = encode_chunk(&part, at)?.frames;
         let scored = score_chunk(&part, &settings.vmaf, at)?;
         Ok(Made { files: outputs.into_iter().map(|(_, path)| path).collect(), frames, scored })
@@ -173,19 +178,18 @@ fn placed(shares: &[u64], (from, to): (u16, u16)) -> u16 {
     from + u16::try_from(done).unwrap_or(0).min(to - from)
 }
 
-/// Where the film's scenes begin, in nanoseconds.
-fn cuts(
+/// What a look at each cell of the chunks' grid finds.
+fn scans(
     job: &LadderJob<'_>,
     cells: &[ChunkRange],
     progress: &mut dyn FnMut(Progress),
-) -> Result<Vec<u64>, Failure> {
-    let mut cuts = Vec::new();
+) -> Result<Vec<Scan>, Failure> {
+    let mut scans = Vec::with_capacity(cells.len());
     for (number, range) in cells.iter().enumerate() {
         let cell = ScanJob { input: job.input, source: job.source, range: *range, threads: None };
-        let found = scan(&cell, &mut |at| progress(within(at, SCANS, number, cells.len())))?;
-        cuts.extend(found.cuts);
+        scans.push(scan(&cell, &mut |at| progress(within(at, SCANS, number, cells.len())))?);
     }
-    Ok(cuts)
+    Ok(scans)
 }
 
 #[cfg(test)]

@@ -33,6 +33,8 @@ pub(crate) use check::keep;
 use rendition::Made;
 use timeline::Segment;
 
+/// The share of its mean by which a rung may be over it, as a divisor.
+const OVER_MEAN: u64 = 20;
 /// Names of the top manifests, in the order in which they are written.
 const MANIFESTS: [&str; 2] = ["manifest.mpd", "master.m3u8"];
 
@@ -222,6 +224,9 @@ impl<'a> Work<'a> {
             let over = format!("over {} s", seconds(self.settings.window_ns));
             keep(check.of(&item.made.about.name).at(at_ns).noting(over), checks)?;
         }
+        for (item, mean_bps) in self.video.iter().zip(&self.settings.mean_bps) {
+            keep(has_mean(item, *mean_bps), checks)?;
+        }
         Ok(())
     }
 
@@ -248,6 +253,18 @@ impl<'a> Work<'a> {
         let made = |items: Vec<Item>| items.into_iter().map(|item| item.made).collect();
         (made(self.video), made(self.audio))
     }
+}
+
+/// Whether a rung has no more bytes than its mean rate gives it. Fewer are no fault: a film may be too easy to need them.
+fn has_mean(item: &Item, mean_bps: u64) -> Check {
+    let lengths = item.made.segments.iter().map(|segment| segment.length_ns(item.track.timescale));
+    let most_bps = mean_bps.saturating_add(mean_bps / OVER_MEAN);
+    let most = crate::pace::scaled(most_bps, lengths.sum(), 8_000_000_000);
+    let found: u64 = item.made.segments.iter().map(|segment| segment.bytes).sum();
+    let limit = CheckLimit::AtMost(number(most));
+    let check = Check::judged(CheckName::Size, CheckUnit::Bytes, limit, number(found));
+    let about = &item.made.about;
+    check.of(&about.name).noting(format!("{} b/s on the mean, {mean_bps} asked for", about.average_bps))
 }
 
 /// Pictures before the film's start cannot be left out without encoding again.

@@ -29,6 +29,7 @@ fn made(film: &Path, rung: &Rung, caps: &[Option<RateCap>], name: &str) -> PathB
             key_frames: None,
             rungs: &rungs,
             caps,
+            bits: &[],
             threads: None,
         };
         encode_chunk(&job, &mut |_| ()).unwrap_or_else(|failure| panic!("{name}: {failure}"));
@@ -41,7 +42,7 @@ fn made(film: &Path, rung: &Rung, caps: &[Option<RateCap>], name: &str) -> PathB
 }
 
 /// Bits of the packets in decoding order, as ffprobe reads them.
-fn bits(film: &Path) -> Vec<f64> {
+pub(crate) fn bits(film: &Path) -> Vec<f64> {
     let run = Command::new("ffprobe")
         .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "packet=size", "-of", "csv=p=0"])
         .arg(film)
@@ -52,7 +53,7 @@ fn bits(film: &Path) -> Vec<f64> {
 }
 
 /// The most that a bucket which drains at the bound's rate ever holds, as a share of the buffer.
-fn fullest(bits: &[f64], cap: RateCap) -> f64 {
+pub(crate) fn fullest(bits: &[f64], cap: RateCap) -> f64 {
     let (rate, size) = (cap.max_bps as f64, cap.max_bps as f64 * f64::from(cap.buffer_ms) / 1000.0);
     let (mut held, mut most) = (0.0_f64, 0.0_f64);
     for packet in bits {

@@ -62,6 +62,7 @@ pub(crate) fn chunked(
             key_frames: None,
             rungs: &outputs,
             caps: &[],
+            bits: &[],
             threads: None,
         };
         frames += encode_chunk(&job, &mut |_| ())?.frames;
@@ -242,6 +243,7 @@ fn chunks_of_other_settings_or_in_another_order_are_refused() {
             key_frames: None,
             rungs: &rungs,
             caps: &[],
+            bits: &[],
             threads: None,
         };
         encode_chunk(&job, &mut |_| ()).unwrap();
@@ -387,6 +389,7 @@ fn scores_of_chunks_together_are_those_of_the_whole() {
             key_frames: None,
             rungs: &outputs,
             caps: &[],
+            bits: &[],
             threads: Some(1),
         };
         let made = encode_chunk(&job, &mut |_| ()).unwrap();

@@ -95,6 +95,7 @@ fn two_parts(film: &Path, rungs: [Rung; 2], dir: &Path) -> [PathBuf; 2] {
             key_frames: None,
             rungs: &rungs,
             caps: &[],
+            bits: &[],
             threads: None,
         };
         encode_chunk(&job, &mut |_| ()).unwrap_or_else(|failure| panic!("{failure}"));

@@ -33,6 +33,7 @@ fn a_chunk_without_space_for_it_says_so_while_its_film_is_still_decoded() {
         key_frames: None,
         rungs: &outputs,
         caps: &[],
+        bits: &[],
         threads: Some(1),
     };
     let failure = encode_chunk(&job, &mut |_| ()).unwrap_err();

@@ -13,6 +13,7 @@ mod formats;
 mod generated;
 mod hdr;
 mod headers;
+mod mean;
 mod package;
 mod real;
 mod scenes;

@@ -116,8 +116,17 @@ fn in_scenes(film: &Path, dir: &Path) -> (PathBuf, Vec<ChunkRange>) {
         let rungs = [(rung("lossless", 1080, 0), path.clone())];
         let key_frames = Some(settings.frames_to_key(&source, range));
         let (input, source, range, grid) = (film, &source, *range, &GRID);
-        let job =
-            ChunkJob { input, source, range, grid, key_frames, rungs: &rungs, caps: &[], threads: None };
+        let job = ChunkJob {
+            input,
+            source,
+            range,
+            grid,
+            key_frames,
+            rungs: &rungs,
+            caps: &[],
+            bits: &[],
+            threads: None,
+        };
         frames += encode_chunk(&job, &mut |_| ()).unwrap().frames;
         chunks.push(path);
     }

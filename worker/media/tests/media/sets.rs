@@ -50,8 +50,17 @@ fn parts() -> Parts {
     let range = split(&source, &settings.grid)[0];
     let key_frames = Some(settings.frames_to_key(&source, &range));
     let (input, grid) = (&at("film.mp4"), &settings.grid);
-    let job =
-        ChunkJob { input, source: &source, range, grid, key_frames, rungs: &files, caps: &[], threads: None };
+    let job = ChunkJob {
+        input,
+        source: &source,
+        range,
+        grid,
+        key_frames,
+        rungs: &files,
+        caps: &[],
+        bits: &[],
+        threads: None,
+    };
     encode_chunk(&job, &mut |_| ()).unwrap();
     let heard = |film: &str, source: &MediaFacts, name: &str| {
         sound(&at(film), source, &AudioSettings::default(), &at(name), &mut |_| ()).unwrap();

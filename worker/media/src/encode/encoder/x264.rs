@@ -13,9 +13,8 @@ use crate::start::element;
 
 /// The element's quantizer ends one short of x264's scale.
 const QUANTIZER_MAX: u8 = 50;
-/// The step that is missing then: x264's quantizer doubles every six steps, and a zone's bit rate factor divides it, so
-/// a zone over the whole stream with a factor of 2^(-1/6) is a rate factor of one more.
-const ONE_STEP_COARSER: &str = ":zones=0,2147483647,b=0.890898718";
+/// Steps that double x264's quantizer.
+const STEPS_TO_DOUBLE: f64 = 6.0;
 
 pub(super) fn leaves() -> gst::Caps {
     gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au").build()
@@ -49,10 +48,12 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
 fn rate(encoder: &gst::Element, order: &Order<'_>) -> String {
     match order.settings.rate {
         RateControl::Crf(crf) => {
-            constant_quality(encoder, crf, order.closed.and_then(|closed| closed.vbv(crf)))
+            let (vbv, hundredths) =
+                order.closed.map_or((None, 0), |closed| (closed.vbv(crf), closed.hundredths));
+            constant_quality(encoder, (crf, hundredths), vbv)
         }
         RateControl::CappedCrf { crf, peak_bps } => {
-            constant_quality(encoder, crf, Some((kbps(peak_bps), PEAK_BUFFER_MS)))
+            constant_quality(encoder, (crf, 0), Some((kbps(peak_bps), PEAK_BUFFER_MS)))
         }
         RateControl::Cbr { bitrate_bps } => {
             encoder.set_property_from_str("pass", "cbr");
@@ -87,12 +88,22 @@ fn mean(encoder: &gst::Element, bitrate_bps: u32, peak_bps: Option<u32>) -> Stri
 }
 
 /// `pass=qual` is CRF, but its VBV would cap the rate at 2 Mbit/s; a buffer of no length turns the VBV off.
-fn constant_quality(encoder: &gst::Element, crf: u8, vbv: Option<(u32, u32)>) -> String {
+fn constant_quality(encoder: &gst::Element, (crf, hundredths): (u8, u8), vbv: Option<(u32, u32)>) -> String {
     encoder.set_property_from_str("pass", "qual");
-    encoder.set_property("quantizer", u32::from(crf.min(QUANTIZER_MAX)));
+    let whole = crf.min(QUANTIZER_MAX);
+    encoder.set_property("quantizer", u32::from(whole));
     encoder.set_property("vbv-buf-capacity", vbv.map_or(0, |(_, buffer_ms)| buffer_ms));
     if let Some((kbps, _)) = vbv {
         encoder.set_property("bitrate", kbps);
     }
-    if crf > QUANTIZER_MAX { ONE_STEP_COARSER.to_owned() } else { String::new() }
+    coarser(f64::from(crf - whole) + f64::from(hundredths) / 100.0)
+}
+
+/// The steps of a rate factor that the element's whole numbers up to 50 lack. A zone's bit rate factor divides the quantizer, so that a zone
+/// over the whole stream with a factor of 2^(-1/6) is a rate factor of one more.
+fn coarser(steps: f64) -> String {
+    if steps == 0.0 {
+        return String::new();
+    }
+    format!(":zones=0,2147483647,b={:.9}", (-steps / STEPS_TO_DOUBLE).exp2())
 }

@@ -58,8 +58,8 @@ fn rate(order: &Order<'_>) -> String {
     match order.settings.rate {
         RateControl::Crf(0) if order.closed.is_some() => "lossless=1".to_owned(),
         RateControl::Crf(crf) => match order.closed.and_then(|closed| closed.vbv(crf)) {
-            Some((kbps, buffer_ms)) => format!("crf={crf}:{}", of_kbps(kbps, buffer_ms)),
-            None => format!("crf={crf}"),
+            Some((kbps, buffer_ms)) => format!("crf={}:{}", factor(order, crf), of_kbps(kbps, buffer_ms)),
+            None => format!("crf={}", factor(order, crf)),
         },
         RateControl::CappedCrf { crf, peak_bps } => format!("crf={crf}:{}", vbv(peak_bps, PEAK_BUFFER_MS)),
         RateControl::Cbr { bitrate_bps } => vbv(bitrate_bps, CONSTANT_BUFFER_MS),
@@ -76,4 +76,10 @@ fn rate(order: &Order<'_>) -> String {
             options.join(":")
         }
     }
+}
+
+/// A rate factor with its part of a step.
+fn factor(order: &Order<'_>, crf: u8) -> String {
+    let hundredths = order.closed.map_or(0, |closed| closed.hundredths);
+    if hundredths == 0 { crf.to_string() } else { format!("{crf}.{hundredths:02}") }
 }

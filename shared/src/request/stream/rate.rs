@@ -1,0 +1,95 @@
+//! What decides the bits of a streaming set: a rate factor, or a mean rate.
+
+use super::{BadRequest, RateMode, StreamRequest, ranged};
+use crate::encode::VideoCodec;
+use crate::ladder::LadderRate;
+
+/// Least and most of the largest rung's mean, in bits a second.
+const MEANS: (i64, i64) = (10_000, 1_000_000_000);
+
+/// What a request says of it; `codec` is its first.
+pub(super) fn rate(request: &StreamRequest, codec: VideoCodec) -> Result<LadderRate, BadRequest> {
+    let bad = |name: &str, message: &str| Err(BadRequest::at(format!("stream.{name}"), message));
+    match (request.rate, request.bitrate) {
+        (None, None) | (Some(RateMode::Crf), None) => return Ok(LadderRate::Factor),
+        (Some(RateMode::Crf), Some(_)) => {
+            return bad("bitrate", "a rate factor decides the bits; leave one of the two out");
+        }
+        (Some(RateMode::Cbr), _) => return bad("rate", "a set has no constant rate; use crf or vbr"),
+        (None | Some(RateMode::Vbr), _) => {}
+    }
+    if request.crf.is_some() || request.more.iter().flatten().any(|one| one.crf.is_some()) {
+        return bad("crf", "a bit rate decides the bits; leave one of the two out");
+    }
+    let mut codecs = std::iter::once(codec).chain(request.more.iter().flatten().map(|one| one.codec));
+    if let Some(other) = codecs.find(|codec| !LadderRate::has_means(*codec)) {
+        let message = format!(
+            "a set of {} has no mean rate; use rate = \"crf\", which has a bound, or h264 and hevc alone",
+            other.word()
+        );
+        return bad("rate", &message);
+    }
+    let top_bps = request.bitrate.map(|rate| ranged("stream.bitrate", rate.0, MEANS.0, MEANS.1));
+    Ok(LadderRate::Mean { top_bps: top_bps.transpose()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::id::TenantId;
+    use crate::job::Work;
+    use crate::ladder::LadderSettings;
+    use crate::media::{MediaFacts, VideoFacts};
+    use crate::request::{Asking, Format, JobRequest, Presets};
+    use crate::units::WallMs;
+
+    fn read(lines: &str) -> Result<LadderSettings, String> {
+        let text = format!("kind = 'stream'\ninput = '/in/film.mov'\n[stream]\n{lines}");
+        let (tenant, presets) = (TenantId::default_tenant(), Presets::embedded());
+        let asking = Asking { tenant: &tenant, now: WallMs(0), presets: &presets };
+        let spec = JobRequest::parse(Format::Toml, &text, asking).map_err(|bad| bad.to_string())?;
+        let Work::Stream { settings, .. } = spec.work else { panic!("{:?}", spec.work) };
+        Ok(settings.ladder)
+    }
+
+    #[test]
+    fn a_mean_rate_is_that_of_the_largest_rung_and_the_bound_is_half_above_it() {
+        let video = VideoFacts { width: 1920, height: 1080, ..VideoFacts::default() };
+        let film = MediaFacts { video: vec![video], ..MediaFacts::default() };
+        let means = |lines: &str| {
+            let ladder = read(lines).expect("valid");
+            let means = ladder.mean_rates(&film);
+            for (rung, mean) in ladder.rungs(&film).iter().zip(&means) {
+                assert_eq!(rung.cap.expect("a bound").max_bps, mean * 3 / 2);
+            }
+            means
+        };
+        assert_eq!(means("rate = 'vbr'"), [5_000_000, 2_500_000, 1_000_000, 600_000]);
+        assert_eq!(means("bitrate = '4M'"), [4_000_000, 2_000_000, 800_000, 480_000]);
+        assert_eq!(means("bitrate = '4M'\nmax_height = 720"), [4_000_000, 1_600_000, 960_000]);
+        assert_eq!(means("rate = 'vbr'\ncodec = 'hevc'")[0], 3_000_000);
+        let both = means("bitrate = '5M'\nmore = [{ codec = 'hevc' }]");
+        assert_eq!((both.len(), both[4]), (8, 3_000_000), "the second codec's in the ladder's proportion");
+        assert_eq!(means("crf = 20"), [0_u64; 0]);
+        let of_factor = read("crf = 20").expect("valid").rungs(&film);
+        assert_eq!(of_factor[0].cap.expect("a bound").max_bps, 5_000_000, "the ladder's own bound");
+    }
+
+    #[test]
+    fn what_cannot_be_is_told_with_its_field_and_what_can() {
+        for (lines, word) in [
+            ("crf = 20\nbitrate = '2M'", "stream.crf: a bit rate decides the bits"),
+            (
+                "rate = 'vbr'\nmore = [{ codec = 'hevc', crf = 20 }]",
+                "stream.crf: a bit rate decides the bits",
+            ),
+            ("rate = 'crf'\nbitrate = '2M'", "stream.bitrate: a rate factor decides the bits"),
+            ("rate = 'cbr'", "stream.rate: a set has no constant rate; use crf or vbr"),
+            ("codec = 'vp9'\nrate = 'vbr'", "stream.rate: a set of vp9 has no mean rate; use rate = \"crf\""),
+            ("bitrate = '2M'\nmore = [{ codec = 'av1' }]", "stream.rate: a set of av1"),
+            ("bitrate = '1k'", "stream.bitrate: should be 10000 to 1000000000"),
+        ] {
+            let refused = read(lines).expect_err(lines);
+            assert!(refused.contains(word), "{lines}: {refused}");
+        }
+    }
+}

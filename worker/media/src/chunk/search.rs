@@ -1,0 +1,175 @@
+//! The search for the rate factor at which a rung of a chunk has the bits that it is to have.
+//!
+//! ```text
+//! encode at a factor --> bits --> nearer factor --> encode … until they are near, or nothing more is to be had
+//! ```
+//! A mean by x264's and x265's own two passes would need a bound beside it, which x264's element keeps with a rate factor alone; and a
+//! rate factor leaves no trace in the headers, so that all chunks of a film have the same.
+
+use rushes_shared::encode::VideoCodec;
+use rushes_shared::task::Progress;
+
+use super::wish::STEP;
+
+/// Most encodes.
+const MOST: u8 = 5;
+/// How near the bits are to be, in thousandths: half of what the film's check lets pass.
+const NEAR: u64 = 25;
+/// The finest factor: below it x264 is lossless, which shows in its headers.
+const FINEST: u16 = STEP;
+/// Hundredths of a step that halve the bits, where nothing is known of the film, and of any film the fewest and the most.
+const TO_HALF: f64 = 600.0;
+const LEAST_TO_HALF: f64 = 200.0;
+const MOST_TO_HALF: f64 = 2_400.0;
+/// A part of a growth of bits that a finer factor should bring, in thousandths: with less, the bound leaves no room.
+const NO_MORE: u64 = 10;
+
+/// What is known of where a rung has its bits.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Search {
+    bits: u64,
+    worst: u16,
+    encodes: u8,
+    /// The factor and the bits of the encode before.
+    before: Option<(u16, u64)>,
+    /// The coarsest factor with too many bits, and the finest with too few.
+    between: (Option<u16>, Option<u16>),
+}
+
+impl Search {
+    /// For so many bits.
+    pub(super) fn of(bits: u64, codec: VideoCodec) -> Self {
+        let worst = u16::from(codec.worst_crf().unwrap_or(51)) * STEP;
+        Self { bits: bits.max(1), worst, encodes: 0, before: None, between: (None, None) }
+    }
+
+    /// The factor to try after an encode at this one, which had so many bits; `None` where it is to be the last.
+    pub(super) fn next(&mut self, factor: u16, bits: u64) -> Option<u16> {
+        self.encodes += 1;
+        let is_near = bits.abs_diff(self.bits).saturating_mul(1000) <= self.bits.saturating_mul(NEAR);
+        if is_near || self.encodes >= MOST || self.has_no_more(factor, bits) {
+            return None;
+        }
+        if bits > self.bits {
+            self.between.0 = self.between.0.max(Some(factor));
+        } else {
+            self.between.1 = Some(self.between.1.map_or(factor, |finest| finest.min(factor)));
+        }
+        let to_half = self.halved_in(factor, bits);
+        self.before = Some((factor, bits));
+        let next = f64::from(factor) + to_half * (float(bits) / float(self.bits)).log2();
+        let next = self.placed(next);
+        (next != factor).then_some(next)
+    }
+
+    /// Whether a much finer factor than before has brought nothing: the bound takes what it would.
+    fn has_no_more(&self, factor: u16, bits: u64) -> bool {
+        self.before.is_some_and(|(before, had)| {
+            let is_finer = factor.saturating_add(STEP) <= before;
+            is_finer && bits < self.bits && bits.saturating_mul(1000) < had.saturating_mul(1000 + NO_MORE)
+        })
+    }
+
+    /// Hundredths of a step that halve the bits hereabouts.
+    fn halved_in(&self, factor: u16, bits: u64) -> f64 {
+        let Some((before, had)) = self.before.filter(|(before, had)| *before != factor && *had != bits)
+        else {
+            return TO_HALF;
+        };
+        let halvings = (float(had) / float(bits)).log2();
+        let found = (f64::from(factor) - f64::from(before)) / halvings;
+        // Where a finer factor has fewer bits, the bound decides.
+        if found > 0.0 { found.clamp(LEAST_TO_HALF, MOST_TO_HALF) } else { MOST_TO_HALF }
+    }
+
+    /// A factor in hundredths, between those that are known to be too fine and too coarse.
+    fn placed(&self, factor: f64) -> u16 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a float's cast ends at the bounds"
+        )]
+        let factor = factor.round() as u16;
+        let (low, high) = (self.between.0.unwrap_or(FINEST), self.between.1.unwrap_or(self.worst));
+        let is_outside = self.between.0.is_some_and(|low| factor <= low)
+            || self.between.1.is_some_and(|high| factor >= high);
+        if is_outside && low < high { u16::midpoint(low, high) } else { factor.clamp(FINEST, self.worst) }
+    }
+}
+
+/// Progress of an encode as that of all that may be needed: each has half of what is left, so that it never goes back.
+pub(super) fn told(at: Progress, encodes: usize) -> Progress {
+    let left = 1000_u32 >> encodes.min(10);
+    let permille = 1000 - left + left * u32::from(at.permille.min(1000)) / 2000;
+    let permille = u16::try_from(permille).unwrap_or(1000);
+    Progress { permille, eta_ms: None, ..at }
+}
+
+fn float(bits: u64) -> f64 {
+    f64::from(u32::try_from(bits / 8).unwrap_or(u32::MAX)).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The factor and the bits that a search ends with, and its encodes.
+    fn ended(wanted: u64, film: &dyn Fn(u16) -> u64) -> (u16, u64, u8) {
+        let mut search = Search::of(wanted, VideoCodec::H264);
+        let mut factor = 2300;
+        loop {
+            let bits = film(factor);
+            match search.next(factor, bits) {
+                Some(next) => factor = next,
+                None => return (factor, bits, search.encodes),
+            }
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bits are positive and few")]
+    fn exponential(to_half: f64) -> impl Fn(u16) -> u64 {
+        move |factor| (8e7 * 2_f64.powf(-f64::from(factor) / to_half)) as u64
+    }
+
+    #[test]
+    fn films_of_any_slope_have_their_bits_after_few_encodes() {
+        for (to_half, most) in [(400.0, 4), (600.0, 2), (900.0, 4)] {
+            for wanted in [2_000_000, 4_000_000, 9_000_000] {
+                let (_, bits, encodes) = ended(wanted, &exponential(to_half));
+                assert!(bits.abs_diff(wanted) * 1000 <= wanted * NEAR, "{bits} for {wanted} at {to_half}");
+                assert!(encodes <= most, "{encodes} encodes at {to_half}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_film_whose_slope_changes_is_found_between_what_is_too_fine_and_too_coarse() {
+        let bent = |factor: u16| {
+            let (steep, flat) = (exponential(250.0), exponential(1500.0));
+            if factor < 2000 { steep(factor) * 30 } else { flat(factor) * steep(2000) * 30 / flat(2000) }
+        };
+        let wanted = bent(1900);
+        let (_, bits, _) = ended(wanted, &bent);
+        assert!(bits.abs_diff(wanted) * 1000 <= wanted * 3 * NEAR, "{bits} for {wanted}");
+    }
+
+    #[test]
+    fn a_search_ends_where_the_bound_or_the_film_has_no_more() {
+        let bounded = |factor| exponential(600.0)(factor).min(3_000_000);
+        let (_, bits, encodes) = ended(9_000_000, &bounded);
+        assert!(bits == 3_000_000 && encodes <= 3, "{bits} after {encodes}");
+        let still = |factor| exponential(600.0)(factor) / 10_000;
+        let (factor, _, _) = ended(9_000_000, &still);
+        assert_eq!(factor, FINEST, "not lossless");
+        let noise = |factor| exponential(600.0)(factor) * 10_000;
+        assert_eq!(ended(1_000, &noise).0, 5100);
+    }
+
+    #[test]
+    fn progress_of_many_encodes_never_goes_back() {
+        let at = |permille, encodes| told(Progress { permille, ..Progress::default() }, encodes).permille;
+        let all: Vec<u16> = (0..7).flat_map(|encodes| [at(0, encodes), at(1000, encodes)]).collect();
+        assert!(all.is_sorted() && all[13] <= 1000, "{all:?}");
+        assert_eq!((all[0], all[1]), (0, 500));
+    }
+}
