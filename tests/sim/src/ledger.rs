@@ -100,14 +100,6 @@ impl Ledger {
         self.coordinator_deaths += 1;
     }
 
-    pub(crate) fn node_deaths(&self) -> u64 {
-        self.node_deaths
-    }
-
-    pub(crate) fn coordinator_deaths(&self) -> u64 {
-        self.coordinator_deaths
-    }
-
     /// Quality given up by a job that ended, in tenths of a point.
     pub(crate) fn gave_up(&mut self, loss: u64) {
         self.given_up += loss;

@@ -8,7 +8,6 @@ use rushes_shared::id::{AttemptId, Epoch, JobId};
 
 /// What the engine asks of it.
 #[derive(Debug, Clone)]
-#[expect(clippy::large_enum_variant, reason = "a few in a test")]
 pub(crate) enum Asked {
     Publish { job: JobId, output: u32, from: Artifact, to: Location },
     Drop(Vec<AttemptId>),
