@@ -21,7 +21,7 @@ use crate::media::MediaFacts;
 pub use bucket::{ALL, ChunkBound};
 pub use limits::{LoudnessLimit, SetLimits};
 pub use pieces::{Pieces, pieces};
-pub use rate::LadderRate;
+pub use rate::{LEAST_MEAN_BPS, LadderRate};
 pub use rung::{CODECS, RateCap, Rung, ladder};
 pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
@@ -197,7 +197,7 @@ impl LadderSettings {
     #[must_use]
     pub fn rungs(&self, source: &MediaFacts) -> Vec<Rung> {
         let mut rungs = self.own_rungs(source);
-        self.bound_means(&mut rungs);
+        self.bound_means(source, &mut rungs);
         rungs
     }
 

@@ -168,6 +168,12 @@ fn stream_of_means() -> Work {
     Work::Stream { input, settings, destination }
 }
 
+fn stream_of_a_size() -> Work {
+    let Work::Stream { input, mut settings, destination } = stream() else { unreachable!("it is a set") };
+    settings.ladder.rate = LadderRate::Size { bytes: 700_000_000 };
+    Work::Stream { input, settings, destination }
+}
+
 fn scanned() -> (&'static str, Option<Box<TaskValue>>) {
     let scan = Scan { frames: 250, cuts: vec![9_960_000_000], costs: vec![300, 40_000] };
     ("scanned", Some(Box::new(TaskValue::Scanned(scan))))
@@ -512,6 +518,7 @@ fn golden_records() {
         ("pieces", vec![Record::StagesPlanned { job: JOB, stages: pieces() }]),
         ("stream-scenes", vec![accepted(stream_of_scenes(), None)]),
         ("stream-means", vec![accepted(stream_of_means(), None)]),
+        ("stream-size", vec![accepted(stream_of_a_size(), None)]),
         ("stream-scenes", vec![Record::StagesPlanned { job: JOB, stages: scans() }]),
         ("", vec![Record::StagesPlanned { job: JOB, stages: plans() }]),
         ("trial", vec![Record::StagesPlanned { job: JOB, stages: vec![trials()] }]),

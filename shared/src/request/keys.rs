@@ -86,6 +86,7 @@ pub(super) const STREAM: &[&str] = &[
     "crf",
     "rate",
     "bitrate",
+    "size_bytes",
     "preset",
     "max_height",
     "sound",

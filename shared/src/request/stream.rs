@@ -58,6 +58,11 @@ pub struct StreamRequest {
     /// others' are in proportion. Default of `vbr`: 15M at 2160p, 5M at 1080p, 2.5M at 720p, 1M at 480p, 600k at 360p.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bitrate: Option<BitRate>,
+    /// Size that the set's rungs and sounds have together, in bytes, in place of `bitrate`: 100000 or more. Rungs share what the
+    /// sounds leave, in the ladder's proportion; an easy film may need less.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 100_000)]
+    pub size_bytes: Option<i64>,
     /// How much time the encoder takes for compression. Default: `medium`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(default = "medium")]

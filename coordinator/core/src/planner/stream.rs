@@ -4,7 +4,9 @@
 use rushes_shared::bundle::MAX_FILES;
 use rushes_shared::encode::{VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{Borders, LadderRate, LadderSettings, Rung, StreamSettings, split};
+use rushes_shared::ladder::{
+    Borders, LEAST_MEAN_BPS, LadderRate, LadderSettings, Rung, StreamSettings, split,
+};
 use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::{Demand, SlotKind, StreamStep};
 use rushes_shared::units::{Bytes, Millicores};
@@ -43,6 +45,15 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
             FailureCode::SettingsImpossible,
             format!("the set would have some {files} files, and {MAX_FILES} is the most"),
             "ask for longer segments, or make the film in parts",
+        ));
+    }
+    if let Some(least) = ladder.least_size(source) {
+        return Err(Failure::new(
+            FailureCode::SettingsImpossible,
+            format!(
+                "the set cannot be so small: its smallest rung would have less than {LEAST_MEAN_BPS} bit/s"
+            ),
+            format!("ask for size_bytes = {least} or more, for fewer rungs by max_height, or for less sound"),
         ));
     }
     let mut stages = Vec::with_capacity(4);

@@ -7,10 +7,20 @@ use crate::ladder::LadderRate;
 /// Least and most of the largest rung's mean, in bits a second.
 const MEANS: (i64, i64) = (10_000, 1_000_000_000);
 
+/// Least and most bytes of a set that has a size.
+const SIZES: (i64, i64) = (100_000, 1 << 50);
+
 /// What a request says of it; `codec` is its first.
 pub(super) fn rate(request: &StreamRequest, codec: VideoCodec) -> Result<LadderRate, BadRequest> {
     let bad = |name: &str, message: &str| Err(BadRequest::at(format!("stream.{name}"), message));
+    if request.bitrate.is_some() && request.size_bytes.is_some() {
+        return bad("size_bytes", "decides the bits, and so does bitrate; leave one of the two out");
+    }
+    if request.rate == Some(RateMode::Crf) && request.size_bytes.is_some() {
+        return bad("size_bytes", "a rate factor decides the bits; leave one of the two out");
+    }
     match (request.rate, request.bitrate) {
+        (None, None) if request.size_bytes.is_some() => {}
         (None, None) | (Some(RateMode::Crf), None) => return Ok(LadderRate::Factor),
         (Some(RateMode::Crf), Some(_)) => {
             return bad("bitrate", "a rate factor decides the bits; leave one of the two out");
@@ -28,6 +38,9 @@ pub(super) fn rate(request: &StreamRequest, codec: VideoCodec) -> Result<LadderR
             other.word()
         );
         return bad("rate", &message);
+    }
+    if let Some(bytes) = request.size_bytes {
+        return ranged("stream.size_bytes", bytes, SIZES.0, SIZES.1).map(|bytes| LadderRate::Size { bytes });
     }
     let top_bps = request.bitrate.map(|rate| ranged("stream.bitrate", rate.0, MEANS.0, MEANS.1));
     Ok(LadderRate::Mean { top_bps: top_bps.transpose()? })
@@ -70,6 +83,24 @@ mod tests {
         let both = means("bitrate = '5M'\nmore = [{ codec = 'hevc' }]");
         assert_eq!((both.len(), both[4]), (8, 3_000_000), "the second codec's in the ladder's proportion");
         assert_eq!(means("crf = 20"), [0_u64; 0]);
+        let timed = MediaFacts {
+            duration_ns: 100_000_000_000,
+            audio: vec![crate::media::AudioFacts { channels: 2, ..crate::media::AudioFacts::default() }],
+            ..film.clone()
+        };
+        let sized = read("size_bytes = 50_000_000").expect("valid");
+        // 4 Mbit/s, of which 96 % are given out: 128 kbit/s to the sound, the rest 5 : 2.5 : 1 : 0.6.
+        let left = (4_000_000 * 96 / 100 - 128_000) as f64;
+        let wanted = [5.0, 2.5, 1.0, 0.6].map(|part| left * part / 9.1);
+        for (mean, wanted) in sized.mean_rates(&timed).iter().zip(wanted) {
+            assert!((*mean as f64 - wanted).abs() < 2.0, "{mean} for {wanted}");
+        }
+        assert_eq!(sized.least_size(&timed), None);
+        let tiny = read("size_bytes = 1_000_000").expect("valid");
+        let least = tiny.least_size(&timed).expect("too small");
+        let enough = read(&format!("size_bytes = {least}")).expect("valid");
+        assert_eq!(enough.least_size(&timed), None, "{least}");
+        assert!(enough.mean_rates(&timed).into_iter().min() >= Some(crate::ladder::LEAST_MEAN_BPS));
         let of_factor = read("crf = 20").expect("valid").rungs(&film);
         assert_eq!(of_factor[0].cap.expect("a bound").max_bps, 5_000_000, "the ladder's own bound");
     }
@@ -86,6 +117,14 @@ mod tests {
             ("rate = 'cbr'", "stream.rate: a set has no constant rate; use crf or vbr"),
             ("codec = 'vp9'\nrate = 'vbr'", "stream.rate: a set of vp9 has no mean rate; use rate = \"crf\""),
             ("bitrate = '2M'\nmore = [{ codec = 'av1' }]", "stream.rate: a set of av1"),
+            (
+                "bitrate = '2M'\nsize_bytes = 200000",
+                "stream.size_bytes: decides the bits, and so does bitrate",
+            ),
+            ("rate = 'crf'\nsize_bytes = 200000", "stream.size_bytes: a rate factor decides the bits"),
+            ("crf = 20\nsize_bytes = 200000", "stream.crf: a bit rate decides the bits"),
+            ("codec = 'av1'\nsize_bytes = 200000", "stream.rate: a set of av1"),
+            ("size_bytes = 99999", "stream.size_bytes: should be 100000 to"),
             ("bitrate = '1k'", "stream.bitrate: should be 10000 to 1000000000"),
         ] {
             let refused = read(lines).expect_err(lines);

@@ -159,7 +159,7 @@ pub(super) fn track(
     if is_table(place) || is_table(36) {
         return None;
     }
-    let usual = u32::try_from(144_000 * head.kilobits / head.rate).ok()?;
+    let usual = 144_000 * head.kilobits / head.rate;
     let count = usize::try_from(be32(sizes, 8)?).ok()?;
     let is_alike = |n| be32(sizes, 12 + n * 4).is_some_and(|size| size == usual || size == usual + 1);
     if be32(sizes, 4)? != 0 || !(0..count).all(is_alike) {
