@@ -90,7 +90,9 @@ impl LadderSettings {
         let own: Vec<u64> =
             self.own_rungs(source).iter().filter_map(|rung| rung.cap).map(|cap| cap.max_bps).collect();
         let (all, least) = (own.iter().sum::<u64>(), own.iter().min().copied().unwrap_or(1).max(1));
-        let rungs = u128::from(all) * u128::from(LEAST_MEAN_BPS) / u128::from(least) + 1;
+        // What is cut off where shares are rounded down is less than this.
+        const CUT_OFF_BPS: u64 = 4;
+        let rungs = u128::from(all) * u128::from(LEAST_MEAN_BPS + CUT_OFF_BPS) / u128::from(least) + 1;
         let sounds: u64 = self.sounds(source).into_iter().map(u64::from).sum();
         let bits = (rungs + u128::from(sounds)) * u128::from(source.duration_ns) / 1_000_000_000;
         Some(u64::try_from(bits * 100 / OF_SIZE / 8).unwrap_or(u64::MAX).max(bytes.saturating_add(1)))
