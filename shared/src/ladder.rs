@@ -21,7 +21,7 @@ use crate::media::MediaFacts;
 pub use bucket::{ALL, ChunkBound};
 pub use limits::{LoudnessLimit, SetLimits};
 pub use pieces::{Pieces, pieces};
-pub use rate::{LEAST_MEAN_BPS, LadderRate};
+pub use rate::{LEAST_MEAN_BPS, LadderRate, MOST_MEAN_BPS};
 pub use rung::{CODECS, RateCap, Rung, ladder};
 pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};

@@ -79,12 +79,19 @@ fn move_into_place(
     let unwritable = |e: io::Error| refusal::unwritable(to, &e);
     let moved = match source.rename_new(target) {
         Err(Errno::XDEV) => {
-            has_room(target, Bytes(content.size), to)?;
             let name = format!(".rushes-{attempt}-{}.part", short_hash(&target.name));
             // A repeated request must not meddle with the copy of the first one.
             let _alone = shelf.busy.hold(name.clone());
             let temp = Place { dir: target.dir.try_clone().map_err(unwritable)?, name: name.into() };
-            let copied = copy(file, &temp, content, to);
+            // What an earlier try has left takes room; and what it has made takes all that is needed.
+            temp.remove().map_err(unwritable)?;
+            let is_there = content.is_at(target).unwrap_or(false);
+            let room = if is_there { Ok(()) } else { has_room(target, Bytes(content.size), to) };
+            let copied = room.and_then(|()| if is_there { Ok(()) } else { copy(file, &temp, content, to) });
+            if is_there {
+                source.remove().map_err(unwritable)?;
+                return target.sync_dir().map_err(unwritable);
+            }
             let moved = copied.and_then(|()| settle(temp.rename_new(target), target, content, to));
             temp.remove().map_err(unwritable)?;
             moved

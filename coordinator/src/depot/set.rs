@@ -28,13 +28,8 @@ impl Shelf {
             return Err(refusal::misplaced(&from.location));
         };
         let target = match to {
-            Location::File(path) => {
-                let place = self.outputs.output_place(path.trim_end_matches('/'))?;
-                has_room(&place, from.size.unwrap_or_default(), to)?;
-                place
-            }
+            Location::File(path) => self.outputs.output_place(path.trim_end_matches('/'))?,
             Location::Set(..) => {
-                self.check_space(to, from.size.unwrap_or_default())?;
                 let place = self.areas.make(to).map_err(unwritable)?;
                 place.ok_or_else(|| refusal::misplaced(to))?
             }
@@ -48,7 +43,19 @@ impl Shelf {
         match self.staged(from)? {
             Some((source, file)) => {
                 let temp = Place { dir: target.dir.try_clone().map_err(unwritable)?, name: name.into() };
-                let made = appear(&file, &temp, &target, hash, to);
+                // What an earlier try has left takes room.
+                remove_tree(&temp).map_err(unwritable)?;
+                let size = from.size.unwrap_or_default();
+                let room = match to {
+                    Location::Set(..) => self.check_space(to, size),
+                    _ => has_room(&target, size, to),
+                };
+                let made = match room {
+                    // The room may be taken by the set itself.
+                    Err(_) if is_at(&target, hash).unwrap_or(false) => target.sync_dir().map_err(unwritable),
+                    Err(full) => Err(full),
+                    Ok(()) => appear(&file, &temp, &target, hash, to),
+                };
                 remove_tree(&temp).map_err(unwritable)?;
                 made?;
                 source.remove().map_err(unwritable)?;

@@ -304,7 +304,6 @@ impl Shelf {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner).known.contains(&attempt)
     }
 
-    /// Removes everything that these attempts staged. What is still on its way from them is refused.
     /// Attempts of reigns before `before`, behind `after`, that have staged something.
     pub(super) fn list_staged(
         &self,
@@ -319,6 +318,7 @@ impl Shelf {
         Ok(attempts)
     }
 
+    /// Removes everything that these attempts staged. What is still on its way from them is refused.
     pub(super) fn drop_attempts(&self, attempts: &[AttemptId]) -> Result<(), Failure> {
         {
             let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);

@@ -31,6 +31,8 @@ pub enum LadderRate {
 /// Share of a set's size that its rungs and sounds may have, in percent: what is off by a little on the way, and what segments
 /// have around their packets, have the rest.
 const OF_SIZE: u128 = 96;
+/// The most that the largest rung has, in bits a second: a short film needs no more of a large size.
+pub const MOST_MEAN_BPS: u64 = 1_000_000_000;
 /// The least mean rate of a rung that is worth making, in bits a second.
 pub const LEAST_MEAN_BPS: u64 = 10_000;
 
@@ -64,7 +66,7 @@ impl LadderSettings {
             LadderRate::Size { bytes } => {
                 let all: u128 = rungs.iter().map(|rung| u128::from(own(rung))).sum();
                 let left = u128::from(self.bps_of_size(source, bytes)) * u128::from(top) / all.max(1);
-                u64::try_from(left).unwrap_or(u64::MAX)
+                u64::try_from(left).unwrap_or(u64::MAX).min(MOST_MEAN_BPS)
             }
         };
         let scaled = |bps: u64| u128::from(bps) * u128::from(asked) / u128::from(top);
@@ -96,6 +98,18 @@ impl LadderSettings {
         let sounds: u64 = self.sounds(source).into_iter().map(u64::from).sum();
         let bits = (rungs + u128::from(sounds)) * u128::from(source.duration_ns) / 1_000_000_000;
         Some(u64::try_from(bits * 100 / OF_SIZE / 8).unwrap_or(u64::MAX).max(bytes.saturating_add(1)))
+    }
+
+    /// The least mean rate of the largest rung with which all rungs have one that is worth making, where less is asked for.
+    #[must_use]
+    pub fn least_rate(&self, source: &MediaFacts) -> Option<u64> {
+        let LadderRate::Mean { top_bps: Some(_) } = self.rate else { return None };
+        let worst = self.mean_rates(source).into_iter().min().filter(|worst| *worst < LEAST_MEAN_BPS)?;
+        let own: Vec<u64> =
+            self.own_rungs(source).iter().filter_map(|rung| rung.cap).map(|cap| cap.max_bps).collect();
+        let (top, least) = (own.first().copied()?, own.iter().min().copied().filter(|least| *least > 0)?);
+        let rate = u128::from(LEAST_MEAN_BPS) * u128::from(top);
+        Some(u64::try_from(rate.div_ceil(u128::from(least))).unwrap_or(u64::MAX).max(worst + 1))
     }
 
     /// Gives rungs that have the ladder's own bounds those that belong to their means.

@@ -19,12 +19,21 @@ pub(crate) enum Asked {
 #[derive(Debug, Default)]
 pub(crate) struct Depot {
     staged: BTreeSet<AttemptId>,
+    /// What this reign has dropped: what still comes of it is refused.
+    dropped: BTreeSet<AttemptId>,
     published: BTreeMap<Location, AttemptId>,
 }
 
 impl Depot {
     pub(crate) fn stage(&mut self, attempt: AttemptId) {
-        self.staged.insert(attempt);
+        if !self.dropped.contains(&attempt) {
+            self.staged.insert(attempt);
+        }
+    }
+
+    /// The coordinator that it is a part of has died: what it knew is gone, what is on its disk stays.
+    pub(crate) fn die(&mut self) {
+        self.dropped.clear();
     }
 
     /// What attempts of reigns before this one have staged, a page of it.
@@ -33,15 +42,19 @@ impl Depot {
         found.take(2).copied().collect()
     }
 
-    pub(crate) fn drop_staged(&mut self, attempts: &[AttemptId]) {
+    /// Drops what these have staged, for a reign that is over or for the present one.
+    pub(crate) fn drop_staged(&mut self, attempts: &[AttemptId], is_present: bool) {
         for attempt in attempts {
             self.staged.remove(attempt);
         }
+        if is_present {
+            self.dropped.extend(attempts);
+        }
     }
 
-    /// How many staged files nobody has dropped or published.
-    pub(crate) fn staged(&self) -> usize {
-        self.staged.len()
+    /// Whose staged files nobody has dropped or published.
+    pub(crate) fn staged(&self) -> &BTreeSet<AttemptId> {
+        &self.staged
     }
 
     /// Moves a staged file to its place. Doing it twice is no error; another attempt's file there breaks a law.

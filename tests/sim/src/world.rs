@@ -276,6 +276,8 @@ impl<'a> World<'a> {
             && self.inbox.is_empty()
             && self.depot_open == 0
             && self.disk.pending() == 0
+            // What earlier reigns have left staged is looked for once their workers are not waited for any more.
+            && self.engine.as_ref().is_some_and(|engine| !engine.status().reattaching)
     }
 
     fn happen(&mut self, what: Happening) -> Step {

@@ -132,6 +132,11 @@ impl Engine {
     ) {
         let has: BTreeSet<(TaskId, AttemptId)> = held.iter().map(|h| (h.task, h.attempt)).collect();
         let node = self.fleet.get(&worker).expect("the worker has just been entered");
+        let ran: Vec<TaskId> = node.holdings.values().map(|holding| holding.task).collect();
+        if restarted && !ran.is_empty() {
+            self.note_lost_with(worker, &ran);
+        }
+        let node = self.fleet.get(&worker).expect("the worker has just been entered");
         let gone = node.holdings.iter().filter(|(attempt, held)| !has.contains(&(held.task, **attempt)));
         let gone: Vec<AttemptId> = gone.map(|(attempt, _)| *attempt).collect();
         for attempt in gone {

@@ -47,6 +47,22 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
             "ask for longer segments, or make the film in parts",
         ));
     }
+    if ladder.rate != LadderRate::Factor && source.duration_ns == 0 {
+        return Err(Failure::new(
+            FailureCode::SettingsImpossible,
+            "the set cannot have a mean rate: the film's length is not known",
+            "use crf, or give a file whose container tells its length",
+        ));
+    }
+    if let Some(least) = ladder.least_rate(source) {
+        return Err(Failure::new(
+            FailureCode::SettingsImpossible,
+            format!(
+                "the set cannot have so low a rate: its smallest rung would have less than {LEAST_MEAN_BPS} bit/s"
+            ),
+            format!("ask for bitrate = {least} or more, or for fewer rungs by max_height"),
+        ));
+    }
     if let Some(least) = ladder.least_size(source) {
         return Err(Failure::new(
             FailureCode::SettingsImpossible,

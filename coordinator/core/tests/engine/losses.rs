@@ -14,9 +14,7 @@ fn cause(scene: &Scene) -> Failure {
 
 /// Loses the task's node, and waits until the task runs again.
 fn lose(s: &mut Scene) {
-    let name = s.runner("1.0");
-    s.restart(name);
-    s.connect(name);
+    lose_at_once(s);
     s.wait(130_000);
 }
 
@@ -109,4 +107,28 @@ fn a_task_with_which_alone_nodes_are_lost_is_poison() {
     assert!(cause.message.contains("6 workers were lost while this task was all that they ran"), "{cause}");
     // Where others are lost as well, the task is not to blame.
     check(|_| {}, |s| six_lost(s, "z"), &[]);
+}
+
+#[test]
+fn so_is_one_whose_nodes_come_back_at_once() {
+    let scene = check(
+        |s| {
+            s.join("abcdef");
+            s.submit(probe());
+            (0..5).for_each(|_| lose(s));
+        },
+        |s| {
+            lose_at_once(s);
+            s.world.trace.retain(|line| line.starts_with("j1 "));
+        },
+        &["j1 failed: worker_lost"],
+    );
+    let cause = cause(&scene);
+    assert!(cause.message.contains("6 workers were lost while this task was all that they ran"), "{cause}");
+}
+
+fn lose_at_once(s: &mut Scene) {
+    let name = s.runner("1.0");
+    s.restart(name);
+    s.connect(name);
 }

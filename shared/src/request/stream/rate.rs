@@ -96,6 +96,12 @@ mod tests {
             assert!((*mean as f64 - wanted).abs() < 2.0, "{mean} for {wanted}");
         }
         assert_eq!(sized.least_size(&timed), None);
+        let short = MediaFacts { duration_ns: 40_000_000, ..timed.clone() };
+        let generous = read("size_bytes = 2_000_000_000").expect("valid").mean_rates(&short);
+        assert_eq!(generous[0], crate::ladder::MOST_MEAN_BPS, "no encoder knows more");
+        let poor = read("bitrate = '10k'").expect("valid");
+        let least = poor.least_rate(&film).expect("1200 bit/s are too few");
+        assert_eq!(read(&format!("bitrate = {least}")).expect("valid").least_rate(&film), None, "{least}");
         let tiny = read("size_bytes = 1_000_000").expect("valid");
         let least = tiny.least_size(&timed).expect("too small");
         let enough = read(&format!("size_bytes = {least}")).expect("valid");

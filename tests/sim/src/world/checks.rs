@@ -147,8 +147,9 @@ impl World<'_> {
                 return Err(broken!(RestIsClean, "{} is booked for {:?} at rest", doc.name, doc.running));
             }
         }
-        if self.depot.staged() > 0 {
-            return Err(broken!(RestIsClean, "{} staged files are left", self.depot.staged()));
+        let left: Vec<String> = self.depot.staged().iter().map(ToString::to_string).collect();
+        if !left.is_empty() {
+            return Err(broken!(RestIsClean, "staged files are left of {}", left.join(", ")));
         }
         Ok(())
     }

@@ -45,6 +45,7 @@ impl World<'_> {
             self.confirm_one()?;
         }
         self.disk.crash();
+        self.depot.die();
         self.engine = None;
         self.reign += 1;
         self.gated.clear();
@@ -354,7 +355,7 @@ impl World<'_> {
         }
         match asked {
             Asked::Drop(attempts) => {
-                self.depot.drop_staged(&attempts);
+                self.depot.drop_staged(&attempts, reign == self.reign);
                 self.depot_open -= 1;
             }
             Asked::Find { before, after } => {

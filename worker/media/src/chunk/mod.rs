@@ -171,11 +171,14 @@ fn lead_through(branches: &mut [Branch], job: &ChunkJob<'_>) -> Result<(), Failu
     let sizes: Vec<(u32, u32)> =
         plans?.iter().filter(|plan| plan.scaled).map(|plan| (plan.width, plan.height)).collect();
     let ways: BTreeMap<_, _> = sizes.iter().copied().zip(scale::ways(video.shown_size(), &sizes)).collect();
-    let mut shared: BTreeMap<(u32, u32), Arc<Mutex<Halfway>>> = BTreeMap::new();
+    // Rungs of a high dynamic range and of the standard one have other pictures.
+    let mut shared: BTreeMap<_, Arc<Mutex<Halfway>>> = BTreeMap::new();
     for branch in branches.iter_mut().filter(|branch| branch.plan.scaled) {
         let way = ways.get(&(branch.plan.width, branch.plan.height)).copied().flatten();
+        let is_standard = branch.is_standard_range();
         branch.halfway = way.map(|size| {
-            Arc::clone(shared.entry(size).or_insert_with(|| Arc::new(Mutex::new(Halfway::new(size)))))
+            let halfway = || Arc::new(Mutex::new(Halfway::new(size)));
+            Arc::clone(shared.entry((size, is_standard)).or_insert_with(halfway))
         });
     }
     Ok(())

@@ -11,16 +11,21 @@ use rushes_shared::task::Progress;
 
 use super::wish::STEP;
 
-/// Most encodes.
-const MOST: u8 = 5;
+/// Most encodes, before the last one.
+const MOST: u8 = 6;
 /// How near the bits are to be, in thousandths: half of what the film's check lets pass.
 const NEAR: u64 = 25;
+/// Encodes after which less near is near enough, in thousandths.
+const LOOSELY_FROM: u8 = 5;
+const LOOSELY: u64 = 40;
 /// The finest factor: below it x264 is lossless, which shows in its headers.
 const FINEST: u16 = STEP;
 /// Hundredths of a step that halve the bits, where nothing is known of the film, and of any film the fewest and the most.
 const TO_HALF: f64 = 600.0;
 const LEAST_TO_HALF: f64 = 200.0;
 const MOST_TO_HALF: f64 = 2_400.0;
+/// Hundredths of a step to go where the bound has had all bits so far.
+const LEAP: u16 = 3 * STEP;
 /// A part of a growth of bits that a finer factor should bring, in thousandths: with less, the bound leaves no room.
 const NO_MORE: u64 = 10;
 
@@ -33,33 +38,72 @@ pub(super) struct Search {
     /// The factor and the bits of the encode before.
     before: Option<(u16, u64)>,
     /// The coarsest factor with too many bits, and the finest with too few.
-    between: (Option<u16>, Option<u16>),
+    many: Option<Side>,
+    few: Option<Side>,
+    /// Nothing is looked for any more.
+    is_over: bool,
+}
+
+/// A factor on one side of what is looked for.
+#[derive(Debug, Clone, Copy)]
+struct Side {
+    factor: u16,
+    /// How far its bits are from those wanted, in halvings, or less where the other side has been moved again and again.
+    off: f64,
 }
 
 impl Search {
     /// For so many bits.
     pub(super) fn of(bits: u64, codec: VideoCodec) -> Self {
         let worst = u16::from(codec.worst_crf().unwrap_or(51)) * STEP;
-        Self { bits: bits.max(1), worst, encodes: 0, before: None, between: (None, None) }
+        Self { bits: bits.max(1), worst, encodes: 0, before: None, many: None, few: None, is_over: false }
     }
 
     /// The factor to try after an encode at this one, which had so many bits; `None` where it is to be the last.
     pub(super) fn next(&mut self, factor: u16, bits: u64) -> Option<u16> {
         self.encodes += 1;
-        let is_near = bits.abs_diff(self.bits).saturating_mul(1000) <= self.bits.saturating_mul(NEAR);
-        if is_near || self.encodes >= MOST || self.has_no_more(factor, bits) {
+        let near = if self.encodes < LOOSELY_FROM { NEAR } else { LOOSELY };
+        let is_near = bits.abs_diff(self.bits).saturating_mul(1000) <= self.bits.saturating_mul(near);
+        if is_near || self.is_over || self.has_no_more(factor, bits) {
             return None;
         }
-        if bits > self.bits {
-            self.between.0 = self.between.0.max(Some(factor));
-        } else {
-            self.between.1 = Some(self.between.1.map_or(factor, |finest| finest.min(factor)));
+        self.note(factor, bits);
+        if self.encodes >= MOST {
+            // Too few bits are no fault; too many are coarser once more.
+            self.is_over = true;
+            let coarser =
+                self.few.map_or(factor.saturating_add(STEP), |few| u16::midpoint(factor, few.factor));
+            return (bits > self.bits && coarser > factor).then_some(coarser.min(self.worst));
         }
-        let to_half = self.halved_in(factor, bits);
+        let next = match (self.many, self.few) {
+            (Some(many), Some(few)) => between(many, few),
+            _ if self.is_at_bound(factor, bits) => f64::from(factor.saturating_add(LEAP)),
+            _ => f64::from(factor) + self.halved_in(factor, bits) * self.off(bits),
+        };
         self.before = Some((factor, bits));
-        let next = f64::from(factor) + to_half * (float(bits) / float(self.bits)).log2();
-        let next = self.placed(next);
+        let next = rounded(next).clamp(FINEST, self.worst);
         (next != factor).then_some(next)
+    }
+
+    /// Halvings from so many bits to those wanted.
+    fn off(&self, bits: u64) -> f64 {
+        (float(bits) / float(self.bits)).log2()
+    }
+
+    /// Keeps the nearest factors on both sides. What stays while the other side moves counts for less (the Illinois rule), and what
+    /// the film contradicts is forgotten: under a bound, a coarser factor can have more bits.
+    fn note(&mut self, factor: u16, bits: u64) {
+        let side = Side { factor, off: self.off(bits).abs() };
+        let is_many = bits > self.bits;
+        let (here, there) =
+            if is_many { (&mut self.many, &mut self.few) } else { (&mut self.few, &mut self.many) };
+        if here.is_some()
+            && let Some(stays) = there
+        {
+            stays.off /= 2.0;
+        }
+        *here = Some(side);
+        there.take_if(|stays| if is_many { stays.factor <= factor } else { stays.factor >= factor });
     }
 
     /// Whether a much finer factor than before has brought nothing: the bound takes what it would.
@@ -67,6 +111,15 @@ impl Search {
         self.before.is_some_and(|(before, had)| {
             let is_finer = factor.saturating_add(STEP) <= before;
             is_finer && bits < self.bits && bits.saturating_mul(1000) < had.saturating_mul(1000 + NO_MORE)
+        })
+    }
+
+    /// Whether a coarser factor than before has hardly fewer bits: the bound has decided, and how fast they fall is not known.
+    fn is_at_bound(&self, factor: u16, bits: u64) -> bool {
+        self.before.is_some_and(|(before, had)| {
+            factor > before
+                && bits > self.bits
+                && bits.saturating_mul(1000 + NO_MORE) > had.saturating_mul(1000)
         })
     }
 
@@ -81,20 +134,21 @@ impl Search {
         // Where a finer factor has fewer bits, the bound decides.
         if found > 0.0 { found.clamp(LEAST_TO_HALF, MOST_TO_HALF) } else { MOST_TO_HALF }
     }
+}
 
-    /// A factor in hundredths, between those that are known to be too fine and too coarse.
-    fn placed(&self, factor: f64) -> u16 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a float's cast ends at the bounds"
-        )]
-        let factor = factor.round() as u16;
-        let (low, high) = (self.between.0.unwrap_or(FINEST), self.between.1.unwrap_or(self.worst));
-        let is_outside = self.between.0.is_some_and(|low| factor <= low)
-            || self.between.1.is_some_and(|high| factor >= high);
-        if is_outside && low < high { u16::midpoint(low, high) } else { factor.clamp(FINEST, self.worst) }
-    }
+/// Where a line between the two sides, drawn over halvings, has what is wanted.
+fn between(many: Side, few: Side) -> f64 {
+    let (low, high) = (f64::from(many.factor), f64::from(few.factor));
+    low + (high - low) * many.off / (many.off + few.off)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a float's cast ends at the bounds"
+)]
+fn rounded(factor: f64) -> u16 {
+    factor.round() as u16
 }
 
 /// Progress of an encode as that of all that may be needed: each has half of what is left, so that it never goes back.
@@ -151,6 +205,19 @@ mod tests {
         let wanted = bent(1900);
         let (_, bits, _) = ended(wanted, &bent);
         assert!(bits.abs_diff(wanted) * 1000 <= wanted * 3 * NEAR, "{bits} for {wanted}");
+    }
+
+    #[test]
+    fn a_film_at_its_bound_is_found_at_the_edge_of_what_the_bound_lets_through() {
+        for edge in [2350, 2500, 2700, 2900] {
+            let plain = exponential(500.0);
+            let bounded = |factor: u16| {
+                if factor < edge { plain(edge) } else { plain(edge) - (plain(edge) - plain(factor)) * 2 / 3 }
+            };
+            let wanted = bounded(edge) * 14 / 15;
+            let (_, bits, encodes) = ended(wanted, &bounded);
+            assert!(bits.abs_diff(wanted) * 1000 <= wanted * LOOSELY, "{bits} for {wanted} after {encodes}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::Path;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
-use super::headers::promised_by_mpeg;
+use super::headers::{ends_in_flac_frame, promised_by_mpeg};
 use super::sniff;
 use super::source::Source;
 use crate::pace;
@@ -172,7 +172,10 @@ fn matroska(file: &Source) -> Option<Said> {
 /// What the segment's information says of its length, in nanoseconds (RFC 9559, 5.1.2).
 fn duration(file: &Source, info: &Element) -> Option<u64> {
     let (mut at, mut scale, mut ticks) = (info.body, 1_000_000.0, None);
-    while at < info.end()? {
+    for _ in 0..MOST_ELEMENTS {
+        if at >= info.end()? {
+            break;
+        }
         let element = Element::at(file, at)?;
         let size = element.size.filter(|size| *size <= 4096)?;
         let body = file.bytes(element.body, usize::try_from(size).ok()?)?;
@@ -236,7 +239,8 @@ fn flac(file: &Source) -> Option<Said> {
     };
     let is_information = field(0, 4)? == u64::from(u32::from_be_bytes(*b"fLaC")) && field(4, 5)? & 0x7f == 0;
     let (rate, samples) = (field(18, 21)? >> 4, field(21, 26)? & 0xf_ffff_ffff);
-    (is_information && rate > 0 && samples > 0).then(|| {
+    // What was cut out of a longer file has its number of samples, and ends with a whole frame.
+    (is_information && rate > 0 && samples > 0 && !ends_in_flac_frame(file)).then(|| {
         let end_ns = pace::scaled(samples, 1_000_000_000, rate);
         Said::Time(Promise { end_ns, there_ns: None, slack_ns: LOOSELY_NS })
     })

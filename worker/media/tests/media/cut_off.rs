@@ -107,9 +107,9 @@ fn a_header_that_is_a_little_off_or_wrong_beside_all_of_its_bytes_is_no_damage()
     let flac = dir.path().join("sound.flac");
     clip(&flac, SOUND);
     let mut more = fs::read(&flac).unwrap();
-    // A second more than there is; then as if nobody had counted.
+    // Ten seconds more than there is, as of a file that this one was cut out of; then as if nobody had counted.
     let samples = u32::from_be_bytes(more[22..26].try_into().unwrap());
-    for said in [samples + 48_000, 0] {
+    for said in [samples + 480_000, 0] {
         more[22..26].copy_from_slice(&said.to_be_bytes());
         changed(&flac, &more).unwrap();
     }

@@ -19,7 +19,7 @@ pub(super) fn tags(movie: &[u8], brand: [u8; 4]) -> Option<gst::TagList> {
         match &code {
             b"meta" => items(body, into)?,
             b"\xa9swr" => into.add::<tags::ApplicationName>(&international(body)?, gst::TagMergeMode::Append),
-            b"free" | b"skip" => {}
+            b"free" => {}
             _ => return None,
         }
     }

@@ -34,7 +34,7 @@ mod plain;
 mod sound;
 mod wave;
 
-pub(super) use flac::read as read_flac;
+pub(super) use flac::{ends_in_frame as ends_in_flac_frame, read as read_flac};
 pub(super) use mp4::read as read_mp4;
 pub(super) use mpeg::{promised as promised_by_mpeg, read as read_mpeg};
 pub(super) use picture::uses_full_range;

@@ -161,8 +161,12 @@ pub(super) fn track(
     }
     let usual = 144_000 * head.kilobits / head.rate;
     let count = usize::try_from(be32(sizes, 8)?).ok()?;
-    let is_alike = |n| be32(sizes, 12 + n * 4).is_some_and(|size| size == usual || size == usual + 1);
-    if be32(sizes, 4)? != 0 || !(0..count).all(is_alike) {
+    let is_usual = |size| size == usual || size == usual + 1;
+    let are_alike = match be32(sizes, 4)? {
+        0 => (0..count).all(|n| be32(sizes, 12 + n * 4).is_some_and(is_usual)),
+        all => is_usual(all),
+    };
+    if !are_alike {
         return None;
     }
     head.tell(into)?;
