@@ -15,7 +15,7 @@ use super::wish::STEP;
 const MOST: u8 = 6;
 /// How near the bits are to be, in thousandths: half of what the film's check lets pass.
 const NEAR: u64 = 25;
-/// Encodes after which less near is near enough, in thousandths.
+/// Encodes after which a little less near is near enough on the side of too few, in thousandths.
 const LOOSELY_FROM: u8 = 5;
 const LOOSELY: u64 = 40;
 /// The finest factor: below it x264 is lossless, which shows in its headers.
@@ -23,7 +23,7 @@ const FINEST: u16 = STEP;
 /// Hundredths of a step that halve the bits, where nothing is known of the film, and of any film the fewest and the most.
 const TO_HALF: f64 = 600.0;
 const LEAST_TO_HALF: f64 = 200.0;
-const MOST_TO_HALF: f64 = 2_400.0;
+const MOST_TO_HALF: f64 = 900.0;
 /// Hundredths of a step to go where the bound has had all bits so far.
 const LEAP: u16 = 3 * STEP;
 /// A part of a growth of bits that a finer factor should bring, in thousandths: with less, the bound leaves no room.
@@ -40,6 +40,8 @@ pub(super) struct Search {
     /// The coarsest factor with too many bits, and the finest with too few.
     many: Option<Side>,
     few: Option<Side>,
+    /// Whether the side that was moved last is that of too many.
+    moved: Option<bool>,
     /// Nothing is looked for any more.
     is_over: bool,
 }
@@ -56,13 +58,14 @@ impl Search {
     /// For so many bits.
     pub(super) fn of(bits: u64, codec: VideoCodec) -> Self {
         let worst = u16::from(codec.worst_crf().unwrap_or(51)) * STEP;
-        Self { bits: bits.max(1), worst, encodes: 0, before: None, many: None, few: None, is_over: false }
+        Self { bits: bits.max(1), worst, encodes: 0, before: None, many: None, few: None, moved: None, is_over: false }
     }
 
     /// The factor to try after an encode at this one, which had so many bits; `None` where it is to be the last.
     pub(super) fn next(&mut self, factor: u16, bits: u64) -> Option<u16> {
         self.encodes += 1;
-        let near = if self.encodes < LOOSELY_FROM { NEAR } else { LOOSELY };
+        let is_loose = self.encodes >= LOOSELY_FROM && bits < self.bits;
+        let near = if is_loose { LOOSELY } else { NEAR };
         let is_near = bits.abs_diff(self.bits).saturating_mul(1000) <= self.bits.saturating_mul(near);
         if is_near || self.is_over || self.has_no_more(factor, bits) {
             return None;
@@ -97,11 +100,12 @@ impl Search {
         let is_many = bits > self.bits;
         let (here, there) =
             if is_many { (&mut self.many, &mut self.few) } else { (&mut self.few, &mut self.many) };
-        if here.is_some()
+        if self.moved == Some(is_many)
             && let Some(stays) = there
         {
             stays.off /= 2.0;
         }
+        self.moved = Some(is_many);
         *here = Some(side);
         there.take_if(|stays| if is_many { stays.factor <= factor } else { stays.factor >= factor });
     }
