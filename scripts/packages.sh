@@ -8,7 +8,7 @@ set -euo pipefail
 want=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
     gstreamer1.0-libav gstreamer1.0-tools
-    meson ninja-build nasm xxd)
+    meson ninja-build cmake nasm xxd)
 if [ "${1:-}" = tests ]; then
     want+=(ffmpeg python3 gstreamer1.0-plugins-base-apps util-linux)
     # Browsers' players of streaming sets; a browser and npm that came from elsewhere do as well.
@@ -25,8 +25,8 @@ elif ! pkg-config --exists gstreamer-1.0 gstreamer-app-1.0 2>/dev/null; then
     echo "rushes: this is no Debian or Ubuntu; install GStreamer 1.22 or newer with its development files, and the good, bad, ugly and libav plugins" >&2
     exit 1
 else
-    # libvmaf is built with these.
-    for program in meson ninja xxd; do
+    # libvmaf and libaom are built with these.
+    for program in meson ninja cmake xxd; do
         command -v "$program" >/dev/null || { echo "rushes: this is no Debian or Ubuntu; install $program" >&2; exit 1; }
     done
     if [ "$(uname -m)" = x86_64 ] && ! command -v nasm >/dev/null; then

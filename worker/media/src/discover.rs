@@ -9,7 +9,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::node::EncoderFact;
 
-use crate::start;
+use crate::{aom, start};
 
 /// Longest time that one encoder may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -23,6 +23,7 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("av1enc", "av1", false),
     ("svtav1enc", "av1", false),
     ("rav1enc", "av1", false),
+    (aom::ELEMENT, "av1", false),
     ("avenc_ffv1", "ffv1", false),
     ("avenc_prores_ks", "prores", false),
     ("avenc_dnxhd", "dnxhd", false),
@@ -156,8 +157,7 @@ mod tests {
             "x264enc",
             "x265enc",
             "vp9enc",
-            "av1enc",
-            "rav1enc",
+            aom::ELEMENT,
             "avenc_ffv1",
             "avenc_prores_ks",
             "avenc_dnxhd",

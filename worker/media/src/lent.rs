@@ -16,8 +16,10 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as video;
 
+use crate::aom;
+
 /// Encoders that have copied a frame when they come back from being given it.
-const COPYING: &[&str] = &["x264enc", "x265enc"];
+const COPYING: &[&str] = &["x264enc", "x265enc", aom::ELEMENT];
 
 /// Where frames for an encoder are made.
 #[derive(Debug)]

@@ -27,6 +27,7 @@
 //! it gives up. It is meant for a process of its own that serves one job and can be killed; nothing here contains a
 //! hostile file.
 
+mod aom;
 mod canvas;
 mod check;
 mod chunk;

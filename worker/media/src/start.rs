@@ -4,7 +4,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::{Failure, FailureCode};
 
-use crate::damage;
+use crate::{aom, damage};
 
 /// Elements that a probe, an encode and a check commonly need; their plugins stay in memory once loaded.
 const COMMON: &[&str] = &[
@@ -65,8 +65,7 @@ pub fn init() -> Result<(), Failure> {
         )
         .with_detail(&error.to_string())
     })?;
-    // Linked in: the one AV1 encoder of ten bits on systems without SVT-AV1. A second registration changes nothing.
-    gstrav1e::plugin_register_static().map_err(|error| {
+    aom::register().map_err(|error| {
         Failure::new(
             FailureCode::NodeUnfit,
             "the AV1 encoder that is part of this program does not come up",

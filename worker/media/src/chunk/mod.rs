@@ -189,7 +189,7 @@ fn lead_through(branches: &mut [Branch], job: &ChunkJob<'_>) -> Result<(), Failu
 pub fn chunk_encoder(rungs: &[Rung]) -> String {
     let mut names: Vec<String> = Vec::new();
     for rung in rungs {
-        let name = crate::encode::versioned(encoder::element_name(rung.codec, 8));
+        let name = crate::encode::versioned(encoder::element_name(rung.codec));
         if !names.contains(&name) {
             names.push(name);
         }

@@ -293,7 +293,7 @@ fn keep(file: &mut ChunkFile, sample: &gst::Sample) -> Result<(), Failure> {
 
 /// What a chunk is made by: chunks of other recipes are no parts of one film, even where their headers are the same.
 fn recipe(rung: &Rung, plan: &Plan, key_frames: u32) -> [u8; 16] {
-    let encoder = crate::encode::versioned(encoder::element_name(rung.codec, plan.depth()));
+    let encoder = crate::encode::versioned(encoder::element_name(rung.codec));
     let rung = Rung { name: String::new(), ..rung.clone() };
     let text = format!("{encoder} {rung:?} {plan:?} {key_frames}");
     let mut recipe = [0; 16];

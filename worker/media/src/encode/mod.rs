@@ -50,7 +50,7 @@ use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
 use crate::running::Running;
-use crate::{damage, probe, sequence, start, tone};
+use crate::{aom, damage, probe, sequence, start, tone};
 use audio::AudioFeed;
 use encoder::Pass;
 use output::Output;
@@ -381,10 +381,8 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
     let elapsed = way.since.elapsed();
     let has_audio = tally.audio_start.is_some();
     let video = job.settings.video.as_ref();
-    let video = video.map(|video| {
-        let depth = way.plan.as_ref().map_or(8, Plan::depth);
-        versioned(way.hardware.unwrap_or(encoder::element_name(video.codec, depth)))
-    });
+    let video =
+        video.map(|video| versioned(way.hardware.unwrap_or(encoder::element_name(video.codec))));
     let audio = job.settings.audio.as_ref().filter(|_| has_audio);
     let audio = audio.map(|audio| versioned(sound::element_name(audio.codec)));
     let encoder: Vec<String> = video.into_iter().chain(audio).collect();
@@ -418,7 +416,10 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
 /// An element with its library's version where known.
 pub(crate) fn versioned(element: &str) -> String {
     use gst::prelude::*;
-    let version =
-        gst::ElementFactory::find(element).and_then(|f| f.plugin()).map(|p| p.version().to_string());
+    let plugin = || gst::ElementFactory::find(element)?.plugin();
+    let version = match element {
+        aom::ELEMENT => Some(aom::version()),
+        _ => plugin().map(|plugin| plugin.version().to_string()),
+    };
     format!("{element} {}", version.unwrap_or_default()).trim_end().to_owned()
 }

@@ -19,7 +19,6 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::{Colour, Hdr, MediaFacts, Orientation, VideoFacts};
 use rushes_shared::units::Ratio;
 
-use super::encoder::av1_is_slow_in_ten_bits;
 use crate::tone;
 
 /// The picture's way.
@@ -111,11 +110,6 @@ impl Plan {
             }),
         })
     }
-
-    /// Bits a sample of the output.
-    pub(crate) fn depth(&self) -> u32 {
-        gstreamer_video::VideoFormatInfo::from_format(self.format).depth().first().copied().unwrap_or(8)
-    }
 }
 
 /// For variable rates: divides by the ticks of MPEG-TS, and finer than Matroska's milliseconds.
@@ -143,8 +137,7 @@ pub(crate) fn no_video(source: &MediaFacts) -> Failure {
 /// Depth and chroma of the output, and the dynamic range that it cannot carry.
 fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<(VideoFormat, Option<Hdr>), Failure> {
     let codec = wanted.codec;
-    let only_if_asked = codec == VideoCodec::Av1 && av1_is_slow_in_ten_bits();
-    let kept = if video.bit_depth > 8 && !only_if_asked { 10 } else { 8 };
+    let kept = if video.bit_depth > 8 { 10 } else { 8 };
     let depth = wanted.bit_depth.unwrap_or(match codec {
         VideoCodec::H264 | VideoCodec::H264Hardware => 8,
         VideoCodec::ProRes => 10,
@@ -261,7 +254,7 @@ mod tests {
         assert_eq!(with(VideoCodec::Hevc, None), (VideoFormat::I42010le, None), "HDR stays what it is");
         assert_eq!(with(VideoCodec::ProRes, None), (VideoFormat::I42210le, None));
         assert_eq!(with(VideoCodec::Vp9, Some(8)), (VideoFormat::I420, Some(Hdr::Hlg)));
-        assert_eq!(with(VideoCodec::Av1, Some(10)), (VideoFormat::I42010le, None));
+        assert_eq!(with(VideoCodec::Av1, None), (VideoFormat::I42010le, None));
         assert_eq!(with(VideoCodec::H264, Some(10)), (VideoFormat::I42010le, Some(Hdr::Hlg)));
         let missing = Plan::new(&MediaFacts::default(), &EncodeSettings::default()).unwrap_err();
         assert_eq!(missing.code, FailureCode::StreamMissing);

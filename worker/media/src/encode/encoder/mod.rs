@@ -24,8 +24,6 @@ use super::mastering::Mastering;
 use super::plan::Plan;
 use crate::start::element;
 
-pub(super) use av1::is_slow_in_ten_bits as av1_is_slow_in_ten_bits;
-
 /// Frames from key frame to key frame at most where no distance is asked for: libvpx's and libaom's usual ten seconds at
 /// 24 frames; x264 and x265 have 250 of their own.
 const KEY_FRAME_DISTANCE: u32 = 240;
@@ -133,13 +131,13 @@ pub(crate) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     }
 }
 
-/// The name of the element that makes a codec of so many bits a sample on this node.
-pub(crate) fn element_name(codec: VideoCodec, depth: u32) -> &'static str {
+/// The name of the element that makes a codec on this node.
+pub(crate) fn element_name(codec: VideoCodec) -> &'static str {
     match codec {
         VideoCodec::H264 | VideoCodec::H264Hardware => "x264enc",
         VideoCodec::Hevc => "x265enc",
         VideoCodec::Vp9 => "vp9enc",
-        VideoCodec::Av1 => av1::element_name(depth),
+        VideoCodec::Av1 => av1::element_name(),
         VideoCodec::Ffv1 => "avenc_ffv1",
         VideoCodec::ProRes => "avenc_prores_ks",
         VideoCodec::DnxHd => "avenc_dnxhd",
