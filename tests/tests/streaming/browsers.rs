@@ -9,6 +9,7 @@ use rushes_tests::wait::ENCODE;
 use rushes_tests::{FarmPlan, SOON, media};
 use serde_json::{Value, json};
 
+use crate::conformance::conforms;
 use crate::npm;
 use crate::web::Web;
 use crate::{film, gstreamer_gets_every_frame, ladder, ladder_of};
@@ -45,8 +46,7 @@ fn vp9_and_av1_are_played_by_gstreamer_and_by_browsers_through_a_change_of_rung_
 /// The preset with H.264, HEVC and AV1 in one set, from a farm: played in either of the codecs that Chromium decodes, and with
 /// all of them to choose from, where hls.js goes from one codec to the other.
 #[test]
-fn browsers_play_each_codec_of_the_set_for_everybody_to_the_end() {
-    let Some(players) = npm::players() else { return };
+fn the_set_for_everybody_conforms_and_browsers_play_each_of_its_codecs_to_the_end() {
     let scratch = tempfile::tempdir().expect("a temporary directory");
     let film = film(scratch.path(), "854x480");
     let farm = FarmPlan::new(1).inputs(scratch.path()).start();
@@ -60,6 +60,12 @@ fn browsers_play_each_codec_of_the_set_for_everybody_to_the_end() {
     let pictures = ["480p", "360p", "480p-hevc", "360p-hevc", "480p-av1", "360p-av1"];
     assert_eq!(names[..6], pictures, "{names:?}");
     let out = farm.out().join("film");
+    if let Some(readers) = npm::readers() {
+        let report = fs::read(out.join("report.json")).expect("it is there");
+        let report: Value = serde_json::from_slice(&report).expect("JSON");
+        conforms(&out, &report["package"], &readers);
+    }
+    let Some(players) = npm::players() else { return };
     for codec in ["", "avc1", "av01"] {
         plays_through_a_change_of_rung(&out, &players, codec, 854);
     }

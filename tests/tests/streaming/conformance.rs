@@ -106,7 +106,7 @@ fn a_package_of_several_sounds_conforms_and_says_what_each_is() {
 }
 
 /// What every set has to be.
-fn conforms(out: &Path, report: &Value, readers: &Path) -> Read {
+pub(crate) fn conforms(out: &Path, report: &Value, readers: &Path) -> Read {
     let read = read::set(readers, out);
     assert!(read.complaints.is_empty() && read.refused.is_none(), "{:?} {:?}", read.complaints, read.refused);
     match &read.schema {

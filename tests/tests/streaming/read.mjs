@@ -120,6 +120,10 @@ const read = {complaints, refused: null};
 try {
   read.hls = playlists();
   read.dash = manifest();
+  // Sounds that no rung of HLS has are in the manifest all the same.
+  for (const {name} of read.dash.audio.filter(sound => !(sound.name in read.hls.lists))) {
+    read.hls.lists[name] = mediaPlaylist(hls.parse(text(`${name}/media.m3u8`)));
+  }
   read.files = Object.fromEntries(
     Object.entries(read.hls.lists).map(([name, list]) => [name, boxes(name, list.segments.length)]));
   read.schema = await againstSchema();
