@@ -391,9 +391,9 @@ pub struct Rendition {
     pub packets: u64,
     /// Segments.
     pub segments: u32,
-    /// Bits a second over the whole.
+    /// Bits a second over the whole; of the segments' files, boxes and all, as what is below.
     pub average_bps: u64,
-    /// Most bits a second of any row of segments between half and one and a half times a segment's length (RFC 8216,
+    /// Most bits a second of any row of segments between half and one and a half times the set's target duration (RFC 8216,
     /// 4.3.4.2).
     pub peak_bps: u64,
 }

@@ -41,6 +41,7 @@ mod extract;
 mod fault;
 mod join;
 mod ladder;
+mod language;
 mod lent;
 pub mod mp4;
 mod note;

@@ -148,8 +148,7 @@ pub(crate) fn segment_type() -> Vec<u8> {
 pub(crate) fn head(track: &Description, sequence: u32, pieces: &[Piece], end: i64) -> Vec<u8> {
     let bytes: u64 = pieces.iter().map(|piece| u64::from(piece.size)).sum();
     assert!(bytes <= LARGEST, "a row's packets fit a 32-bit size");
-    let mut order: Vec<i64> = pieces.iter().map(|piece| piece.pts).collect();
-    order.sort_unstable();
+    let order = order(pieces);
     let first = order.first().copied().unwrap_or(0);
     let start = first.saturating_add(i64::try_from(track.skip).unwrap_or(0));
     let start = u64::try_from(start).unwrap_or(0);
@@ -158,6 +157,18 @@ pub(crate) fn head(track: &Description, sequence: u32, pieces: &[Piece], end: i6
     head.extend_from_slice(&(u32::try_from(bytes).unwrap_or(u32::MAX) + 8).to_be_bytes());
     head.extend_from_slice(b"mdat");
     head
+}
+
+/// How long that is, in bytes; where the packets lie in time does not change it.
+pub(crate) fn head_length(track: &Description, pieces: &[Piece]) -> u64 {
+    moof(track, 0, 0, pieces, &order(pieces), 0, 0).len() as u64 + 8
+}
+
+/// When packets are decoded: at the times when they are shown, in order.
+fn order(pieces: &[Piece]) -> Vec<i64> {
+    let mut order: Vec<i64> = pieces.iter().map(|piece| piece.pts).collect();
+    order.sort_unstable();
+    order
 }
 
 fn moof(

@@ -4,18 +4,19 @@ use std::fmt::Write;
 
 use super::rendition::Made;
 use super::seconds;
-use super::timeline::Segment;
 
-/// The manifest: an adaptation set for each codec of the pictures; one for each sound, or one for all rates of a sound. `about`
-/// is the time from the film's start to its end and a segment's length, in nanoseconds.
-pub(super) fn manifest(video: &[Made], audio: &[Made], is_one_sound: bool, about: (u64, u64)) -> String {
+/// The manifest: an adaptation set for each codec of the pictures; one for each sound, or one for all rates of a sound.
+/// `duration_ns` is the time from the film's start to its end.
+pub(super) fn manifest(video: &[Made], audio: &[Made], is_one_sound: bool, duration_ns: u64) -> String {
+    // Who has the bits of the longest segment need not wait again at its representation's rate, wherever he begins.
+    let longest = video.iter().chain(audio).map(Made::longest_ns).max().unwrap_or(0);
     let mut text = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
          <MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\" type=\"static\" \
          profiles=\"urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019\" \
          mediaPresentationDuration=\"PT{}S\" minBufferTime=\"PT{}S\">\n  <Period id=\"1\" start=\"PT0S\">\n",
-        seconds(about.0),
-        seconds(about.1),
+        seconds(duration_ns),
+        seconds(longest.next_multiple_of(1_000_000)),
     );
     let codecs = super::by_codec(video);
     for (id, codec) in (1..).zip(&codecs) {
@@ -101,11 +102,20 @@ fn one_sound(text: &mut String, id: usize, rates: &[Made]) {
                 sound.about.peak_bps,
                 sound.about.codecs,
                 sound.sample_rate,
-                sound.channels
+                configuration(sound.channels)
             ),
         );
     }
     text.push_str("    </AdaptationSet>\n");
+}
+
+/// The number of the usual layout of so many channels (ISO/IEC 23091-3, table 8): up to six they are the same.
+fn configuration(channels: u32) -> u32 {
+    match channels {
+        7 => 11,
+        8 => 12,
+        few => few,
+    }
 }
 
 /// Where segments are and when. Rungs have the same borders, so that one for all of them is enough.
@@ -118,13 +128,15 @@ fn template(text: &mut String, made: &Made) {
             made.timescale
         ),
     );
-    // The timeline begins where the first segment is shown; priming before the film's start is not.
-    let start = |segment: &Segment| segment.start.max(0);
-    let mut rows: Vec<(i64, i64, u32)> = Vec::new();
+    let mut rows: Vec<(i64, u64, u32)> = Vec::new();
     for segment in &made.segments {
-        let (at, length) = (start(segment), segment.end - start(segment));
+        let (at, length) = (segment.shown(), segment.length());
+        let follows = |row: &(i64, u64, u32)| {
+            let end = u64::try_from(row.0).unwrap_or(0) + (u64::from(row.2) + 1) * row.1;
+            row.1 == length && i64::try_from(end) == Ok(at)
+        };
         match rows.last_mut() {
-            Some(row) if row.1 == length && row.0 + (i64::from(row.2) + 1) * length == at => row.2 += 1,
+            Some(row) if follows(row) => row.2 += 1,
             _ => rows.push((at, length, 0)),
         }
     }

@@ -1,20 +1,24 @@
 //! HLS playlists (RFC 8216).
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::rendition::Made;
 use super::seconds;
 
+/// The target duration of all playlists of a set, in seconds: rounded to the nearest second, no segment may be longer than
+/// this (4.3.3.1), and no playlist may have another (6.2.4).
+pub(super) fn target_s<'a>(set: impl Iterator<Item = &'a Made>) -> u64 {
+    let longest = set.map(Made::longest_ns).max().unwrap_or(0);
+    ((longest + 500_000_000) / 1_000_000_000).max(1)
+}
+
 /// A media playlist: every segment of one rendition.
-pub(super) fn media(made: &Made) -> String {
+pub(super) fn media(made: &Made, target_s: u64) -> String {
     let lengths = made.segments.iter().map(|segment| segment.length_ns(made.timescale));
-    let longest = lengths.clone().max().unwrap_or(0);
-    // Rounded to the nearest second, no segment may be longer than this (4.3.3.1).
-    let target = (longest + 500_000_000) / 1_000_000_000;
     let mut text = format!(
-        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{}\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n\
-         #EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n",
-        target.max(1)
+        "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:{target_s}\n#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-PLAYLIST-TYPE:VOD\n\
+         #EXT-X-INDEPENDENT-SEGMENTS\n#EXT-X-MAP:URI=\"init.mp4\"\n"
     );
     for (number, length) in (1..).zip(lengths) {
         put(&mut text, format_args!("#EXTINF:{},\n{}\n", seconds(length), super::segment_name(number)));
@@ -61,7 +65,11 @@ fn one_rung(text: &mut String, rung: &Made, sounds: &[Made], is_one_sound: bool)
     let mut codecs = rung.about.codecs.clone();
     let mut group = String::new();
     if let Some(sound) = sounds.first() {
-        put(&mut codecs, format_args!(",{}", sound.about.codecs));
+        // All that a player may meet, each once.
+        let mut heard = BTreeSet::new();
+        for other in sounds.iter().map(|sound| &sound.about.codecs).filter(|codecs| heard.insert(*codecs)) {
+            put(&mut codecs, format_args!(",{other}"));
+        }
         let name = if is_one_sound { &sound.about.name } else { ONE_GROUP };
         put(&mut group, format_args!(",AUDIO=\"{name}\""));
     }

@@ -70,7 +70,7 @@ pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Resu
         };
         report.files.extend(item.made.write(&item.track, &item.path, job.directory, &mut done)?);
         let playlist = format!("{}/media.m3u8", item.made.about.name);
-        write(job.directory, &playlist, &hls::media(&item.made))?;
+        write(job.directory, &playlist, &hls::media(&item.made, work.target_s))?;
         report.files.push(playlist);
     }
     if job.settings.decode {
@@ -87,8 +87,7 @@ pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Resu
     }
     let (video, audio) = work.into_made();
     let is_one_sound = job.settings.sounds_are_variants;
-    let about = (report.duration_ns, job.settings.segment_ns);
-    let manifest = dash::manifest(&video, &audio, is_one_sound, about);
+    let manifest = dash::manifest(&video, &audio, is_one_sound, report.duration_ns);
     // Written under other names until what they name is known to be there.
     let drafts = [manifest, hls::master(&video, &audio, is_one_sound)];
     for (name, text) in MANIFESTS.iter().zip(&drafts) {
@@ -119,6 +118,8 @@ struct Work<'a> {
     settings: &'a PackageSettings,
     video: Vec<Item>,
     audio: Vec<Item>,
+    /// The target duration of every playlist, in seconds.
+    target_s: u64,
 }
 
 /// How long a segment may be at most.
@@ -146,7 +147,7 @@ impl<'a> Work<'a> {
                 let sound = read.into_iter().filter(|track| track.kind == Kind::Audio);
                 tracks.extend(sound.filter(|_| job.sound.is_empty()).map(|track| (path.clone(), track)));
             }
-            video.push(Self::item(&name, path, track, &borders, settings)?);
+            video.push(Self::item(&name, path, track, &borders)?);
         }
         for path in job.sound {
             let read = read::read(path)?.into_iter().filter(|track| track.kind == Kind::Audio);
@@ -166,20 +167,18 @@ impl<'a> Work<'a> {
             let plain = "sound".to_owned();
             let name = settings.sound_names.get(number).unwrap_or(&plain);
             let name = name_of(Some(name), &path, &mut names);
-            audio.push(Self::item(&name, &path, track, &borders, settings)?);
+            audio.push(Self::item(&name, &path, track, &borders)?);
         }
-        Ok(Self { settings, video, audio })
+        let target_s = hls::target_s(video.iter().chain(&audio).map(|item| &item.made));
+        for item in video.iter_mut().chain(&mut audio) {
+            item.made.find_peak(target_s.saturating_mul(1_000_000_000));
+        }
+        Ok(Self { settings, video, audio, target_s })
     }
 
-    fn item(
-        name: &str,
-        path: &Path,
-        track: ReadTrack,
-        borders: &[i64],
-        settings: &PackageSettings,
-    ) -> Result<Item, Failure> {
+    fn item(name: &str, path: &Path, track: ReadTrack, borders: &[i64]) -> Result<Item, Failure> {
         let segments = timeline::segments(name, &track, borders)?;
-        let made = Made::of(name, &track, segments, settings.segment_ns)?;
+        let made = Made::of(name, &track, segments)?;
         Ok(Item { path: path.to_owned(), track, made })
     }
 
@@ -257,14 +256,14 @@ impl<'a> Work<'a> {
 
 /// Whether a rung has no more bytes than its mean rate gives it. Fewer are no fault: a film may be too easy to need them.
 fn has_mean(item: &Item, mean_bps: u64) -> Check {
-    let lengths = item.made.segments.iter().map(|segment| segment.length_ns(item.track.timescale));
+    let length: u64 = item.made.segments.iter().map(|segment| segment.length_ns(item.track.timescale)).sum();
     let most_bps = mean_bps.saturating_add(mean_bps / OVER_MEAN);
-    let most = crate::pace::scaled(most_bps, lengths.sum(), 8_000_000_000);
+    let most = crate::pace::scaled(most_bps, length, 8_000_000_000);
     let found: u64 = item.made.segments.iter().map(|segment| segment.bytes).sum();
     let limit = CheckLimit::AtMost(number(most));
     let check = Check::judged(CheckName::Size, CheckUnit::Bytes, limit, number(found));
-    let about = &item.made.about;
-    check.of(&about.name).noting(format!("{} b/s on the mean, {mean_bps} asked for", about.average_bps))
+    let mean = rate::rate(found, length);
+    check.of(&item.made.about.name).noting(format!("{mean} b/s on the mean, {mean_bps} asked for"))
 }
 
 /// Pictures before the film's start cannot be left out without encoding again.

@@ -1,42 +1,52 @@
-//! Bit rates of a track: over the whole, over rows of segments, and the most over a window.
+//! Bit rates of a rendition: over the whole, over rows of segments, and the most over a window.
 
-use super::timeline::Segment;
 use crate::mp4::read::ReadTrack;
 use crate::pace;
 
+/// What a segment costs who fetches it: the bytes of its file, boxes and all, for that many nanoseconds of the film.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Cost {
+    pub(super) bytes: u64,
+    pub(super) length_ns: u64,
+}
+
 /// Bits a second of that many bytes.
-fn rate(bytes: u64, length_ns: u64) -> u64 {
+pub(super) fn rate(bytes: u64, length_ns: u64) -> u64 {
     pace::scaled(bytes.saturating_mul(8), 1_000_000_000, length_ns)
 }
 
-/// Over the whole.
-pub(super) fn average(segments: &[Segment], timescale: u32) -> u64 {
-    let length = segments.iter().map(|segment| segment.length_ns(timescale)).sum();
-    rate(segments.iter().map(|segment| segment.bytes).sum(), length)
+/// The same rounded up, as what manifests promise is a bound.
+fn bound(bytes: u64, length_ns: u64) -> u64 {
+    let bits = u128::from(bytes) * 8_000_000_000;
+    u64::try_from(bits.div_ceil(u128::from(length_ns.max(1)))).unwrap_or(u64::MAX)
 }
 
-/// The most of any row of segments whose length is between half and one and a half times `segment_ns` (RFC 8216,
+/// Over the whole.
+pub(super) fn average(segments: &[Cost]) -> u64 {
+    let length = segments.iter().map(|segment| segment.length_ns).sum();
+    bound(segments.iter().map(|segment| segment.bytes).sum(), length)
+}
+
+/// The most of any row of segments whose length is between half and one and a half times the target duration (RFC 8216,
 /// 4.3.4.2); of a film that is shorter than that, its own.
-pub(super) fn peak(segments: &[Segment], timescale: u32, segment_ns: u64) -> u64 {
-    let mut most = 0;
+pub(super) fn peak(segments: &[Cost], target_ns: u64) -> u64 {
+    let mut most = average(segments);
     for first in 0..segments.len() {
         let (mut bytes, mut length) = (0, 0);
         for segment in &segments[first..] {
             bytes += segment.bytes;
-            length += segment.length_ns(timescale);
-            if length > segment_ns / 2 * 3 {
-                // A single one that is longer counts as it is.
-                if length == segment.length_ns(timescale) {
-                    most = most.max(rate(bytes, length));
-                }
-                break;
+            length += segment.length_ns;
+            let is_long = length > target_ns / 2 * 3;
+            // A single one that is longer counts as it is.
+            if !is_long && length >= target_ns / 2 || is_long && length == segment.length_ns {
+                most = most.max(bound(bytes, length));
             }
-            if length >= segment_ns / 2 {
-                most = most.max(rate(bytes, length));
+            if is_long {
+                break;
             }
         }
     }
-    most.max(average(segments, timescale))
+    most
 }
 
 /// The most bits a second within any `window_ns`, by decoding times, and where that window begins in nanoseconds. A film
@@ -63,6 +73,7 @@ pub(super) fn window(track: &ReadTrack, window_ns: u64) -> (u64, u64) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::timeline::Segment;
     use crate::mp4::read::{Kind, Sample};
 
     use super::*;
@@ -80,8 +91,10 @@ mod tests {
         assert_eq!(window(&track, 1_000_000_000), (100_000, 2_000_000_000));
         let borders = super::super::timeline::borders(&track, 1_000_000_000);
         let segments = super::super::timeline::segments("film", &track, &borders).unwrap();
-        assert_eq!((average(&segments, 25), peak(&segments, 25, 1_000_000_000)), (40_000, 100_000));
-        assert_eq!(peak(&segments, 25, 2_000_000_000), 100_000, "a half of two seconds is a row");
-        assert_eq!(peak(&segments, 25, 3_000_000_000), 60_000);
+        let cost = |segment: &Segment| Cost { bytes: segment.bytes, length_ns: segment.length_ns(25) };
+        let costs: Vec<Cost> = segments.iter().map(cost).collect();
+        assert_eq!((average(&costs), peak(&costs, 1_000_000_000)), (40_000, 100_000));
+        assert_eq!(peak(&costs, 2_000_000_000), 100_000, "a half of two seconds is a row");
+        assert_eq!(peak(&costs, 3_000_000_000), 60_000);
     }
 }

@@ -8,12 +8,14 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::Rendition;
 use rushes_shared::units::Ratio;
 
+use super::rate::{self, Cost};
 use super::timeline::Segment;
-use super::{codecs, rate, segment_name};
+use super::{codecs, segment_name};
 use crate::fault;
+use crate::language::two_letters;
 use crate::mp4::fragment::{self, Description, Piece};
 use crate::mp4::parse::{be32, child};
-use crate::mp4::read::{Kind, ReadTrack};
+use crate::mp4::read::{Kind, ReadTrack, Sample};
 use crate::mp4::samples::SampleReader;
 
 /// What manifests say of a rendition, and where its segments lie.
@@ -22,11 +24,14 @@ pub(super) struct Made {
     pub(super) about: Rendition,
     pub(super) timescale: u32,
     pub(super) segments: Vec<Segment>,
+    /// What each segment costs, in their order.
+    costs: Vec<Cost>,
+    description: Description,
     pub(super) frame_rate: Ratio,
     pub(super) sar: Ratio,
     pub(super) sample_rate: u32,
     pub(super) channels: u32,
-    /// ISO 639-2; nothing where it is undetermined.
+    /// As RFC 5646 has it; nothing where it is undetermined.
     pub(super) language: Option<String>,
     /// Of pictures whose dynamic range is high, what HLS calls it.
     pub(super) video_range: Option<&'static str>,
@@ -35,12 +40,7 @@ pub(super) struct Made {
 }
 
 impl Made {
-    pub(super) fn of(
-        name: &str,
-        track: &ReadTrack,
-        segments: Vec<Segment>,
-        segment_ns: u64,
-    ) -> Result<Self, Failure> {
+    pub(super) fn of(name: &str, track: &ReadTrack, segments: Vec<Segment>) -> Result<Self, Failure> {
         let codecs = codecs::parameter(&track.entry).ok_or_else(|| {
             let code = String::from_utf8_lossy(&track.code()).into_owned();
             Failure::new(
@@ -52,14 +52,24 @@ impl Made {
         let is_video = track.kind == Kind::Video;
         let size = codecs::size(&track.entry).filter(|_| is_video).unwrap_or((0, 0));
         let (channels, sample_rate) = codecs::sound(&track.entry).filter(|_| !is_video).unwrap_or((0, 0));
+        let description = Description {
+            is_video,
+            entry: track.entry.clone(),
+            shown: track.shown,
+            language: track.language,
+            timescale: track.timescale,
+            skip: track.skip,
+        };
+        let costs = costs(&description, track, &segments);
         let about = Rendition {
             name: name.to_owned(),
             codecs,
             size,
             packets: track.samples.len() as u64,
             segments: u32::try_from(segments.len()).unwrap_or(u32::MAX),
-            average_bps: rate::average(&segments, track.timescale),
-            peak_bps: rate::peak(&segments, track.timescale, segment_ns),
+            average_bps: rate::average(&costs),
+            // Known once the target duration of the whole set is.
+            peak_bps: 0,
         };
         let hdr = hdr(&track.entry).filter(|_| is_video);
         Ok(Self {
@@ -68,6 +78,8 @@ impl Made {
             frame_rate: frame_rate(track),
             sar: pixel_aspect(&track.entry),
             segments,
+            costs,
+            description,
             // A rate above 65,535 Hz does not fit the entry; the time scale of sound is its rate then.
             sample_rate: if sample_rate == 0 { track.timescale } else { sample_rate },
             channels,
@@ -75,6 +87,16 @@ impl Made {
             video_range: hdr.map(|(range, _)| range),
             hdr_points: hdr.map(|(_, points)| points),
         })
+    }
+
+    /// How long its longest segment is shown, in nanoseconds.
+    pub(super) fn longest_ns(&self) -> u64 {
+        self.costs.iter().map(|cost| cost.length_ns).max().unwrap_or(0)
+    }
+
+    /// Finds the peak rate, for the target duration that all playlists of the set have.
+    pub(super) fn find_peak(&mut self, target_ns: u64) {
+        self.about.peak_bps = rate::peak(&self.costs, target_ns);
     }
 
     /// Writes the init segment and the segments into a new directory; gives their names back. `done` is told how many
@@ -90,15 +112,7 @@ impl Made {
         let name = &self.about.name;
         let place = directory.join(name);
         fs::create_dir(&place).map_err(fails)?;
-        let description = Description {
-            is_video: track.kind == Kind::Video,
-            entry: track.entry.clone(),
-            shown: track.shown,
-            language: track.language,
-            timescale: track.timescale,
-            skip: track.skip,
-        };
-        fs::write(place.join("init.mp4"), fragment::init(&description)).map_err(fails)?;
+        fs::write(place.join("init.mp4"), fragment::init(&self.description)).map_err(fails)?;
         let mut files = vec![format!("{name}/init.mp4")];
         let mut source = SampleReader::open(from)?;
         for (number, segment) in (1u32..).zip(&self.segments) {
@@ -106,14 +120,11 @@ impl Made {
             if segment.bytes > fragment::LARGEST {
                 return Err(too_large(name, number));
             }
-            let pieces: Vec<Piece> = samples
-                .iter()
-                .map(|sample| Piece { size: sample.size, pts: sample.pts, key: sample.key })
-                .collect();
+            let pieces = pieces(samples);
             let file = segment_name(number);
             let mut to = BufWriter::with_capacity(1 << 18, File::create(place.join(&file)).map_err(fails)?);
             to.write_all(&fragment::segment_type()).map_err(fails)?;
-            to.write_all(&fragment::head(&description, number, &pieces, segment.end)).map_err(fails)?;
+            to.write_all(&fragment::head(&self.description, number, &pieces, segment.end)).map_err(fails)?;
             for sample in samples {
                 to.write_all(source.get(sample)?).map_err(fails)?;
             }
@@ -123,6 +134,23 @@ impl Made {
         }
         Ok(files)
     }
+}
+
+fn pieces(samples: &[Sample]) -> Vec<Piece> {
+    samples.iter().map(|sample| Piece { size: sample.size, pts: sample.pts, key: sample.key }).collect()
+}
+
+/// What each segment's file costs.
+fn costs(description: &Description, track: &ReadTrack, segments: &[Segment]) -> Vec<Cost> {
+    let before = fragment::segment_type().len() as u64;
+    let cost = |segment: &Segment| {
+        let pieces = pieces(&track.samples[segment.samples.clone()]);
+        Cost {
+            bytes: before + fragment::head_length(description, &pieces) + segment.bytes,
+            length_ns: segment.length_ns(track.timescale),
+        }
+    };
+    segments.iter().map(cost).collect()
 }
 
 /// The frame rate that most frames have, else the mean one.
@@ -165,10 +193,12 @@ fn hdr(entry: &[u8]) -> Option<(&'static str, [u16; 3])> {
     }
 }
 
+/// As RFC 5646 has it: by two letters where there are two.
 fn language(packed: u16) -> Option<String> {
     let letters = [10, 5, 0].map(|shift| u8::try_from(packed >> shift & 0x1f).unwrap_or(0) + 0x60);
     let code = std::str::from_utf8(&letters).ok().filter(|_| letters.iter().all(u8::is_ascii_lowercase));
-    code.filter(|code| *code != "und").map(str::to_owned)
+    let code = code.filter(|code| *code != "und")?;
+    Some(two_letters(code).unwrap_or(code).to_owned())
 }
 
 fn too_large(name: &str, number: u32) -> Failure {

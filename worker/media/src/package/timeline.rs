@@ -19,10 +19,19 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// How long it is, in nanoseconds.
+    /// When its first packet is shown, in units from the film's start. Priming before that is not shown.
+    pub(super) fn shown(&self) -> i64 {
+        self.start.max(0)
+    }
+
+    /// How long it is shown, in units; at least one, as no manifest has room for nothing.
+    pub(super) fn length(&self) -> u64 {
+        u64::try_from(self.end - self.shown()).unwrap_or(0).max(1)
+    }
+
+    /// The same in nanoseconds.
     pub(super) fn length_ns(&self, timescale: u32) -> u64 {
-        let units = u64::try_from(self.end - self.start).unwrap_or(0);
-        pace::scaled(units, 1_000_000_000, u64::from(timescale))
+        pace::scaled(self.length(), 1_000_000_000, u64::from(timescale))
     }
 }
 

@@ -92,34 +92,3 @@ fn plain(bytes: &[u8]) -> Option<&str> {
     let odd = text.is_empty() || text.trim() != text || text.contains(char::is_control);
     (!odd).then_some(text)
 }
-
-/// The two letters of ISO 639-1 for three of 639-2, as GStreamer tells them; nothing for rarer languages.
-pub(super) fn two_letters(code: &str) -> Option<&'static str> {
-    Some(match code {
-        "ara" => "ar",
-        "chi" | "zho" => "zh",
-        "cze" | "ces" => "cs",
-        "dan" => "da",
-        "dut" | "nld" => "nl",
-        "eng" => "en",
-        "fin" => "fi",
-        "fra" | "fre" => "fr",
-        "deu" | "ger" => "de",
-        "ell" | "gre" => "el",
-        "heb" => "he",
-        "hin" => "hi",
-        "hun" => "hu",
-        "ita" => "it",
-        "jpn" => "ja",
-        "kor" => "ko",
-        "nor" => "no",
-        "pol" => "pl",
-        "por" => "pt",
-        "rus" => "ru",
-        "spa" => "es",
-        "swe" => "sv",
-        "tur" => "tr",
-        "ukr" => "uk",
-        _ => return None,
-    })
-}

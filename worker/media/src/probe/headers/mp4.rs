@@ -7,6 +7,7 @@ use gstreamer_video as video;
 use super::first::Packet;
 use super::picture::{self, Entry};
 use super::{about, mpeg, sound};
+use crate::language::two_letters;
 use crate::mp4::parse::{be32, be64, child, children};
 use crate::probe::facts::Index;
 use crate::probe::mp4::{MOST_BOXES, box_at, language};
@@ -269,7 +270,7 @@ fn spoken(media_header: &[u8]) -> Option<Option<&'static str>> {
     }
     match language(media_header).as_str() {
         "" => Some(None),
-        code => about::two_letters(code).map(Some),
+        code => two_letters(code).map(Some),
     }
 }
 
