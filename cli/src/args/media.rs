@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafScope};
-use rushes_shared::ladder::{Borders, CODECS};
+use rushes_shared::ladder::{Borders, CODECS, LEAST_MEAN_BPS, MOST_MEAN_BPS};
 use rushes_shared::measure::VmafModel;
-use rushes_shared::request::RateMode;
+use rushes_shared::request::{BitRate, RateMode};
 use rushes_shared::sequence::FrameRate;
 
 /// Looks at files and measures them on this machine, without a farm.
@@ -173,8 +173,9 @@ pub(crate) enum MediaCommand {
         /// [default: vbr with --bitrate, else crf]
         #[arg(long, value_parser = rate, value_name = "crf|vbr")]
         rate: Option<RateMode>,
-        /// Mean bit rate of the largest rung in bits a second, the others' in proportion; without it the ladder's own.
-        #[arg(long, value_parser = clap::value_parser!(u64).range(10_000..=1_000_000_000), value_name = "BPS")]
+        /// Mean bit rate of the largest rung in bits a second, 10k to 1000M, the others' in proportion; without it the
+        /// ladder's own.
+        #[arg(long, value_parser = mean_rate, value_name = "RATE")]
         bitrate: Option<u64>,
         /// Bit rate of the sound in bits a second, 16000 to 512000; 0 leaves it out.
         /// Several with commas between them, the best first, are one sound at several rates.
@@ -327,6 +328,12 @@ fn size(text: &str) -> Result<(u32, u32), String> {
     sides
         .filter(|(w, h)| (1..=65_500).contains(w) && (1..=65_500).contains(h))
         .ok_or_else(|| "write it as 800x250, sides from 1 to 65500".to_owned())
+}
+
+fn mean_rate(text: &str) -> Result<u64, String> {
+    let rate = text.parse::<BitRate>()?;
+    let bps = u64::try_from(rate.0).ok().filter(|bps| (LEAST_MEAN_BPS..=MOST_MEAN_BPS).contains(bps));
+    bps.ok_or_else(|| "should be 10k to 1000M, such as 4M".to_owned())
 }
 
 fn sound_rate(text: &str) -> Result<u32, String> {

@@ -74,10 +74,9 @@ fn rung(settings: &EncodeSettings) -> Option<Rung> {
         .video
         .as_ref()
         .filter(|_| settings.container == Container::Mp4 && settings.extract.is_none())?;
-    // libaom takes no wish for key frames where it encodes a film whole. VMAF would be measured by the join alone, on one node.
-    let is_refused = video.codec == VideoCodec::Av1 && video.keyframe_ms.is_some();
+    // VMAF would be measured by the join alone, on one node.
     let is_measured = settings.check.vmaf.scope.every().is_some();
-    let is_plain = video.bit_depth.is_none() && video.chroma.is_none() && !is_refused && !is_measured;
+    let is_plain = video.bit_depth.is_none() && video.chroma.is_none() && !is_measured;
     let (crf, cap) = match (video.codec, video.rate) {
         (VideoCodec::H264 | VideoCodec::Hevc | VideoCodec::Vp9 | VideoCodec::Av1, RateControl::Crf(crf)) => {
             (crf, None)
@@ -164,9 +163,6 @@ mod tests {
             with(&|_, video| video.max_height = Some(720)).is_some_and(|plan| plan.rung.max_size.1 == 720)
         );
         assert_eq!(with(&|_, video| video.bit_depth = Some(10)), None);
-        let av1 =
-            |video: &mut VideoSettings| (video.codec, video.keyframe_ms) = (VideoCodec::Av1, Some(2000));
-        assert_eq!(with(&|_, video| av1(video)), None, "libaom takes no such wish for a whole film");
         assert_eq!(with(&|_, video| video.keyframe_ms = Some(2010)), None, "50.25 frames");
         assert_eq!(with(&|_, video| video.keyframe_ms = Some(4000)), None, "not a whole part of a piece");
         let keys = with(&|_, video| video.keyframe_ms = Some(2000)).expect("fifty frames, five to a piece");

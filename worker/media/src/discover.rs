@@ -153,17 +153,10 @@ mod tests {
         assert!(tried.iter().any(|element| element == "x264enc"), "{tried:?}");
         assert!(!tried.iter().any(|element| element == "noSuchEncoder"), "there is nothing to try");
         // All that jobs may ask for by name.
-        for needed in [
-            "x264enc",
-            "x265enc",
-            "vp9enc",
-            aom::ELEMENT,
-            "avenc_ffv1",
-            "avenc_prores_ks",
-            "avenc_dnxhd",
-        ]
-        .into_iter()
-        .chain(["avenc_aac", "avenc_ac3", "opusenc", "lamemp3enc", "vorbisenc", "flacenc"])
+        for needed in
+            ["x264enc", "x265enc", "vp9enc", aom::ELEMENT, "avenc_ffv1", "avenc_prores_ks", "avenc_dnxhd"]
+                .into_iter()
+                .chain(["avenc_aac", "avenc_ac3", "opusenc", "lamemp3enc", "vorbisenc", "flacenc"])
         {
             let fact = facts.iter().find(|fact| fact.element == needed).unwrap();
             assert!(fact.works, "{needed}: {}", fact.reason);

@@ -104,8 +104,7 @@ impl Context {
     fn control(&mut self, control: u32, value: u32) -> Result<(), String> {
         let (id, value) = (c_int::try_from(control).unwrap_or_default(), c_int::try_from(value));
         // SAFETY: a context that was begun, and a control that takes an integer.
-        let set =
-            unsafe { sys::aom_codec_control(&raw mut *self.codec, id, value.unwrap_or_default()) };
+        let set = unsafe { sys::aom_codec_control(&raw mut *self.codec, id, value.unwrap_or_default()) };
         if set == sys::AOM_CODEC_OK { Ok(()) } else { Err(self.said(set)) }
     }
 

@@ -100,10 +100,7 @@ mod imp {
             Ok(())
         }
 
-        fn propose_allocation(
-            &self,
-            query: &mut gst::query::Allocation,
-        ) -> Result<(), gst::LoggableError> {
+        fn propose_allocation(&self, query: &mut gst::query::Allocation) -> Result<(), gst::LoggableError> {
             query.add_allocation_meta::<video::VideoMeta>(None);
             self.parent_propose_allocation(query)
         }
@@ -247,11 +244,7 @@ mod imp {
                 _ => Chroma::C420,
             },
             rate: if per > 0 { (per, second) } else { (30, 1) },
-            points: [
-                colours.primaries().to_iso(),
-                colours.transfer().to_iso(),
-                colours.matrix().to_iso(),
-            ],
+            points: [colours.primaries().to_iso(), colours.transfer().to_iso(), colours.matrix().to_iso()],
             is_full_range: colours.range() == video::VideoColorRange::Range0_255,
         }
     }

@@ -58,7 +58,16 @@ impl Search {
     /// For so many bits.
     pub(super) fn of(bits: u64, codec: VideoCodec) -> Self {
         let worst = u16::from(codec.worst_crf().unwrap_or(51)) * STEP;
-        Self { bits: bits.max(1), worst, encodes: 0, before: None, many: None, few: None, moved: None, is_over: false }
+        Self {
+            bits: bits.max(1),
+            worst,
+            encodes: 0,
+            before: None,
+            many: None,
+            few: None,
+            moved: None,
+            is_over: false,
+        }
     }
 
     /// The factor to try after an encode at this one, which had so many bits; `None` where it is to be the last.

@@ -381,8 +381,7 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
     let elapsed = way.since.elapsed();
     let has_audio = tally.audio_start.is_some();
     let video = job.settings.video.as_ref();
-    let video =
-        video.map(|video| versioned(way.hardware.unwrap_or(encoder::element_name(video.codec))));
+    let video = video.map(|video| versioned(way.hardware.unwrap_or(encoder::element_name(video.codec))));
     let audio = job.settings.audio.as_ref().filter(|_| has_audio);
     let audio = audio.map(|audio| versioned(sound::element_name(audio.codec)));
     let encoder: Vec<String> = video.into_iter().chain(audio).collect();

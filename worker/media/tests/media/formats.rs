@@ -316,6 +316,7 @@ fn key_frames_stand_every_half_second_and_nowhere_else() {
         (Container::Mp4, VideoCodec::H264, 8),
         (Container::Mp4, VideoCodec::Hevc, 8),
         (Container::Webm, VideoCodec::Vp9, 8),
+        (Container::Mp4, VideoCodec::Av1, 8),
         (Container::Mp4, VideoCodec::Av1, 10),
     ] {
         let output = dir.path().join(format!("keys-{}.{}", codec.name(), container.ending(None)));

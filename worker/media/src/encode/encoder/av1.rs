@@ -55,7 +55,9 @@ fn libaom(order: &Order<'_>) -> Settings {
             RateControl::CappedCrf { crf, peak_bps } => Rate::Capped(crf, kbps(peak_bps)),
             RateControl::Cbr { bitrate_bps }
             | RateControl::TwoPass { bitrate_bps, .. }
-            | RateControl::OnePass { bitrate_bps, .. } => Rate::Constant(kbps(bitrate_bps), CONSTANT_BUFFER_MS),
+            | RateControl::OnePass { bitrate_bps, .. } => {
+                Rate::Constant(kbps(bitrate_bps), CONSTANT_BUFFER_MS)
+            }
         },
     }
 }
