@@ -1,5 +1,6 @@
 //! One rung of VP9 and one of AV1 in chunks, as many at once as there are cores with a thread each, beside the faster of
-//! ffmpeg's own choice of threads and its rows in parallel.
+//! ffmpeg's own choice of threads and its rows in parallel. AV1 is made by the libaom that is linked in; ffmpeg has the system's, which
+//! may be older.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -129,7 +130,11 @@ fn encoded(film: &Path, codec: VideoCodec, threads: &[&str], to: &Path) -> Resul
     let speed = speed_of(codec).context("the codec has a speed")?;
     let quantizer = QUANTIZER.to_string();
     command.arg("-c:v").args(settings).args(["-cpu-used", &speed]);
-    command.args(["-crf", &quantizer, "-qmin", &quantizer, "-qmax", &quantizer, "-b:v", "0"]);
+    command.args(["-crf", &quantizer, "-b:v", "0"]);
+    if codec == VideoCodec::Vp9 {
+        // One quantizer for all frames, as the product's.
+        command.args(["-qmin", &quantizer, "-qmax", &quantizer]);
+    }
     command.args(["-g", KEY_FRAMES, "-keyint_min", KEY_FRAMES]).args(threads);
     program::run(command.arg(to))
 }
