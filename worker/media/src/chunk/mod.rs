@@ -14,6 +14,7 @@
 //! progressive before the range is cut out, with pictures from outside of it as context.
 
 mod file;
+mod nearest;
 mod passage;
 mod rung;
 mod scan;
@@ -45,6 +46,7 @@ use crate::reader::{self, Wanted};
 use crate::running::Running;
 use crate::scale::{self, Halfway};
 use crate::start;
+use nearest::Nearest;
 use passage::{Passage, Passed, Shared};
 use rung::Branch;
 pub use scan::{ScanJob, scan};
@@ -106,12 +108,19 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     start::init()?;
     fault::inspect(job.input)?;
     let mut wishes: Vec<Wish<'_>> = (0..job.rungs.len()).filter_map(|number| Wish::of(job, number)).collect();
-    let mut done = ChunkEncoded::default();
+    let (mut done, mut nearest) = (ChunkEncoded::default(), Nearest::default());
     for attempt in 0..MOST_ATTEMPTS {
         let mut told = |at| progress(if job.bits.is_empty() { at } else { search::told(at, attempt) });
         let (encoded, taken) = encode_once(job, &wishes, &mut told)?;
         done = encoded;
-        wishes = wishes.iter().zip(&taken).filter_map(|(wish, taken)| wish.next(taken)).collect();
+        let is_last = attempt + 1 == MOST_ATTEMPTS;
+        let mut left = Vec::new();
+        for (wish, taken) in wishes.iter().zip(&taken) {
+            let next = wish.next(taken).filter(|_| !is_last);
+            nearest.judge(wish.output, wish.off(taken), next.is_some())?;
+            left.extend(next);
+        }
+        wishes = left;
         if wishes.is_empty() {
             break;
         }
@@ -119,9 +128,9 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     Ok(done)
 }
 
-/// Most encodes of a rung in search of a quality that keeps its bound and its mean. Where the last one does not either, the check
-/// of the package says so.
-const MOST_ATTEMPTS: usize = 7;
+/// Most encodes of a rung in search of a quality that keeps its bound and its mean. Where none does, the check of the package says
+/// so.
+const MOST_ATTEMPTS: usize = 8;
 
 /// Encodes rungs.
 fn encode_once(

@@ -11,8 +11,8 @@ use rushes_shared::task::Progress;
 
 use super::wish::STEP;
 
-/// Most encodes, before the last one.
-const MOST: u8 = 6;
+/// Most encodes.
+const MOST: u8 = 7;
 /// How near the bits are to be, in thousandths: half of what the film's check lets pass.
 const NEAR: u64 = 25;
 /// Encodes after which a little less near is near enough on the side of too few, in thousandths.
@@ -42,8 +42,6 @@ pub(super) struct Search {
     few: Option<Side>,
     /// Whether the side that was moved last is that of too many.
     moved: Option<bool>,
-    /// Nothing is looked for any more.
-    is_over: bool,
 }
 
 /// A factor on one side of what is looked for.
@@ -58,35 +56,19 @@ impl Search {
     /// For so many bits.
     pub(super) fn of(bits: u64, codec: VideoCodec) -> Self {
         let worst = u16::from(codec.worst_crf().unwrap_or(51)) * STEP;
-        Self {
-            bits: bits.max(1),
-            worst,
-            encodes: 0,
-            before: None,
-            many: None,
-            few: None,
-            moved: None,
-            is_over: false,
-        }
+        Self { bits: bits.max(1), worst, encodes: 0, before: None, many: None, few: None, moved: None }
     }
 
-    /// The factor to try after an encode at this one, which had so many bits; `None` where it is to be the last.
+    /// The factor to try after an encode at this one, which had so many bits; `None` where there is nothing more to try.
     pub(super) fn next(&mut self, factor: u16, bits: u64) -> Option<u16> {
         self.encodes += 1;
         let is_loose = self.encodes >= LOOSELY_FROM && bits < self.bits;
         let near = if is_loose { LOOSELY } else { NEAR };
-        let is_near = bits.abs_diff(self.bits).saturating_mul(1000) <= self.bits.saturating_mul(near);
-        if is_near || self.is_over || self.has_no_more(factor, bits) {
+        let is_near = self.away(bits).saturating_mul(1000) <= self.bits.saturating_mul(near);
+        if is_near || self.encodes >= MOST || self.has_no_more(factor, bits) {
             return None;
         }
         self.note(factor, bits);
-        if self.encodes >= MOST {
-            // Too few bits are no fault; too many are coarser once more.
-            self.is_over = true;
-            let coarser =
-                self.few.map_or(factor.saturating_add(STEP), |few| u16::midpoint(factor, few.factor));
-            return (bits > self.bits && coarser > factor).then_some(coarser.min(self.worst));
-        }
         let next = match (self.many, self.few) {
             (Some(many), Some(few)) => between(many, few),
             _ if self.is_at_bound(factor, bits) => f64::from(factor.saturating_add(LEAP)),
@@ -95,6 +77,11 @@ impl Search {
         self.before = Some((factor, bits));
         let next = rounded(next).clamp(FINEST, self.worst);
         (next != factor).then_some(next)
+    }
+
+    /// How many bits so many are away from those wanted.
+    pub(super) fn away(&self, bits: u64) -> u64 {
+        bits.abs_diff(self.bits)
     }
 
     /// Halvings from so many bits to those wanted.
@@ -180,15 +167,18 @@ fn float(bits: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The factor and the bits that a search ends with, and its encodes.
+    /// The factor and the bits of a search's nearest encode, and how many it took.
     fn ended(wanted: u64, film: &dyn Fn(u16) -> u64) -> (u16, u64, u8) {
         let mut search = Search::of(wanted, VideoCodec::H264);
-        let mut factor = 2300;
+        let (mut factor, mut nearest) = (2300, (0, u64::MAX));
         loop {
             let bits = film(factor);
+            if search.away(bits) <= search.away(nearest.1) {
+                nearest = (factor, bits);
+            }
             match search.next(factor, bits) {
                 Some(next) => factor = next,
-                None => return (factor, bits, search.encodes),
+                None => return (nearest.0, nearest.1, search.encodes),
             }
         }
     }

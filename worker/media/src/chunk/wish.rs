@@ -53,6 +53,11 @@ impl<'a> Wish<'a> {
         })
     }
 
+    /// How many bits an encode is away from those that it is to have; `None` where none are looked for, or its bound is broken.
+    pub(super) fn off(&self, taken: &Taken) -> Option<u64> {
+        self.search.filter(|_| taken.over == 0).map(|search| search.away(taken.bits))
+    }
+
     /// What to try of a rung that has not kept its bound. x264 and x265
     /// keep a bound by themselves, and are given the rung's own, within which borders need no luck, with the level that
     /// other chunks have in their headers. libvpx and libaom hold a mean at best, but their headers say nothing of quality, so that

@@ -1,6 +1,8 @@
 //! H.264 by x264. With a rate factor it gets exactly what `ffmpeg -c:v libx264 -preset P -crf N` gives it, so that speed,
 //! size and quality can be compared.
 
+use std::thread;
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::encode::RateControl;
@@ -15,6 +17,11 @@ use crate::start::element;
 const QUANTIZER_MAX: u8 = 50;
 /// Steps that double x264's quantizer.
 const STEPS_TO_DOUBLE: f64 = 6.0;
+
+/// Pixels a thread where a chunk keeps a bound, and the fewest threads. x264 gives a frame its bits before those that are encoded
+/// beside it have used theirs, so that with many threads a short chunk has other bits each time, and misses what it is to have.
+const BOUNDED_PIXELS_A_THREAD: u32 = 1 << 16;
+const BOUNDED_LEAST_THREADS: u32 = 2;
 
 pub(super) fn leaves() -> gst::Caps {
     gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au").build()
@@ -40,8 +47,20 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     encoder.set_property_from_str("speed-preset", settings.preset.as_str());
     encoder.set_property("aud", false);
     encoder.set_property("option-string", options);
-    encoder.set_property("threads", order.threads.unwrap_or(0));
+    encoder.set_property("threads", threads(order));
     Ok(Encoder { element: encoder, parsers: Vec::new(), leaves: leaves() })
+}
+
+/// Threads of the encoder; 0 lets it take three for two cores.
+fn threads(order: &Order<'_>) -> u32 {
+    let wanted = order.threads.unwrap_or(0);
+    if order.closed.is_none_or(|closed| closed.cap.is_none()) {
+        return wanted;
+    }
+    let cores = || thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+    let wanted = if wanted == 0 { cores().saturating_mul(3) / 2 } else { wanted };
+    let pixels = order.plan.width.saturating_mul(order.plan.height);
+    wanted.clamp(1, (pixels / BOUNDED_PIXELS_A_THREAD).max(BOUNDED_LEAST_THREADS))
 }
 
 /// Sets what decides the bits; gives the options that it takes besides.
