@@ -17,16 +17,23 @@ pub(crate) struct Pace {
     frames_total: u64,
     /// Which part of how many the phase is of its span.
     part: (u64, u64),
+    /// How long the whole phase should take, in milliseconds, for as long as its own pace does not tell.
+    expected_ms: Option<u64>,
 }
 
 impl Pace {
     pub(crate) fn new(phase: Phase, media_total_ns: u64, frames_total: u64) -> Self {
-        Self { phase, started: Instant::now(), media_total_ns, frames_total, part: (0, 1) }
+        Self { phase, started: Instant::now(), media_total_ns, frames_total, part: (0, 1), expected_ms: None }
     }
 
     /// The same for one of several passes, from 0.
     pub(crate) fn part(self, number: u64, of: u64) -> Self {
         Self { part: (number, of.max(1)), ..self }
+    }
+
+    /// The same for a check of what an encode took so long for.
+    pub(crate) fn after_encode(self, encode_ms: u64) -> Self {
+        Self { expected_ms: Some(scaled(encode_ms, 1000 - ENCODED, ENCODED)), ..self }
     }
 
     /// Wall time since the phase began.
@@ -69,10 +76,10 @@ impl Pace {
 
     /// Time to the end of the check, from the time that this phase's share has taken so far.
     fn eta_ms(&self, done: u64, total: u64, elapsed: Duration) -> Option<u64> {
-        if total == 0 || done == 0 || elapsed < Duration::from_millis(300) {
-            return None;
-        }
         let elapsed_ms = millis(elapsed);
+        if total == 0 || done == 0 || elapsed < Duration::from_millis(300) {
+            return self.expected_ms.map(|expected_ms| expected_ms.saturating_sub(elapsed_ms));
+        }
         let phase_ms = scaled(elapsed_ms, total, done);
         let (from, to) = self.span();
         Some(phase_ms.saturating_sub(elapsed_ms) + scaled(phase_ms, 1000 - to, to - from))
@@ -113,6 +120,13 @@ mod tests {
     fn without_a_number_of_frames_the_media_time_counts() {
         let half = Pace::new(Phase::Running, 1000, 0).at(500, 3).permille;
         assert_eq!(half, Pace::new(Phase::Running, 1000, 10).at(1, 5).permille);
+    }
+
+    #[test]
+    fn a_check_has_an_estimate_before_its_own_pace_tells() {
+        let check = Pace::new(Phase::Checking, 1000, 10).after_encode(98_000);
+        let eta_ms = check.at(0, 0).eta_ms.unwrap();
+        assert!((1_700..=2_000).contains(&eta_ms), "{eta_ms}");
     }
 
     #[test]

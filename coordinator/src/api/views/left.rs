@@ -8,6 +8,8 @@ use rushes_shared::task::{Phase, TaskKind};
 
 /// Thousandths of a task that must be over for its own pace to tell.
 const TELLS_FROM: u16 = 100;
+/// Part of a task that must be over for its own pace to tell all; before, what others took tells the rest.
+const TRUSTED_FROM: f64 = 0.5;
 
 /// Time from now to the end of what the job still has to do, in milliseconds; `None` before anything can be said.
 pub(super) fn left_ms(doc: &JobDoc) -> Option<u64> {
@@ -122,9 +124,15 @@ impl Known {
         match self.stands {
             Stands::Done(_) => 0.0,
             Stands::Waits => whole,
-            Stands::AtWork { eta_ms: Some(eta_ms), .. } => eta_ms,
-            Stands::AtWork { share, ms: Some(ms), .. } => (ms / share - ms).max(0.0),
-            Stands::AtWork { share, .. } => whole * (1.0 - share),
+            Stands::AtWork { share, ms, eta_ms } => {
+                let own = eta_ms.or_else(|| ms.map(|ms| (ms / share - ms).max(0.0)));
+                let by_others = whole * (1.0 - share);
+                own.map_or(by_others, |own| {
+                    // An encoder takes its first frames faster or slower than the rest.
+                    let trust = (share / TRUSTED_FROM).min(1.0);
+                    own * trust + by_others * (1.0 - trust)
+                })
+            }
         }
     }
 }
@@ -159,6 +167,17 @@ mod tests {
         let begun = Stands::AtWork { share: 0.01, ms: None, eta_ms: None };
         let near = Stands::AtWork { share: 0.9, ms: Some(18_000.0), eta_ms: Some(2_000.0) };
         assert_eq!(left_of(&[chunk(near), chunk(begun)]), Some(19_800));
+    }
+
+    #[test]
+    fn what_has_just_begun_is_judged_by_others_and_later_by_itself() {
+        let at = |share, ms, eta_ms| chunk(Stands::AtWork { share, ms, eta_ms: Some(eta_ms) });
+        let done = chunk(Stands::Done(10_000.0));
+        // By its first frames it would take a minute.
+        let begun = left_of(&[done, at(0.02, None, 60_000.0)]);
+        assert!(begun.is_some_and(|left_ms| (11_800..12_500).contains(&left_ms)), "{begun:?}");
+        let half = left_of(&[done, at(0.5, Some(30_000.0), 30_000.0)]);
+        assert_eq!(half, Some(30_000));
     }
 
     #[test]

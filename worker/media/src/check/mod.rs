@@ -62,6 +62,10 @@ pub fn check(
     damage::take();
     let length = if plan.is_some() { expected.video_ns } else { expected.audio_ns.unwrap_or(0) };
     let pace = Pace::new(Phase::Checking, length, expected.frames);
+    let pace = match encoded {
+        Some(encoded) => pace.after_encode(encoded.encode_ms),
+        None => pace,
+    };
     let mut altered = false;
     let mut seen = None;
     if let Some(witnessed) = encoded.and_then(|encoded| encoded.witnessed) {
