@@ -66,6 +66,11 @@ pub enum Work {
     },
     /// A ladder of the film, packaged in the directory `out`.
     Ladder(LadderSettings),
+    /// Manifests of a set, which is the order's input, in the directory `out`.
+    Manifests {
+        /// Whether every segment is decoded.
+        decode: bool,
+    },
 }
 
 /// The directory that a package is made in, within the order's.

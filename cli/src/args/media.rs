@@ -215,6 +215,21 @@ pub(crate) enum MediaCommand {
         #[arg(long)]
         no_decode: bool,
     },
+    /// Writes the manifests of a set anew over the segments that it has, and checks it; segments stay as they are.
+    ///
+    /// After a rung, a language or a segment has been added, taken out or made again. A segment that is missing, a hole in the time, and
+    /// rungs whose segments do not begin together are errors, and then the manifests stay as they were.
+    #[command(
+        after_help = "Example:\n  rushes media manifests out/     (out/NAME/init.mp4, out/NAME/1.m4s, … for each rendition)"
+    )]
+    Manifests {
+        /// The set: a directory for each rendition, as `rushes media package` makes them.
+        #[arg(value_name = "DIR")]
+        set: PathBuf,
+        /// Decodes every segment as well.
+        #[arg(long)]
+        decode: bool,
+    },
     /// Compares a film with its reference, frame by frame: VMAF, PSNR, SSIM, the worst moments.
     #[command(
         after_help = "Example:\n  rushes media compare film.mov out/film.mp4\n  rushes media compare film.mov out/film.mp4 --every 10 --model vmaf_v0.6.1neg"

@@ -70,7 +70,9 @@ pub(super) fn run(farm: &FarmArgs, args: &MediaArgs) -> Result<Ending, Fault> {
             };
             compare(&session, reference, other, settings)
         }
-        MediaCommand::Ladder { .. } | MediaCommand::Package { .. } => streaming::run(&session, &args.command),
+        MediaCommand::Ladder { .. } | MediaCommand::Package { .. } | MediaCommand::Manifests { .. } => {
+            streaming::run(&session, &args.command)
+        }
         other => pictures::run(&session, other),
     }
 }

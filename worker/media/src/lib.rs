@@ -71,7 +71,7 @@ pub use extract::{ExtractJob, ExtractMade, extract};
 pub use join::{JoinJob, Joined, SoundEncoded, join, sound};
 pub use ladder::{FinishJob, LadderJob, finish_ladder, make_ladder};
 pub use note::set_stall;
-pub use package::{PackageJob, package};
+pub use package::{ManifestsJob, PackageJob, manifests, package};
 pub use probe::{PartsFound, probe, probe_by_headers, probe_by_parsers, probe_parts, promise_kept};
 pub use sequence::set_frame_rate;
 pub use sound::{loudness, waveform, waveform_picture};

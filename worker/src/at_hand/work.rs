@@ -12,6 +12,11 @@ use rushes_shared::task::Progress;
 /// Does what is asked for; files go into the current directory, which is the order's.
 pub(super) fn perform(order: &Order, progress: &mut dyn FnMut(Progress)) -> Result<Outcome, Failure> {
     let input = &order.input;
+    if let Work::Manifests { decode } = order.work {
+        let directory = new_directory(PACKAGE)?;
+        let job = media::ManifestsJob { set: input, decode, directory: &directory };
+        return Ok(Outcome::Package(media::manifests(&job, progress)?));
+    }
     let source = media::probe(input)?;
     Ok(match &order.work {
         Work::Probe => Outcome::Facts(source),
@@ -57,6 +62,7 @@ pub(super) fn perform(order: &Order, progress: &mut dyn FnMut(Progress)) -> Resu
             let job = media::LadderJob { input, source: &source, settings, scratch, directory };
             Outcome::Package(media::make_ladder(&job, progress)?)
         }
+        Work::Manifests { .. } => unreachable!("a set is no file with facts"),
     })
 }
 

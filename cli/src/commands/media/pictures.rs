@@ -52,6 +52,7 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
         | MediaCommand::Waveform { .. }
         | MediaCommand::Ladder { .. }
         | MediaCommand::Package { .. }
+        | MediaCommand::Manifests { .. }
         | MediaCommand::Compare { .. } => unreachable!("these make no pictures of a film"),
     }
 }

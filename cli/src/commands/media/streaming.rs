@@ -38,6 +38,7 @@ pub(super) fn run(session: &Session<'_>, command: &MediaCommand) -> Result<Endin
             let sound: Result<Vec<PathBuf>, Fault> = absolute(audio);
             make(session, &rungs[0], Work::Package { rungs: others?, sound: sound?, settings }, out)
         }
+        MediaCommand::Manifests { set, decode } => renew(session, set, *decode),
         _ => unreachable!("these make no package"),
     }
 }
@@ -124,6 +125,23 @@ fn make(session: &Session<'_>, file: &Path, work: Work, out: &Path) -> Result<En
     let moved = std::fs::rename(bench.path().join(PACKAGE), out);
     moved.map_err(|error| Fault::local(format!("cannot make {}", out.display()), error))?;
     print(session.farm, &report, || shown(&report, out));
+    Ok(Ending::Ok)
+}
+
+/// Puts new manifests in the place of a set's own, the top ones last.
+fn renew(session: &Session<'_>, set: &Path, decode: bool) -> Result<Ending, Fault> {
+    let fails = |error| Fault::local(format!("cannot write into {}", set.display()), error);
+    if !set.is_dir() {
+        return Err(Fault::Usage(format!("{} is no directory", set.display())));
+    }
+    let bench = Workbench::beside(&set.join("x"))?;
+    let work = Work::Manifests { decode };
+    let Outcome::Package(report) = session.perform(set, work, &bench)? else { return Err(unexpected()) };
+    let playlists = report.video.iter().chain(&report.audio).map(|made| format!("{}/media.m3u8", made.name));
+    for name in playlists.chain(["manifest.mpd".to_owned(), "master.m3u8".to_owned()]) {
+        std::fs::rename(bench.path().join(PACKAGE).join(&name), set.join(&name)).map_err(fails)?;
+    }
+    print(session.farm, &report, || shown(&report, set));
     Ok(Ending::Ok)
 }
 

@@ -10,6 +10,8 @@ use rushes_shared::task::{Phase, TaskKind};
 const TELLS_FROM: u16 = 100;
 /// Part of a task that must be over for its own pace to tell all; before, what others took tells the rest.
 const TRUSTED_FROM: f64 = 0.5;
+/// Part of a task that is over once its encode is.
+const NEARLY_THERE: f64 = 0.9;
 
 /// Time from now to the end of what the job still has to do, in milliseconds; `None` before anything can be said.
 pub(super) fn left_ms(doc: &JobDoc) -> Option<u64> {
@@ -82,7 +84,8 @@ fn at_work(live: &LiveTask) -> Stands {
 }
 
 fn left_of(tasks: &[Known]) -> Option<u64> {
-    let rate = rate(tasks)?;
+    // Once all encodes check or store what they have made, little is left, at whatever pace.
+    let rate = rate(tasks).or_else(|| tasks.iter().all(Known::is_nearly_there).then_some(1.0))?;
     let (mut lanes, mut longest, mut all, mut after) = (0_u32, 0.0_f64, 0.0_f64, 0.0_f64);
     for task in tasks {
         let left = task.left_ms(rate);
@@ -118,6 +121,14 @@ fn rate(tasks: &[Known]) -> Option<f64> {
 }
 
 impl Known {
+    fn is_nearly_there(&self) -> bool {
+        match self.stands {
+            Stands::Done(_) => true,
+            Stands::AtWork { share, .. } => share >= NEARLY_THERE,
+            Stands::Waits => !is_encode(self.kind),
+        }
+    }
+
     fn left_ms(&self, rate: f64) -> f64 {
         // Packages and joins copy: how fast encodes are says nothing of them.
         let whole = if is_last(self.kind) { self.predicted_ms } else { self.predicted_ms * rate };
@@ -178,6 +189,13 @@ mod tests {
         assert!(begun.is_some_and(|left_ms| (11_800..12_500).contains(&left_ms)), "{begun:?}");
         let half = left_of(&[done, at(0.5, Some(30_000.0), 30_000.0)]);
         assert_eq!(half, Some(30_000));
+    }
+
+    #[test]
+    fn an_encode_that_stores_what_it_has_made_has_a_time_to_go() {
+        let stores = |share| chunk(Stands::AtWork { share, ms: None, eta_ms: None });
+        assert_eq!(left_of(&[stores(0.98)]), Some(200));
+        assert_eq!(left_of(&[stores(0.98), chunk(Stands::Waits)]), None);
     }
 
     #[test]

@@ -101,16 +101,33 @@ impl ReadTrack {
 /// [`FailureCode::InputUnreadable`] for what is no MP4 file; [`FailureCode::Unsupported`] for tracks with several edits or
 /// several sample entries; the codes of an input that cannot be opened.
 pub(crate) fn read(path: &Path) -> Result<Vec<ReadTrack>, Failure> {
+    let mut tracks = None;
+    scan(path, &mut tracks)?;
+    tracks.ok_or_else(|| unreadable(path, "it has no index"))
+}
+
+/// Reads a segment of tracks that another file describes: its samples are added to theirs, and lie in the segment's file. Gives the
+/// file's size.
+///
+/// # Errors
+/// Those of [`read`].
+pub(crate) fn read_segment(path: &Path, tracks: &mut Vec<ReadTrack>) -> Result<u64, Failure> {
+    let mut known = Some(std::mem::take(tracks));
+    let size = scan(path, &mut known);
+    *tracks = known.unwrap_or_default();
+    size
+}
+
+/// Goes over the boxes at a file's top; gives its size.
+fn scan(path: &Path, tracks: &mut Option<Vec<ReadTrack>>) -> Result<u64, Failure> {
     let size = fault::inspect(path)?;
     let mut file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
-    let mut tracks: Option<Vec<ReadTrack>> = None;
     let mut at = 0;
     for _ in 0..MOST_BOXES {
         let Some(top) =
             next_box(&mut file, at, size).map_err(|error| unreadable(path, &error.to_string()))?
         else {
-            let tracks = tracks.ok_or_else(|| unreadable(path, "it has no index"))?;
-            return Ok(tracks);
+            return Ok(size);
         };
         let body = match &top.code {
             b"uuid" if top.end - top.at > MOST_OF_A_UUID => None,
@@ -119,8 +136,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<ReadTrack>, Failure> {
             }
             _ => None,
         };
-        match (&top.code, body, &mut tracks) {
-            (b"moov", Some(body), None) => tracks = Some(moov::tracks(&body).map_err(|what| what.of(path))?),
+        match (&top.code, body, tracks.as_mut()) {
+            (b"moov", Some(body), None) => *tracks = Some(moov::tracks(&body).map_err(|what| what.of(path))?),
             (b"moof", Some(body), Some(tracks)) => {
                 moof::samples(&body, top.at, tracks).map_err(|what| what.of(path))?;
             }

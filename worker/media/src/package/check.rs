@@ -20,13 +20,14 @@ use crate::{damage, start};
 /// Segments that may wait before the demuxer, in bytes.
 const WAITING_BYTES: u64 = 8 << 20;
 
-/// Whether each file that a playlist names is there; `playlist` is relative to `directory`.
+/// Whether each file that a playlist names is there; names are relative to the directories, of which the first that has a file counts.
 pub(super) fn references(
-    directory: &Path,
+    directories: &[&Path],
     playlist: &str,
     seen: &mut BTreeSet<String>,
 ) -> Result<(), Failure> {
-    let path = directory.join(playlist);
+    let place = |name: &str| directories.iter().map(|dir| dir.join(name)).find(|path| path.is_file());
+    let path = place(playlist).ok_or_else(|| missing(playlist, playlist))?;
     let text = fs::read_to_string(&path).map_err(|_| missing(playlist, playlist))?;
     let folder = Path::new(playlist).parent().unwrap_or(Path::new(""));
     let quoted =
@@ -34,11 +35,11 @@ pub(super) fn references(
     let plain = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
     for uri in quoted.chain(plain) {
         let name = folder.join(uri).to_string_lossy().into_owned();
-        if !directory.join(&name).is_file() {
+        if place(&name).is_none() {
             return Err(missing(playlist, &name));
         }
         if name.ends_with(".m3u8") {
-            references(directory, &name, seen)?;
+            references(directories, &name, seen)?;
         }
         seen.insert(name);
     }

@@ -15,6 +15,7 @@ mod dash;
 mod hls;
 mod rate;
 mod rendition;
+mod standing;
 mod timeline;
 
 use std::collections::BTreeSet;
@@ -31,6 +32,7 @@ use crate::mp4::read::{self, Kind, ReadTrack};
 use crate::pace::Pace;
 pub(crate) use check::keep;
 use rendition::Made;
+pub use standing::{ManifestsJob, manifests};
 use timeline::Segment;
 
 /// The share of its mean by which a rung may be over it, as a divisor.
@@ -69,42 +71,25 @@ pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Resu
             progress(pace.at(written, 0));
         };
         report.files.extend(item.made.write(&item.track, &item.path, job.directory, &mut done)?);
-        let playlist = format!("{}/media.m3u8", item.made.about.name);
-        write(job.directory, &playlist, &hls::media(&item.made, work.target_s))?;
-        report.files.push(playlist);
+        write_playlist(item, work.target_s, job.directory, &mut report)?;
     }
     if job.settings.decode {
-        let frames = work.items().map(|item| item.made.about.packets).sum();
-        let (pace, mut before) = (Pace::new(Phase::Checking, 0, frames), 0);
-        for item in work.items() {
-            let is_video = item.track.kind == Kind::Video;
-            let mut beat = |count| progress(pace.at(0, before + count));
-            check::decodes(job.directory, &item.made, is_video, &mut report.checks, &mut beat)?;
-            before += item.made.about.packets;
-        }
-        let errors = Check::judged(CheckName::DecodingErrors, CheckUnit::Count, CheckLimit::AtMost(0.0), 0.0);
-        report.checks.push(errors.noting(format!("every segment of {} renditions", work.items().count())));
+        work.decodes(job.directory, &mut report.checks, progress)?;
     }
-    let (video, audio) = work.into_made();
-    let is_one_sound = job.settings.sounds_are_variants;
-    let manifest = dash::manifest(&video, &audio, is_one_sound, report.duration_ns);
-    // Written under other names until what they name is known to be there.
-    let drafts = [manifest, hls::master(&video, &audio, is_one_sound)];
-    for (name, text) in MANIFESTS.iter().zip(&drafts) {
-        write(job.directory, &format!("{name}.part"), text)?;
-    }
-    let mut seen = BTreeSet::new();
-    check::references(job.directory, "master.m3u8.part", &mut seen)?;
-    let missing = Check::judged(CheckName::References, CheckUnit::Count, CheckLimit::Exactly(0.0), 0.0);
-    report.checks.push(missing.noting(format!("{} files, all there", seen.len())));
-    for name in MANIFESTS {
-        let draft = job.directory.join(format!("{name}.part"));
-        fs::rename(draft, job.directory.join(name)).map_err(|error| fault::writing(&error))?;
-        report.files.push(name.to_owned());
-    }
-    report.video = video.into_iter().map(|made| made.about).collect();
-    report.audio = audio.into_iter().map(|made| made.about).collect();
-    Ok(report)
+    work.finish(&[job.directory], report)
+}
+
+/// Writes a rendition's playlist.
+fn write_playlist(
+    item: &Item,
+    target_s: u64,
+    directory: &Path,
+    report: &mut PackageReport,
+) -> Result<(), Failure> {
+    let playlist = format!("{}/media.m3u8", item.made.about.name);
+    write(directory, &playlist, &hls::media(&item.made, target_s))?;
+    report.files.push(playlist);
+    Ok(())
 }
 
 /// A rendition and where it comes from.
@@ -169,11 +154,15 @@ impl<'a> Work<'a> {
             let name = name_of(Some(name), &path, &mut names);
             audio.push(Self::item(&name, &path, track, &borders)?);
         }
+        Ok(Self::of(settings, video, audio))
+    }
+
+    fn of(settings: &'a PackageSettings, mut video: Vec<Item>, mut audio: Vec<Item>) -> Self {
         let target_s = hls::target_s(video.iter().chain(&audio).map(|item| &item.made));
         for item in video.iter_mut().chain(&mut audio) {
             item.made.find_peak(target_s.saturating_mul(1_000_000_000));
         }
-        Ok(Self { settings, video, audio, target_s })
+        Self { settings, video, audio, target_s }
     }
 
     fn item(name: &str, path: &Path, track: ReadTrack, borders: &[i64]) -> Result<Item, Failure> {
@@ -227,6 +216,51 @@ impl<'a> Work<'a> {
             keep(has_mean(item, *mean_bps), checks)?;
         }
         Ok(())
+    }
+
+    /// Decodes every segment, which lie in this directory.
+    fn decodes(
+        &self,
+        directory: &Path,
+        checks: &mut Vec<Check>,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<(), Failure> {
+        let frames = self.items().map(|item| item.made.about.packets).sum();
+        let (pace, mut before) = (Pace::new(Phase::Checking, 0, frames), 0);
+        for item in self.items() {
+            let is_video = item.track.kind == Kind::Video;
+            let mut beat = |count| progress(pace.at(0, before + count));
+            check::decodes(directory, &item.made, is_video, checks, &mut beat)?;
+            before += item.made.about.packets;
+        }
+        let errors = Check::judged(CheckName::DecodingErrors, CheckUnit::Count, CheckLimit::AtMost(0.0), 0.0);
+        checks.push(errors.noting(format!("every segment of {} renditions", self.items().count())));
+        Ok(())
+    }
+
+    /// Writes the top manifests into the first directory, once all that they name is in one of them.
+    fn finish(self, directories: &[&Path], mut report: PackageReport) -> Result<PackageReport, Failure> {
+        let is_one_sound = self.settings.sounds_are_variants;
+        let directory = directories.first().copied().unwrap_or(Path::new("."));
+        let (video, audio) = self.into_made();
+        let manifest = dash::manifest(&video, &audio, is_one_sound, report.duration_ns);
+        // Written under other names until what they name is known to be there.
+        let drafts = [manifest, hls::master(&video, &audio, is_one_sound)];
+        for (name, text) in MANIFESTS.iter().zip(&drafts) {
+            write(directory, &format!("{name}.part"), text)?;
+        }
+        let mut seen = BTreeSet::new();
+        check::references(directories, "master.m3u8.part", &mut seen)?;
+        let missing = Check::judged(CheckName::References, CheckUnit::Count, CheckLimit::Exactly(0.0), 0.0);
+        report.checks.push(missing.noting(format!("{} files, all there", seen.len())));
+        for name in MANIFESTS {
+            let draft = directory.join(format!("{name}.part"));
+            fs::rename(draft, directory.join(name)).map_err(|error| fault::writing(&error))?;
+            report.files.push(name.to_owned());
+        }
+        report.video = video.into_iter().map(|made| made.about).collect();
+        report.audio = audio.into_iter().map(|made| made.about).collect();
+        Ok(report)
     }
 
     /// Where each sound begins in relation to the picture.

@@ -89,6 +89,12 @@ impl Made {
         })
     }
 
+    /// The same over files that are there already, by what they cost.
+    pub(super) fn over(self, costs: Vec<Cost>) -> Self {
+        let about = Rendition { average_bps: rate::average(&costs), ..self.about };
+        Self { about, costs, ..self }
+    }
+
     /// How long its longest segment is shown, in nanoseconds.
     pub(super) fn longest_ns(&self) -> u64 {
         self.costs.iter().map(|cost| cost.length_ns).max().unwrap_or(0)

@@ -90,6 +90,11 @@ pub(super) fn segments(name: &str, track: &ReadTrack, borders: &[i64]) -> Result
         Kind::Video => picture_starts(name, track, borders)?,
         Kind::Audio => sound_starts(track, borders),
     };
+    Ok(between(track, &starts))
+}
+
+/// Segments that begin at these samples.
+pub(super) fn between(track: &ReadTrack, starts: &[usize]) -> Vec<Segment> {
     let ends = starts.iter().skip(1).copied().chain([track.samples.len()]);
     let mut found: Vec<Segment> = starts
         .iter()
@@ -107,11 +112,11 @@ pub(super) fn segments(name: &str, track: &ReadTrack, borders: &[i64]) -> Result
     for (segment, next) in found.iter_mut().zip(nexts) {
         segment.end = next.max(segment.start + 1);
     }
-    Ok(found)
+    found
 }
 
 /// How far a rung's key frame may be from the border, in nanoseconds: what rounding to milliseconds gives.
-const ROUNDING_NS: i64 = 1_000_000;
+pub(super) const ROUNDING_NS: i64 = 1_000_000;
 
 fn picture_starts(name: &str, track: &ReadTrack, borders: &[i64]) -> Result<Vec<usize>, Failure> {
     let mut keys = (0..track.samples.len()).filter(|n| track.samples[*n].key).peekable();
@@ -142,7 +147,7 @@ fn sound_starts(track: &ReadTrack, borders: &[i64]) -> Vec<usize> {
     starts
 }
 
-fn unaligned(name: &str, border: i64) -> Failure {
+pub(super) fn unaligned(name: &str, border: i64) -> Failure {
     Failure::new(
         FailureCode::CheckFailed,
         format!(

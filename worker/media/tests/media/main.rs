@@ -20,5 +20,6 @@ mod scenes;
 mod sequence;
 mod sets;
 mod sound;
+mod standing;
 mod still;
 mod studio;
