@@ -134,8 +134,11 @@ fn rendition(set: &Path, name: &str, count: u32, beat: &mut dyn FnMut(u32)) -> R
     if tracks.len() != 1 {
         return Err(no_set(set, &format!("{name}/init.mp4 describes {} tracks, not one", tracks.len())));
     }
-    if count == 0 || count > MOST_SEGMENTS {
-        return Err(no_set(set, &format!("{name} has {count} segments: 1 to {MOST_SEGMENTS} are read")));
+    if count == 0 {
+        return Err(broken(format!("{name}/{} is missing", segment_name(1))));
+    }
+    if count > MOST_SEGMENTS {
+        return Err(no_set(set, &format!("{name} has {count} segments; up to {MOST_SEGMENTS} are read")));
     }
     let (mut starts, mut sizes) = (Vec::new(), Vec::new());
     for number in 1..=count {

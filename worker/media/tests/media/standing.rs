@@ -116,6 +116,11 @@ fn what_is_missing_cut_off_or_of_another_film_is_named() {
     renewed(&set, &dir.path().join("well")).unwrap_or_else(|failure| panic!("{failure}"));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
+    fs::create_dir(empty.join("360p")).unwrap();
+    fs::copy(rung.join("init.mp4"), empty.join("360p/init.mp4")).unwrap();
+    let failure = renewed(&empty, &dir.path().join("no-segment")).unwrap_err();
+    assert!(failure.message.contains("360p/1.m4s is missing"), "{failure}");
+    fs::remove_file(empty.join("360p/init.mp4")).unwrap();
     let failure = renewed(&empty, &dir.path().join("nothing")).unwrap_err();
     assert!(failure.message.contains("no directory in it has an init.mp4"), "{failure}");
 }
