@@ -4,8 +4,8 @@
     reason = "memory that is written anew while somebody still points at it; each use says why it is sound"
 )]
 //!
-//! GStreamer's encoder elements keep a frame until its packet leaves, which with a lookahead is some sixty frames later. But x264
-//! and x265 copy each one when they are given it. So a frame's memory is used anew once the next one goes into the encoder:
+//! GStreamer's encoder elements keep a frame until its packet leaves, which with a lookahead is some sixty frames later. But x264,
+//! x265 and libaom copy each one when they are given it. So a frame's memory is used anew once the next one goes into the encoder:
 //! a few frames in place of sixty, which at 2160p is 0.7 GiB that need not be found and cleared.
 
 use std::cell::UnsafeCell;

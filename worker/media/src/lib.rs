@@ -33,6 +33,7 @@ mod check;
 mod chunk;
 mod colour;
 mod compare;
+mod course;
 mod damage;
 mod discover;
 mod edit_list;

@@ -137,9 +137,22 @@ fn renew(session: &Session<'_>, set: &Path, decode: bool) -> Result<Ending, Faul
     let bench = Workbench::beside(&set.join("x"))?;
     let work = Work::Manifests { decode };
     let Outcome::Package(report) = session.perform(set, work, &bench)? else { return Err(unexpected()) };
-    let playlists = report.video.iter().chain(&report.audio).map(|made| format!("{}/media.m3u8", made.name));
-    for name in playlists.chain(["manifest.mpd".to_owned(), "master.m3u8".to_owned()]) {
-        std::fs::rename(bench.path().join(PACKAGE).join(&name), set.join(&name)).map_err(fails)?;
+    let renditions: Vec<&String> = report.video.iter().chain(&report.audio).map(|made| &made.name).collect();
+    // What a process answers is no path.
+    if renditions.iter().any(|name| Path::new(name).file_name() != Some(name.as_ref())) {
+        return Err(unexpected());
+    }
+    let playlists = renditions.iter().map(|name| format!("{name}/media.m3u8"));
+    let names: Vec<String> = playlists.chain(["manifest.mpd".to_owned(), "master.m3u8".to_owned()]).collect();
+    let made = |name: &String| bench.path().join(PACKAGE).join(name);
+    for name in &names {
+        let found = std::fs::symlink_metadata(made(name)).map_err(fails)?;
+        if !found.is_file() {
+            return Err(unexpected());
+        }
+    }
+    for name in &names {
+        std::fs::rename(made(name), set.join(name)).map_err(fails)?;
     }
     print(session.farm, &report, || shown(&report, set));
     Ok(Ending::Ok)

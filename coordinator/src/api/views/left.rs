@@ -76,11 +76,13 @@ fn tasks(doc: &JobDoc) -> Vec<Known> {
 fn at_work(live: &LiveTask) -> Stands {
     let at = &live.progress;
     let tells = at.phase == Phase::Running && at.permille >= TELLS_FROM && at.speed_permille > 0;
-    Stands::AtWork {
-        share: f64::from(at.permille.min(1000)) / 1000.0,
-        ms: tells.then(|| float(at.media_ns / 1_000) / f64::from(at.speed_permille)),
-        eta_ms: at.eta_ms.map(float),
-    }
+    let (share, eta_ms) = (f64::from(at.permille.min(1000)) / 1000.0, at.eta_ms.map(float));
+    let ms = || match eta_ms {
+        // The pace is that of a pass, and there may be two.
+        Some(eta_ms) if share < NEARLY_THERE => eta_ms * share / (1.0 - share),
+        _ => float(at.media_ns / 1_000) / f64::from(at.speed_permille),
+    };
+    Stands::AtWork { share, ms: tells.then(ms), eta_ms }
 }
 
 fn left_of(tasks: &[Known]) -> Option<u64> {

@@ -26,9 +26,6 @@ pub(super) struct Pictures {
     pub(super) chroma: Chroma,
     /// Frames a second, as a fraction.
     pub(super) rate: (u32, u32),
-    /// Primaries, transfer and matrix as ISO/IEC 23091-2 numbers them.
-    pub(super) points: [u32; 3],
-    pub(super) is_full_range: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +48,11 @@ pub(super) struct Packet {
 
 /// An encoder at work.
 pub(super) struct Context {
-    // Its address stays: libaom keeps none of it, but nothing says so.
+    // It is begun where it stays: libaom keeps no address of it, but nothing says so.
     codec: Box<sys::aom_codec_ctx_t>,
     pictures: Pictures,
+    /// Kinds and contents of what key frames carry besides.
+    metadata: Vec<(u32, Vec<u8>)>,
 }
 
 // SAFETY: the encoder's state hangs on this value alone, and libaom's calls may come from any thread, one at a time.
@@ -76,7 +75,7 @@ impl Context {
         };
         let config = configured(config, pictures, settings);
         let flags = if pictures.depth > 8 { sys::AOM_CODEC_USE_HIGHBITDEPTH } else { 0 };
-        let mut codec = MaybeUninit::<sys::aom_codec_ctx_t>::zeroed();
+        let mut codec = Box::new(MaybeUninit::<sys::aom_codec_ctx_t>::zeroed());
         let version = c_int::try_from(sys::AOM_ENCODER_ABI_VERSION).unwrap_or_default();
         // SAFETY: the context is zeroed memory of its type, as the call wants it, and the configuration lives until it is back.
         let begun = unsafe {
@@ -94,8 +93,8 @@ impl Context {
             return Err(told(&codec, begun));
         }
         // SAFETY: the call has begun it.
-        let mut made = Self { codec: Box::new(unsafe { codec.assume_init() }), pictures };
-        for (control, value) in controls(pictures, settings) {
+        let mut made = Self { codec: unsafe { codec.assume_init() }, pictures, metadata: metadata(settings) };
+        for (control, value) in controls(settings) {
             made.control(control, value)?;
         }
         Ok(made)
@@ -110,7 +109,8 @@ impl Context {
 
     /// Takes a frame, which libaom copies.
     pub(super) fn encode(&mut self, planes: Planes<'_>, number: i64, is_key: bool) -> Result<(), String> {
-        let image = self.image(planes)?;
+        let mut image = self.image(planes)?;
+        self.describe(&mut image)?;
         let flags = if is_key { sys::AOM_EFLAG_FORCE_KF } else { 0 };
         // SAFETY: the context was begun, the image's planes were measured and live until the call is back, which writes none.
         let taken = unsafe {
@@ -122,7 +122,31 @@ impl Context {
                 sys::aom_enc_frame_flags_t::from(flags),
             )
         };
+        // SAFETY: an image of libaom's form; what was added to it is freed, and it has copied the rest.
+        unsafe { sys::aom_img_remove_metadata(&raw mut image) };
         if taken == sys::AOM_CODEC_OK { Ok(()) } else { Err(self.said(taken)) }
+    }
+
+    /// Adds to an image what is written beside it where it becomes a key frame.
+    fn describe(&self, image: &mut sys::aom_image_t) -> Result<(), String> {
+        for (kind, bytes) in &self.metadata {
+            // SAFETY: an image of libaom's form; the bytes are copied.
+            let added = unsafe {
+                sys::aom_img_add_metadata(
+                    &raw mut *image,
+                    *kind,
+                    bytes.as_ptr(),
+                    bytes.len(),
+                    sys::AOM_MIF_KEY_FRAME,
+                )
+            };
+            if added != 0 {
+                // SAFETY: as above.
+                unsafe { sys::aom_img_remove_metadata(&raw mut *image) };
+                return Err("there is no memory for what a frame says of its light".to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// No frame comes any more; packets that are still to come are had by [`Self::packets`], after which this is asked again
@@ -268,8 +292,17 @@ fn finest(level: u32) -> u32 {
     level.saturating_sub(2 * (WORST - level))
 }
 
-fn controls(pictures: Pictures, settings: &Settings) -> Vec<(c_uint, u32)> {
-    let [primaries, transfer, matrix] = pictures.points;
+fn metadata(settings: &Settings) -> Vec<(u32, Vec<u8>)> {
+    let Some(mastering) = &settings.mastering else { return Vec::new() };
+    let display = mastering.to_mdcv().map(|bytes| (sys::OBU_METADATA_TYPE_HDR_MDCV, bytes));
+    display
+        .into_iter()
+        .chain(mastering.to_cll().map(|bytes| (sys::OBU_METADATA_TYPE_HDR_CLL, bytes)))
+        .collect()
+}
+
+fn controls(settings: &Settings) -> Vec<(c_uint, u32)> {
+    let [primaries, transfer, matrix] = settings.points.map(u32::from);
     let mut controls = vec![
         (sys::AOME_SET_CPUUSED, u32::try_from(settings.speed).unwrap_or_default()),
         (sys::AV1E_SET_ROW_MT, 1),
@@ -277,7 +310,7 @@ fn controls(pictures: Pictures, settings: &Settings) -> Vec<(c_uint, u32)> {
         (sys::AV1E_SET_COLOR_PRIMARIES, primaries),
         (sys::AV1E_SET_TRANSFER_CHARACTERISTICS, transfer),
         (sys::AV1E_SET_MATRIX_COEFFICIENTS, matrix),
-        (sys::AV1E_SET_COLOR_RANGE, u32::from(pictures.is_full_range)),
+        (sys::AV1E_SET_COLOR_RANGE, u32::from(settings.is_full_range)),
     ];
     match settings.rate {
         Rate::Lossless => controls.push((sys::AV1E_SET_LOSSLESS, 1)),

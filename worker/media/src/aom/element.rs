@@ -44,6 +44,9 @@ mod imp {
         VideoFormat::Y44410le,
     ];
 
+    /// Of a film that says nothing of its colours.
+    const UNSPECIFIED: [u16; 3] = [2; 3];
+
     /// The element's state.
     #[derive(Debug, Default)]
     pub struct Aom {
@@ -112,8 +115,11 @@ mod imp {
             let drained = self.finish();
             drained.map_err(|_| gst::loggable_error!(CATEGORY, "the stream before cannot be ended"))?;
             let info = state.info().clone();
-            let context = Context::new(pictures(&info), &self.settings())
-                .map_err(|said| gst::loggable_error!(CATEGORY, "libaom does not start: {}", said))?;
+            let context =
+                Context::new(pictures(&info, &self.settings()), &self.settings()).map_err(|said| {
+                    _ = self.failed(&said);
+                    gst::loggable_error!(CATEGORY, "libaom does not start: {}", said)
+                })?;
             *self.running() = Some(Running { context, info });
             let instance = self.obj();
             let output = instance
@@ -150,10 +156,14 @@ mod imp {
         }
 
         fn flush(&self) -> bool {
-            if let Some(at_work) = self.running().as_mut() {
-                while at_work.context.end().is_ok() && !at_work.context.packets().is_empty() {}
+            let mut running = self.running();
+            let Some(at_work) = running.take() else { return true };
+            // libaom takes no frames after its end.
+            match Context::new(pictures(&at_work.info, &self.settings()), &self.settings()) {
+                Ok(context) => *running = Some(Running { context, ..at_work }),
+                Err(said) => _ = self.failed(&said),
             }
-            true
+            running.is_some()
         }
 
         fn finish(&self) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -185,6 +195,10 @@ mod imp {
                 tile_columns: 0,
                 keys: Keys::AtMost(240),
                 rate: Rate::Quality(32),
+                frame_ns: 1_000_000_000 / 30,
+                points: UNSPECIFIED,
+                is_full_range: false,
+                mastering: None,
             })
         }
 
@@ -230,8 +244,7 @@ mod imp {
         av1.field("stream-format", "obu-stream").field("alignment", "tu").build()
     }
 
-    fn pictures(info: &video::VideoInfo) -> Pictures {
-        let colours = info.colorimetry();
+    fn pictures(info: &video::VideoInfo, settings: &Settings) -> Pictures {
         let rate = |part: i32| u32::try_from(part).unwrap_or_default();
         let (per, second) = (rate(info.fps().numer()), rate(info.fps().denom()));
         Pictures {
@@ -243,9 +256,13 @@ mod imp {
                 VideoFormat::Y444 | VideoFormat::Y44410le => Chroma::C444,
                 _ => Chroma::C420,
             },
-            rate: if per > 0 { (per, second) } else { (30, 1) },
-            points: [colours.primaries().to_iso(), colours.transfer().to_iso(), colours.matrix().to_iso()],
-            is_full_range: colours.range() == video::VideoColorRange::Range0_255,
+            rate: if per > 0 { (per, second) } else { mean(settings.frame_ns) },
         }
+    }
+
+    /// Frames a second, in thousandths.
+    fn mean(frame_ns: u64) -> (u32, u32) {
+        let thousandths = 1_000_000_000_000 / frame_ns.max(1_000_000);
+        (u32::try_from(thousandths).unwrap_or(u32::MAX).max(1), 1000)
     }
 }

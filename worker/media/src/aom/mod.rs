@@ -20,6 +20,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use rushes_shared::failure::Failure;
 
+use crate::encode::mastering::Mastering;
 use crate::start;
 
 /// The element's name.
@@ -37,6 +38,13 @@ pub(crate) struct Settings {
     pub(crate) tile_columns: u32,
     pub(crate) keys: Keys,
     pub(crate) rate: Rate,
+    /// How long frames of a variable rate are shown on the mean, in nanoseconds, by which a bit rate is shared out.
+    pub(crate) frame_ns: u64,
+    /// Primaries, transfer and matrix as ISO/IEC 23091-2 numbers them; 2 is unspecified.
+    pub(crate) points: [u16; 3],
+    pub(crate) is_full_range: bool,
+    /// What key frames say of the display that the film was mastered on, and of its light.
+    pub(crate) mastering: Option<Mastering>,
 }
 
 /// libaom's usage.

@@ -108,9 +108,11 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     start::init()?;
     fault::inspect(job.input)?;
     let mut wishes: Vec<Wish<'_>> = (0..job.rungs.len()).filter_map(|number| Wish::of(job, number)).collect();
-    let (mut done, mut nearest) = (ChunkEncoded::default(), Nearest::default());
+    let (mut done, mut nearest, begun) = (ChunkEncoded::default(), Nearest::default(), Instant::now());
     for attempt in 0..MOST_ATTEMPTS {
-        let mut told = |at| progress(if job.bits.is_empty() { at } else { search::told(at, attempt) });
+        let mut told = |at| {
+            progress(if job.bits.is_empty() { at } else { search::told(at, attempt, begun.elapsed()) });
+        };
         let (encoded, taken) = encode_once(job, &wishes, &mut told)?;
         done = encoded;
         let is_last = attempt + 1 == MOST_ATTEMPTS;

@@ -6,10 +6,13 @@
 //! A mean by x264's and x265's own two passes would need a bound beside it, which x264's element keeps with a rate factor alone; and a
 //! rate factor leaves no trace in the headers, so that all chunks of a film have the same.
 
+use std::time::Duration;
+
 use rushes_shared::encode::VideoCodec;
 use rushes_shared::task::Progress;
 
 use super::wish::STEP;
+use crate::pace;
 
 /// Most encodes.
 const MOST: u8 = 7;
@@ -151,12 +154,13 @@ fn rounded(factor: f64) -> u16 {
     factor.round() as u16
 }
 
-/// Progress of an encode as that of all that may be needed: each has half of what is left, so that it never goes back.
-pub(super) fn told(at: Progress, encodes: usize) -> Progress {
+/// Progress of an encode as that of all that may be needed: each has half of what is left, so that it never goes back. The pace is
+/// that since the first one began.
+pub(super) fn told(at: Progress, encodes: usize, since: Duration) -> Progress {
     let left = 1000_u32 >> encodes.min(10);
     let permille = 1000 - left + left * u32::from(at.permille.min(1000)) / 2000;
     let permille = u16::try_from(permille).unwrap_or(1000);
-    Progress { permille, eta_ms: None, ..at }
+    Progress { permille, eta_ms: None, speed_permille: pace::speed_permille(at.media_ns, since), ..at }
 }
 
 fn float(bits: u64) -> f64 {
@@ -236,8 +240,16 @@ mod tests {
     }
 
     #[test]
+    fn the_pace_of_many_encodes_counts_the_time_of_all() {
+        let at = Progress { media_ns: 1_000_000_000, speed_permille: 4000, ..Progress::default() };
+        assert_eq!(told(at, 1, Duration::from_secs(2)).speed_permille, 500);
+    }
+
+    #[test]
     fn progress_of_many_encodes_never_goes_back() {
-        let at = |permille, encodes| told(Progress { permille, ..Progress::default() }, encodes).permille;
+        let at = |permille, encodes| {
+            told(Progress { permille, ..Progress::default() }, encodes, Duration::ZERO).permille
+        };
         let all: Vec<u16> = (0..7).flat_map(|encodes| [at(0, encodes), at(1000, encodes)]).collect();
         assert!(all.is_sorted() && all[13] <= 1000, "{all:?}");
         assert_eq!((all[0], all[1]), (0, 500));

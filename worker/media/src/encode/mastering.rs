@@ -4,7 +4,7 @@
 use gstreamer as gst;
 
 /// The caps' fields, in GStreamer's form: ten numbers, and two.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Mastering {
     display: Option<[u32; 10]>,
     light: Option<[u16; 2]>,
@@ -32,7 +32,7 @@ impl Mastering {
     }
 
     /// As x265's options: chromaticities in 1/50000, luminances in 1/10000 cd/m2.
-    pub(crate) fn to_x265(&self) -> String {
+    pub(crate) fn to_x265(self) -> String {
         let mut options = Vec::new();
         if let Some([rx, ry, gx, gy, bx, by, wx, wy, most, least]) = self.display {
             options.push(format!(
@@ -41,6 +41,26 @@ impl Mastering {
         }
         options.extend(self.light.map(|[most, mean]| format!("max-cll={most},{mean}")));
         options.join(":")
+    }
+}
+
+impl Mastering {
+    /// The display as AV1's metadata (6.7.4): chromaticities in 1/65536, the most light in 1/256 and the least in 1/16384 cd/m2.
+    pub(crate) fn to_mdcv(self) -> Option<Vec<u8>> {
+        let [places @ .., most, least] = self.display?;
+        let scaled = |number: u32, to: u64, from: u64| (u64::from(number) * to + from / 2) / from;
+        let narrow = |number: u64| u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
+        let wide = |number: u64| u32::try_from(number).unwrap_or(u32::MAX).to_be_bytes();
+        let mut bytes: Vec<u8> =
+            places.into_iter().flat_map(|place| narrow(scaled(place, 65_536, 50_000))).collect();
+        bytes.extend(wide(scaled(most, 256, 10_000)));
+        bytes.extend(wide(scaled(least, 16_384, 10_000)));
+        Some(bytes)
+    }
+
+    /// The content's light as AV1's metadata (6.7.3), in cd/m2.
+    pub(crate) fn to_cll(self) -> Option<Vec<u8>> {
+        Some(self.light?.into_iter().flat_map(u16::to_be_bytes).collect())
     }
 }
 

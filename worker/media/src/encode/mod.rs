@@ -45,6 +45,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
+use crate::course::Course;
 use crate::fault::{self, Side};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
@@ -207,7 +208,10 @@ fn one_pass(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Encoded, Failure> {
     let pace = match job.source.video.first().filter(|_| way.plan.is_some()) {
-        Some(video) => Pace::new(Phase::Running, video.duration_ns, video.frames),
+        Some(video) => {
+            let course = Course::of(job.input, job.source);
+            Pace::new(Phase::Running, video.duration_ns, video.frames).along(course)
+        }
         None => Pace::new(Phase::Running, job.source.audio.first().map_or(0, |audio| audio.duration_ns), 0),
     };
     let pace = pace.part(u64::from(matches!(way.pass, Pass::Second(_))), way.passes);

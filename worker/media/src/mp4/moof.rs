@@ -1,7 +1,7 @@
 //! Samples out of a `moof` box (ISO/IEC 14496-12, 8.8).
 
 use super::parse::{be32, be64, child, children};
-use super::read::{MOST_SAMPLES, ReadTrack, Sample, Wrong};
+use super::read::{MOST_SAMPLES, ReadTrack, Sample, Usual, Wrong};
 
 /// Adds a fragment's samples, the box standing at `at`, to their tracks.
 pub(super) fn samples(moof: &[u8], at: u64, tracks: &mut [ReadTrack]) -> Result<(), Wrong> {
@@ -11,12 +11,9 @@ pub(super) fn samples(moof: &[u8], at: u64, tracks: &mut [ReadTrack]) -> Result<
     Ok(())
 }
 
-/// What holds for samples that do not say otherwise.
-struct Defaults {
-    duration: Option<u32>,
-    size: Option<u32>,
-    flags: Option<u32>,
-}
+/// The latest time of a sample, in seconds and in units of any track: what comes of it by adding and subtracting has room.
+const LATEST_S: u64 = 1 << 31;
+const LATEST: u64 = 1 << 53;
 
 /// Set in a sample's flags where decoding cannot start.
 const NOT_SYNC: u32 = 0x1_0000;
@@ -36,12 +33,18 @@ fn run(traf: &[u8], moof_at: u64, tracks: &mut [ReadTrack]) -> Option<()> {
     let (duration, size, sample_flags) =
         (next(flags & 8 != 0, 4), next(flags & 0x10 != 0, 4), next(flags & 0x20 != 0, 4));
     let number = |at: Option<usize>| at.and_then(|at| be32(header, at));
-    let defaults = Defaults { duration: number(duration), size: number(size), flags: number(sample_flags) };
+    let own = Usual { duration: number(duration), size: number(size), flags: number(sample_flags) };
     let base = match base {
         Some(at) => be64(header, at)?,
         None => moof_at,
     };
     let Some(track) = tracks.iter_mut().find(|track| track.id == id) else { return Some(()) };
+    let of_track = track.usual;
+    let defaults = Usual {
+        duration: own.duration.or(of_track.duration),
+        size: own.size.or(of_track.size),
+        flags: own.flags.or(of_track.flags),
+    };
     let time = child(traf, b"tfdt")?;
     let mut dts = if time.first()? == &1 { be64(time, 4)? } else { u64::from(be32(time, 4)?) };
     let mut place = base;
@@ -56,7 +59,7 @@ fn one_run(
     base: u64,
     place: u64,
     dts: &mut u64,
-    defaults: &Defaults,
+    defaults: &Usual,
     track: &mut ReadTrack,
 ) -> Option<u64> {
     let flags = be32(trun, 0)? & 0xff_ffff;
@@ -82,6 +85,10 @@ fn one_run(
         let sample_flags = first_flags.take().or(own).or(defaults.flags).unwrap_or(0);
         let offset = take(flags & 0x800 != 0)?.map_or(0, |offset| i64::from(offset.cast_signed()));
         let pts = i64::try_from(*dts).ok()?.checked_add(offset)?.checked_add(track.shift)?;
+        let latest = LATEST.min(LATEST_S.saturating_mul(u64::from(track.timescale)));
+        if *dts > latest || pts.unsigned_abs() > latest {
+            return None;
+        }
         track.samples.push(Sample { offset: place, size, pts, duration, key: sample_flags & NOT_SYNC == 0 });
         *dts = dts.checked_add(u64::from(duration))?;
         place = place.checked_add(u64::from(size))?;

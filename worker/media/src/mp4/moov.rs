@@ -1,7 +1,7 @@
 //! Tracks and their samples out of a `moov` box (ISO/IEC 14496-12, 8).
 
 use super::parse::{be32, be64, child, children};
-use super::read::{Kind, MOST_SAMPLES, ReadTrack, Sample, Wrong, count_of, need};
+use super::read::{Kind, MOST_SAMPLES, ReadTrack, Sample, Usual, Wrong, count_of, need};
 
 /// Most lines of an edit list.
 const MOST_EDITS: u32 = 1000;
@@ -13,6 +13,13 @@ pub(super) fn tracks(movie: &[u8]) -> Result<Vec<ReadTrack>, Wrong> {
     let mut tracks = Vec::new();
     for (_, body) in children(movie).filter(|(code, _)| code == b"trak") {
         tracks.extend(track(body, scale)?);
+    }
+    let extends = child(movie, b"mvex").unwrap_or_default();
+    for (_, body) in children(extends).filter(|(code, _)| code == b"trex") {
+        let id = be32(body, 4);
+        for track in tracks.iter_mut().filter(|track| Some(track.id) == id) {
+            track.usual = Usual { duration: be32(body, 12), size: be32(body, 16), flags: be32(body, 20) };
+        }
     }
     Ok(tracks)
 }
@@ -55,6 +62,7 @@ fn track(body: &[u8], movie_scale: u32) -> Result<Option<ReadTrack>, Wrong> {
         // A shift of pictures only takes back what reordering put on; of sound it is the encoder's priming.
         skip: if kind == Kind::Audio { u64::try_from(edit.from).unwrap_or(0) } else { 0 },
         shift,
+        usual: Usual::default(),
         end: shown_for.map(|length| i64::try_from(wait.saturating_add(length)).unwrap_or(i64::MAX)),
     }))
 }

@@ -50,10 +50,20 @@ pub(crate) struct ReadTrack {
     pub(crate) skip: u64,
     /// What the edit list adds to every sample's time.
     pub(super) shift: i64,
+    /// What holds for samples of fragments that do not say otherwise.
+    pub(super) usual: Usual,
     /// When presentation ends, in units; `None` where the file does not say.
     pub(crate) end: Option<i64>,
     /// What the file says that it was made by; `None` for what is no chunk.
     pub(crate) recipe: Option<[u8; 16]>,
+}
+
+/// Duration, size and flags of samples that have none of their own.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Usual {
+    pub(super) duration: Option<u32>,
+    pub(super) size: Option<u32>,
+    pub(super) flags: Option<u32>,
 }
 
 /// One sample.
@@ -74,7 +84,7 @@ impl ReadTrack {
     pub(crate) fn ns(&self, units: i64) -> i64 {
         let ns = (i128::from(units) * 1_000_000_000 + i128::from(self.timescale) / 2)
             .div_euclid(i128::from(self.timescale));
-        i64::try_from(ns).unwrap_or(i64::MAX)
+        i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
     }
 
     /// When the media ends: its samples follow each other without a gap, in whichever order they are shown.
@@ -112,14 +122,23 @@ pub(crate) fn read(path: &Path) -> Result<Vec<ReadTrack>, Failure> {
 /// # Errors
 /// Those of [`read`].
 pub(crate) fn read_segment(path: &Path, tracks: &mut Vec<ReadTrack>) -> Result<u64, Failure> {
+    let before: Vec<usize> = tracks.iter().map(|track| track.samples.len()).collect();
     let mut known = Some(std::mem::take(tracks));
-    let size = scan(path, &mut known);
+    let scanned = scan(path, &mut known);
     *tracks = known.unwrap_or_default();
-    size
+    let (size, end) = scanned?;
+    let added = tracks.iter().zip(before).flat_map(|(track, before)| &track.samples[before..]);
+    let is_inside = |sample: &Sample| {
+        sample.offset.checked_add(u64::from(sample.size)).is_some_and(|sample_end| sample_end <= end)
+    };
+    if end != size || !added.into_iter().all(is_inside) {
+        return Err(unreadable(path, "it is cut off"));
+    }
+    Ok(size)
 }
 
-/// Goes over the boxes at a file's top; gives its size.
-fn scan(path: &Path, tracks: &mut Option<Vec<ReadTrack>>) -> Result<u64, Failure> {
+/// Goes over the boxes at a file's top; gives its size, and where the last one ends.
+fn scan(path: &Path, tracks: &mut Option<Vec<ReadTrack>>) -> Result<(u64, u64), Failure> {
     let size = fault::inspect(path)?;
     let mut file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
     let mut at = 0;
@@ -127,7 +146,7 @@ fn scan(path: &Path, tracks: &mut Option<Vec<ReadTrack>>) -> Result<u64, Failure
         let Some(top) =
             next_box(&mut file, at, size).map_err(|error| unreadable(path, &error.to_string()))?
         else {
-            return Ok(size);
+            return Ok((size, at));
         };
         let body = match &top.code {
             b"uuid" if top.end - top.at > MOST_OF_A_UUID => None,
@@ -249,6 +268,7 @@ impl ReadTrack {
             samples,
             skip: 0,
             shift: 0,
+            usual: Usual::default(),
             end: None,
             recipe: None,
         }

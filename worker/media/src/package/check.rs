@@ -80,14 +80,20 @@ pub(super) fn decodes(
     let names: Vec<String> =
         std::iter::once("init.mp4".to_owned()).chain((1..=made.about.segments).map(segment_name)).collect();
     running.play()?;
-    let pushing = std::thread::spawn(move || {
-        for name in names {
-            let Ok(bytes) = fs::read(folder.join(name)) else { break };
-            if source.push_buffer(gst::Buffer::from_mut_slice(bytes)).is_err() {
-                return;
+    let pushing = std::thread::spawn(move || -> Result<(), String> {
+        let push = || {
+            for name in &names {
+                let bytes = fs::read(folder.join(name)).map_err(|error| format!("{name}: {error}"))?;
+                if source.push_buffer(gst::Buffer::from_mut_slice(bytes)).is_err() {
+                    // Who reads has failed, and says so.
+                    break;
+                }
             }
-        }
-        let _ = source.end_of_stream();
+            Ok(())
+        };
+        let pushed = push();
+        let _ended = source.end_of_stream();
+        pushed
     });
     let mut opening = Opening::new(&running, &notes);
     let branch = if is_video { Branch::Video } else { Branch::Audio };
@@ -108,7 +114,9 @@ pub(super) fn decodes(
         }
     }
     drop(running);
-    drop(pushing.join());
+    if let Ok(Err(unread)) = pushing.join() {
+        return Err(failed(format!("{}/{unread}", made.about.name)));
+    }
     let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let name = &made.about.name;
     let count = |name, limit, value| Check::judged(name, CheckUnit::Count, limit, value);

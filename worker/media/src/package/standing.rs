@@ -25,8 +25,14 @@ use crate::pace::Pace;
 const MOST_RENDITIONS: usize = 64;
 /// Most segments of one: 18 hours in segments of a second.
 const MOST_SEGMENTS: u32 = 1 << 16;
+/// Most frames of a set in all.
+const MOST_FRAMES: usize = 16 << 20;
+/// Longest set, in seconds.
+const LONGEST_S: i64 = 1 << 31;
 /// Largest playlist that is looked at, in bytes.
-const LARGEST_PLAYLIST: u64 = 1 << 20;
+const LARGEST_PLAYLIST: u64 = 8 << 20;
+/// By how much the borders of one sound's rates may differ, in nanoseconds: a few of its packets.
+const SOUND_NS: u64 = 100_000_000;
 /// A hole between segments that is none, in nanoseconds: two roundings to milliseconds.
 const NO_HOLE_NS: u64 = 2_000_000;
 /// How long a segment may be, in thousandths of what most are: at cuts of a film they differ.
@@ -57,22 +63,31 @@ pub fn manifests(
     let all = places.iter().map(|(_, segments)| u64::from(*segments)).sum();
     let (pace, mut before) = (Pace::new(Phase::Running, 0, all), 0);
     let (mut video, mut audio) = (Vec::new(), Vec::new());
+    let mut frames = 0;
     for (name, count) in places {
         let mut beat = |number| progress(pace.at(0, before + u64::from(number)));
         let item = rendition(job.set, &name, count, &mut beat)?;
         before += u64::from(count);
+        frames += item.track.samples.len();
+        if frames > MOST_FRAMES {
+            return Err(no_set(job.set, &format!("it has more than {MOST_FRAMES} frames")));
+        }
         let kind = if item.track.kind == Kind::Video { &mut video } else { &mut audio };
         kind.push(item);
     }
     let Some(first) = video.first() else { return Err(no_set(job.set, "it has no rung")) };
     let segment_ns = usual_ns(first);
     order.sort(&mut video, &mut audio);
-    stand_together(&video)?;
+    let is_one_sound = order.is_one_sound(&audio);
+    stand_together(&video, ROUNDING_NS.unsigned_abs())?;
+    if is_one_sound {
+        stand_together(&audio, SOUND_NS)?;
+    }
     let settings = PackageSettings {
         segment_ns,
         longest_permille: LONGEST_PERMILLE,
         decode: job.decode,
-        sounds_are_variants: order.is_one_sound(&audio),
+        sounds_are_variants: is_one_sound,
         ..PackageSettings::default()
     };
     let work = Work::of(&settings, video, audio);
@@ -95,18 +110,26 @@ fn renditions(set: &Path) -> Result<Vec<(String, u32)>, Failure> {
     let mut found = Vec::new();
     for entry in fs::read_dir(set).map_err(fails)? {
         let entry = entry.map_err(fails)?;
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let place = entry.path();
-        if !place.join("init.mp4").is_file() {
+        let (place, name) = (entry.path(), entry.file_name());
+        if !place.is_dir() {
             continue;
         }
-        if !is_plain(&name) {
-            return Err(no_set(set, &format!("'{name}' has more than letters, digits, - and _ in its name")));
+        let shown = name.to_string_lossy();
+        let looked = |error: std::io::Error| no_set(set, &format!("{shown} cannot be looked into: {error}"));
+        let segments = count(&place).map_err(looked)?;
+        if segments == 0 && !place.join("init.mp4").try_exists().map_err(looked)? {
+            continue;
         }
+        let Some(name) = name.to_str().filter(|name| is_plain(name)) else {
+            return Err(no_set(
+                set,
+                &format!("'{shown}' has more than letters, digits, - and _ in its name"),
+            ));
+        };
         if found.len() == MOST_RENDITIONS {
             return Err(no_set(set, &format!("it has more than {MOST_RENDITIONS} renditions")));
         }
-        found.push((name, count(&place).map_err(fails)?));
+        found.push((name.to_owned(), segments));
     }
     found.sort();
     if found.is_empty() {
@@ -130,12 +153,20 @@ fn count(place: &Path) -> std::io::Result<u32> {
 fn rendition(set: &Path, name: &str, count: u32, beat: &mut dyn FnMut(u32)) -> Result<Item, Failure> {
     let place = set.join(name);
     let init = place.join("init.mp4");
-    let mut tracks = read::read(&init)?;
+    if !init.is_file() {
+        return Err(broken(format!("{name}/init.mp4 is missing")));
+    }
+    let mut tracks = read::read(&init).map_err(|failure| of_file(failure, name, "init.mp4"))?;
     if tracks.len() != 1 {
         return Err(no_set(set, &format!("{name}/init.mp4 describes {} tracks, not one", tracks.len())));
     }
     if count == 0 {
         return Err(broken(format!("{name}/{} is missing", segment_name(1))));
+    }
+    let named = named(&place.join("media.m3u8"));
+    if named > count {
+        let playlist = format!("{name}/media.m3u8");
+        return Err(broken(format!("{name}/{} is missing, which {playlist} names", segment_name(named))));
     }
     if count > MOST_SEGMENTS {
         return Err(no_set(set, &format!("{name} has {count} segments; up to {MOST_SEGMENTS} are read")));
@@ -147,7 +178,8 @@ fn rendition(set: &Path, name: &str, count: u32, beat: &mut dyn FnMut(u32)) -> R
             return Err(broken(format!("{name}/{} is missing", segment_name(number))));
         }
         let before = samples(&tracks);
-        sizes.push(read::read_segment(&file, &mut tracks)?);
+        let size = read::read_segment(&file, &mut tracks);
+        sizes.push(size.map_err(|failure| of_file(failure, name, &segment_name(number)))?);
         if samples(&tracks) == before {
             return Err(broken(format!("{name}/{} has no frame", segment_name(number))));
         }
@@ -155,6 +187,9 @@ fn rendition(set: &Path, name: &str, count: u32, beat: &mut dyn FnMut(u32)) -> R
         beat(number);
     }
     let track = tracks.swap_remove(0);
+    if track.media_end() / i64::from(track.timescale) > LONGEST_S {
+        return Err(no_set(set, &format!("{name} is longer than {LONGEST_S} s")));
+    }
     let segments = timeline::between(&track, &starts);
     follow(name, &track, &segments)?;
     let cost =
@@ -193,25 +228,35 @@ fn follow(name: &str, track: &ReadTrack, segments: &[Segment]) -> Result<(), Fai
     Ok(())
 }
 
-/// Whether all rungs have the same borders.
-fn stand_together(video: &[Item]) -> Result<(), Failure> {
-    let borders = |item: &Item| -> Vec<i64> {
-        item.made.segments.iter().map(|segment| item.track.ns(segment.start)).collect()
-    };
-    let Some((first, others)) = video.split_first() else { return Ok(()) };
-    let wanted = borders(first);
+/// Whether renditions have the same borders, within so many nanoseconds, and the same end within a frame.
+fn stand_together(items: &[Item], within_ns: u64) -> Result<(), Failure> {
+    let Some((first, others)) = items.split_first() else { return Ok(()) };
+    let segments = |item: &'_ Item| item.made.segments.len();
     for item in others {
         let name = &item.made.about.name;
-        let found = borders(item);
-        if let Some((border, _)) =
-            wanted.iter().zip(&found).find(|(border, at)| border.abs_diff(**at) > ROUNDING_NS.unsigned_abs())
-        {
-            return Err(timeline::unaligned(name, *border));
+        let (has, first_has) = (segments(item), segments(first));
+        let pairs = first.made.segments.iter().zip(&item.made.segments);
+        let mut borders = pairs.map(|(own, other)| (first.track.ns(own.start), item.track.ns(other.start)));
+        if let Some((border, _)) = borders.find(|(border, at)| border.abs_diff(*at) > within_ns) {
+            return Err(match item.track.kind {
+                Kind::Video => timeline::unaligned(name, border),
+                Kind::Audio => broken(format!(
+                    "a segment of {name} does not begin where {}'s does",
+                    first.made.about.name
+                )),
+            });
         }
-        if wanted.len() != found.len() {
-            let (has, first_has) = (found.len(), wanted.len());
+        if has != first_has {
             let message = format!("{name} has {has} segments, {} has {first_has}", first.made.about.name);
             return Err(broken(message));
+        }
+        let end = |item: &Item| item.track.ns(item.track.media_end());
+        let frame = first.track.samples.last().map_or(0, |sample| sample.duration);
+        let frame_ns = first.track.ns(i64::from(frame)).unsigned_abs();
+        let off = end(item).abs_diff(end(first));
+        if off > frame_ns.saturating_add(within_ns) {
+            let (first, off_ms) = (&first.made.about.name, off / 1_000_000);
+            return Err(broken(format!("{name} ends {off_ms} ms before or after {first}")));
         }
     }
     Ok(())
@@ -225,6 +270,21 @@ fn usual_ns(item: &Item) -> u64 {
     lengths.get(lengths.len() / 2).copied().unwrap_or(0)
 }
 
+/// The highest number of a segment that a playlist names; 0 where there is none.
+fn named(playlist: &Path) -> u32 {
+    let text = text_of(playlist).unwrap_or_default();
+    let numbers = text.lines().filter_map(|line| line.strip_suffix(".m4s")?.parse().ok());
+    numbers.max().unwrap_or(0)
+}
+
+/// A playlist, where it is a file of usual size.
+fn text_of(playlist: &Path) -> Option<String> {
+    let mut text = String::new();
+    // A pipe would be waited for.
+    let file = playlist.is_file().then(|| fs::File::open(playlist).ok()).flatten()?;
+    file.take(LARGEST_PLAYLIST).read_to_string(&mut text).ok().map(|_| text)
+}
+
 /// What a set's master playlist says of the order of its renditions.
 #[derive(Debug, Default)]
 struct Order {
@@ -235,12 +295,7 @@ struct Order {
 impl Order {
     /// Of a set that may have none.
     fn of(set: &Path) -> Self {
-        let mut text = String::new();
-        let read = fs::File::open(set.join("master.m3u8"))
-            .and_then(|file| file.take(LARGEST_PLAYLIST).read_to_string(&mut text));
-        if read.is_err() {
-            return Self::default();
-        }
+        let text = text_of(&set.join("master.m3u8")).unwrap_or_default();
         let mut names = Vec::new();
         let mut groups = BTreeSet::new();
         for line in text.lines() {
@@ -248,7 +303,8 @@ impl Order {
             let place = if line.starts_with('#') { attribute("URI=\"") } else { Some(line) };
             let name = place.and_then(|place| place.strip_suffix("/media.m3u8"));
             names.extend(name.filter(|name| is_plain(name)).map(str::to_owned));
-            groups.extend(attribute("GROUP-ID=\"").map(str::to_owned));
+            let group = attribute("GROUP-ID=\"").filter(|_| line.contains("TYPE=AUDIO"));
+            groups.extend(group.map(str::to_owned));
         }
         Self { names, groups_of_sound: groups.len() }
     }
@@ -271,14 +327,10 @@ impl Order {
         audio.sort_by_cached_key(|item| (self.place(item), Reverse(item.made.about.average_bps)));
     }
 
-    /// Whether sounds are one at several rates: what the playlist says, else whether none has another language.
+    /// Whether sounds are one at several rates: they have one language, and no playlist offers them as sounds to choose from.
     fn is_one_sound(&self, audio: &[Item]) -> bool {
-        match self.groups_of_sound {
-            0 => {
-                audio.len() > 1 && audio.windows(2).all(|pair| pair[0].made.language == pair[1].made.language)
-            }
-            groups => groups > 1,
-        }
+        let is_alike = audio.windows(2).all(|pair| pair[0].made.language == pair[1].made.language);
+        audio.len() > 1 && is_alike && self.groups_of_sound != 1
     }
 }
 
@@ -286,6 +338,12 @@ impl Order {
 fn is_plain(name: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     !name.is_empty() && name.len() <= 64 && name.chars().all(is_plain)
+}
+
+/// A failure that names the file.
+fn of_file(failure: Failure, name: &str, file: &str) -> Failure {
+    let message = format!("{name}/{file}: {}", failure.message);
+    Failure { message, ..failure }
 }
 
 fn broken(message: String) -> Failure {

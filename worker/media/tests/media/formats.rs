@@ -272,13 +272,21 @@ fn ten_bits_chroma_and_hdr_are_kept_where_they_can_be() {
         let found = told(&output, "v:0", "pix_fmt,color_transfer,color_primaries,color_space");
         assert_eq!(found, ["yuv420p10le", "smpte2084", "bt2020", "bt2020nc"], "AV1 of ten bits");
     }
-    let hevc = dir.path().join("hdr-hevc.mp4");
-    let run = Command::new("ffprobe")
-        .args(["-v", "error", "-show_frames", "-read_intervals", "%+#1"])
-        .arg(hevc)
-        .output();
-    let frame = String::from_utf8_lossy(&run.unwrap().stdout).into_owned();
-    assert!(frame.contains("max_content=1000") && frame.contains("max_luminance=10000000/10000"), "{frame}");
+    // AV1 counts in other parts: the light in 1/256 cd/m2, the places in 1/65536.
+    for (name, light, red) in [
+        ("hdr-hevc.mp4", "max_luminance=10000000/10000", "red_x=35400/50000"),
+        ("hdr-av1.mp4", "max_luminance=256000/256", "red_x=46399/65536"),
+        ("hdr-av1.webm", "max_luminance=256000/256", "red_x=46399/65536"),
+    ] {
+        let run = Command::new("ffprobe")
+            .args(["-v", "error", "-show_frames", "-read_intervals", "%+#1"])
+            .arg(dir.path().join(name))
+            .output();
+        let frame = String::from_utf8_lossy(&run.unwrap().stdout).into_owned();
+        for said in ["max_content=1000", "max_average=400", light, red] {
+            assert!(frame.contains(said), "{name}: {said} in {frame}");
+        }
+    }
 
     let Some(clip) = clip(dir.path()) else { return };
     for (codec, depth, chroma, format) in [
@@ -403,6 +411,38 @@ fn bit_rates_are_held() {
     settings.video.as_mut().unwrap().rate = RateControl::TwoPass { bitrate_bps: target, peak_bps: None };
     let refused = done(&noise, &dir.path().join("no.mkv"), &settings).unwrap_err();
     assert_eq!(refused.code, FailureCode::SettingsImpossible, "{refused:?}");
+}
+
+#[test]
+fn av1_of_a_variable_rate_has_the_bit_rate_that_it_is_to_have() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mkv");
+    // Some ten frames a second, at odd times.
+    let picture = "testsrc2=size=320x180:rate=30:duration=6,noise=alls=40:allf=t,select='not(mod(n,3))+eq(mod(n,40),1)'";
+    let how = ["-f", "lavfi", "-i", picture, "-vsync", "vfr", "-c:v", "libx264", "-crf", "10"];
+    let Some(()) = made(&how, &film) else { return };
+    let wanted = 400_000;
+    let output = dir.path().join("out.mp4");
+    let mut settings = settings(Container::Mp4, Some(VideoCodec::Av1), None);
+    let video = settings.video.as_mut().unwrap();
+    (video.rate, video.preset) = (RateControl::Cbr { bitrate_bps: wanted }, SpeedPreset::Ultrafast);
+    good(&film, &output, &settings);
+    let found = std::fs::metadata(&output).unwrap().len() * 8 / 6;
+    assert!((wanted * 7 / 10..wanted * 14 / 10).contains(&u32::try_from(found).unwrap()), "{found} b/s");
+}
+
+#[test]
+fn what_a_film_does_not_say_of_its_colours_av1_does_not_say_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mkv");
+    let how = ["-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=25:duration=0.2", "-c:v", "libx264"];
+    let Some(()) = made(&how, &film) else { return };
+    let mut settings = settings(Container::Mkv, Some(VideoCodec::Av1), None);
+    settings.video.as_mut().unwrap().preset = SpeedPreset::Ultrafast;
+    let output = dir.path().join("out.mkv");
+    good(&film, &output, &settings);
+    let colours = "color_transfer,color_primaries,color_space";
+    assert_eq!(told(&film, "v:0", colours), told(&output, "v:0", colours));
 }
 
 #[test]

@@ -12,10 +12,18 @@ use crate::chunk::{GRID, chunked, clip, rung};
 
 /// Sound in two rates, H.264 in two rungs and VP9 in one, with B-frames and a rate of a television.
 fn set(dir: &Path) -> std::path::PathBuf {
+    set_in(dir, "eng")
+}
+
+/// The same in this language.
+fn set_in(dir: &Path, language: &str) -> std::path::PathBuf {
     let film = dir.join("film.mp4");
     clip(
         &film,
-        "-f lavfi -i testsrc2=s=640x480:r=30000/1001:d=5.2 -f lavfi -i sine=440:r=48000:d=5.2 -c:v libx264 -preset ultrafast -g 50 -c:a aac",
+        &format!(
+            "-f lavfi -i testsrc2=s=640x480:r=30000/1001:d=5.2 -f lavfi -i sine=440:r=48000:d=5.2 -c:v libx264 -preset ultrafast -g 50 -c:a aac \
+             -metadata:s:a:0 language={language}"
+        ),
     );
     let (scratch, out) = (dir.join("scratch"), dir.join("out"));
     fs::create_dir(&scratch).unwrap();
@@ -96,8 +104,7 @@ fn what_is_missing_cut_off_or_of_another_film_is_named() {
         assert!(!to.join("master.m3u8").exists());
         failure
     };
-    let second = fs::read_dir(&set).unwrap().map(|entry| entry.unwrap().path());
-    let rung = second.filter(|at| at.join("2.m4s").is_file() && !at.ends_with("sound")).min().unwrap();
+    let rung = set.join("480p");
     let name = rung.file_name().unwrap().to_str().unwrap().to_owned();
     let whole = fs::read(rung.join("2.m4s")).unwrap();
     fs::remove_file(rung.join("2.m4s")).unwrap();
@@ -112,7 +119,30 @@ fn what_is_missing_cut_off_or_of_another_film_is_named() {
     assert!(failure.message.contains(&format!("{name}/1.m4s ends")), "{failure}");
     fs::write(rung.join("2.m4s"), b"no segment").unwrap();
     assert!(fails(4).message.contains("2.m4s"));
+    let data = whole.windows(4).position(|word| word == b"mdat").unwrap() - 4;
+    fs::write(rung.join("2.m4s"), &whole[..data]).unwrap();
+    let failure = fails(5);
+    assert!(failure.message.contains(&format!("{name}/2.m4s: ")), "{failure}");
+    assert!(failure.message.contains("cut off"), "{failure}");
+    fs::write(rung.join("2.m4s"), b"").unwrap();
+    assert!(fails(6).message.contains(&format!("{name}/2.m4s: ")));
     fs::write(rung.join("2.m4s"), &whole).unwrap();
+    fs::rename(rung.join("init.mp4"), dir.path().join("init.mp4")).unwrap();
+    let failure = fails(7);
+    assert!(failure.message.contains(&format!("{name}/init.mp4 is missing")), "{failure}");
+    fs::rename(dir.path().join("init.mp4"), rung.join("init.mp4")).unwrap();
+    // The last segment of a sound is missed by its playlist.
+    let sound = set.join("sound-128k");
+    let last = (1..100).take_while(|number| sound.join(format!("{number}.m4s")).exists()).last().unwrap();
+    let last = sound.join(format!("{last}.m4s"));
+    fs::rename(&last, dir.path().join("last")).unwrap();
+    let failure = fails(8);
+    assert!(failure.message.contains("is missing, which sound-128k/media.m3u8 names"), "{failure}");
+    // And, where that is gone too, by the other rate of the same sound.
+    fs::rename(sound.join("media.m3u8"), dir.path().join("media.m3u8")).unwrap();
+    let failure = fails(9);
+    assert!(failure.message.contains("segments, sound-"), "{failure}");
+    fs::rename(dir.path().join("last"), last).unwrap();
     renewed(&set, &dir.path().join("well")).unwrap_or_else(|failure| panic!("{failure}"));
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
@@ -149,4 +179,23 @@ fn a_rung_with_other_borders_does_not_join_a_set() {
     let failure = renewed(&own, &dir.path().join("new")).unwrap_err();
     assert_eq!(failure.code, FailureCode::CheckFailed);
     assert!(failure.message.contains("key frames: "), "{failure}");
+}
+
+#[test]
+fn another_language_is_a_sound_to_choose_and_no_rate_of_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let (english, german) = (dir.path().join("english"), dir.path().join("german"));
+    fs::create_dir(&english).unwrap();
+    fs::create_dir(&german).unwrap();
+    let (set, other) = (set_in(&english, "eng"), set_in(&german, "deu"));
+    fs::rename(other.join("sound-128k"), set.join("german")).unwrap();
+    let to = dir.path().join("new");
+    let report = renewed(&set, &to).unwrap_or_else(|failure| panic!("{failure}"));
+    assert_eq!(report.audio.len(), 3);
+    let master = fs::read_to_string(to.join("master.m3u8")).unwrap();
+    let sounds: Vec<&str> = master.lines().filter(|line| line.contains("TYPE=AUDIO")).collect();
+    assert!(sounds.iter().all(|line| line.contains("GROUP-ID=\"sound\"")), "{master}");
+    assert!(sounds[2].contains("NAME=\"german\",LANGUAGE=\"de\""), "{master}");
+    let mpd = fs::read_to_string(to.join("manifest.mpd")).unwrap();
+    assert!(mpd.contains("lang=\"de\"") && mpd.contains("lang=\"en\""), "{mpd}");
 }

@@ -8,6 +8,7 @@ use rushes_shared::failure::Failure;
 
 use super::{CONSTANT_BUFFER_MS, Encoder, KEY_FRAME_DISTANCE, NEVER, Order, impossible, kbps, set_number};
 use crate::aom::{self, Keys, Rate, Settings, Usage};
+use crate::colour;
 use crate::start::element;
 
 const SVT: &str = "svtav1enc";
@@ -34,6 +35,7 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
 
 fn libaom(order: &Order<'_>) -> Settings {
     let settings = order.settings;
+    let (points, is_full_range) = colour::code_points(&order.plan.colour);
     // Real time skips what would make a lossless frame so.
     let is_lossless = settings.rate == RateControl::Crf(0);
     let (usage, speed) =
@@ -52,13 +54,18 @@ fn libaom(order: &Order<'_>) -> Settings {
         rate: match settings.rate {
             RateControl::Crf(0) => Rate::Lossless,
             RateControl::Crf(crf) => Rate::Quality(crf),
-            RateControl::CappedCrf { crf, peak_bps } => Rate::Capped(crf, kbps(peak_bps)),
+            // Under a bound nothing is lossless.
+            RateControl::CappedCrf { crf, peak_bps } => Rate::Capped(crf.max(1), kbps(peak_bps)),
             RateControl::Cbr { bitrate_bps }
             | RateControl::TwoPass { bitrate_bps, .. }
             | RateControl::OnePass { bitrate_bps, .. } => {
                 Rate::Constant(kbps(bitrate_bps), CONSTANT_BUFFER_MS)
             }
         },
+        frame_ns: order.plan.frame_ns,
+        points,
+        is_full_range,
+        mastering: order.mastering.copied(),
     }
 }
 
