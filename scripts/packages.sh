@@ -7,7 +7,7 @@ set -euo pipefail
 
 want=(build-essential pkg-config libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
     gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly
-    gstreamer1.0-libav gstreamer1.0-tools
+    gstreamer1.0-libav gstreamer1.0-tools libvpx-dev
     meson ninja-build cmake nasm xxd)
 if [ "${1:-}" = tests ]; then
     want+=(ffmpeg python3 gstreamer1.0-plugins-base-apps util-linux)
@@ -21,8 +21,8 @@ if command -v dpkg-query >/dev/null; then
     for package in "${want[@]}"; do
         dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
     done
-elif ! pkg-config --exists gstreamer-1.0 gstreamer-app-1.0 2>/dev/null; then
-    echo "rushes: this is no Debian or Ubuntu; install GStreamer 1.22 or newer with its development files, and the good, bad, ugly and libav plugins" >&2
+elif ! pkg-config --exists gstreamer-1.0 gstreamer-app-1.0 vpx 2>/dev/null; then
+    echo "rushes: this is no Debian or Ubuntu; install GStreamer 1.22 or newer and libvpx 1.10 or newer with their development files, and the good, bad, ugly and libav plugins" >&2
     exit 1
 else
     # libvmaf and libaom are built with these.

@@ -131,10 +131,6 @@ fn encoded(film: &Path, codec: VideoCodec, threads: &[&str], to: &Path) -> Resul
     let quantizer = QUANTIZER.to_string();
     command.arg("-c:v").args(settings).args(["-cpu-used", &speed]);
     command.args(["-crf", &quantizer, "-b:v", "0"]);
-    if codec == VideoCodec::Vp9 {
-        // One quantizer for all frames, as the product's.
-        command.args(["-qmin", &quantizer, "-qmax", &quantizer]);
-    }
     command.args(["-g", KEY_FRAMES, "-keyint_min", KEY_FRAMES]).args(threads);
     program::run(command.arg(to))
 }

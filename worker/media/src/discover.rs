@@ -9,7 +9,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::node::EncoderFact;
 
-use crate::{aom, start};
+use crate::{linked, start};
 
 /// Longest time that one encoder may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -19,9 +19,9 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("x264enc", "h264", false),
     ("x265enc", "hevc", false),
     ("vp8enc", "vp8", false),
-    ("vp9enc", "vp9", false),
+    (linked::VP9, "vp9", false),
     ("svtav1enc", "av1", false),
-    (aom::ELEMENT, "av1", false),
+    (linked::AV1, "av1", false),
     ("avenc_ffv1", "ffv1", false),
     ("avenc_prores_ks", "prores", false),
     ("avenc_dnxhd", "dnxhd", false),
@@ -152,7 +152,7 @@ mod tests {
         assert!(!tried.iter().any(|element| element == "noSuchEncoder"), "there is nothing to try");
         // All that jobs may ask for by name.
         for needed in
-            ["x264enc", "x265enc", "vp9enc", aom::ELEMENT, "avenc_ffv1", "avenc_prores_ks", "avenc_dnxhd"]
+            ["x264enc", "x265enc", linked::VP9, linked::AV1, "avenc_ffv1", "avenc_prores_ks", "avenc_dnxhd"]
                 .into_iter()
                 .chain(["avenc_aac", "avenc_ac3", "opusenc", "lamemp3enc", "vorbisenc", "flacenc"])
         {

@@ -5,7 +5,7 @@
 )]
 //!
 //! GStreamer's encoder elements keep a frame until its packet leaves, which with a lookahead is some sixty frames later. But x264,
-//! x265 and libaom copy each one when they are given it. So a frame's memory is used anew once the next one goes into the encoder:
+//! x265, libaom and libvpx copy each one when they are given it. So a frame's memory is used anew once the next one goes into the encoder:
 //! a few frames in place of sixty, which at 2160p is 0.7 GiB that need not be found and cleared.
 
 use std::cell::UnsafeCell;
@@ -16,10 +16,10 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as video;
 
-use crate::aom;
+use crate::linked;
 
 /// Encoders that have copied a frame when they come back from being given it.
-const COPYING: &[&str] = &["x264enc", "x265enc", aom::ELEMENT];
+const COPYING: &[&str] = &["x264enc", "x265enc", linked::AV1, linked::VP9];
 
 /// Where frames for an encoder are made.
 #[derive(Debug)]

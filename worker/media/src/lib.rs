@@ -27,7 +27,6 @@
 //! it gives up. It is meant for a process of its own that serves one job and can be killed; nothing here contains a
 //! hostile file.
 
-mod aom;
 mod canvas;
 mod check;
 mod chunk;
@@ -44,6 +43,7 @@ mod join;
 mod ladder;
 mod language;
 mod lent;
+mod linked;
 pub mod mp4;
 mod note;
 mod once;

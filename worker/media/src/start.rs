@@ -4,7 +4,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::{Failure, FailureCode};
 
-use crate::{aom, damage};
+use crate::{damage, linked};
 
 /// Elements that a probe, an encode and a check commonly need; their plugins stay in memory once loaded.
 const COMMON: &[&str] = &[
@@ -65,10 +65,10 @@ pub fn init() -> Result<(), Failure> {
         )
         .with_detail(&error.to_string())
     })?;
-    aom::register().map_err(|error| {
+    linked::register().map_err(|error| {
         Failure::new(
             FailureCode::NodeUnfit,
-            "the AV1 encoder that is part of this program does not come up",
+            "the AV1 and VP9 encoders that are part of this program do not come up",
             "install GStreamer 1.22 or later",
         )
         .with_detail(&error.to_string())

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
-use rushes_shared::encode::{EncodeSettings, VideoCodec, VideoSettings};
+use rushes_shared::encode::{EncodeSettings, RateControl, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{ChunkRange, Grid, Keys, RateCap, Rung};
 use rushes_shared::media::MediaFacts;
@@ -200,7 +200,7 @@ fn lead_through(branches: &mut [Branch], job: &ChunkJob<'_>) -> Result<(), Failu
 pub fn chunk_encoder(rungs: &[Rung]) -> String {
     let mut names: Vec<String> = Vec::new();
     for rung in rungs {
-        let name = crate::encode::versioned(encoder::element_name(rung.codec));
+        let name = crate::encode::versioned(encoder::element_name(rung.codec, RateControl::Crf(rung.crf)));
         if !names.contains(&name) {
             names.push(name);
         }
@@ -246,8 +246,8 @@ trait Taker: Send + 'static {
     fn chain(&self) -> Result<Vec<gst::Element>, Failure> {
         Ok(Vec::new())
     }
-    /// A frame of the chunk, in order, which lasts so long.
-    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer, lasts_ns: u64) -> Result<(), Failure>;
+    /// A frame of the chunk, in order.
+    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer) -> Result<(), Failure>;
     /// A frame beside the chunk: the last one before it, where it was decoded, or the first one behind.
     fn beside(&mut self, _caps: &gst::CapsRef, _frame: gst::Buffer) -> Result<(), Failure> {
         Ok(())

@@ -139,7 +139,7 @@ impl<T: Taker> Passage<T> {
         let mut standard = None;
         for rung in rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             if !rung.is_standard_range() {
-                rung.take(caps, buffer.clone(), duration_ns)?;
+                rung.take(caps, buffer.clone())?;
                 continue;
             }
             let (caps, frame) = match &standard {
@@ -151,7 +151,7 @@ impl<T: Taker> Passage<T> {
                     self.threads,
                 )?),
             };
-            rung.take(caps, frame.clone(), duration_ns)?;
+            rung.take(caps, frame.clone())?;
         }
         Ok(())
     }
@@ -207,7 +207,7 @@ pub(super) fn watch_fields(deinterlacer: &gst::Element, passed: &Shared) {
 }
 
 /// Gives every frame behind a deinterlacer the time that it had before: it makes one frame of each, in order, but loses
-/// count of some times.
+/// count of some times, and may give frames twice at the end, which are dropped.
 pub(super) fn keep_times(deinterlacer: &gst::Element) {
     let times = Arc::new(Mutex::new(VecDeque::new()));
     let waiting = Arc::clone(&times);
@@ -223,7 +223,8 @@ pub(super) fn keep_times(deinterlacer: &gst::Element) {
     });
     pad("src").add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        if let (Some((at, duration)), Some(frame)) = (next, info.buffer_mut()) {
+        let Some((at, duration)) = next else { return gst::PadProbeReturn::Drop };
+        if let Some(frame) = info.buffer_mut() {
             let frame = frame.make_mut();
             frame.set_pts(at);
             frame.set_duration(duration);

@@ -29,7 +29,6 @@ use crate::encode::mastering::Mastering;
 use crate::encode::output;
 use crate::encode::picture;
 use crate::encode::plan::Plan;
-use crate::encode::tail::Tail;
 use crate::lent::Frames;
 use crate::mp4::Packet;
 use crate::note::{Branch as Kind, Note, Notes};
@@ -70,7 +69,6 @@ pub(super) struct Branch {
     scaler: Option<Scaler>,
     /// Where frames are made that enter.
     frames: Frames,
-    tail: Tail,
 }
 
 impl Branch {
@@ -83,7 +81,7 @@ impl Branch {
     ) -> Result<Self, Failure> {
         let recipe = recipe(&rung, &plan, key_frames);
         let file = Arc::new(Mutex::new(Some(ChunkFile::create(output, recipe)?)));
-        let (ended, tail) = (Arc::new(AtomicBool::new(false)), Tail::of(rung.codec));
+        let ended = Arc::new(AtomicBool::new(false));
         Ok(Self {
             site,
             plan,
@@ -102,7 +100,6 @@ impl Branch {
             halfway: None,
             scaler: None,
             frames: Frames::Kept(None),
-            tail,
         })
     }
 
@@ -179,15 +176,12 @@ impl Branch {
         bitstream::describe_colour(&sink, self.rung.codec, &self.plan.colour);
         let (file, plan, notes) = (Arc::clone(&self.file), self.plan.clone(), self.notes.clone());
         let (at_end, ended) = (self.notes.clone(), Arc::clone(&self.ended));
-        let (codec, tail) = (self.rung.codec, self.tail.clone());
+        let codec = self.rung.codec;
         sink.set_callbacks(
             app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
                     notes.moved();
-                    if !tail.keeps(&sample) {
-                        return Ok(gst::FlowSuccess::Ok);
-                    }
                     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                     let Some(file) = file.as_mut() else { return Err(gst::FlowError::Eos) };
                     let kept = if file.is_described() {
@@ -214,7 +208,7 @@ impl Taker for Branch {
         self.plan.tone_mapped.is_some()
     }
 
-    fn take(&mut self, caps: &gst::CapsRef, buffer: gst::Buffer, lasts_ns: u64) -> Result<(), Failure> {
+    fn take(&mut self, caps: &gst::CapsRef, buffer: gst::Buffer) -> Result<(), Failure> {
         let (caps, buffer) = match &self.halfway {
             Some(halfway) => halfway.lock().unwrap_or_else(PoisonError::into_inner).scaled(caps, buffer)?,
             None => (caps.to_owned(), buffer),
@@ -239,19 +233,12 @@ impl Taker for Branch {
             (None, Some(info)) if is_shared => scale::copied(&buffer, info, &mut self.frames)?,
             _ => buffer,
         };
-        self.tail.passes(&buffer, lasts_ns);
         source.push_buffer(buffer).map(drop).map_err(|_| stopped())
     }
 
     fn end(&mut self) {
         match &self.entrance {
             Some(source) => {
-                let pixels = u64::from(self.plan.width) * u64::from(self.plan.height);
-                for (frame, _, _) in self.tail.follow(pixels) {
-                    if source.push_buffer(frame).is_err() {
-                        break;
-                    }
-                }
                 let _ended = source.end_of_stream();
             }
             None => has_ended(&self.ended, &self.notes),
@@ -293,7 +280,7 @@ fn keep(file: &mut ChunkFile, sample: &gst::Sample) -> Result<(), Failure> {
 
 /// What a chunk is made by: chunks of other recipes are no parts of one film, even where their headers are the same.
 fn recipe(rung: &Rung, plan: &Plan, key_frames: u32) -> [u8; 16] {
-    let encoder = crate::encode::versioned(encoder::element_name(rung.codec));
+    let encoder = crate::encode::versioned(encoder::element_name(rung.codec, RateControl::Crf(rung.crf)));
     let rung = Rung { name: String::new(), ..rung.clone() };
     let text = format!("{encoder} {rung:?} {plan:?} {key_frames}");
     let mut recipe = [0; 16];

@@ -210,7 +210,7 @@ impl Taker for Scanner {
         Ok(vec![scaler, filter])
     }
 
-    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer, _lasts_ns: u64) -> Result<(), Failure> {
+    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer) -> Result<(), Failure> {
         self.notes.moved();
         let at = frame.pts().map_or(0, gst::ClockTime::nseconds);
         let picture = self.picture(caps, &frame)?;

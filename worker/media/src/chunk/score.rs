@@ -222,7 +222,7 @@ impl Scorer {
 }
 
 impl Taker for Scorer {
-    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer, _lasts_ns: u64) -> Result<(), Failure> {
+    fn take(&mut self, caps: &gst::CapsRef, frame: gst::Buffer) -> Result<(), Failure> {
         if let Some((caps, mut before)) = self.before.take() {
             let stamped = before.make_mut();
             stamped.set_pts(frame.pts());

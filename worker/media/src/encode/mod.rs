@@ -28,7 +28,6 @@ pub(crate) mod sound;
 mod spool;
 mod statistics;
 mod tags;
-pub(crate) mod tail;
 #[cfg(test)]
 mod taken_down;
 pub(crate) mod tally;
@@ -51,13 +50,12 @@ use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
 use crate::running::Running;
-use crate::{aom, damage, probe, sequence, start, tone};
+use crate::{damage, linked, probe, sequence, start, tone};
 use audio::AudioFeed;
 use encoder::Pass;
 use output::Output;
 use plan::Plan;
 use statistics::Statistics;
-use tail::Tail;
 use tally::Tally;
 use video::VideoFeed;
 use whole::{complete, heard_whole, left_out, no_sound};
@@ -307,7 +305,6 @@ fn pipelines(
         witness: witness.clone(),
         notes: notes.clone(),
         entrance: None,
-        tail: Tail::of(settings.codec),
         tone_mapped: plan.tone_mapped.and_then(|_| job.source.video.first().cloned()),
         mapper: None,
     });
@@ -385,7 +382,8 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
     let elapsed = way.since.elapsed();
     let has_audio = tally.audio_start.is_some();
     let video = job.settings.video.as_ref();
-    let video = video.map(|video| versioned(way.hardware.unwrap_or(encoder::element_name(video.codec))));
+    let video =
+        video.map(|video| versioned(way.hardware.unwrap_or(encoder::element_name(video.codec, video.rate))));
     let audio = job.settings.audio.as_ref().filter(|_| has_audio);
     let audio = audio.map(|audio| versioned(sound::element_name(audio.codec)));
     let encoder: Vec<String> = video.into_iter().chain(audio).collect();
@@ -421,7 +419,7 @@ pub(crate) fn versioned(element: &str) -> String {
     use gst::prelude::*;
     let plugin = || gst::ElementFactory::find(element)?.plugin();
     let version = match element {
-        aom::ELEMENT => Some(aom::version()),
+        linked::AV1 | linked::VP9 => linked::version(element),
         _ => plugin().map(|plugin| plugin.version().to_string()),
     };
     format!("{element} {}", version.unwrap_or_default()).trim_end().to_owned()

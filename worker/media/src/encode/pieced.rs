@@ -68,7 +68,8 @@ pub fn join_output(job: &PiecedJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     complete(job.source, plan.frame_ns, &tally)?;
     warnings.extend(plan.tone_mapped.map(tone::told));
     let settings = job.settings;
-    let video = settings.video.as_ref().map(|video| versioned(encoder::element_name(video.codec)));
+    let video =
+        settings.video.as_ref().map(|video| versioned(encoder::element_name(video.codec, video.rate)));
     let audio = settings.audio.as_ref().filter(|_| heard.is_some());
     let audio = audio.map(|audio| versioned(sound::element_name(audio.codec)));
     let by: Vec<String> = video.into_iter().chain(audio).collect();

@@ -15,6 +15,7 @@ impl Statistics {
 impl Drop for Statistics {
     fn drop(&mut self) {
         let Some((dir, name)) = self.0.parent().zip(self.0.file_name()) else { return };
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         // Encoders put endings of their own behind the name.
         for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
             if entry.file_name().as_encoded_bytes().starts_with(name.as_encoded_bytes()) {

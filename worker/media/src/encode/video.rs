@@ -23,7 +23,6 @@ use super::mastering::Mastering;
 use super::output::{Output, StreamId};
 use super::picture;
 use super::plan::Plan;
-use super::tail::Tail;
 use super::tally::Tally;
 use crate::mp4::Packet;
 use crate::note::{Branch, Note, Notes};
@@ -50,7 +49,6 @@ pub(crate) struct VideoFeed {
     pub(crate) witness: Option<Arc<Mutex<Witness>>>,
     pub(crate) notes: Notes,
     pub(crate) entrance: Option<Entrance>,
-    pub(crate) tail: Tail,
     /// The film whose high dynamic range the output does not carry.
     pub(crate) tone_mapped: Option<VideoFacts>,
     pub(crate) mapper: Option<ToneMapper>,
@@ -102,14 +100,12 @@ impl Feed for VideoFeed {
         stamped.set_pts(gst::ClockTime::from_nseconds(at));
         stamped.set_dts(gst::ClockTime::NONE);
         stamped.set_duration(gst::ClockTime::from_nseconds(duration_ns));
-        self.tail.passes(&buffer, duration_ns);
         entrance.source.push_buffer(buffer).map(drop).map_err(|_| encoder_stopped())
     }
 
     fn end(&mut self) {
         match &self.entrance {
             Some(entrance) => {
-                self.push_out(entrance);
                 // Where it is stopping already, whoever stops it says why.
                 let _ended = entrance.source.end_of_stream();
             }
@@ -119,19 +115,6 @@ impl Feed for VideoFeed {
 }
 
 impl VideoFeed {
-    /// Pushes the last frames out of an encoder that may lose them.
-    fn push_out(&self, entrance: &Entrance) {
-        let pixels = u64::from(self.plan.width) * u64::from(self.plan.height);
-        for (frame, at, duration_ns) in self.tail.follow(pixels) {
-            if let Some(times) = &entrance.times {
-                times.lock().unwrap_or_else(PoisonError::into_inner).push_back((at, duration_ns));
-            }
-            if entrance.source.push_buffer(frame).is_err() {
-                return;
-            }
-        }
-    }
-
     fn build(&self, caps: &gst::Caps) -> Result<Entrance, Failure> {
         let described = picture::described(caps, &self.plan, self.settings.codec, false)?;
         let source = app::AppSrc::builder()
@@ -200,16 +183,12 @@ impl VideoFeed {
         let end_notes = self.notes.clone();
         let codec = self.settings.codec;
         bitstream::describe_colour(&sink, codec, &self.plan.colour);
-        let tail = self.tail.clone();
         let mut track = None;
         sink.set_callbacks(
             app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
                     let sample = sink.pull_sample().map_err(|_| gst::FlowError::Eos)?;
                     notes.moved();
-                    if !tail.keeps(&sample) {
-                        return Ok(gst::FlowSuccess::Ok);
-                    }
                     let took = (|| {
                         let id = match track {
                             Some(id) => id,
@@ -242,14 +221,15 @@ impl VideoFeed {
 }
 
 /// Gives every frame before the encoder the time that it had before the deinterlacer, which makes one frame of each
-/// but loses count of the last ones' times.
+/// but loses count of the last ones' times, and may give some twice at the end, which are dropped.
 fn keep_times(encoder: &gst::Element) -> Times {
     let times = Times::default();
     let waiting = Arc::clone(&times);
     let pad = encoder.static_pad("sink").expect("an encoder has a sink pad");
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        if let (Some((at, duration)), Some(buffer)) = (next, info.buffer_mut()) {
+        let Some((at, duration)) = next else { return gst::PadProbeReturn::Drop };
+        if let Some(buffer) = info.buffer_mut() {
             let buffer = buffer.make_mut();
             buffer.set_pts(gst::ClockTime::from_nseconds(at));
             buffer.set_duration(gst::ClockTime::from_nseconds(duration));

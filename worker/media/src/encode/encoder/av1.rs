@@ -1,4 +1,4 @@
-//! AV1: by SVT-AV1 where the node's GStreamer has it, else by libaom, which is linked in (`crate::aom`).
+//! AV1: by SVT-AV1 where the node's GStreamer has it, else by libaom, which is linked in (`crate::linked`).
 
 use std::num::NonZeroU32;
 
@@ -6,31 +6,33 @@ use gstreamer as gst;
 use rushes_shared::encode::{RateControl, SpeedPreset};
 use rushes_shared::failure::Failure;
 
-use super::{CONSTANT_BUFFER_MS, Encoder, KEY_FRAME_DISTANCE, NEVER, Order, impossible, kbps, set_number};
-use crate::aom::{self, Keys, Rate, Settings, Usage};
+use super::{
+    CONSTANT_BUFFER_MS, Encoder, KEY_FRAME_DISTANCE, NEVER, Order, kbps, linked_pass, mean_rate, set_number,
+};
 use crate::colour;
+use crate::linked::{self, Keys, Rate, Settings, Usage};
 use crate::start::element;
 
 const SVT: &str = "svtav1enc";
 
-/// The element that makes AV1 here.
-pub(super) fn element_name() -> &'static str {
-    if gst::ElementFactory::find(SVT).is_some() { SVT } else { aom::ELEMENT }
+/// The element that makes AV1 at such a rate here. GStreamer's of SVT-AV1 has no two passes.
+pub(super) fn element_name(rate: RateControl) -> &'static str {
+    let passes = matches!(rate, RateControl::TwoPass { .. } | RateControl::OnePass { .. });
+    if !passes && gst::ElementFactory::find(SVT).is_some() { SVT } else { linked::AV1 }
 }
 
 pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
-    if matches!(order.settings.rate, RateControl::TwoPass { .. } | RateControl::OnePass { .. }) {
-        return Err(impossible(
-            "AV1 cannot be encoded in two passes here",
-            "use crf, crf with max_bitrate, or rate = \"cbr\"",
-        ));
-    }
-    let encoder = if element_name() == SVT { svt(order)? } else { aom::encoder(libaom(order))? };
+    let encoder = match element_name(order.settings.rate) {
+        SVT => svt(order)?,
+        name => linked::encoder(name, libaom(order))?,
+    };
     let leaves = gst::Caps::builder("video/x-av1")
         .field("stream-format", "obu-stream")
         .field("alignment", "tu")
         .build();
-    Ok(Encoder { element: encoder, parsers: vec![element("av1parse")?], leaves })
+    // A first pass has no packets to parse.
+    let parsers = if order.pass.is_first() { Vec::new() } else { vec![element("av1parse")?] };
+    Ok(Encoder { element: encoder, parsers, leaves })
 }
 
 fn libaom(order: &Order<'_>) -> Settings {
@@ -56,12 +58,11 @@ fn libaom(order: &Order<'_>) -> Settings {
             RateControl::Crf(crf) => Rate::Quality(crf),
             // Under a bound nothing is lossless.
             RateControl::CappedCrf { crf, peak_bps } => Rate::Capped(crf.max(1), kbps(peak_bps)),
-            RateControl::Cbr { bitrate_bps }
-            | RateControl::TwoPass { bitrate_bps, .. }
-            | RateControl::OnePass { bitrate_bps, .. } => {
-                Rate::Constant(kbps(bitrate_bps), CONSTANT_BUFFER_MS)
-            }
+            RateControl::Cbr { bitrate_bps } => Rate::Constant(kbps(bitrate_bps), CONSTANT_BUFFER_MS),
+            RateControl::TwoPass { bitrate_bps, peak_bps }
+            | RateControl::OnePass { bitrate_bps, peak_bps } => mean_rate(bitrate_bps, peak_bps),
         },
+        pass: linked_pass(order.pass),
         frame_ns: order.plan.frame_ns,
         points,
         is_full_range,

@@ -6,7 +6,7 @@
 
 mod av1;
 mod mezzanine;
-pub(in crate::encode) mod vp9;
+mod vp9;
 mod x264;
 mod x265;
 
@@ -15,13 +15,14 @@ use std::path::{Path, PathBuf};
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer::prelude::*;
-use rushes_shared::encode::{VideoCodec, VideoSettings};
+use rushes_shared::encode::{RateControl, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::RateCap;
 
 use super::hardware;
 use super::mastering::Mastering;
 use super::plan::Plan;
+use crate::linked;
 use crate::start::element;
 
 /// Frames from key frame to key frame at most where no distance is asked for: libvpx's and libaom's usual ten seconds at
@@ -131,13 +132,13 @@ pub(crate) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     }
 }
 
-/// The name of the element that makes a codec on this node.
-pub(crate) fn element_name(codec: VideoCodec) -> &'static str {
+/// The name of the element that makes a codec at such a rate on this node.
+pub(crate) fn element_name(codec: VideoCodec, rate: RateControl) -> &'static str {
     match codec {
         VideoCodec::H264 | VideoCodec::H264Hardware => "x264enc",
         VideoCodec::Hevc => "x265enc",
-        VideoCodec::Vp9 => "vp9enc",
-        VideoCodec::Av1 => av1::element_name(),
+        VideoCodec::Vp9 => linked::VP9,
+        VideoCodec::Av1 => av1::element_name(rate),
         VideoCodec::Ffv1 => "avenc_ffv1",
         VideoCodec::ProRes => "avenc_prores_ks",
         VideoCodec::DnxHd => "avenc_dnxhd",
@@ -148,8 +149,22 @@ fn kbps(bps: u32) -> u32 {
     (bps / 1000).max(1)
 }
 
-fn signed(value: u32) -> i32 {
-    i32::try_from(value).unwrap_or(i32::MAX)
+/// A mean rate of libaom and libvpx, and the most of a group of pictures.
+fn mean_rate(bitrate_bps: u32, peak_bps: Option<u32>) -> linked::Rate {
+    let percent = |peak: u32| u64::from(peak) * 100 / u64::from(bitrate_bps.max(1));
+    linked::Rate::Mean(
+        kbps(bitrate_bps),
+        peak_bps.map(|peak| u32::try_from(percent(peak)).unwrap_or(u32::MAX)),
+    )
+}
+
+/// A pass, for libaom and libvpx.
+fn linked_pass(pass: &Pass) -> linked::Pass {
+    match pass {
+        Pass::Single => linked::Pass::Single,
+        Pass::First(path) => linked::Pass::First(path.clone()),
+        Pass::Second(path) => linked::Pass::Second(path.clone()),
+    }
 }
 
 /// Sets an enumeration by the nick of its value or, where elements have changed it, by its number.

@@ -5,61 +5,37 @@ use std::ffi::{CStr, c_int, c_uint};
 use std::mem::MaybeUninit;
 use std::{fmt, ptr, slice};
 
+use gstreamer as gst;
 use libaom_sys as sys;
 
-use super::{Keys, Rate, Settings, Usage};
-
-/// Frames that the encoder looks ahead where it is not to be in real time.
-const LOOKAHEAD: u32 = 25;
-/// The worst quantizer.
-const WORST: u32 = 63;
-/// A distance of key frames that no chunk and no film reaches, within what libaom counts in.
-const NEVER: u32 = 1 << 29;
-
-/// What the frames are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Pictures {
-    pub(super) width: u32,
-    pub(super) height: u32,
-    /// Bits a sample: 8 or 10.
-    pub(super) depth: u32,
-    pub(super) chroma: Chroma,
-    /// Frames a second, as a fraction.
-    pub(super) rate: (u32, u32),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Chroma {
-    C420,
-    C422,
-    C444,
-}
-
-/// A frame's planes: its bytes, and the distance of its rows.
-pub(super) type Planes<'a> = [(&'a [u8], usize); 3];
-
-/// A packet: one frame that is shown, and what is needed for it.
-#[derive(Debug)]
-pub(super) struct Packet {
-    pub(super) number: i64,
-    pub(super) is_key: bool,
-    pub(super) bytes: Vec<u8>,
-}
+use super::{
+    Chroma, Given, Keys, LOOKAHEAD, Library, NEVER, Packet, Pass, Pictures, Planes, Rate, Settings, Usage,
+    WORST, finest,
+};
 
 /// An encoder at work.
-pub(super) struct Context {
+pub(super) struct Aom {
     // It is begun where it stays: libaom keeps no address of it, but nothing says so.
     codec: Box<sys::aom_codec_ctx_t>,
     pictures: Pictures,
     /// Kinds and contents of what key frames carry besides.
     metadata: Vec<(u32, Vec<u8>)>,
+    /// What the first pass has left, which libaom reads from here.
+    _statistics: Vec<u8>,
 }
 
 // SAFETY: the encoder's state hangs on this value alone, and libaom's calls may come from any thread, one at a time.
-unsafe impl Send for Context {}
+unsafe impl Send for Aom {}
 
-impl Context {
-    pub(super) fn new(pictures: Pictures, settings: &Settings) -> Result<Self, String> {
+impl Library for Aom {
+    const NAME: &'static str = "libaom";
+
+    fn packets(_: Option<Pictures>) -> gst::Caps {
+        let av1 = gst::Caps::builder("video/x-av1");
+        av1.field("stream-format", "obu-stream").field("alignment", "tu").build()
+    }
+
+    fn new(pictures: Pictures, settings: &Settings) -> Result<Self, String> {
         let usage = match settings.usage {
             Usage::Good => sys::AOM_USAGE_GOOD_QUALITY,
             Usage::Realtime => sys::AOM_USAGE_REALTIME,
@@ -73,7 +49,10 @@ impl Context {
             }
             (interface, config.assume_init())
         };
-        let config = configured(config, pictures, settings);
+        let mut statistics = settings.statistics()?;
+        let mut config = configured(config, pictures, settings);
+        config.rc_twopass_stats_in =
+            sys::aom_fixed_buf_t { buf: statistics.as_mut_ptr().cast(), sz: statistics.len() };
         let flags = if pictures.depth > 8 { sys::AOM_CODEC_USE_HIGHBITDEPTH } else { 0 };
         let mut codec = Box::new(MaybeUninit::<sys::aom_codec_ctx_t>::zeroed());
         let version = c_int::try_from(sys::AOM_ENCODER_ABI_VERSION).unwrap_or_default();
@@ -93,22 +72,19 @@ impl Context {
             return Err(told(&codec, begun));
         }
         // SAFETY: the call has begun it.
-        let mut made = Self { codec: unsafe { codec.assume_init() }, pictures, metadata: metadata(settings) };
+        let mut made = Self {
+            codec: unsafe { codec.assume_init() },
+            pictures,
+            metadata: metadata(settings),
+            _statistics: statistics,
+        };
         for (control, value) in controls(settings) {
             made.control(control, value)?;
         }
         Ok(made)
     }
 
-    fn control(&mut self, control: u32, value: u32) -> Result<(), String> {
-        let (id, value) = (c_int::try_from(control).unwrap_or_default(), c_int::try_from(value));
-        // SAFETY: a context that was begun, and a control that takes an integer.
-        let set = unsafe { sys::aom_codec_control(&raw mut *self.codec, id, value.unwrap_or_default()) };
-        if set == sys::AOM_CODEC_OK { Ok(()) } else { Err(self.said(set)) }
-    }
-
-    /// Takes a frame, which libaom copies.
-    pub(super) fn encode(&mut self, planes: Planes<'_>, number: i64, is_key: bool) -> Result<(), String> {
+    fn encode(&mut self, planes: Planes<'_>, number: i64, is_key: bool) -> Result<(), String> {
         let mut image = self.image(planes)?;
         self.describe(&mut image)?;
         let flags = if is_key { sys::AOM_EFLAG_FORCE_KF } else { 0 };
@@ -125,6 +101,44 @@ impl Context {
         // SAFETY: an image of libaom's form; what was added to it is freed, and it has copied the rest.
         unsafe { sys::aom_img_remove_metadata(&raw mut image) };
         if taken == sys::AOM_CODEC_OK { Ok(()) } else { Err(self.said(taken)) }
+    }
+
+    fn end(&mut self) -> Result<(), String> {
+        // SAFETY: the context was begun; no image is the end.
+        let ended = unsafe { sys::aom_codec_encode(&raw mut *self.codec, ptr::null(), 0, 0, 0) };
+        if ended == sys::AOM_CODEC_OK { Ok(()) } else { Err(self.said(ended)) }
+    }
+
+    fn given(&mut self) -> Vec<Given> {
+        let (mut at, mut found) = (ptr::null(), Vec::new());
+        loop {
+            // SAFETY: the context was begun and the place is the one that the call left.
+            let packet = unsafe { sys::aom_codec_get_cx_data(&raw mut *self.codec, &raw mut at).as_ref() };
+            let Some(packet) = packet else { return found };
+            // SAFETY: of these kinds the union holds a frame or statistics, whose bytes live until the next call of the encoder.
+            unsafe {
+                if packet.kind == sys::AOM_CODEC_CX_FRAME_PKT {
+                    let frame = packet.data.frame;
+                    let bytes = slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz).to_vec();
+                    let is_key = frame.flags & sys::AOM_FRAME_IS_KEY != 0;
+                    found.push(Given::Packet(Packet { number: frame.pts, is_key, bytes }));
+                } else if packet.kind == sys::AOM_CODEC_STATS_PKT {
+                    let told = packet.data.twopass_stats;
+                    found.push(Given::Statistics(
+                        slice::from_raw_parts(told.buf.cast::<u8>(), told.sz).to_vec(),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+impl Aom {
+    fn control(&mut self, control: u32, value: u32) -> Result<(), String> {
+        let (id, value) = (c_int::try_from(control).unwrap_or_default(), c_int::try_from(value));
+        // SAFETY: a context that was begun, and a control that takes an integer.
+        let set = unsafe { sys::aom_codec_control(&raw mut *self.codec, id, value.unwrap_or_default()) };
+        if set == sys::AOM_CODEC_OK { Ok(()) } else { Err(self.said(set)) }
     }
 
     /// Adds to an image what is written beside it where it becomes a key frame.
@@ -149,36 +163,9 @@ impl Context {
         Ok(())
     }
 
-    /// No frame comes any more; packets that are still to come are had by [`Self::packets`], after which this is asked again
-    /// until none comes.
-    pub(super) fn end(&mut self) -> Result<(), String> {
-        // SAFETY: the context was begun; no image is the end.
-        let ended = unsafe { sys::aom_codec_encode(&raw mut *self.codec, ptr::null(), 0, 0, 0) };
-        if ended == sys::AOM_CODEC_OK { Ok(()) } else { Err(self.said(ended)) }
-    }
-
-    /// What is ready.
-    pub(super) fn packets(&mut self) -> Vec<Packet> {
-        let (mut at, mut found) = (ptr::null(), Vec::new());
-        loop {
-            // SAFETY: the context was begun and the place is the one that the call left.
-            let packet = unsafe { sys::aom_codec_get_cx_data(&raw mut *self.codec, &raw mut at).as_ref() };
-            let Some(packet) = packet else { return found };
-            if packet.kind != sys::AOM_CODEC_CX_FRAME_PKT {
-                continue;
-            }
-            // SAFETY: of this kind the union holds a frame, whose bytes live until the next call of the encoder.
-            let (frame, bytes) = unsafe {
-                let frame = packet.data.frame;
-                (frame, slice::from_raw_parts(frame.buf.cast::<u8>(), frame.sz))
-            };
-            let is_key = frame.flags & sys::AOM_FRAME_IS_KEY != 0;
-            found.push(Packet { number: frame.pts, is_key, bytes: bytes.to_vec() });
-        }
-    }
-
     /// A description of a frame for libaom, whose planes are as long as it says.
     fn image(&self, planes: Planes<'_>) -> Result<sys::aom_image_t, String> {
+        self.pictures.measure(&planes)?;
         let Pictures { width, height, depth, chroma, .. } = self.pictures;
         let format = match (chroma, depth > 8) {
             (Chroma::C420, false) => sys::AOM_IMG_FMT_I420,
@@ -197,20 +184,9 @@ impl Context {
             }
             image.assume_init()
         };
-        let halves = match chroma {
-            Chroma::C420 => (2, 2),
-            Chroma::C422 => (2, 1),
-            Chroma::C444 => (1, 1),
-        };
-        let sample = if depth > 8 { 2 } else { 1 };
-        for (number, ((bytes, stride), (place, distance))) in
-            planes.into_iter().zip(image.planes.iter_mut().zip(&mut image.stride)).enumerate()
+        for ((bytes, stride), (place, distance)) in
+            planes.into_iter().zip(image.planes.iter_mut().zip(&mut image.stride))
         {
-            let (across, down) = if number == 0 { (1, 1) } else { halves };
-            let (row, rows) = (width.div_ceil(across) as usize * sample, height.div_ceil(down) as usize);
-            if stride < row || bytes.len() < stride * rows.saturating_sub(1) + row {
-                return Err("a frame is smaller than its description".to_owned());
-            }
             *place = bytes.as_ptr().cast_mut();
             *distance = c_int::try_from(stride).map_err(|_| "a frame's rows are too long".to_owned())?;
         }
@@ -222,13 +198,13 @@ impl Context {
     }
 }
 
-impl fmt::Debug for Context {
+impl fmt::Debug for Aom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Context").field("pictures", &self.pictures).finish_non_exhaustive()
+        f.debug_struct("Aom").field("pictures", &self.pictures).finish_non_exhaustive()
     }
 }
 
-impl Drop for Context {
+impl Drop for Aom {
     fn drop(&mut self) {
         // SAFETY: the context was begun, and nobody has it after this.
         unsafe { sys::aom_codec_destroy(&raw mut *self.codec) };
@@ -251,7 +227,11 @@ fn configured(
     // Frames are counted: their times are GStreamer's.
     let part = |value: u32| c_int::try_from(value).unwrap_or(c_int::MAX).max(1);
     config.g_timebase = sys::aom_rational { num: part(pictures.rate.1), den: part(pictures.rate.0) };
-    config.g_pass = sys::AOM_RC_ONE_PASS;
+    config.g_pass = match settings.pass {
+        Pass::Single => sys::AOM_RC_ONE_PASS,
+        Pass::First(_) => sys::AOM_RC_FIRST_PASS,
+        Pass::Second(_) => sys::AOM_RC_SECOND_PASS,
+    };
     config.g_lag_in_frames = if settings.usage == Usage::Realtime { 0 } else { LOOKAHEAD };
     config.kf_mode = if settings.keys == Keys::Asked { sys::AOM_KF_DISABLED } else { sys::AOM_KF_AUTO };
     (config.kf_min_dist, config.kf_max_dist) = match settings.keys {
@@ -281,15 +261,13 @@ fn configured(
             config.rc_buf_initial_sz = buffer_ms / 2;
             config.rc_buf_optimal_sz = buffer_ms * 3 / 4;
         }
+        Rate::Mean(kbps, most) => {
+            config.rc_end_usage = sys::AOM_VBR;
+            config.rc_target_bitrate = kbps;
+            config.rc_2pass_vbr_maxsection_pct = most.unwrap_or(config.rc_2pass_vbr_maxsection_pct);
+        }
     }
     config
-}
-
-/// The finest quantizer of any frame at a level of quality. libaom gives frames that others follow a finer one than the level; near
-/// the coarse end all are alike, so that a bound on the rate is within reach.
-fn finest(level: u32) -> u32 {
-    let level = level.min(WORST);
-    level.saturating_sub(2 * (WORST - level))
 }
 
 fn metadata(settings: &Settings) -> Vec<(u32, Vec<u8>)> {
@@ -317,7 +295,7 @@ fn controls(settings: &Settings) -> Vec<(c_uint, u32)> {
         Rate::Quality(level) | Rate::Capped(level, _) => {
             controls.push((sys::AOME_SET_CQ_LEVEL, u32::from(level)));
         }
-        Rate::Constant(..) => {}
+        Rate::Constant(..) | Rate::Mean(..) => {}
     }
     controls
 }
