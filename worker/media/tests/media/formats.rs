@@ -8,7 +8,7 @@ use rushes_shared::encode::{
     AudioCodec, AudioSettings, Chroma, Container, EncodeSettings, LoudnessTarget, RateControl, SpeedPreset,
     VideoCodec, VideoSettings,
 };
-use rushes_shared::failure::{Failure, FailureCode};
+use rushes_shared::failure::Failure;
 use rushes_shared::media::CheckReport;
 
 use crate::studio::ffprobe;
