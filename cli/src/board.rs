@@ -94,7 +94,7 @@ impl Board {
             Form::Bars(bars) => {
                 bars.println(text).ok();
             }
-            Form::Lines => eprintln!("{text}"),
+            Form::Lines => say!("{text}"),
             Form::Silent => {}
         }
     }
@@ -105,7 +105,7 @@ impl Board {
         bar.set_message(words::harmless(text));
         bar.enable_steady_tick(Duration::from_millis(100));
         if matches!(self.form, Form::Lines) {
-            eprintln!("{}", words::harmless(text));
+            say!("{}", words::harmless(text));
         }
         Step(bar)
     }
@@ -124,7 +124,7 @@ impl Board {
         bar.set_length(size);
         bar.set_message(format!("{verb} {}", words::clipped(name, 40)));
         if matches!(self.form, Form::Lines) {
-            eprintln!("{verb} {} ({})", words::harmless(name), words::size(size));
+            say!("{verb} {} ({})", words::harmless(name), words::size(size));
         }
         Step(bar)
     }
@@ -149,17 +149,12 @@ impl Board {
         for job in self.jobs.values() {
             for line in job.stages.iter().flat_map(Stages::lines) {
                 self.last_lines = Some(Instant::now());
-                eprintln!("{}: {line}", job.name);
+                say!("{}: {line}", job.name);
             }
             for task in job.tasks.values().take(MAX_BARS) {
                 let percent = task.progress.permille / 10;
                 self.last_lines = Some(Instant::now());
-                eprintln!(
-                    "{}: {} {percent} %  {}",
-                    job.name,
-                    task.label,
-                    words_of(&task.progress, &task.worker)
-                );
+                say!("{}: {} {percent} %  {}", job.name, task.label, words_of(&task.progress, &task.worker));
             }
         }
     }
@@ -189,7 +184,7 @@ impl Board {
             head.enable_steady_tick(Duration::from_millis(100));
             let name = if job.name.is_empty() { id.to_string() } else { words::clipped(&job.name, 40) };
             if matches!(self.form, Form::Lines) {
-                eprintln!("{name}: {id} {}", job.state.as_str());
+                say!("{name}: {id} {}", job.state.as_str());
             }
             let stages = (job.kind == JobKind::Stream).then(Stages::default);
             let (tasks, outputs, ready) = (BTreeMap::new(), BTreeMap::new(), BTreeSet::new());
@@ -293,7 +288,7 @@ impl Board {
                 if matches!(self.form, Form::Lines) && !kind.is_idle() {
                     let output = output.map(|output| format!(" of {output}")).unwrap_or_default();
                     let took = words::duration(news.run_ms.unwrap_or(0));
-                    eprintln!("{name}: {}{output} done in {took}", kind.as_str());
+                    say!("{name}: {}{output} done in {took}", kind.as_str());
                 }
             }
             "attempt_failed" => {

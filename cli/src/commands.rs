@@ -74,7 +74,7 @@ fn put(bytes: &[u8]) {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            eprintln!("rushes: cannot write to standard output: {error}");
+            say!("rushes: cannot write to standard output: {error}");
             std::process::exit(6);
         }
         _ => {}

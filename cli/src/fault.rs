@@ -169,12 +169,12 @@ impl Fault {
     pub(crate) fn tell(&self, form: Output, about: Option<&str>) {
         let message = about.map_or_else(|| self.to_string(), |about| format!("{about}: {self}"));
         if form == Output::Json {
-            eprintln!("{}", self.as_json(message));
+            say!("{}", self.as_json(message));
             return;
         }
-        eprintln!("rushes: {}", words::harmless(&message));
+        say!("rushes: {}", words::harmless(&message));
         if let Some(advice) = self.advice() {
-            eprintln!("        {}", words::harmless(&advice));
+            say!("        {}", words::harmless(&advice));
         }
     }
 

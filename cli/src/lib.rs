@@ -15,6 +15,13 @@
 //! Results go to standard output, everything else to standard error, so that output can be piped. With `--output json`
 //! an error is one JSON object on one line of standard error.
 
+/// A line to standard error. A reader who went away (`2>&1 | head`) is no reason to end: the work goes on.
+macro_rules! say {
+    ($($text:tt)*) => {
+        crate::to_standard_error(format_args!("{}\n", format_args!($($text)*)))
+    };
+}
+
 mod args;
 mod at_hand;
 mod board;
@@ -35,6 +42,7 @@ mod unix_socket;
 mod watch;
 mod words;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use args::Output;
@@ -54,6 +62,10 @@ pub fn run() -> ExitCode {
         Ok(ending) => ending.into(),
         Err(fault) => told(&fault, form),
     }
+}
+
+fn to_standard_error(text: std::fmt::Arguments<'_>) {
+    let _gone = std::io::stderr().write_fmt(text);
 }
 
 fn told(fault: &Fault, form: Output) -> ExitCode {

@@ -62,7 +62,7 @@ pub(crate) fn known(client: Option<&Client>) -> Result<Presets, Fault> {
         if path.extension().is_some_and(|ending| ending == "toml") {
             match read(&path) {
                 Ok(preset) => presets.add(preset).map_err(|bad| usage(&bad))?,
-                Err(fault) => eprintln!("rushes: passed over: {fault}"),
+                Err(fault) => say!("rushes: passed over: {fault}"),
             }
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn tell_failed(jobs: &[JobView]) {
         let why = job.failure.as_ref();
         let said = why.map_or_else(|| job.state.as_str().to_owned(), |why| why.message.clone());
         let message = format!("{} ({}): {said}", job.name, job.id);
-        eprintln!("{}", fault::job_as_json(message, why, ending(std::slice::from_ref(job))));
+        say!("{}", fault::job_as_json(message, why, ending(std::slice::from_ref(job))));
     }
 }
 

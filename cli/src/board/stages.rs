@@ -175,7 +175,7 @@ impl Board {
             "task_progressed" => stages.moved(kind, task, news.progress.clone().unwrap_or_default()),
             "task_succeeded" => {
                 if stages.ended(kind, task, true) && is_plain {
-                    eprintln!("{}: {} done", job.name, kind.as_str());
+                    say!("{}: {} done", job.name, kind.as_str());
                 }
                 if stages.is_idle() {
                     job.head.set_message(format!("{}  waiting for a worker", job.name));

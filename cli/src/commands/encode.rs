@@ -377,7 +377,7 @@ fn show(farm: &FarmArgs, pieces: &[Piece], jobs: &[JobView]) {
     for done in all.iter().filter(failed) {
         let why =
             done.job.failure.as_ref().map(|why| format!(": {}", report::failure(why))).unwrap_or_default();
-        eprintln!("rushes: {} {}{why}", done.input.display(), done.job.state.as_str());
+        say!("rushes: {} {}{why}", done.input.display(), done.job.state.as_str());
     }
     print(farm, &all, || {
         let here = std::env::current_dir().unwrap_or_default();

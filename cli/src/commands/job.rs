@@ -168,11 +168,11 @@ fn submit(
     let submitted = client.submit(content_type, document, &key)?;
     let doubtful = Some(&submitted.forecast).filter(|told| handles::is_doubtful(told));
     if let Some(told) = doubtful.filter(|_| farm.output == Output::Text && !farm.quiet) {
-        eprint!("{}", handles::forecast(told));
+        crate::to_standard_error(format_args!("{}", handles::forecast(told)));
     }
     if wait {
         if farm.output == Output::Text && !farm.quiet {
-            eprintln!("{}", submitted.id);
+            say!("{}", submitted.id);
         }
         return wait_for(farm, client, &[submitted.id], None);
     }
@@ -190,7 +190,8 @@ pub(super) fn follow(farm: &FarmArgs, client: &Client, id: JobId) -> Result<(Job
     drop(board);
     let ending = report::ending(&jobs);
     if ending != Ending::Ok {
-        eprint!("{}", jobs.iter().map(|job| report::end(job, crate::table::colours())).collect::<String>());
+        let ends: String = jobs.iter().map(|job| report::end(job, crate::table::colours())).collect();
+        crate::to_standard_error(format_args!("{ends}"));
     }
     let job = jobs.into_iter().next().map_or_else(|| client.job(id), Ok)?;
     Ok((job, ending))

@@ -71,7 +71,7 @@ pub(super) fn run(farm: &FarmArgs, args: &SimArgs) -> Result<Ending, Fault> {
             let timed = match timed(&scenario, seed, order) {
                 Ok(timed) => timed,
                 Err(error @ SimError::Violation(_)) => {
-                    eprintln!("rushes: {error}");
+                    say!("rushes: {error}");
                     return Ok(Ending::JobFailed);
                 }
                 Err(error) => return Err(fault(&error)),

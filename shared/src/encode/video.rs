@@ -18,7 +18,7 @@ pub enum VideoCodec {
     Hevc,
     /// VP9, by libvpx.
     Vp9,
-    /// AV1, by SVT-AV1 where the node's GStreamer has it, else by libaom.
+    /// AV1, by SVT-AV1 where the node's GStreamer has it and no mean rate is asked for, else by libaom.
     Av1,
     /// FFV1, version 3: lossless, every frame a key frame.
     Ffv1,

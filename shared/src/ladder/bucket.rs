@@ -22,6 +22,8 @@ use super::{ChunkRange, RateCap};
 
 /// A part of the bits that is all of them, in thousandths.
 pub const ALL: u64 = 1000;
+/// The most of a chunk's bits for which is asked whether they would keep a bound.
+const MOST_SHARE: u64 = 16 * ALL;
 
 /// What a chunk has to keep so that the film keeps its bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +43,15 @@ impl ChunkBound {
         Self { cap, follows: range.start_ns > 0, is_followed: range.end_ns.is_some() }
     }
 
-    /// The largest share of its bits, in thousandths, with which a chunk would keep this; [`ALL`] where it does. `packets` are time in
-    /// nanoseconds and bytes in decoding order, the times not going back; it ends at `end_ns`.
+    /// The largest share of its bits, in thousandths, with which a chunk would keep this: less than [`ALL`] where it does not, and
+    /// [`MOST_SHARE`] at most. `packets` are time in nanoseconds and bytes in decoding order, the times not going back; it ends at
+    /// `end_ns`.
     #[must_use]
     pub fn share(&self, packets: &[(i64, u32)], end_ns: i64) -> u64 {
-        if self.holds(packets, end_ns, ALL) {
-            return ALL;
+        if self.holds(packets, end_ns, MOST_SHARE) {
+            return MOST_SHARE;
         }
-        let (mut low, mut high) = (1, ALL);
+        let (mut low, mut high) = if self.holds(packets, end_ns, ALL) { (ALL, MOST_SHARE) } else { (1, ALL) };
         while low + 1 < high {
             let middle = u64::midpoint(low, high);
             if self.holds(packets, end_ns, middle) { low = middle } else { high = middle }
@@ -101,15 +104,12 @@ mod tests {
         // 5,000 bytes a frame are the rate.
         let steady = timed(&[5_000; 100], 0);
         for (follows, is_followed) in [(false, false), (true, true)] {
-            assert_eq!(bound(follows, is_followed).share(&steady, end(&steady)), ALL);
+            assert!(bound(follows, is_followed).share(&steady, end(&steady)) >= ALL);
         }
         let mut large_first = steady.clone();
         large_first[0].1 = 120_000;
-        assert_eq!(
-            bound(false, false).share(&large_first, end(&large_first)),
-            ALL,
-            "it fills an empty bucket"
-        );
+        let share = bound(false, false).share(&large_first, end(&large_first));
+        assert!((ALL..ALL * 11 / 10).contains(&share), "it fills an empty bucket: {share}");
         assert!(bound(true, false).share(&large_first, end(&large_first)) < ALL, "there is half of one");
         let mut large_last = steady;
         large_last[99].1 = 80_000;
@@ -135,10 +135,10 @@ mod tests {
                 for (_, size) in &mut packets {
                     *size = u32::try_from(u64::from(*size) * share / ALL).unwrap_or(0);
                 }
-                prop_assume!(bound.share(&packets, end(&packets)) == ALL);
+                prop_assume!(bound.share(&packets, end(&packets)) >= ALL);
                 film.extend(packets);
             }
-            prop_assert_eq!(bound(false, false).share(&film, end(&film)), ALL);
+            prop_assert!(bound(false, false).share(&film, end(&film)) >= ALL);
         }
 
         /// What a chunk sends under its own tight bound is what it may send between others.
@@ -151,8 +151,8 @@ mod tests {
             for (_, size) in &mut packets {
                 *size = u32::try_from(u64::from(*size) * share / ALL).unwrap_or(0);
             }
-            prop_assume!(tight.share(&packets, end(&packets)) == ALL);
-            prop_assert_eq!(bound(true, true).share(&packets, end(&packets)), ALL);
+            prop_assume!(tight.share(&packets, end(&packets)) >= ALL);
+            prop_assert!(bound(true, true).share(&packets, end(&packets)) >= ALL);
         }
     }
 }

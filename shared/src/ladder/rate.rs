@@ -37,7 +37,7 @@ pub const MOST_MEAN_BPS: u64 = 1_000_000_000;
 pub const LEAST_MEAN_BPS: u64 = 10_000;
 
 impl LadderRate {
-    /// Whether rungs of a codec can have mean rates. Steps of VP9's and AV1's quantizers are too far apart for the few bits by which a
+    /// Whether rungs of a codec can have mean rates. Levels of VP9 and AV1 are too far apart for the few bits by which a
     /// mean may be off.
     #[must_use]
     pub fn has_means(codec: VideoCodec) -> bool {

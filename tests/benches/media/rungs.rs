@@ -23,9 +23,9 @@ use crate::ladder::vmaf;
 const SECONDS: u32 = 40;
 const CHUNK_SECONDS: u32 = 10;
 const KEY_FRAMES: &str = "60";
-/// The rung's size, and its quantizer.
+/// The rung's size, and its level of constant quality.
 const SIZE: (u32, u32) = (854, 480);
-const QUANTIZER: u8 = 32;
+const LEVEL: u8 = 32;
 
 pub(crate) fn run(bench: &mut Bench) -> Result<()> {
     init()?;
@@ -63,7 +63,7 @@ fn rung_of(codec: VideoCodec) -> Rung {
     Rung {
         name: "480p".to_owned(),
         max_size: SIZE,
-        crf: QUANTIZER,
+        crf: LEVEL,
         preset: SpeedPreset::Medium,
         cap: None,
         codec,
@@ -128,9 +128,9 @@ fn encoded(film: &Path, codec: VideoCodec, threads: &[&str], to: &Path) -> Resul
         other => bail!("there is no peer for {}", other.name()),
     };
     let speed = speed_of(codec).context("the codec has a speed")?;
-    let quantizer = QUANTIZER.to_string();
+    let level = LEVEL.to_string();
     command.arg("-c:v").args(settings).args(["-cpu-used", &speed]);
-    command.args(["-crf", &quantizer, "-b:v", "0"]);
+    command.args(["-crf", &level, "-b:v", "0"]);
     command.args(["-g", KEY_FRAMES, "-keyint_min", KEY_FRAMES]).args(threads);
     program::run(command.arg(to))
 }

@@ -41,7 +41,7 @@ pub(super) fn retry(farm: &FarmArgs, client: &Client, selectors: &[String]) -> R
     let again = |selector: &str| {
         let new = client.retry(select(client, selector)?)?;
         if let (Output::Text, false, Some(note)) = (farm.output, farm.quiet, &new.note) {
-            eprintln!("{}: {note}", new.id);
+            say!("{}: {note}", new.id);
         }
         Ok(new)
     };

@@ -14,6 +14,7 @@
 //! progressive before the range is cut out, with pictures from outside of it as context.
 
 mod file;
+mod levels;
 mod nearest;
 mod passage;
 mod rung;
@@ -31,7 +32,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::encode::{EncodeSettings, RateControl, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{ChunkRange, Grid, Keys, RateCap, Rung};
+use rushes_shared::ladder::{ALL, ChunkRange, Grid, Keys, RateCap, Rung};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::sequence::CONTAINER;
 use rushes_shared::task::{Phase, Progress};
@@ -108,16 +109,17 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     start::init()?;
     fault::inspect(job.input)?;
     let mut wishes: Vec<Wish<'_>> = (0..job.rungs.len()).filter_map(|number| Wish::of(job, number)).collect();
+    let is_sought = wishes.iter().any(Wish::is_sought);
     let (mut done, mut nearest, begun) = (ChunkEncoded::default(), Nearest::default(), Instant::now());
     for attempt in 0..MOST_ATTEMPTS {
         let mut told = |at| {
-            progress(if job.bits.is_empty() { at } else { search::told(at, attempt, begun.elapsed()) });
+            progress(if is_sought { search::told(at, attempt, begun.elapsed()) } else { at });
         };
         let (encoded, taken) = encode_once(job, &wishes, &mut told)?;
         done = encoded;
         let is_last = attempt + 1 == MOST_ATTEMPTS;
         let mut left = Vec::new();
-        for (wish, taken) in wishes.iter().zip(&taken) {
+        for (wish, taken) in wishes.iter_mut().zip(&taken) {
             let next = wish.next(taken).filter(|_| !is_last);
             nearest.judge(wish.output, wish.off(taken), next.is_some())?;
             left.extend(next);
@@ -226,14 +228,20 @@ fn settings_of_source() -> EncodeSettings {
 }
 
 /// What became of the frames that were taken.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Taken {
-    /// What a bound on the rate was missed by, in thousandths of the bits.
-    over: u64,
+    /// The share of the bits with which a bound on the rate would just be kept, in thousandths; of a rung without a bound, all.
+    share: u64,
     /// The level in the encoder's headers, where there is one.
     level: Option<u8>,
     /// Bits of all packets.
     bits: u64,
+}
+
+impl Default for Taken {
+    fn default() -> Self {
+        Self { share: ALL, level: None, bits: 0 }
+    }
 }
 
 /// Who takes the frames of a chunk: an encoder, or who looks at what one has made of them.
@@ -388,7 +396,7 @@ impl<T: Taker> Work<'_, T> {
     fn chain(&self, passed: &Shared) -> Result<Vec<gst::Element>, Failure> {
         let deinterlace = picture::deinterlacer()?;
         passage::watch_fields(&deinterlace, passed);
-        passage::keep_times(&deinterlace);
+        picture::keep_times(&deinterlace);
         let mut chain = vec![deinterlace];
         chain.extend(picture::turn(self.plan.orientation)?);
         for taker in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter() {

@@ -1,6 +1,5 @@
 //! The way of frames from the decoder into the rungs: which belong to the chunk, and whether none is missing.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
@@ -201,33 +200,6 @@ pub(super) fn watch_fields(deinterlacer: &gst::Element, passed: &Shared) {
             if mode.is_some_and(|mode| mode != "progressive") {
                 passed.lock().unwrap_or_else(PoisonError::into_inner).interlaced = true;
             }
-        }
-        gst::PadProbeReturn::Ok
-    });
-}
-
-/// Gives every frame behind a deinterlacer the time that it had before: it makes one frame of each, in order, but loses
-/// count of some times, and may give frames twice at the end, which are dropped.
-pub(super) fn keep_times(deinterlacer: &gst::Element) {
-    let times = Arc::new(Mutex::new(VecDeque::new()));
-    let waiting = Arc::clone(&times);
-    let pad = |name| deinterlacer.static_pad(name).expect("a filter has both pads");
-    pad("sink").add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH, move |_, info| {
-        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frame) = info.buffer() {
-            times.push_back((frame.pts(), frame.duration()));
-        } else {
-            times.clear();
-        }
-        gst::PadProbeReturn::Ok
-    });
-    pad("src").add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((at, duration)) = next else { return gst::PadProbeReturn::Drop };
-        if let Some(frame) = info.buffer_mut() {
-            let frame = frame.make_mut();
-            frame.set_pts(at);
-            frame.set_duration(duration);
         }
         gst::PadProbeReturn::Ok
     });

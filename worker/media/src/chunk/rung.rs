@@ -255,7 +255,7 @@ impl Taker for Branch {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(file) = file else { return Ok(Taken::default()) };
         let share = self.bound.map_or(ALL, |bound| file.share_within(&bound, last_ns));
-        let taken = Taken { over: ALL - share, level: file.level(), bits: file.bits() };
+        let taken = Taken { share, level: file.level(), bits: file.bits() };
         file.finish(last_ns).map(|()| taken)
     }
 }

@@ -3,13 +3,13 @@
 
 use std::path::Path;
 
-use rushes_shared::encode::VideoCodec;
 use rushes_shared::ladder::{ALL, ChunkBound, ChunkRange, Rung};
 
+use super::levels::{Levels, whole};
 use super::search::Search;
 use super::{ChunkJob, Taken};
 
-/// Steps of the level of quality of VP9 and AV1 that about halve the bits: 11 over a film, some fewer where it has the most.
+/// Steps of a rate factor that more than halve the bits.
 const STEPS_TO_HALF: f64 = 9.0;
 /// A step of a rate factor, in hundredths.
 pub(super) const STEP: u16 = 100;
@@ -27,6 +27,8 @@ pub(super) struct Wish<'a> {
     pub(super) tight: Option<u8>,
     /// The bits that it is to have, and what is known of where it has them.
     search: Option<Search>,
+    /// The levels within its bound, where its encoder keeps none.
+    levels: Option<Levels>,
 }
 
 impl<'a> Wish<'a> {
@@ -40,12 +42,17 @@ impl<'a> Wish<'a> {
         let own = u16::from(rung.crf) * STEP;
         // A rate factor of 0 is lossless and has the bits that it needs.
         let factor = if search.is_some() { own.max(STEP) } else { own };
-        Some(Self { rung, output, factor, bound, tight: None, search })
+        let levels = bound.and_then(|_| Levels::of(rung.codec));
+        Some(Self { rung, output, factor, bound, tight: None, search, levels })
     }
 
     /// What to try next; `None` where the rung is as it is to be, or where there is no more to try. The bound goes first: bits that
     /// are sought with the rung's own bound keep the film's as well.
-    pub(super) fn next(&self, taken: &Taken) -> Option<Self> {
+    pub(super) fn next(&mut self, taken: &Taken) -> Option<Self> {
+        if let Some(levels) = &mut self.levels {
+            let next = levels.next(self.factor, taken.share);
+            return next.map(|factor| Self { factor, ..*self });
+        }
         self.within_bound(taken).or_else(|| {
             let mut search = self.search?;
             let factor = search.next(self.factor, taken.bits)?;
@@ -53,42 +60,37 @@ impl<'a> Wish<'a> {
         })
     }
 
-    /// How many bits an encode is away from those that it is to have; `None` where none are looked for, or its bound is broken.
+    /// How far an encode is from the one wanted; `None` where there is no better or worse one, or its bound is broken.
     pub(super) fn off(&self, taken: &Taken) -> Option<u64> {
-        self.search.filter(|_| taken.over == 0).map(|search| search.away(taken.bits))
+        match (&self.levels, &self.search) {
+            (Some(levels), _) => levels.rank(self.factor, taken.share),
+            (None, search) => search.filter(|_| taken.share >= ALL).map(|search| search.away(taken.bits)),
+        }
+    }
+
+    /// Whether it may take more than one encode.
+    pub(super) fn is_sought(&self) -> bool {
+        self.search.is_some() || self.levels.is_some()
     }
 
     /// What to try of a rung that has not kept its bound. x264 and x265
     /// keep a bound by themselves, and are given the rung's own, within which borders need no luck, with the level that
-    /// other chunks have in their headers. libvpx and libaom hold a mean at best, but their headers say nothing of quality, so that
-    /// one chunk may be coarser than the next.
+    /// other chunks have in their headers.
     fn within_bound(&self, taken: &Taken) -> Option<Self> {
-        if taken.over == 0 {
+        let is_own = self.tight.is_some() || self.bound.map(|bound| bound.cap) == self.rung.cap;
+        if taken.share >= ALL || is_own {
             return None;
         }
-        if matches!(self.rung.codec, VideoCodec::Vp9 | VideoCodec::Av1) {
-            return self.coarser(taken.over).map(|factor| Self { factor, ..*self });
-        }
-        if self.tight.is_some() || self.bound.map(|bound| bound.cap) == self.rung.cap {
-            return None;
-        }
-        match taken.level {
-            Some(level) => Some(Self { tight: Some(level), ..*self }),
-            None => self.coarser(taken.over).map(|factor| Self { factor, search: None, ..*self }),
-        }
+        // A tier of HEVC that its rate decides: no level is known that would be the same.
+        let coarser = || self.coarser(taken.share).map(|factor| Self { factor, search: None, ..*self });
+        taken.level.map_or_else(coarser, |level| Some(Self { tight: Some(level), ..*self }))
     }
 
-    /// A rate factor that takes so many thousandths of the bits less.
-    fn coarser(&self, over: u64) -> Option<u16> {
+    /// A rate factor at which there are so many thousandths of the bits.
+    fn coarser(&self, share: u64) -> Option<u16> {
         let worst = u16::from(self.rung.codec.worst_crf()?) * STEP;
-        let share = ALL.saturating_sub(over).max(1);
-        let over = 1000.0 / f64::from(u32::try_from(share).unwrap_or(u32::MAX));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a float's cast ends at the bounds"
-        )]
-        let steps = (STEPS_TO_HALF * over.log2()).ceil().max(2.0) as u16;
+        let over = 1000.0 / f64::from(u32::try_from(share.max(1)).unwrap_or(u32::MAX));
+        let steps = whole((STEPS_TO_HALF * over.log2()).ceil().max(2.0));
         (self.factor < worst).then(|| self.factor.saturating_add(steps.saturating_mul(STEP)).min(worst))
     }
 }

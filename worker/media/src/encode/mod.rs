@@ -175,16 +175,17 @@ fn encode_by(
 }
 
 /// Says so where a peak is not held: GStreamer 1.22's x264enc takes no other rate for its buffer than the mean, whatever the
-/// options beside it say.
+/// options beside it say, and libvpx and libaom take a peak as a wish.
 fn peak_unheld(settings: &EncodeSettings, hardware: Option<&str>) -> Option<String> {
     let video =
-        settings.video.as_ref().filter(|video| video.codec == VideoCodec::H264 && hardware.is_none())?;
+        settings.video.as_ref().filter(|video| video.codec != VideoCodec::Hevc && hardware.is_none())?;
     let (RateControl::TwoPass { peak_bps, .. } | RateControl::OnePass { peak_bps, .. }) = video.rate else {
         return None;
     };
     peak_bps.map(|peak| {
         format!(
-            "h264 at a mean rate keeps no peak here, so that max_bitrate ({peak} b/s) may be passed: use crf with max_bitrate, or rate = \"cbr\""
+            "{} at a mean rate keeps no peak here, so that max_bitrate ({peak} b/s) may be passed: use crf with max_bitrate, or rate = \"cbr\"",
+            video.codec.word()
         )
     })
 }

@@ -48,11 +48,15 @@ pub(super) fn mux(
     let end = build(&pipeline, container, place)?;
     set_tags(&pipeline, tags);
     let uses_decoding_times = container == Container::MpegTs;
-    let timed: Vec<Timed> =
+    let mut timed: Vec<Timed> =
         streams.into_iter().map(|stream| Timed::of(stream, uses_decoding_times, last_frame_ns)).collect();
+    timed.sort_by_key(|timed| !timed.stream.is_video);
     let origin = timed.iter().filter_map(|stream| stream.earliest(uses_decoding_times)).min().unwrap_or(0);
     for stream in timed {
         feed(&pipeline, &end, stream, origin, &packets, &notes, container)?;
+    }
+    if container == Container::MpegTs {
+        lead(&end);
     }
     let ended = notes;
     let bus = pipeline.bus().expect("a pipeline has a bus");
@@ -126,6 +130,18 @@ fn build(pipeline: &gst::Pipeline, container: Container, place: &Path) -> Result
     pipeline.add_many(&chain).expect("new elements can be added");
     gst::Element::link_many(&chain).map_err(|_| stopped("cannot be put together"))?;
     Ok(chain.swap_remove(0))
+}
+
+/// Has the first stream, which is a film's picture, carry the clock of a transport stream. The muxer would take the one that is ready
+/// first, and writes its tables before packets of that one alone: others could come before them, where no player finds them.
+fn lead(muxer: &gst::Element) {
+    let pads = muxer.sink_pads();
+    let Some(first) = pads.first() else { return };
+    let mut map = gst::Structure::builder("program_map").field("PCR_1", first.name().as_str());
+    for pad in &pads {
+        map = map.field(pad.name().as_str(), 1i32);
+    }
+    muxer.set_property("prog-map", map.build());
 }
 
 /// A stream with the times at which its packets are decoded.

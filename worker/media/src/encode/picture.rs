@@ -5,6 +5,9 @@
 //! ```
 //! What a picture does not need is left out.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as video;
@@ -64,6 +67,37 @@ pub(crate) fn deinterlacer() -> Result<gst::Element, Failure> {
     deinterlace.set_property_from_str("fields", "top");
     deinterlace.set_property_from_str("method", "yadif");
     Ok(deinterlace)
+}
+
+/// Gives every frame behind a deinterlacer the time that it had before: it makes one frame of each, in order, but loses
+/// count of some times, and may give frames twice at the end, which are dropped.
+pub(crate) fn keep_times(deinterlacer: &gst::Element) {
+    let times = Arc::new(Mutex::new(VecDeque::new()));
+    let waiting = Arc::clone(&times);
+    let pad = |name| deinterlacer.static_pad(name).expect("a filter has both pads");
+    pad("sink").add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH, move |_, info| {
+        let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frame) = info.buffer_mut() {
+            times.push_back((frame.pts(), frame.duration()));
+            // After a gap it would begin anew, and give frames twice in the middle.
+            if frame.flags().contains(gst::BufferFlags::DISCONT) {
+                frame.make_mut().unset_flags(gst::BufferFlags::DISCONT);
+            }
+        } else {
+            times.clear();
+        }
+        gst::PadProbeReturn::Ok
+    });
+    pad("src").add_probe(gst::PadProbeType::BUFFER, move |_, info| {
+        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let Some((at, duration)) = next else { return gst::PadProbeReturn::Drop };
+        if let Some(frame) = info.buffer_mut() {
+            let frame = frame.make_mut();
+            frame.set_pts(at);
+            frame.set_duration(duration);
+        }
+        gst::PadProbeReturn::Ok
+    });
 }
 
 /// Turns the picture; nothing where it is upright.

@@ -5,13 +5,11 @@
 //! ```
 //! Built at the first frame, when format and size are known; what the frames do not need is left out.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
-use gstreamer_video as video;
 use rushes_shared::encode::VideoSettings;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::VideoFacts;
@@ -59,11 +57,7 @@ pub(crate) struct Entrance {
     source: app::AppSrc,
     caps: gst::Caps,
     last_ns: Option<u64>,
-    /// Times of the frames inside a deinterlacer, which gives its own; empty otherwise.
-    times: Option<Times>,
 }
-
-type Times = Arc<Mutex<VecDeque<(u64, u64)>>>;
 
 impl Feed for VideoFeed {
     fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
@@ -93,9 +87,6 @@ impl Feed for VideoFeed {
         let duration_ns = buffer.duration().map(gst::ClockTime::nseconds).filter(|d| *d > 0);
         let duration_ns = duration_ns.unwrap_or(self.plan.frame_ns);
         self.tally.lock().unwrap_or_else(PoisonError::into_inner).frame(at, duration_ns);
-        if let Some(times) = &entrance.times {
-            times.lock().unwrap_or_else(PoisonError::into_inner).push_back((at, duration_ns));
-        }
         let stamped = buffer.make_mut();
         stamped.set_pts(gst::ClockTime::from_nseconds(at));
         stamped.set_dts(gst::ClockTime::NONE);
@@ -137,10 +128,6 @@ impl VideoFeed {
         };
         let Encoder { element: encoder, parsers, leaves } = encoder::encoder(&order)?;
         chain.extend(self.picture(&described, &encoder)?);
-        let times = picture::frame_info(&described)?
-            .interlace_mode()
-            .ne(&video::VideoInterlaceMode::Progressive)
-            .then(|| keep_times(&encoder));
         if let Some(ms) = self.settings.keyframe_ms {
             encoder::force_keys(&encoder, u64::from(ms) * 1_000_000);
         }
@@ -152,13 +139,15 @@ impl VideoFeed {
             Refused::Unlinked => encoder_unfit("the picture's format does not fit the encoder"),
             Refused::Unstarted => encoder_unfit("the encoder does not start"),
         })?;
-        Ok(Entrance { source, caps: caps.clone(), last_ns: None, times })
+        Ok(Entrance { source, caps: caps.clone(), last_ns: None })
     }
 
     /// Elements between the decoder's frames and the encoder's.
     fn picture(&self, caps: &gst::Caps, encoder: &gst::Element) -> Result<Vec<gst::Element>, Failure> {
         let info = picture::frame_info(caps)?;
-        let mut chain = vec![picture::deinterlacer()?];
+        let deinterlace = picture::deinterlacer()?;
+        picture::keep_times(&deinterlace);
+        let mut chain = vec![deinterlace];
         chain.extend(picture::turn(self.plan.orientation)?);
         let shown = if self.plan.orientation.swaps_sides() {
             (info.height(), info.width())
@@ -218,25 +207,6 @@ impl VideoFeed {
         );
         sink
     }
-}
-
-/// Gives every frame before the encoder the time that it had before the deinterlacer, which makes one frame of each
-/// but loses count of the last ones' times, and may give some twice at the end, which are dropped.
-fn keep_times(encoder: &gst::Element) -> Times {
-    let times = Times::default();
-    let waiting = Arc::clone(&times);
-    let pad = encoder.static_pad("sink").expect("an encoder has a sink pad");
-    pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
-        let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        let Some((at, duration)) = next else { return gst::PadProbeReturn::Drop };
-        if let Some(buffer) = info.buffer_mut() {
-            let buffer = buffer.make_mut();
-            buffer.set_pts(gst::ClockTime::from_nseconds(at));
-            buffer.set_duration(gst::ClockTime::from_nseconds(duration));
-        }
-        gst::PadProbeReturn::Ok
-    });
-    times
 }
 
 fn write_frame(output: &Output, id: StreamId, sample: &gst::Sample) -> Result<(), Failure> {

@@ -10,7 +10,7 @@ use libaom_sys as sys;
 
 use super::{
     Chroma, Given, Keys, LOOKAHEAD, Library, NEVER, Packet, Pass, Pictures, Planes, Rate, Settings, Usage,
-    WORST, finest,
+    WORST,
 };
 
 /// An encoder at work.
@@ -233,12 +233,13 @@ fn configured(
         Pass::Second(_) => sys::AOM_RC_SECOND_PASS,
     };
     config.g_lag_in_frames = if settings.usage == Usage::Realtime { 0 } else { LOOKAHEAD };
-    config.kf_mode = if settings.keys == Keys::Asked { sys::AOM_KF_DISABLED } else { sys::AOM_KF_AUTO };
+    let is_asked = matches!(settings.keys, Keys::Asked | Keys::Anew);
+    config.kf_mode = if is_asked { sys::AOM_KF_DISABLED } else { sys::AOM_KF_AUTO };
     (config.kf_min_dist, config.kf_max_dist) = match settings.keys {
         // Equal distances are libaom's word for that.
         Keys::Every(frames) => (frames, frames),
         Keys::AtMost(frames) => (0, frames),
-        Keys::Asked => (0, NEVER),
+        Keys::Asked | Keys::Anew => (0, NEVER),
     };
     (config.rc_min_quantizer, config.rc_max_quantizer) = (0, WORST);
     match settings.rate {
@@ -248,11 +249,12 @@ fn configured(
         }
         Rate::Quality(level) => {
             config.rc_end_usage = sys::AOM_Q;
-            config.rc_min_quantizer = finest(u32::from(level));
+            config.rc_min_quantizer = settings.finest(level);
         }
-        Rate::Capped(_, kbps) => {
+        Rate::Capped(level, kbps) => {
             config.rc_end_usage = sys::AOM_CQ;
             config.rc_target_bitrate = kbps;
+            config.rc_min_quantizer = settings.finest(level);
         }
         Rate::Constant(kbps, buffer_ms) => {
             config.rc_end_usage = sys::AOM_CBR;

@@ -1,6 +1,8 @@
 //! GStreamer elements around the libraries' encoders: one that works for all, and what each is called.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use gstreamer as gst;
@@ -44,11 +46,13 @@ pub(super) fn set(element: &gst::Element, settings: Settings) {
 struct State<L> {
     settings: Mutex<Option<Settings>>,
     running: Mutex<Option<Running<L>>>,
+    /// Streams so far.
+    parts: AtomicU32,
 }
 
 impl<L> Default for State<L> {
     fn default() -> Self {
-        Self { settings: Mutex::default(), running: Mutex::default() }
+        Self { settings: Mutex::default(), running: Mutex::default(), parts: AtomicU32::new(0) }
     }
 }
 
@@ -56,36 +60,41 @@ impl<L> Default for State<L> {
 struct Running<L> {
     library: L,
     info: video::VideoInfo,
-    /// Of a first pass: what is known of the frames so far, and where it is to be left.
-    first: Option<(Vec<u8>, PathBuf)>,
+    keys: Keys,
+    /// Of a first pass: where what it learns is left, as it comes.
+    first: Option<BufWriter<File>>,
 }
 
 impl<L: Library> Running<L> {
     fn new(info: video::VideoInfo, settings: &Settings) -> Result<Self, String> {
         let library = L::new(pictures(&info, settings), settings)?;
         let first = match &settings.pass {
-            Pass::First(path) => Some((Vec::new(), path.clone())),
+            Pass::First(path) => Some(BufWriter::new(File::create(path).map_err(|error| unwritten(&error))?)),
             Pass::Single | Pass::Second(_) => None,
         };
-        Ok(Self { library, info, first })
+        Ok(Self { library, info, keys: settings.keys, first })
     }
 
-    /// The packets that are ready; what a first pass says is kept. Whether anything came.
-    fn packets(&mut self) -> (Vec<Packet>, bool) {
+    /// The packets that are ready; what a first pass says is written. Whether anything came.
+    fn packets(&mut self) -> Result<(Vec<Packet>, bool), String> {
         let (mut packets, given) = (Vec::new(), self.library.given());
         let came = !given.is_empty();
         for given in given {
             match given {
                 Given::Packet(packet) => packets.push(packet),
                 Given::Statistics(bytes) => {
-                    if let Some((known, _)) = &mut self.first {
-                        known.extend(bytes);
+                    if let Some(known) = &mut self.first {
+                        known.write_all(&bytes).map_err(|error| unwritten(&error))?;
                     }
                 }
             }
         }
-        (packets, came)
+        Ok((packets, came))
     }
+}
+
+fn unwritten(error: &io::Error) -> String {
+    format!("what the first pass learns cannot be written: {error}")
 }
 
 impl<L: Library> State<L> {
@@ -99,6 +108,7 @@ impl<L: Library> State<L> {
             usage: Usage::Good,
             speed: 6,
             threads: None,
+            has_hidden_frames: true,
             tile_columns: 0,
             keys: Keys::AtMost(240),
             rate: Rate::Quality(32),
@@ -126,7 +136,9 @@ impl<L: Library> State<L> {
         let said = |text: String| gst::loggable_error!(gst::CAT_RUST, "{text}");
         self.finish(element).map_err(|_| said("the stream before cannot be ended".to_owned()))?;
         let info = stream.info().clone();
-        let settings = self.settings();
+        // A film whose form changes has parts, of which each is planned by itself.
+        let part = self.parts.fetch_add(1, Ordering::Relaxed);
+        let settings = self.settings().of_part(part);
         let caps = L::packets(Some(pictures(&info, &settings)));
         let running = Running::new(info, &settings).map_err(|why| {
             _ = failed::<L>(element, &why);
@@ -145,7 +157,12 @@ impl<L: Library> State<L> {
         mut frame: video::VideoCodecFrame<'_>,
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let number = frame.system_frame_number();
-        let is_key = frame.flags().contains(video::VideoCodecFrameFlags::FORCE_KEYFRAME);
+        let is_asked = frame.flags().contains(video::VideoCodecFrameFlags::FORCE_KEYFRAME);
+        let keys = self.running().as_ref().map(|at_work| at_work.keys);
+        if is_asked && keys == Some(Keys::Anew) {
+            self.begin_anew(element)?;
+        }
+        let is_key = is_asked && keys == Some(Keys::Asked);
         let mut running = self.running();
         let at_work = running.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         let taken = frame.input_buffer().ok_or("a frame without data".to_owned()).and_then(|buffer| {
@@ -159,7 +176,7 @@ impl<L: Library> State<L> {
             at_work.library.encode([plane(0)?, plane(1)?, plane(2)?], i64::from(number), is_key)
         });
         taken.map_err(|said| failed::<L>(element, &said))?;
-        let (packets, _) = at_work.packets();
+        let (packets, _) = at_work.packets().map_err(|said| failed::<L>(element, &said))?;
         let is_first = at_work.first.is_some();
         // What takes the packets may ask the element something.
         drop(running);
@@ -168,7 +185,6 @@ impl<L: Library> State<L> {
             frame.set_output_buffer(gst::Buffer::new());
             return element.finish_frame(frame);
         }
-        // Its memory is free: the library has copied the frame.
         drop(frame);
         push::<L>(element, packets)
     }
@@ -177,11 +193,23 @@ impl<L: Library> State<L> {
     fn flush(&self, element: &video::VideoEncoder) -> bool {
         let mut running = self.running();
         let Some(at_work) = running.take() else { return true };
-        match Running::new(at_work.info, &self.settings()) {
+        let part = self.parts.load(Ordering::Relaxed).saturating_sub(1);
+        match Running::new(at_work.info, &self.settings().of_part(part)) {
             Ok(anew) => *running = Some(anew),
             Err(said) => _ = failed::<L>(element, &said),
         }
         running.is_some()
+    }
+
+    /// Ends what is encoded, and begins with the next frame.
+    fn begin_anew(&self, element: &video::VideoEncoder) -> Result<(), gst::FlowError> {
+        self.finish(element)?;
+        let mut running = self.running();
+        let at_work = running.take().ok_or(gst::FlowError::NotNegotiated)?;
+        let part = self.parts.fetch_add(1, Ordering::Relaxed);
+        let anew = Running::new(at_work.info, &self.settings().of_part(part));
+        *running = Some(anew.map_err(|said| failed::<L>(element, &said))?);
+        Ok(())
     }
 
     fn finish(&self, element: &video::VideoEncoder) -> Result<gst::FlowSuccess, gst::FlowError> {
@@ -191,14 +219,10 @@ impl<L: Library> State<L> {
             let mut running = self.running();
             let Some(at_work) = running.as_mut() else { return Ok(gst::FlowSuccess::Ok) };
             at_work.library.end().map_err(|said| failed::<L>(element, &said))?;
-            let (packets, came) = at_work.packets();
+            let (packets, came) = at_work.packets().map_err(|said| failed::<L>(element, &said))?;
             let is_over = std::mem::replace(&mut was_empty, !came) && !came;
-            if is_over && let Some((known, path)) = at_work.first.take() {
-                let left = std::fs::write(&path, known);
-                left.map_err(|error| {
-                    let place = path.display();
-                    failed::<L>(element, &format!("the statistics cannot be written to {place}: {error}"))
-                })?;
+            if is_over && let Some(mut known) = at_work.first.take() {
+                known.flush().map_err(|error| failed::<L>(element, &unwritten(&error)))?;
             }
             drop(running);
             if is_over {

@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) speed: i32,
     /// As many as the machine has where nothing is said.
     pub(crate) threads: Option<NonZeroU32>,
+    /// Whether frames may be made that are not shown and that others follow.
+    pub(crate) has_hidden_frames: bool,
     /// Tile columns, as a power of two.
     pub(crate) tile_columns: u32,
     pub(crate) keys: Keys,
@@ -75,6 +77,8 @@ pub(crate) enum Keys {
     AtMost(u32),
     /// Where they are asked for and nowhere else.
     Asked,
+    /// The same, by an encoder that begins anew there.
+    Anew,
 }
 
 /// What decides the bits.
@@ -106,6 +110,26 @@ impl Settings {
         let all = || thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         // The libraries' own limit.
         self.threads.map_or_else(all, NonZeroU32::get).min(64)
+    }
+
+    /// The same for one of the parts of a film whose form changes: its statistics are its own.
+    fn of_part(mut self, part: u32) -> Self {
+        if let Pass::First(path) | Pass::Second(path) = &mut self.pass {
+            path.as_mut_os_string().push(format!(".{part}"));
+        }
+        self
+    }
+
+    /// The finest quantizer of any frame at a level of quality. The libraries give frames that others follow a finer one than the
+    /// level. In chunks all are alike near the coarse end, so that a bound on the rate is within reach; and under a bound that does not
+    /// bind no frame is finer than without one, where the libraries would spend what is left.
+    fn finest(&self, level: u8) -> u32 {
+        let level = u32::from(level).min(WORST);
+        match (self.rate, self.keys) {
+            (Rate::Capped(..), _) => level / 4,
+            (_, Keys::Every(_)) => level.saturating_sub(2 * (WORST - level)),
+            _ => 0,
+        }
     }
 
     /// What the first pass has left.
@@ -196,13 +220,6 @@ trait Library: Sized + Send + 'static {
 
     /// What is ready.
     fn given(&mut self) -> Vec<Given>;
-}
-
-/// The finest quantizer of any frame at a level of quality. The libraries give frames that others follow a finer one than the level;
-/// near the coarse end all are alike, so that a bound on the rate is within reach.
-fn finest(level: u32) -> u32 {
-    let level = level.min(WORST);
-    level.saturating_sub(2 * (WORST - level))
 }
 
 /// The version of the library behind an element of these.

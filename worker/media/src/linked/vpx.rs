@@ -13,11 +13,10 @@ use vpx_sys::vp8e_enc_control_id as control;
 
 use super::{
     Chroma, Given, Keys, LOOKAHEAD, Library, NEVER, Packet, Pass, Pictures, Planes, Rate, Settings, WORST,
-    finest,
 };
 
-/// "Good" quality: one microsecond a frame more than real time.
-const DEADLINE: c_ulong = 1_000_000;
+/// "Good" quality, which is what libvpx takes where it has more time for a frame than the frame is shown.
+const DEADLINE: c_ulong = u32::MAX as c_ulong;
 
 /// An encoder at work.
 pub(super) struct Vpx {
@@ -55,7 +54,8 @@ impl Library for Vpx {
         };
         let mut statistics = settings.statistics()?;
         let mut config = configured(config, pictures, settings);
-        let sz = u64::try_from(statistics.len()).unwrap_or_default();
+        // One kind of number in the bindings of one version, another in those of the next.
+        let sz = statistics.len().try_into().unwrap_or_default();
         config.rc_twopass_stats_in = sys::vpx_fixed_buf_t { buf: statistics.as_mut_ptr().cast(), sz };
         let flags = if pictures.depth > 8 { sys::VPX_CODEC_USE_HIGHBITDEPTH } else { 0 };
         let mut codec = Box::new(MaybeUninit::<sys::vpx_codec_ctx_t>::zeroed());
@@ -213,7 +213,7 @@ fn configured(
         Pass::Second(_) => sys::vpx_enc_pass::VPX_RC_LAST_PASS,
     };
     config.g_lag_in_frames = LOOKAHEAD;
-    config.kf_mode = if settings.keys == Keys::Asked {
+    config.kf_mode = if matches!(settings.keys, Keys::Asked | Keys::Anew) {
         sys::vpx_kf_mode::VPX_KF_DISABLED
     } else {
         sys::vpx_kf_mode::VPX_KF_AUTO
@@ -222,7 +222,7 @@ fn configured(
         // Equal distances are libvpx's word for that.
         Keys::Every(frames) => (frames, frames),
         Keys::AtMost(frames) => (0, frames),
-        Keys::Asked => (0, NEVER),
+        Keys::Asked | Keys::Anew => (0, NEVER),
     };
     (config.rc_min_quantizer, config.rc_max_quantizer) = (0, WORST);
     match settings.rate {
@@ -232,12 +232,12 @@ fn configured(
         }
         Rate::Quality(level) => {
             config.rc_end_usage = sys::vpx_rc_mode::VPX_Q;
-            config.rc_min_quantizer = finest(u32::from(level));
+            config.rc_min_quantizer = settings.finest(level);
         }
         Rate::Capped(level, kbps) => {
             config.rc_end_usage = sys::vpx_rc_mode::VPX_CQ;
             config.rc_target_bitrate = kbps;
-            config.rc_min_quantizer = finest(u32::from(level));
+            config.rc_min_quantizer = settings.finest(level);
         }
         Rate::Constant(kbps, buffer_ms) => {
             config.rc_end_usage = sys::vpx_rc_mode::VPX_CBR;
@@ -259,7 +259,7 @@ fn controls(settings: &Settings) -> Vec<(control, u32)> {
     let threads = settings.thread_count();
     let mut controls = vec![
         (control::VP8E_SET_CPUUSED, u32::try_from(settings.speed).unwrap_or_default()),
-        (control::VP8E_SET_ENABLEAUTOALTREF, 1),
+        (control::VP8E_SET_ENABLEAUTOALTREF, u32::from(settings.has_hidden_frames)),
         (control::VP8E_SET_ARNR_MAXFRAMES, 7),
         (control::VP8E_SET_ARNR_STRENGTH, 5),
         (control::VP9E_SET_FRAME_PARALLEL_DECODING, 0),

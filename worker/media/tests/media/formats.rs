@@ -320,17 +320,31 @@ fn key_frames_stand_every_half_second_and_nowhere_else() {
     let picture = "testsrc2=size=96x64:rate=30000/1001:duration=3,hue=h='if(mod(floor(n/14),2),180,0)',negate=enable='mod(floor(n/14),2)'";
     let arguments = ["-f", "lavfi", "-i", picture, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-qp", "0"];
     let Some(()) = made(&arguments, &cuts) else { return };
-    for (container, codec, depth) in [
-        (Container::Mp4, VideoCodec::H264, 8),
-        (Container::Mp4, VideoCodec::Hevc, 8),
-        (Container::Webm, VideoCodec::Vp9, 8),
-        (Container::Mp4, VideoCodec::Av1, 8),
-        (Container::Mp4, VideoCodec::Av1, 10),
-    ] {
+    let means = [
+        RateControl::TwoPass { bitrate_bps: 200_000, peak_bps: None },
+        RateControl::Cbr { bitrate_bps: 200_000 },
+        RateControl::CappedCrf { crf: 30, peak_bps: 200_000 },
+    ];
+    let mut cases: Vec<(VideoCodec, u8, Option<RateControl>, bool)> = Vec::new();
+    for codec in [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Vp9, VideoCodec::Av1] {
+        let distances: &[bool] = if codec == VideoCodec::Av1 { &[false, true] } else { &[false] };
+        for &is_whole in distances {
+            cases.push((codec, 8, None, is_whole));
+            cases.extend(means.map(|rate| (codec, 8, Some(rate), is_whole)));
+        }
+    }
+    cases.push((VideoCodec::Av1, 10, None, false));
+    for (codec, depth, rate, is_whole) in cases {
+        let container = if codec == VideoCodec::Vp9 { Container::Webm } else { Container::Mp4 };
         let output = dir.path().join(format!("keys-{}.{}", codec.name(), container.ending(None)));
         let mut settings = settings(container, Some(codec), None);
         let video = settings.video.as_mut().unwrap();
-        (video.keyframe_ms, video.bit_depth) = (Some(500), Some(depth));
+        // Half a second is no whole number of frames.
+        (video.keyframe_ms, video.bit_depth) = (Some(if is_whole { 1001 } else { 500 }), Some(depth));
+        video.preset = SpeedPreset::Medium;
+        if let Some(rate) = rate {
+            video.rate = rate;
+        }
         good(&cuts, &output, &settings);
         let run = Command::new("ffprobe")
             .args([
@@ -354,7 +368,39 @@ fn key_frames_stand_every_half_second_and_nowhere_else() {
                 format!("{:.0}", line.split(',').next().unwrap().parse::<f64>().unwrap() * 30_000.0 / 1001.0)
             })
             .collect();
-        assert_eq!(keys, ["0", "15", "30", "45", "60", "75"], "{settings:?}");
+        let every = if is_whole { 30 } else { 15 };
+        let wanted: Vec<String> = (0..90).step_by(every).map(|frame| frame.to_string()).collect();
+        assert_eq!(keys, wanted, "{settings:?}");
+    }
+}
+
+/// Numbers of the streams that the packets of an MPEG-TS file belong to.
+fn transport_streams(file: &Path) -> Vec<u16> {
+    let bytes = std::fs::read(file).unwrap();
+    bytes.chunks(188).map(|packet| u16::from_be_bytes([packet[1] & 0x1F, packet[2]])).collect()
+}
+
+#[test]
+fn a_transport_stream_begins_with_its_tables_whatever_is_decoded_first() {
+    let dir = tempfile::tempdir().unwrap();
+    for (name, sound) in [("silent", ""), ("early", "sine=440:d=6"), ("late", "sine=440:d=5,adelay=400")] {
+        let film = dir.path().join(format!("{name}.mp4"));
+        let mut arguments = vec!["-f", "lavfi", "-i", "testsrc2=s=320x180:r=24:d=6"];
+        if !sound.is_empty() {
+            arguments.extend(["-f", "lavfi", "-i", sound]);
+        }
+        arguments.extend(["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"]);
+        let Some(()) = made(&arguments, &film) else { return };
+        let audio = (!sound.is_empty()).then_some(AudioCodec::Aac);
+        let mut settings = settings(Container::MpegTs, Some(VideoCodec::H264), audio);
+        // With frames that are decoded long before they are shown.
+        settings.video.as_mut().unwrap().preset = SpeedPreset::Medium;
+        let output = dir.path().join("out.ts");
+        let report = done(&film, &output, &settings);
+        let streams = transport_streams(&output);
+        assert_eq!(streams[0], 0, "{name}: {:?}", &streams[..8]);
+        assert_eq!(streams[1], 32, "{name}: {:?}", &streams[..8]);
+        assert_eq!(report.unwrap().problems, Vec::<String>::new(), "{name}");
     }
 }
 
@@ -518,6 +564,61 @@ fn odd_sizes_variable_rates_rotation_fields_and_surround_pass_through_other_code
         let report = good(&fields, &output, &settings(Container::Mkv, Some(codec), None));
         assert_eq!(report.frames_decoded, 20);
         assert_eq!(told(&output, "v:0", "field_order"), ["progressive"]);
+    }
+}
+
+#[test]
+fn a_damaged_film_of_bottom_fields_keeps_its_frames_at_their_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, torn) = (dir.path().join("whole.ts"), dir.path().join("torn.ts"));
+    let picture = "testsrc2=size=352x288:rate=50:duration=4,interlace=scan=bff";
+    let how = [
+        "-f",
+        "lavfi",
+        "-i",
+        picture,
+        "-c:v",
+        "mpeg2video",
+        "-flags",
+        "+ilme+ildct",
+        "-qscale",
+        "3",
+        "-g",
+        "12",
+    ];
+    let Some(()) = made(&how, &whole) else { return };
+    let mut bytes = std::fs::read(&whole).unwrap();
+    let packets = bytes.len() / 188;
+    // The payload of packets at two places; their headers stay.
+    for place in [packets * 3 / 10, packets * 6 / 10] {
+        for packet in place..place + 8 {
+            bytes[packet * 188 + 20..(packet + 1) * 188].fill(0xa5);
+        }
+    }
+    std::fs::write(&torn, bytes).unwrap();
+    for codec in [VideoCodec::H264, VideoCodec::Vp9] {
+        let output = dir.path().join(format!("{}.mkv", codec.name()));
+        let mut settings = settings(Container::Mkv, Some(codec), None);
+        settings.video.as_mut().unwrap().rate = RateControl::Crf(12);
+        let source = probe(&torn).unwrap();
+        let job = EncodeJob {
+            input: &torn,
+            source: &source,
+            settings: &settings,
+            output: &output,
+            threads: Some(2),
+        };
+        let encoded = encode(&job, &mut |_| ()).unwrap();
+        // What is last in the film is last in the output, and not what stands two frames before.
+        let last = |path: &Path| {
+            let mut run = Command::new("ffmpeg");
+            run.args(["-v", "quiet", "-i"]).arg(path);
+            let shape = ["-vf", "yadif=0:1,scale=88:72,format=gray", "-f", "rawvideo", "-"];
+            run.args(shape).output().unwrap().stdout.chunks_exact(88 * 72).next_back().unwrap().to_vec()
+        };
+        let (ours, theirs) = (last(&output), last(&torn));
+        let off: u64 = ours.iter().zip(&theirs).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        assert!(off < 88 * 72 * 6, "{codec:?}: {} a pixel off, {} frames", off / (88 * 72), encoded.frames);
     }
 }
 

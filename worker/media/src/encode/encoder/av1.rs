@@ -38,21 +38,18 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
 fn libaom(order: &Order<'_>) -> Settings {
     let settings = order.settings;
     let (points, is_full_range) = colour::code_points(&order.plan.colour);
-    // Real time skips what would make a lossless frame so.
-    let is_lossless = settings.rate == RateControl::Crf(0);
+    // Real time skips what would make a lossless frame so, and what a second pass plans with.
+    let is_planned = matches!(settings.rate, RateControl::Crf(0) | RateControl::TwoPass { .. });
     let (usage, speed) =
-        libaom_speed(if is_lossless { settings.preset.max(SpeedPreset::Medium) } else { settings.preset });
+        libaom_speed(if is_planned { settings.preset.max(SpeedPreset::Medium) } else { settings.preset });
     Settings {
         usage,
         speed,
         threads: order.threads.and_then(NonZeroU32::new),
+        has_hidden_frames: true,
         // Two columns from full HD on, which two threads decode side by side.
         tile_columns: u32::from(order.plan.width >= 1920),
-        keys: match &order.closed {
-            Some(closed) => Keys::Every(closed.frames),
-            None if settings.keyframe_ms.is_some() => Keys::Asked,
-            None => Keys::AtMost(KEY_FRAME_DISTANCE),
-        },
+        keys: keys(order),
         rate: match settings.rate {
             RateControl::Crf(0) => Rate::Lossless,
             RateControl::Crf(crf) => Rate::Quality(crf),
@@ -68,6 +65,23 @@ fn libaom(order: &Order<'_>) -> Settings {
         is_full_range,
         mastering: order.mastering.copied(),
     }
+}
+
+/// Where libaom sets key frames. It makes another one behind each that is asked for (3.11: `define_kf_interval` finds the one that is
+/// just there), so that it is told their distance, or begins anew at each where that is no whole number of frames.
+fn keys(order: &Order<'_>) -> Keys {
+    let Some(ms) = order.settings.keyframe_ms.filter(|_| order.closed.is_none()) else {
+        return match &order.closed {
+            Some(closed) => Keys::Every(closed.frames),
+            None => Keys::AtMost(KEY_FRAME_DISTANCE),
+        };
+    };
+    let whole = order.plan.fps.and_then(|rate| {
+        let (frames, part) = (u64::from(ms) * u64::from(rate.num), u64::from(rate.den) * 1000);
+        let is_whole = part > 0 && frames.is_multiple_of(part);
+        is_whole.then(|| u32::try_from(frames / part).ok()).flatten()
+    });
+    whole.map_or(Keys::Anew, Keys::Every)
 }
 
 /// libaom's usage, and its speed within that. What it calls good quality costs from six times of real time's slowest speed on

@@ -190,6 +190,7 @@ fn impossible(message: &str, advice: &str) -> Failure {
 /// one. `encoder` takes frames whose times are final.
 pub(super) fn force_keys(encoder: &gst::Element, every_ns: u64) {
     let pad = encoder.static_pad("sink").expect("an encoder has a sink pad");
+    begin_late(encoder);
     let source = encoder.static_pad("src").expect("an encoder has a source pad");
     let mut grid = Grid { every_ns, first_ns: None, next: 0 };
     let mut begins = true;
@@ -215,6 +216,40 @@ pub(super) fn force_keys(encoder: &gst::Element, every_ns: u64) {
         }
         gst::PadProbeReturn::Ok
     });
+}
+
+/// Where encoders by x264 and x265 begin their times: they leave room for times of decoding before it.
+const LATE: gst::ClockTime = gst::ClockTime::from_seconds(60 * 60 * 1000);
+
+/// Moves frames to where those encoders would move them, and packets back. An encoder that moves frames itself says so with its first
+/// packet only, some fifty frames later, and takes a wish for a key frame before it for later than all that follow.
+fn begin_late(encoder: &gst::Element) {
+    let pad = |name| encoder.static_pad(name).expect("an encoder has both pads");
+    pad("sink").add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_DOWNSTREAM, |_, info| {
+        if let Some(frame) = info.buffer_mut() {
+            moved(frame.make_mut(), |at| at.checked_add(LATE));
+        } else if let Some(gst::EventView::Segment(event)) = info.event().map(|event| event.view())
+            && let Some(segment) = event.segment().downcast_ref::<gst::ClockTime>()
+        {
+            // Its start stays, so that running times are moved with the frames.
+            let mut longer = segment.clone();
+            longer.set_stop(gst::ClockTime::NONE);
+            let longer = gst::event::Segment::builder(&longer).seqnum(event.seqnum()).build();
+            info.data = Some(gst::PadProbeData::Event(longer));
+        }
+        gst::PadProbeReturn::Ok
+    });
+    pad("src").add_probe(gst::PadProbeType::BUFFER, |_, info| {
+        if let Some(packet) = info.buffer_mut() {
+            moved(packet.make_mut(), |at| at.checked_sub(LATE));
+        }
+        gst::PadProbeReturn::Ok
+    });
+}
+
+fn moved(buffer: &mut gst::BufferRef, to: impl Fn(gst::ClockTime) -> Option<gst::ClockTime>) {
+    buffer.set_pts(buffer.pts().and_then(&to));
+    buffer.set_dts(buffer.dts().and_then(&to));
 }
 
 /// Where key frames are due.

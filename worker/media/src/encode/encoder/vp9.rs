@@ -7,7 +7,7 @@ use rushes_shared::failure::Failure;
 
 use gstreamer as gst;
 
-use super::{CONSTANT_BUFFER_MS, Encoder, KEY_FRAME_DISTANCE, Order, kbps, linked_pass, mean_rate};
+use super::{CONSTANT_BUFFER_MS, Encoder, KEY_FRAME_DISTANCE, Order, Pass, kbps, linked_pass, mean_rate};
 use crate::colour;
 use crate::linked::{self, Keys, Rate, Settings, Usage};
 
@@ -24,6 +24,8 @@ fn libvpx(order: &Order<'_>) -> Settings {
         usage: Usage::Good,
         speed: i32::from(settings.preset.step()),
         threads: order.threads.and_then(NonZeroU32::new),
+        // A second pass of libvpx makes no key frame of one that is asked for where it has planned a hidden one.
+        has_hidden_frames: settings.keyframe_ms.is_none() || *order.pass == Pass::Single,
         // As many columns of tiles as the width has room for.
         tile_columns: 6,
         keys: match &order.closed {
