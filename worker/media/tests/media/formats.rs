@@ -389,7 +389,7 @@ fn a_transport_stream_begins_with_its_tables_whatever_is_decoded_first() {
         if !sound.is_empty() {
             arguments.extend(["-f", "lavfi", "-i", sound]);
         }
-        arguments.extend(["-c:v", "libx264", "-preset", "veryfast", "-c:a", "aac"]);
+        arguments.extend(["-c:v", "libx264", "-c:a", "aac"]);
         let Some(()) = made(&arguments, &film) else { return };
         let audio = (!sound.is_empty()).then_some(AudioCodec::Aac);
         let mut settings = settings(Container::MpegTs, Some(VideoCodec::H264), audio);
