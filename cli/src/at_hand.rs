@@ -172,18 +172,29 @@ impl Drop for Process {
     }
 }
 
-/// An empty directory beside a file that is to be made, which goes with what is left in it.
+/// An empty directory beside a file that is to be made, which goes with what is left in it. It is locked for as long as somebody works
+/// in it, so that the next one removes what a killed one has left.
 #[derive(Debug)]
-pub(crate) struct Workbench(PathBuf);
+pub(crate) struct Workbench {
+    path: PathBuf,
+    _lock: Option<fs::File>,
+}
+
+/// How long an unlocked directory is left alone: one that was just made is not locked yet.
+const STRAY_AFTER: Duration = Duration::from_secs(60);
 
 impl Workbench {
     /// In the directory of `target`, so that results only have to be renamed.
     pub(crate) fn beside(target: &Path) -> Result<Self, Fault> {
         let parent = target.parent().filter(|parent| !parent.as_os_str().is_empty());
         let name = format!(".rushes-{}.part", transfer::random_text()?);
-        let path = parent.unwrap_or(Path::new(".")).join(name);
+        let parent = parent.unwrap_or(Path::new("."));
+        sweep(parent);
+        let path = parent.join(name);
         fs::create_dir(&path).map_err(|e| Fault::local(format!("cannot make {}", path.display()), e))?;
-        Ok(Self(path))
+        // Where a file system has no locks, nobody removes it.
+        let lock = fs::File::open(&path).ok().filter(|dir| dir.try_lock().is_ok());
+        Ok(Self { path, _lock: lock })
     }
 
     /// For operations that make nothing.
@@ -192,14 +203,14 @@ impl Workbench {
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Moves a file that was made to its place.
     pub(crate) fn place(&self, name: &str, target: &Path, force: bool) -> Result<(), Fault> {
         // What a process answers is no path.
         let plain = Path::new(name).file_name() == Some(OsStr::new(name));
-        let made = self.0.join(name);
+        let made = self.path.join(name);
         if !plain || !fs::symlink_metadata(&made).is_ok_and(|made| made.is_file()) {
             return Err(Fault::Local(format!("the operation names a file that it has not made: '{name}'")));
         }
@@ -209,6 +220,65 @@ impl Workbench {
 
 impl Drop for Workbench {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
+        fs::remove_dir_all(&self.path).ok();
+    }
+}
+
+/// Removes directories of those who were killed.
+fn sweep(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let is_ours = name.to_str().is_some_and(|name| {
+            let random = name.strip_prefix(".rushes-").and_then(|name| name.strip_suffix(".part"));
+            random.is_some_and(|text| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        });
+        let is_old = || {
+            let known = fs::symlink_metadata(entry.path()).ok().filter(fs::Metadata::is_dir);
+            let made = known.and_then(|known| known.modified().ok());
+            made.and_then(|at| at.elapsed().ok()).is_some_and(|age| age >= STRAY_AFTER)
+        };
+        if is_ours
+            && is_old()
+            && let Ok(dir) = fs::File::open(entry.path())
+            && dir.try_lock().is_ok()
+        {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::FileTimes;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_a_killed_one_has_left_goes_with_the_next_and_what_is_worked_in_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out");
+        let aged = |path: &Path, by: Duration| {
+            let times = FileTimes::new().set_modified(SystemTime::now() - by);
+            fs::File::open(path).unwrap().set_times(times).unwrap();
+        };
+        let hour = Duration::from_secs(3600);
+        let works = Workbench::beside(&target).unwrap();
+        aged(works.path(), hour);
+        let named = |name: &str| dir.path().join(name);
+        let killed = named(".rushes-00112233445566778899aabbccddeeff.part");
+        let fresh = named(".rushes-ff112233445566778899aabbccddeeff.part");
+        let foreign = named(".rushes-mine.part");
+        for (path, age) in [(&killed, hour), (&fresh, Duration::ZERO), (&foreign, hour)] {
+            fs::create_dir(path).unwrap();
+            fs::write(path.join("film.mp4"), "half").unwrap();
+            aged(path, age);
+        }
+        let next = Workbench::beside(&target).unwrap();
+        assert!(!killed.exists());
+        assert!(works.path().exists() && next.path().exists() && fresh.exists() && foreign.exists());
+        drop((works, next));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
     }
 }

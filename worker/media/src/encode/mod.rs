@@ -179,15 +179,19 @@ fn encode_by(
 fn peak_unheld(settings: &EncodeSettings, hardware: Option<&str>) -> Option<String> {
     let video =
         settings.video.as_ref().filter(|video| video.codec != VideoCodec::Hevc && hardware.is_none())?;
-    let (RateControl::TwoPass { peak_bps, .. } | RateControl::OnePass { peak_bps, .. }) = video.rate else {
-        return None;
+    let name = video.codec.word();
+    let (peak, instead) = match video.rate {
+        RateControl::TwoPass { peak_bps, .. } | RateControl::OnePass { peak_bps, .. } => {
+            (peak_bps?, "use crf with max_bitrate, or rate = \"cbr\"")
+        }
+        RateControl::CappedCrf { peak_bps, .. } if video.codec != VideoCodec::H264 => {
+            (peak_bps, "a streaming set keeps it in its chunks")
+        }
+        _ => return None,
     };
-    peak_bps.map(|peak| {
-        format!(
-            "{} at a mean rate keeps no peak here, so that max_bitrate ({peak} b/s) may be passed: use crf with max_bitrate, or rate = \"cbr\"",
-            video.codec.word()
-        )
-    })
+    Some(format!(
+        "{name} keeps no peak here, so that some seconds may have more than max_bitrate ({peak} b/s): {instead}"
+    ))
 }
 
 /// What was decided before the file is read.

@@ -63,7 +63,7 @@ pub(super) fn decodes(
     damage::take();
     let (notes, waiting) = Notes::new();
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let counter = Box::new(Counter(Arc::clone(&seen)));
+    let counter = Box::new(Counter { seen: Arc::clone(&seen), size: made.about.size });
     let wanted = if is_video {
         Wanted { video: Some(counter), ..Wanted::default() }
     } else {
@@ -120,6 +120,19 @@ pub(super) fn decodes(
     let seen = *seen.lock().unwrap_or_else(PoisonError::into_inner);
     let name = &made.about.name;
     let count = |name, limit, value| Check::judged(name, CheckUnit::Count, limit, value);
+    if let Some(((width, height), at_ns)) = seen.other {
+        // Of segments or an init.mp4 of another rung.
+        for (check, found, told) in
+            [(CheckName::Width, width, made.about.size.0), (CheckName::Height, height, made.about.size.1)]
+        {
+            let limit = CheckLimit::Exactly(told.into());
+            let size = Check::judged(check, CheckUnit::Pixels, limit, found.into()).of(name).at(at_ns);
+            keep(
+                size.noting(format!("{name}/init.mp4 says {} x {}", made.about.size.0, made.about.size.1)),
+                checks,
+            )?;
+        }
+    }
     if is_video {
         let limit = CheckLimit::Exactly(number(made.about.packets));
         let frames = count(CheckName::Frames, limit, number(seen.count)).of(name);
@@ -138,16 +151,28 @@ pub(super) fn decodes(
 struct Seen {
     count: u64,
     last_ns: u64,
+    /// The first frame whose size is not the one of the headers, and when it is shown.
+    other: Option<((u32, u32), u64)>,
 }
 
-struct Counter(Arc<Mutex<Seen>>);
+struct Counter {
+    seen: Arc<Mutex<Seen>>,
+    size: (u32, u32),
+}
 
 impl Feed for Counter {
     fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.count += 1;
         let at = sample.buffer().and_then(|buffer| reader::shown_at(sample, buffer));
         seen.last_ns = at.unwrap_or(seen.last_ns);
+        let side = |name| sample.caps()?.structure(0)?.get::<i32>(name).ok()?.try_into().ok();
+        if let (Some(width), Some(height)) = (side("width"), side("height"))
+            && (width, height) != self.size
+            && seen.other.is_none()
+        {
+            seen.other = Some(((width, height), seen.last_ns));
+        }
         Ok(())
     }
 

@@ -143,7 +143,37 @@ fn what_is_missing_cut_off_or_of_another_film_is_named() {
     let failure = fails(9);
     assert!(failure.message.contains("segments, sound-"), "{failure}");
     fs::rename(dir.path().join("last"), last).unwrap();
+    fs::rename(dir.path().join("media.m3u8"), sound.join("media.m3u8")).unwrap();
     renewed(&set, &dir.path().join("well")).unwrap_or_else(|failure| panic!("{failure}"));
+    // Another rung's segment has the same frames, in its own size.
+    let names = fs::read_dir(&set).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let lower = names.filter(|other| other.ends_with('p') && *other != name).min().unwrap();
+    let other = fs::read(set.join(&lower).join("2.m4s")).unwrap();
+    fs::write(rung.join("2.m4s"), &other).unwrap();
+    let failure = fails(10);
+    assert!(failure.message.contains(&name), "{failure}");
+    fs::write(rung.join("2.m4s"), &whole).unwrap();
+    let inits = [rung.join("init.mp4"), set.join(&lower).join("init.mp4")]
+        .map(|path| (fs::read(&path).unwrap(), path));
+    fs::write(&inits[0].1, &inits[1].0).unwrap();
+    fs::write(&inits[1].1, &inits[0].0).unwrap();
+    let failure = fails(11);
+    assert!(failure.message.contains(&lower) || failure.message.contains(&name), "{failure}");
+    for (bytes, path) in &inits {
+        fs::write(path, bytes).unwrap();
+    }
+    // Sound without its end, which nothing names: a film may be so.
+    for rate in ["sound-128k", "sound-64k"] {
+        let place = set.join(rate);
+        let count = (1..100).take_while(|number| place.join(format!("{number}.m4s")).exists()).count();
+        fs::remove_file(place.join("media.m3u8")).unwrap();
+        for number in [count - 1, count] {
+            fs::remove_file(place.join(format!("{number}.m4s"))).unwrap();
+        }
+    }
+    let short = renewed(&set, &dir.path().join("short")).unwrap_or_else(|failure| panic!("{failure}"));
+    let told: Vec<String> = short.checks.iter().map(ToString::to_string).collect();
+    assert_eq!(told.iter().filter(|told| told.contains("before the picture does")).count(), 2, "{told:?}");
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
     fs::create_dir(empty.join("360p")).unwrap();
