@@ -375,7 +375,7 @@ fn words_of(progress: &ProgressView, worker: &str) -> String {
     if progress.frames_total > 0 {
         parts.push(format!("{}/{} frames", progress.frames, progress.frames_total));
     } else if progress.frames > 0 {
-        parts.push(format!("{} frames", progress.frames));
+        parts.push(words::count(progress.frames, "frame"));
     }
     if progress.speed > 0.0 {
         parts.push(words::speed(progress.speed));

@@ -36,7 +36,9 @@ pub(crate) fn count(n: u64, what: &str) -> String {
 
 /// A bit rate: `950 kbit/s`, `4.21 Mbit/s`.
 pub(crate) fn bitrate(bps: u64) -> String {
-    if bps < 1_000_000 {
+    if bps < 1_000 {
+        format!("{bps} bit/s")
+    } else if bps < 1_000_000 {
         format!("{} kbit/s", bps / 1000)
     } else {
         format!("{}.{:02} Mbit/s", bps / 1_000_000, bps % 1_000_000 / 10_000)

@@ -128,7 +128,8 @@ impl VmafTally {
             frames: self.frames,
             mean: self.sum / frames,
             harmonic_mean: (frames / self.inverse_sum - 1.0).clamp(0.0, 100.0),
-            worst_percent: self.below(self.frames / 100),
+            // Counted in tenths, it may be rounded to less than the worst frame has.
+            worst_percent: self.below(self.frames / 100).max(self.min),
             min: self.min,
             min_at_ns: self.min_at_ns,
         })
@@ -168,7 +169,7 @@ mod tests {
         assert!((found.mean - 80.0125).abs() < 1e-9);
         let harmonic = 4.0 / (1.0 / 81.0 + 1.0 / 91.0 + 1.0 / 101.0 + 1.0 / 51.05) - 1.0;
         assert!((found.harmonic_mean - harmonic).abs() < 1e-9);
-        assert!((found.worst_percent - 50.0).abs() < 1e-9, "{found:?}");
+        assert!((found.worst_percent - 50.05).abs() < 1e-9, "{found:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From GStreamer's errors to failures that a user can act on.
 
+use std::io::Read;
 use std::path::Path;
 
 use gstreamer as gst;
@@ -138,8 +139,34 @@ pub(crate) fn inspect(path: &Path) -> Result<u64, Failure> {
             "the copy or recording of this file was not finished; make it again",
         ));
     }
-    std::fs::File::open(path).map_err(|error| forbidden(&error))?;
+    let file = std::fs::File::open(path).map_err(|error| forbidden(&error))?;
+    if let Some(list) = list_of_others(file) {
+        return Err(Failure::new(
+            FailureCode::Unsupported,
+            format!("the input is {list}: a text that names other files"),
+            "give the film that it was made of, or join its segments into one file first",
+        ));
+    }
     Ok(facts.len())
+}
+
+/// Bytes of a file in which a playlist or manifest says what it is.
+const HEAD: u64 = 1024;
+
+/// What a text is called that has no media but the names of files that have.
+fn list_of_others(file: std::fs::File) -> Option<&'static str> {
+    let mut head = Vec::new();
+    file.take(HEAD).read_to_end(&mut head).ok()?;
+    let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head).trim_ascii_start();
+    let has = |word: &[u8]| text.windows(word.len()).any(|at| at == word);
+    match text {
+        _ if text.starts_with(b"#EXTM3U") => Some("an HLS playlist"),
+        _ if text.starts_with(b"v=0") && has(b"\nm=") => Some("a description of a session (SDP)"),
+        _ if text.first() != Some(&b'<') => None,
+        _ if has(b"<MPD") => Some("a DASH manifest"),
+        _ if has(b"<SmoothStreamingMedia") => Some("a Smooth Streaming manifest"),
+        _ => None,
+    }
 }
 
 fn not_found() -> Failure {

@@ -1,5 +1,7 @@
 //! Bringing GStreamer up before a sandbox closes around the process.
 
+use std::sync::Once;
+
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::{Failure, FailureCode};
@@ -74,12 +76,25 @@ pub fn init() -> Result<(), Failure> {
         .with_detail(&error.to_string())
     })?;
     damage::listen();
+    static ALONE: Once = Once::new();
+    ALONE.call_once(pass_over_fetchers);
     for needed in ["parsebin", "appsink"] {
         if gst::ElementFactory::find(needed).is_none() {
             return Err(missing(needed));
         }
     }
     Ok(())
+}
+
+/// Has nothing that follows an input's words to other files or hosts be chosen to read it: playlists, manifests, descriptions of sessions.
+fn pass_over_fetchers() {
+    let demuxers = gst::ElementFactoryType::DEMUXER | gst::ElementFactoryType::PARSER;
+    for factory in gst::ElementFactory::factories_with_type(demuxers, gst::Rank::MARGINAL) {
+        let is_adaptive = factory.metadata("klass").is_some_and(|klass| klass.contains("Adaptive"));
+        if is_adaptive || factory.name() == "sdpdemux" {
+            factory.set_rank(gst::Rank::NONE);
+        }
+    }
 }
 
 /// Loads the plugins of commonly used elements, so that a process that is kept warm starts its job quickly and needs

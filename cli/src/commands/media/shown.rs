@@ -10,13 +10,16 @@ use crate::words;
 
 /// A file's facts: a line for the file and one for each stream.
 pub(super) fn facts(facts: &MediaFacts) -> String {
-    let mut text = format!(
-        "{}, {}, {}, {}\n",
-        facts.container,
-        words::duration(facts.duration_ns / 1_000_000),
-        words::size(facts.size_bytes),
-        words::bitrate(facts.bitrate_bps)
-    );
+    let mut about = vec![facts.container.clone()];
+    // A picture has neither.
+    if facts.duration_ns > 0 {
+        about.push(words::duration(facts.duration_ns / 1_000_000));
+    }
+    about.push(words::size(facts.size_bytes));
+    if facts.bitrate_bps > 0 {
+        about.push(words::bitrate(facts.bitrate_bps));
+    }
+    let mut text = joined(about) + "\n";
     let mut rows = Vec::new();
     rows.extend(facts.video.iter().map(video));
     rows.extend(facts.audio.iter().map(audio));
@@ -40,7 +43,10 @@ fn video(video: &VideoFacts) -> Vec<String> {
     if let Some(fps) = video.fps {
         parts.push(format!("{:.3} fps{}", fps.value(), if video.vfr { " (variable)" } else { "" }));
     }
-    parts.push(format!("{} frames", video.frames));
+    if let Some(sar) = video.sar.filter(|sar| sar.num != sar.den) {
+        parts.push(format!("pixels {}:{}", sar.num, sar.den));
+    }
+    parts.push(words::count(video.frames, "frame"));
     parts.push(video.pixel_format.clone());
     parts.push(video.colour.transfer.clone());
     if video.interlaced {
@@ -53,8 +59,11 @@ fn video(video: &VideoFacts) -> Vec<String> {
 }
 
 fn audio(audio: &AudioFacts) -> Vec<String> {
-    let layout =
-        if audio.layout.is_empty() { format!("{} channels", audio.channels) } else { audio.layout.clone() };
+    let layout = if audio.layout.is_empty() {
+        words::count(audio.channels.into(), "channel")
+    } else {
+        audio.layout.clone()
+    };
     let parts = vec![format!("{} Hz", audio.rate_hz), layout, audio.language.clone()];
     row("audio", &named(&audio.codec, &audio.profile), &joined(parts), audio.bitrate_bps)
 }

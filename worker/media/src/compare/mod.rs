@@ -158,7 +158,9 @@ fn same_rate(first: &VideoFacts, second: &VideoFacts) -> Result<(), Failure> {
     let (Some(a), Some(b)) = (rate(first), rate(second)) else { return Ok(()) };
     let (one, two) = (u64::from(a.num) * u64::from(b.den), u64::from(b.num) * u64::from(a.den));
     // A thousandth is 24 against 23.976; what containers round their rates by is far less.
-    if one.abs_diff(two) <= one / 2000 {
+    // Films with as many frames may have them at the same times, whatever their last ones do to the mean.
+    let may_pair = first.frames > 0 && first.frames == second.frames && (first.vfr || second.vfr);
+    if one.abs_diff(two) <= one / 2000 || may_pair {
         return Ok(());
     }
     let shown = |rate: Ratio| f64::from(rate.num) / f64::from(rate.den);

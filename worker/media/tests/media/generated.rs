@@ -250,6 +250,16 @@ fn bad_input_is_refused_with_its_reason_and_advice() {
     let tail = clip.windows(4).position(|word| word == b"mdat").unwrap();
     std::fs::write(path("empty.mp4"), b"").unwrap();
     std::fs::write(path("text.mp4"), "just words, no pictures\n".repeat(50)).unwrap();
+    std::fs::write(path("list.m3u8"), "\u{feff}#EXTM3U\n#EXT-X-TARGETDURATION:6\n#EXTINF:6,\nclip.mp4\n")
+        .unwrap();
+    std::fs::write(
+        path("manifest.mpd"),
+        "<?xml version=\"1.0\"?>\n<MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"/>",
+    )
+    .unwrap();
+    // One that does not say so at once is followed nowhere either.
+    let late = format!("{}<MPD><Period><BaseURL>clip.mp4</BaseURL></Period></MPD>", "<!-- -->".repeat(200));
+    std::fs::write(path("late.mpd"), late).unwrap();
     std::fs::write(path("no_index.mp4"), [&clip[..32], &clip[tail - 4..]].concat()).unwrap();
     std::fs::write(path("half.mp4"), &clip[..tail + (clip.len() - tail) / 2]).unwrap();
     let cases = [
@@ -257,6 +267,9 @@ fn bad_input_is_refused_with_its_reason_and_advice() {
         (".", FailureCode::InputNotAFile),
         ("empty.mp4", FailureCode::InputEmpty),
         ("text.mp4", FailureCode::InputUnreadable),
+        ("list.m3u8", FailureCode::Unsupported),
+        ("manifest.mpd", FailureCode::Unsupported),
+        ("late.mpd", FailureCode::InputUnreadable),
         ("no_index.mp4", FailureCode::InputUnreadable),
         ("half.mp4", FailureCode::InputDamaged),
         ("sound.mp4", FailureCode::StreamMissing),
