@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::{LadderSettings, Rung};
-use crate::encode::VideoCodec;
 use crate::media::MediaFacts;
 
 /// What decides the bits of a ladder's rungs, under their bounds.
@@ -13,8 +12,7 @@ pub enum LadderRate {
     /// The rate factor of their codec.
     #[default]
     Factor,
-    /// A mean over the film, whose bits chunks share by how hard they are; of [codecs](Self::has_means) with fine rate factors. The
-    /// bound is half as much again.
+    /// A mean over the film, whose bits chunks share by how hard they are. The bound is half as much again.
     Mean {
         /// Of the largest rung of the first codec, in bits a second; the others' are in the ladder's proportion. `None` for the
         /// rate that the ladder gives that rung.
@@ -35,15 +33,6 @@ const OF_SIZE: u128 = 96;
 pub const MOST_MEAN_BPS: u64 = 1_000_000_000;
 /// The least mean rate of a rung that is worth making, in bits a second.
 pub const LEAST_MEAN_BPS: u64 = 10_000;
-
-impl LadderRate {
-    /// Whether rungs of a codec can have mean rates. Levels of VP9 and AV1 are too far apart for the few bits by which a
-    /// mean may be off.
-    #[must_use]
-    pub fn has_means(codec: VideoCodec) -> bool {
-        matches!(codec, VideoCodec::H264 | VideoCodec::Hevc)
-    }
-}
 
 impl LadderSettings {
     /// Mean rates that the rungs are asked to have, in bits a second and in their order; none where a rate factor decides.

@@ -158,7 +158,7 @@ pub(super) fn settings(request: &StreamRequest) -> Result<StreamSettings, BadReq
         vmaf: check::of_stream(request.check.as_ref())?,
         borders: request.chunks.unwrap_or_default(),
         limits: check::set_limits(request.check.as_ref(), request.sound != Some(false))?,
-        rate: rate::rate(request, codec)?,
+        rate: rate::rate(request)?,
     };
     Ok(StreamSettings { ladder, stills: request.stills.unwrap_or(true) })
 }

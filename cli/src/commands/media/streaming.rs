@@ -101,7 +101,7 @@ fn ladder(command: &MediaCommand) -> Result<LadderSettings, Fault> {
 
 /// What decides the bits of its rungs.
 fn rate(command: &MediaCommand) -> Result<LadderRate, Fault> {
-    let MediaCommand::Ladder { codec, crf, rate, bitrate, .. } = command else {
+    let MediaCommand::Ladder { crf, rate, bitrate, .. } = command else {
         unreachable!("this makes no ladder")
     };
     let is_mean = rate.map_or(bitrate.is_some(), |rate| rate == RateMode::Vbr);
@@ -110,9 +110,6 @@ fn rate(command: &MediaCommand) -> Result<LadderRate, Fault> {
         (false, _, Some(_)) => bad("--bitrate needs --rate vbr"),
         (false, _, None) => Ok(LadderRate::Factor),
         (true, Some(_), _) => bad("--crf and a mean rate each decide the bits; give one of them"),
-        (true, None, _) if !codec.iter().copied().all(LadderRate::has_means) => bad(
-            "--rate vbr is for h264 and hevc; of vp9 and av1 --crf decides the bits, under each rung's bound",
-        ),
         (true, None, top_bps) => Ok(LadderRate::Mean { top_bps: *top_bps }),
     }
 }

@@ -1,7 +1,6 @@
 //! What decides the bits of a streaming set: a rate factor, or a mean rate.
 
 use super::{BadRequest, RateMode, StreamRequest, ranged};
-use crate::encode::VideoCodec;
 use crate::ladder::LadderRate;
 
 /// Least and most of the largest rung's mean, in bits a second.
@@ -10,8 +9,8 @@ const MEANS: (i64, i64) = (10_000, 1_000_000_000);
 /// Least and most bytes of a set that has a size.
 const SIZES: (i64, i64) = (100_000, 1 << 50);
 
-/// What a request says of it; `codec` is its first.
-pub(super) fn rate(request: &StreamRequest, codec: VideoCodec) -> Result<LadderRate, BadRequest> {
+/// What a request says of it.
+pub(super) fn rate(request: &StreamRequest) -> Result<LadderRate, BadRequest> {
     let bad = |name: &str, message: &str| Err(BadRequest::at(format!("stream.{name}"), message));
     if request.bitrate.is_some() && request.size_bytes.is_some() {
         return bad("size_bytes", "decides the bits, and so does bitrate; leave one of the two out");
@@ -30,14 +29,6 @@ pub(super) fn rate(request: &StreamRequest, codec: VideoCodec) -> Result<LadderR
     }
     if request.crf.is_some() || request.more.iter().flatten().any(|one| one.crf.is_some()) {
         return bad("crf", "a bit rate decides the bits; leave one of the two out");
-    }
-    let mut codecs = std::iter::once(codec).chain(request.more.iter().flatten().map(|one| one.codec));
-    if let Some(other) = codecs.find(|codec| !LadderRate::has_means(*codec)) {
-        let message = format!(
-            "a set of {} has no mean rate; use rate = \"crf\", which has a bound, or h264 and hevc alone",
-            other.word()
-        );
-        return bad("rate", &message);
     }
     if let Some(bytes) = request.size_bytes {
         return ranged("stream.size_bytes", bytes, SIZES.0, SIZES.1).map(|bytes| LadderRate::Size { bytes });
@@ -82,6 +73,7 @@ mod tests {
         assert_eq!(means("rate = 'vbr'\ncodec = 'hevc'")[0], 3_000_000);
         let both = means("bitrate = '5M'\nmore = [{ codec = 'hevc' }]");
         assert_eq!((both.len(), both[4]), (8, 3_000_000), "the second codec's in the ladder's proportion");
+        assert_eq!(means("rate = 'vbr'\ncodec = 'vp9'\nmore = [{ codec = 'av1' }]").len(), 8);
         assert_eq!(means("crf = 20"), [0_u64; 0]);
         let timed = MediaFacts {
             duration_ns: 100_000_000_000,
@@ -121,15 +113,12 @@ mod tests {
             ),
             ("rate = 'crf'\nbitrate = '2M'", "stream.bitrate: a rate factor decides the bits"),
             ("rate = 'cbr'", "stream.rate: a set has no constant rate; use crf or vbr"),
-            ("codec = 'vp9'\nrate = 'vbr'", "stream.rate: a set of vp9 has no mean rate; use rate = \"crf\""),
-            ("bitrate = '2M'\nmore = [{ codec = 'av1' }]", "stream.rate: a set of av1"),
             (
                 "bitrate = '2M'\nsize_bytes = 200000",
                 "stream.size_bytes: decides the bits, and so does bitrate",
             ),
             ("rate = 'crf'\nsize_bytes = 200000", "stream.size_bytes: a rate factor decides the bits"),
             ("crf = 20\nsize_bytes = 200000", "stream.crf: a bit rate decides the bits"),
-            ("codec = 'av1'\nsize_bytes = 200000", "stream.rate: a set of av1"),
             ("size_bytes = 99999", "stream.size_bytes: should be 100000 to"),
             ("bitrate = '1k'", "stream.bitrate: should be 10000 to 1000000000"),
         ] {

@@ -68,6 +68,11 @@ impl Levels {
         }
     }
 
+    /// The coarsest, where the search for bits has ended with an encode that breaks its bound.
+    pub(super) fn last(&self, factor: u16, share: u64) -> Option<u16> {
+        (share < ALL && factor < self.worst).then_some(self.worst)
+    }
+
     /// Whether an encode that kept its bound waits for a finer one.
     pub(super) fn rank(&self, factor: u16, share: u64) -> Option<u64> {
         (share >= ALL && self.broke.is_some()).then_some(u64::from(factor))

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use rushes_shared::encode::VideoCodec;
+use rushes_shared::ladder::ALL;
 use rushes_shared::task::Progress;
 
 use super::wish::STEP;
@@ -23,10 +24,10 @@ const LOOSELY_FROM: u8 = 5;
 const LOOSELY: u64 = 40;
 /// The finest factor: below it x264 is lossless, which shows in its headers.
 const FINEST: u16 = STEP;
-/// Hundredths of a step that halve the bits, where nothing is known of the film, and of any film the fewest and the most.
-const TO_HALF: f64 = 600.0;
-const LEAST_TO_HALF: f64 = 200.0;
-const MOST_TO_HALF: f64 = 900.0;
+/// Hundredths of a step that halve the bits, where nothing is known of the film, and of any film the fewest and the most: of H.264 and
+/// HEVC, and of VP9 and AV1, whose scale is a wider one.
+const TO_HALF: [f64; 3] = [600.0, 200.0, 900.0];
+const LEVELS_TO_HALF: [f64; 3] = [1000.0, 200.0, 1600.0];
 /// Hundredths of a step to go where the bound has had all bits so far.
 const LEAP: u16 = 3 * STEP;
 /// A part of a growth of bits that a finer factor should bring, in thousandths: with less, the bound leaves no room.
@@ -37,6 +38,7 @@ const NO_MORE: u64 = 10;
 pub(super) struct Search {
     bits: u64,
     worst: u16,
+    to_half: [f64; 3],
     encodes: u8,
     /// The factor and the bits of the encode before.
     before: Option<(u16, u64)>,
@@ -59,7 +61,18 @@ impl Search {
     /// For so many bits.
     pub(super) fn of(bits: u64, codec: VideoCodec) -> Self {
         let worst = u16::from(codec.worst_crf().unwrap_or(51)) * STEP;
-        Self { bits: bits.max(1), worst, encodes: 0, before: None, many: None, few: None, moved: None }
+        let is_levels = matches!(codec, VideoCodec::Vp9 | VideoCodec::Av1);
+        let to_half = if is_levels { LEVELS_TO_HALF } else { TO_HALF };
+        Self {
+            bits: bits.max(1),
+            worst,
+            to_half,
+            encodes: 0,
+            before: None,
+            many: None,
+            few: None,
+            moved: None,
+        }
     }
 
     /// The factor to try after an encode at this one, which had so many bits; `None` where there is nothing more to try.
@@ -80,6 +93,16 @@ impl Search {
         self.before = Some((factor, bits));
         let next = rounded(next).clamp(FINEST, self.worst);
         (next != factor).then_some(next)
+    }
+
+    /// Bits that stand for those of an encode that would keep its bound with such a share of them, in thousandths: one that breaks it has
+    /// too many, whatever it has.
+    pub(super) fn within(&self, bits: u64, share: u64) -> u64 {
+        if share >= ALL {
+            return bits;
+        }
+        let over = self.bits.saturating_mul(ALL) / share.max(1);
+        bits.max(over + self.bits * 2 * NEAR / 1000)
     }
 
     /// How many bits so many are away from those wanted.
@@ -128,14 +151,15 @@ impl Search {
 
     /// Hundredths of a step that halve the bits hereabouts.
     fn halved_in(&self, factor: u16, bits: u64) -> f64 {
+        let [usual, least, most] = self.to_half;
         let Some((before, had)) = self.before.filter(|(before, had)| *before != factor && *had != bits)
         else {
-            return TO_HALF;
+            return usual;
         };
         let halvings = (float(had) / float(bits)).log2();
         let found = (f64::from(factor) - f64::from(before)) / halvings;
         // Where a finer factor has fewer bits, the bound decides.
-        if found > 0.0 { found.clamp(LEAST_TO_HALF, MOST_TO_HALF) } else { MOST_TO_HALF }
+        if found > 0.0 { found.clamp(least, most) } else { most }
     }
 }
 

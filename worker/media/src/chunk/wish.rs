@@ -50,7 +50,13 @@ impl<'a> Wish<'a> {
     /// are sought with the rung's own bound keep the film's as well.
     pub(super) fn next(&mut self, taken: &Taken) -> Option<Self> {
         if let Some(levels) = &mut self.levels {
-            let next = levels.next(self.factor, taken.share);
+            let next = match &mut self.search {
+                Some(search) => {
+                    let next = search.next(self.factor, search.within(taken.bits, taken.share));
+                    next.or_else(|| levels.last(self.factor, taken.share))
+                }
+                None => levels.next(self.factor, taken.share),
+            };
             return next.map(|factor| Self { factor, ..*self });
         }
         self.within_bound(taken).or_else(|| {
@@ -63,8 +69,8 @@ impl<'a> Wish<'a> {
     /// How far an encode is from the one wanted; `None` where there is no better or worse one, or its bound is broken.
     pub(super) fn off(&self, taken: &Taken) -> Option<u64> {
         match (&self.levels, &self.search) {
-            (Some(levels), _) => levels.rank(self.factor, taken.share),
-            (None, search) => search.filter(|_| taken.share >= ALL).map(|search| search.away(taken.bits)),
+            (_, Some(search)) => (taken.share >= ALL).then(|| search.away(taken.bits)),
+            (levels, None) => levels.as_ref()?.rank(self.factor, taken.share),
         }
     }
 

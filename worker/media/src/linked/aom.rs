@@ -84,6 +84,10 @@ impl Library for Aom {
         Ok(made)
     }
 
+    fn set_level(&mut self, level: u32) -> Result<(), String> {
+        self.control(sys::AOME_SET_CQ_LEVEL, level)
+    }
+
     fn encode(&mut self, planes: Planes<'_>, number: i64, is_key: bool) -> Result<(), String> {
         let mut image = self.image(planes)?;
         self.describe(&mut image)?;

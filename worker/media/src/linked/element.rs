@@ -60,7 +60,10 @@ impl<L> Default for State<L> {
 struct Running<L> {
     library: L,
     info: video::VideoInfo,
-    keys: Keys,
+    settings: Settings,
+    /// Frames so far, and the level of the last.
+    frames: u64,
+    level: Option<u32>,
     /// Of a first pass: where what it learns is left, as it comes.
     first: Option<BufWriter<File>>,
 }
@@ -72,7 +75,7 @@ impl<L: Library> Running<L> {
             Pass::First(path) => Some(BufWriter::new(File::create(path).map_err(|error| unwritten(&error))?)),
             Pass::Single | Pass::Second(_) => None,
         };
-        Ok(Self { library, info, keys: settings.keys, first })
+        Ok(Self { library, info, settings: settings.clone(), frames: 0, level: None, first })
     }
 
     /// The packets that are ready; what a first pass says is written. Whether anything came.
@@ -108,6 +111,7 @@ impl<L: Library> State<L> {
             usage: Usage::Good,
             speed: 6,
             threads: None,
+            hundredths: 0,
             has_hidden_frames: true,
             tile_columns: 0,
             keys: Keys::AtMost(240),
@@ -158,7 +162,7 @@ impl<L: Library> State<L> {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let number = frame.system_frame_number();
         let is_asked = frame.flags().contains(video::VideoCodecFrameFlags::FORCE_KEYFRAME);
-        let keys = self.running().as_ref().map(|at_work| at_work.keys);
+        let keys = self.running().as_ref().map(|at_work| at_work.settings.keys);
         if is_asked && keys == Some(Keys::Anew) {
             self.begin_anew(element)?;
         }
@@ -173,6 +177,11 @@ impl<L: Library> State<L> {
                 let stride = mapped.plane_stride().get(plane as usize).copied().unwrap_or_default();
                 bytes.map(|bytes| (bytes, usize::try_from(stride).unwrap_or_default()))
             };
+            let level = at_work.settings.level_at(at_work.frames);
+            at_work.frames += 1;
+            if let Some(level) = level.filter(|level| at_work.level.replace(*level) != Some(*level)) {
+                at_work.library.set_level(level)?;
+            }
             at_work.library.encode([plane(0)?, plane(1)?, plane(2)?], i64::from(number), is_key)
         });
         taken.map_err(|said| failed::<L>(element, &said))?;

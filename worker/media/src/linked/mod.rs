@@ -33,6 +33,8 @@ pub(crate) const VP9: &str = "rushesvpxenc";
 const LOOKAHEAD: u32 = 25;
 /// The worst quantizer.
 const WORST: u32 = 63;
+/// Frames that have one level of quality, where frames have two.
+const BLOCK: u64 = 8;
 /// A distance of key frames that no chunk and no film reaches, within what the libraries count in.
 const NEVER: u32 = 1 << 29;
 
@@ -44,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) speed: i32,
     /// As many as the machine has where nothing is said.
     pub(crate) threads: Option<NonZeroU32>,
+    /// Hundredths of the frames that have the next level of quality: levels are some 7 % of the bits apart.
+    pub(crate) hundredths: u8,
     /// Whether frames may be made that are not shown and that others follow.
     pub(crate) has_hidden_frames: bool,
     /// Tile columns, as a power of two.
@@ -110,6 +114,14 @@ impl Settings {
         let all = || thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
         // The libraries' own limit.
         self.threads.map_or_else(all, NonZeroU32::get).min(64)
+    }
+
+    /// The level of a frame, where its number decides between two.
+    fn level_at(&self, frame: u64) -> Option<u32> {
+        let Rate::Quality(level) = self.rate else { return None };
+        let (block, hundredths) = (frame / BLOCK, u64::from(self.hundredths.min(99)));
+        let is_next = (block + 1) * hundredths / 100 > block * hundredths / 100;
+        (hundredths > 0).then(|| (u32::from(level) + u32::from(is_next)).min(WORST))
     }
 
     /// The same for one of the parts of a film whose form changes: its statistics are its own.
@@ -210,6 +222,9 @@ trait Library: Sized + Send + 'static {
     fn packets(pictures: Option<Pictures>) -> gst::Caps;
 
     fn new(pictures: Pictures, settings: &Settings) -> Result<Self, String>;
+
+    /// Another level of quality from the next frame on that is encoded.
+    fn set_level(&mut self, level: u32) -> Result<(), String>;
 
     /// Takes a frame, which the library copies.
     fn encode(&mut self, planes: Planes<'_>, number: i64, is_key: bool) -> Result<(), String>;

@@ -82,6 +82,10 @@ impl Library for Vpx {
         Ok(made)
     }
 
+    fn set_level(&mut self, level: u32) -> Result<(), String> {
+        self.control(control::VP8E_SET_CQ_LEVEL, level)
+    }
+
     fn encode(&mut self, planes: Planes<'_>, number: i64, is_key: bool) -> Result<(), String> {
         let image = self.image(planes)?;
         let flags = if is_key { c_long::from(sys::VPX_EFLAG_FORCE_KF) } else { 0 };

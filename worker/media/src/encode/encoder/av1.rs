@@ -46,6 +46,7 @@ fn libaom(order: &Order<'_>) -> Settings {
         usage,
         speed,
         threads: order.threads.and_then(NonZeroU32::new),
+        hundredths: order.closed.map_or(0, |closed| closed.hundredths),
         has_hidden_frames: true,
         // Two columns from full HD on, which two threads decode side by side.
         tile_columns: u32::from(order.plan.width >= 1920),

@@ -85,7 +85,7 @@ pub(crate) struct Closed {
     pub(crate) half_full: bool,
     /// The level for the headers, on the codec's own scale; else it follows from picture and bound.
     pub(crate) level: Option<u8>,
-    /// Hundredths of a step by which x264 and x265 are coarser than the settings' rate factor.
+    /// Hundredths of a step by which the encode is coarser than the settings' rate factor.
     pub(crate) hundredths: u8,
 }
 
