@@ -180,8 +180,9 @@ pub(crate) struct Workbench {
     _lock: Option<fs::File>,
 }
 
-/// How long an unlocked directory is left alone: one that was just made is not locked yet.
-const STRAY_AFTER: Duration = Duration::from_secs(60);
+/// How long nothing may have been written in an unlocked directory before it is a stray: one that was just made is not locked yet, and
+/// not every file system shows another host's locks.
+const STRAY_AFTER: Duration = Duration::from_hours(24);
 
 impl Workbench {
     /// In the directory of `target`, so that results only have to be renamed.
@@ -233,19 +234,25 @@ fn sweep(parent: &Path) {
             let random = name.strip_prefix(".rushes-").and_then(|name| name.strip_suffix(".part"));
             random.is_some_and(|text| text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
         });
-        let is_old = || {
-            let known = fs::symlink_metadata(entry.path()).ok().filter(fs::Metadata::is_dir);
-            let made = known.and_then(|known| known.modified().ok());
-            made.and_then(|at| at.elapsed().ok()).is_some_and(|age| age >= STRAY_AFTER)
-        };
         if is_ours
-            && is_old()
+            && is_left(&entry.path())
             && let Ok(dir) = fs::File::open(entry.path())
             && dir.try_lock().is_ok()
         {
             fs::remove_dir_all(entry.path()).ok();
         }
     }
+}
+
+/// Whether a directory and all that is in it is old.
+fn is_left(path: &Path) -> bool {
+    let Ok(known) = fs::symlink_metadata(path) else { return false };
+    let is_old = known.modified().ok().and_then(|at| at.elapsed().ok()).is_some_and(|age| age >= STRAY_AFTER);
+    if !known.is_dir() || !is_old {
+        return is_old;
+    }
+    fs::read_dir(path)
+        .is_ok_and(|mut entries| entries.all(|entry| entry.is_ok_and(|entry| is_left(&entry.path()))))
 }
 
 #[cfg(test)]
@@ -263,17 +270,18 @@ mod tests {
             let times = FileTimes::new().set_modified(SystemTime::now() - by);
             fs::File::open(path).unwrap().set_times(times).unwrap();
         };
-        let hour = Duration::from_secs(3600);
+        let days = Duration::from_hours(48);
         let works = Workbench::beside(&target).unwrap();
-        aged(works.path(), hour);
+        aged(works.path(), days);
         let named = |name: &str| dir.path().join(name);
         let killed = named(".rushes-00112233445566778899aabbccddeeff.part");
         let fresh = named(".rushes-ff112233445566778899aabbccddeeff.part");
         let foreign = named(".rushes-mine.part");
-        for (path, age) in [(&killed, hour), (&fresh, Duration::ZERO), (&foreign, hour)] {
+        for (path, age) in [(&killed, days), (&fresh, Duration::ZERO), (&foreign, days)] {
             fs::create_dir(path).unwrap();
             fs::write(path.join("film.mp4"), "half").unwrap();
-            aged(path, age);
+            aged(&path.join("film.mp4"), age);
+            aged(path, days);
         }
         let next = Workbench::beside(&target).unwrap();
         assert!(!killed.exists());

@@ -160,7 +160,7 @@ fn list_of_others(file: std::fs::File) -> Option<&'static str> {
     let text = head.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&head).trim_ascii_start();
     let has = |word: &[u8]| text.windows(word.len()).any(|at| at == word);
     match text {
-        _ if text.starts_with(b"#EXTM3U") => Some("an HLS playlist"),
+        _ if text.starts_with(b"#EXTM3U") => Some("a playlist"),
         _ if text.starts_with(b"v=0") && has(b"\nm=") => Some("a description of a session (SDP)"),
         _ if text.first() != Some(&b'<') => None,
         _ if has(b"<MPD") => Some("a DASH manifest"),

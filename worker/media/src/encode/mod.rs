@@ -153,6 +153,9 @@ fn encode_by(
         Way { hardware, plan, gain: None, pass: Pass::Single, passes: 1, since, warnings: Vec::new() };
     way.warnings.extend(probe::promise_kept(job.input, job.source)?);
     way.warnings.extend(peak_unheld(settings, hardware));
+    if let (Some(video), Some(plan), None) = (&settings.video, &way.plan, hardware) {
+        way.warnings.extend(encoder::keys_beside(video, plan));
+    }
     if let (Some(audio), false) = (&settings.audio, job.source.audio.is_empty())
         && let Some(target) = audio.loudness
     {

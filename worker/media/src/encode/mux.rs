@@ -29,6 +29,11 @@ use crate::start::element;
 const FRAGMENT_NS: u64 = 2_000_000_000;
 /// Bytes that may wait for the muxer, of each stream.
 const WAITING_BYTES: u64 = 4 << 20;
+/// How long the clock of a transport stream may be silent. Seven tenths more than ISO/IEC 13818-1 asks for, and less than what
+/// GStreamer's and others' demuxers take for the beginning of another clock.
+const CLOCK_NS: u64 = 800_000_000;
+/// How much earlier than all else the first packet with the clock is, where that is sound's.
+const FIRST_NS: i64 = 1_000_000;
 /// Time units of Matroska in nanoseconds: a tenth of a millisecond, so that no common frame rate is bent by more.
 const MATROSKA_UNIT_NS: i64 = 100_000;
 
@@ -51,12 +56,22 @@ pub(super) fn mux(
     let mut timed: Vec<Timed> =
         streams.into_iter().map(|stream| Timed::of(stream, uses_decoding_times, last_frame_ns)).collect();
     timed.sort_by_key(|timed| !timed.stream.is_video);
-    let origin = timed.iter().filter_map(|stream| stream.earliest(uses_decoding_times)).min().unwrap_or(0);
+    let mut origin =
+        timed.iter().filter_map(|stream| stream.earliest(uses_decoding_times)).min().unwrap_or(0);
+    let clock = if container == Container::MpegTs { clock_of(&timed)? } else { 0 };
+    if let Some(sound) = timed.get_mut(clock).filter(|_| clock > 0) {
+        // Tables and clock have to come before all else.
+        origin -= FIRST_NS;
+        sound.decoded_ns = sound.stream.entries.iter().map(|entry| entry.pts_ns).collect();
+        if let Some(first) = sound.decoded_ns.first_mut() {
+            *first = origin;
+        }
+    }
     for stream in timed {
         feed(&pipeline, &end, stream, origin, &packets, &notes, container)?;
     }
     if container == Container::MpegTs {
-        lead(&end);
+        lead(&end, clock);
     }
     let ended = notes;
     let bus = pipeline.bus().expect("a pipeline has a bus");
@@ -71,13 +86,14 @@ pub(super) fn mux(
     let mut running = Running::new(pipeline);
     running.play()?;
     match waiting.until(None, beat, |note| matches!(note, Note::Ended(_))) {
-        Ok(()) => Ok(()),
-        Err(Interrupted::Failed(failure)) => Err(failure),
+        Ok(()) => {}
+        Err(Interrupted::Failed(failure)) => return Err(failure),
         Err(Interrupted::Stalled | Interrupted::Deadline) => {
             running.abandon();
-            Err(note::stalled("writing the file"))
+            return Err(note::stalled("writing the file"));
         }
     }
+    Ok(())
 }
 
 /// Writes the packets of `spool` into a fragmented MP4 file.
@@ -132,11 +148,44 @@ fn build(pipeline: &gst::Pipeline, container: Container, place: &Path) -> Result
     Ok(chain.swap_remove(0))
 }
 
-/// Has the first stream, which is a film's picture, carry the clock of a transport stream. The muxer would take the one that is ready
-/// first, and writes its tables before packets of that one alone: others could come before them, where no player finds them.
-fn lead(muxer: &gst::Element) {
+/// Decoding times: those of presentation in order, of so many frames before as the deepest reordering needs. `order` has the frames in
+/// order of presentation, `shown` when they are. A picture that stays for long moves no other frame's time.
+fn decoding_times(order: &[usize], shown: &[i64], frame_ns: u64) -> Vec<i64> {
+    let deepest =
+        order.iter().enumerate().map(|(rank, &frame)| frame.saturating_sub(rank)).max().unwrap_or(0);
+    let steps = shown.windows(2).map(|pair| pair[1] - pair[0]).filter(|step| *step > 0);
+    let step = steps.min().unwrap_or_else(|| i64::try_from(frame_ns).unwrap_or(0)).max(1);
+    let first = shown.first().copied().unwrap_or(0);
+    let before = (1..=deepest).rev().map(|frames| first - step * i64::try_from(frames).unwrap_or(0));
+    before.chain(shown.iter().copied()).take(shown.len()).collect()
+}
+
+/// The stream that carries the clock of a transport stream: the picture, or sound where that comes more steadily. Receivers take a clock
+/// that is silent for a second for one that begins anew.
+fn clock_of(streams: &[Timed]) -> Result<usize, Failure> {
+    let end = streams.iter().map(Timed::end).max().unwrap_or(0);
+    let waits: Vec<u64> = streams.iter().map(|stream| stream.longest_wait(end)).collect();
+    let steadiest = (0..waits.len()).min_by_key(|stream| waits[*stream]).unwrap_or(0);
+    let is_steady = |stream: usize| waits.get(stream).is_none_or(|wait| *wait < CLOCK_NS);
+    let clock = if is_steady(0) { 0 } else { steadiest };
+    if is_steady(clock) {
+        return Ok(clock);
+    }
+    Err(Failure::new(
+        FailureCode::SettingsImpossible,
+        format!(
+            "MPEG-TS carries no film of which nothing comes for {} ms: receivers lose its clock",
+            waits[clock] / 1_000_000
+        ),
+        "set the container mp4, mkv or webm",
+    ))
+}
+
+/// Has a stream carry the clock of a transport stream. The muxer would take the one that is ready first, and writes its tables before
+/// packets of that one alone: others could come before them, where no player finds them.
+fn lead(muxer: &gst::Element, clock: usize) {
     let pads = muxer.sink_pads();
-    let Some(first) = pads.first() else { return };
+    let Some(first) = pads.get(clock) else { return };
     let mut map = gst::Structure::builder("program_map").field("PCR_1", first.name().as_str());
     for pad in &pads {
         map = map.field(pad.name().as_str(), 1i32);
@@ -153,7 +202,6 @@ struct Timed {
 }
 
 impl Timed {
-    /// Decoding times are the times of presentation in order, earlier by what the deepest reordering needs.
     fn of(mut stream: Stream, wanted: bool, last_frame_ns: u64) -> Self {
         let entries = &mut stream.entries;
         let mut order: Vec<usize> = (0..entries.len()).collect();
@@ -169,14 +217,29 @@ impl Timed {
             }
         }
         let decoded_ns = if wanted && stream.is_video {
-            let ordered = order.iter().map(|&i| entries[i].pts_ns);
-            let late =
-                ordered.clone().zip(&*entries).map(|(dts, entry)| dts - entry.pts_ns).max().unwrap_or(0);
-            ordered.map(|dts| dts - late.max(0)).collect()
+            let shown: Vec<i64> = order.iter().map(|&i| entries[i].pts_ns).collect();
+            decoding_times(&order, &shown, last_frame_ns)
         } else {
             Vec::new()
         };
         Self { stream, decoded_ns }
+    }
+
+    /// When its last packet ends.
+    fn end(&self) -> i64 {
+        let ends =
+            self.stream.entries.iter().map(|entry| entry.pts_ns.saturating_add_unsigned(entry.duration_ns));
+        ends.max().unwrap_or(0)
+    }
+
+    /// The longest time in which none of its packets comes, until a film ends.
+    fn longest_wait(&self, end: i64) -> u64 {
+        let mut times: Vec<i64> = match self.decoded_ns.as_slice() {
+            [] => self.stream.entries.iter().map(|entry| entry.pts_ns).collect(),
+            times => times.to_vec(),
+        };
+        times.push(end);
+        times.windows(2).map(|pair| u64::try_from(pair[1] - pair[0]).unwrap_or(0)).max().unwrap_or(0)
     }
 
     fn earliest(&self, by_decoding: bool) -> Option<i64> {

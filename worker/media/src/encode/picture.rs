@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_video as video;
+use gstreamer_video::prelude::*;
 use rushes_shared::encode::VideoCodec;
 use rushes_shared::failure::Failure;
 use rushes_shared::media::Orientation;
@@ -70,21 +71,31 @@ pub(crate) fn deinterlacer() -> Result<gst::Element, Failure> {
 }
 
 /// Gives every frame behind a deinterlacer the time that it had before: it makes one frame of each, in order, but loses
-/// count of some times, and may give frames twice at the end, which are dropped.
+/// count of some times, and may give frames twice at the end, which are dropped. Where frames of two fields are followed by others it
+/// would lose one and give another twice, so that all that come after the first of two fields count as such.
 pub(crate) fn keep_times(deinterlacer: &gst::Element) {
     let times = Arc::new(Mutex::new(VecDeque::new()));
     let waiting = Arc::clone(&times);
     let pad = |name| deinterlacer.static_pad(name).expect("a filter has both pads");
+    let fields = Mutex::new(None);
     pad("sink").add_probe(gst::PadProbeType::BUFFER | gst::PadProbeType::EVENT_FLUSH, move |_, info| {
         let mut times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fields = fields.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(frame) = info.buffer_mut() {
             times.push_back((frame.pts(), frame.duration()));
             // After a gap it would begin anew, and give frames twice in the middle.
             if frame.flags().contains(gst::BufferFlags::DISCONT) {
                 frame.make_mut().unset_flags(gst::BufferFlags::DISCONT);
             }
+            let has = frame.video_flags();
+            if has.contains(video::VideoBufferFlags::INTERLACED) {
+                *fields = Some(has & (video::VideoBufferFlags::INTERLACED | video::VideoBufferFlags::TFF));
+            } else if let Some(fields) = *fields {
+                frame.make_mut().set_video_flags(fields);
+            }
         } else {
             times.clear();
+            *fields = None;
         }
         gst::PadProbeReturn::Ok
     });

@@ -237,13 +237,13 @@ fn configured(
         Pass::Second(_) => sys::AOM_RC_SECOND_PASS,
     };
     config.g_lag_in_frames = if settings.usage == Usage::Realtime { 0 } else { LOOKAHEAD };
-    let is_asked = matches!(settings.keys, Keys::Asked | Keys::Anew);
+    let is_asked = matches!(settings.keys, Keys::Asked | Keys::Anew(0));
     config.kf_mode = if is_asked { sys::AOM_KF_DISABLED } else { sys::AOM_KF_AUTO };
     (config.kf_min_dist, config.kf_max_dist) = match settings.keys {
         // Equal distances are libaom's word for that.
-        Keys::Every(frames) => (frames, frames),
+        Keys::Anew(0) | Keys::Asked => (0, NEVER),
+        Keys::Every(frames) | Keys::Anew(frames) => (frames, frames),
         Keys::AtMost(frames) => (0, frames),
-        Keys::Asked | Keys::Anew => (0, NEVER),
     };
     (config.rc_min_quantizer, config.rc_max_quantizer) = (0, WORST);
     match settings.rate {

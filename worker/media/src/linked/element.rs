@@ -112,6 +112,7 @@ impl<L: Library> State<L> {
             speed: 6,
             threads: None,
             hundredths: 0,
+            is_part: false,
             has_hidden_frames: true,
             tile_columns: 0,
             keys: Keys::AtMost(240),
@@ -162,11 +163,14 @@ impl<L: Library> State<L> {
     ) -> Result<gst::FlowSuccess, gst::FlowError> {
         let number = frame.system_frame_number();
         let is_asked = frame.flags().contains(video::VideoCodecFrameFlags::FORCE_KEYFRAME);
-        let keys = self.running().as_ref().map(|at_work| at_work.settings.keys);
-        if is_asked && keys == Some(Keys::Anew) {
+        let at = self.running().as_ref().map(|at_work| (at_work.settings.keys, at_work.frames));
+        if let Some((Keys::Anew(every), frames)) = at
+            && is_asked
+            && (every == 0 || !frames.is_multiple_of(every.into()))
+        {
             self.begin_anew(element)?;
         }
-        let is_key = is_asked && keys == Some(Keys::Asked);
+        let is_key = is_asked && at.is_some_and(|(keys, _)| keys == Keys::Asked);
         let mut running = self.running();
         let at_work = running.as_mut().ok_or(gst::FlowError::NotNegotiated)?;
         let taken = frame.input_buffer().ok_or("a frame without data".to_owned()).and_then(|buffer| {
@@ -210,8 +214,11 @@ impl<L: Library> State<L> {
         running.is_some()
     }
 
-    /// Ends what is encoded, and begins with the next frame.
+    /// Ends what is encoded, and begins with the next frame; not where nothing is.
     fn begin_anew(&self, element: &video::VideoEncoder) -> Result<(), gst::FlowError> {
+        if self.running().as_ref().is_none_or(|at_work| at_work.frames == 0) {
+            return Ok(());
+        }
         self.finish(element)?;
         let mut running = self.running();
         let at_work = running.take().ok_or(gst::FlowError::NotNegotiated)?;

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) threads: Option<NonZeroU32>,
     /// Hundredths of the frames that have the next level of quality: levels are some 7 % of the bits apart.
     pub(crate) hundredths: u8,
+    /// Whether it is a part of a film, whose quantizers are near to each other where they are coarse.
+    pub(crate) is_part: bool,
     /// Whether frames may be made that are not shown and that others follow.
     pub(crate) has_hidden_frames: bool,
     /// Tile columns, as a power of two.
@@ -81,8 +83,8 @@ pub(crate) enum Keys {
     AtMost(u32),
     /// Where they are asked for and nowhere else.
     Asked,
-    /// The same, by an encoder that begins anew there.
-    Anew,
+    /// The same, by an encoder that begins anew at those that are not every so many frames; with 0, at all.
+    Anew(u32),
 }
 
 /// What decides the bits.
@@ -137,9 +139,9 @@ impl Settings {
     /// bind no frame is finer than without one, where the libraries would spend what is left.
     fn finest(&self, level: u8) -> u32 {
         let level = u32::from(level).min(WORST);
-        match (self.rate, self.keys) {
-            (Rate::Capped(..), _) => level / 4,
-            (_, Keys::Every(_)) => level.saturating_sub(2 * (WORST - level)),
+        match self.rate {
+            Rate::Capped(..) => level / 4,
+            _ if self.is_part => level.saturating_sub(2 * (WORST - level)),
             _ => 0,
         }
     }

@@ -217,16 +217,16 @@ fn configured(
         Pass::Second(_) => sys::vpx_enc_pass::VPX_RC_LAST_PASS,
     };
     config.g_lag_in_frames = LOOKAHEAD;
-    config.kf_mode = if matches!(settings.keys, Keys::Asked | Keys::Anew) {
+    config.kf_mode = if matches!(settings.keys, Keys::Asked | Keys::Anew(0)) {
         sys::vpx_kf_mode::VPX_KF_DISABLED
     } else {
         sys::vpx_kf_mode::VPX_KF_AUTO
     };
     (config.kf_min_dist, config.kf_max_dist) = match settings.keys {
         // Equal distances are libvpx's word for that.
-        Keys::Every(frames) => (frames, frames),
+        Keys::Anew(0) | Keys::Asked => (0, NEVER),
+        Keys::Every(frames) | Keys::Anew(frames) => (frames, frames),
         Keys::AtMost(frames) => (0, frames),
-        Keys::Asked | Keys::Anew => (0, NEVER),
     };
     (config.rc_min_quantizer, config.rc_max_quantizer) = (0, WORST);
     match settings.rate {

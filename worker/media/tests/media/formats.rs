@@ -8,7 +8,7 @@ use rushes_shared::encode::{
     AudioCodec, AudioSettings, Chroma, Container, EncodeSettings, LoudnessTarget, RateControl, SpeedPreset,
     VideoCodec, VideoSettings,
 };
-use rushes_shared::failure::Failure;
+use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::CheckReport;
 
 use crate::studio::ffprobe;
@@ -402,6 +402,132 @@ fn a_transport_stream_begins_with_its_tables_whatever_is_decoded_first() {
         assert_eq!(streams[1], 32, "{name}: {:?}", &streams[..8]);
         assert_eq!(report.unwrap().problems, Vec::<String>::new(), "{name}");
     }
+}
+
+#[test]
+fn a_transport_stream_has_a_clock_also_where_no_picture_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let select = "testsrc2=s=192x108:r=25:d=6,select='not(between(n,40,95))'";
+    for (name, sound) in [("whole", Some("sine=440:d=6")), ("short", Some("sine=440:d=1")), ("silent", None)]
+    {
+        let film = dir.path().join(format!("{name}.mkv"));
+        let mut arguments = vec!["-f", "lavfi", "-i", select];
+        if let Some(sound) = sound {
+            arguments.extend(["-f", "lavfi", "-i", sound]);
+        }
+        arguments.extend(["-fps_mode", "passthrough", "-c:v", "libx264", "-c:a", "aac"]);
+        let Some(()) = made(&arguments, &film) else { return };
+        let output = dir.path().join("gap.ts");
+        let mut settings =
+            settings(Container::MpegTs, Some(VideoCodec::H264), sound.map(|_| AudioCodec::Aac));
+        settings.video.as_mut().unwrap().preset = SpeedPreset::Medium;
+        let report = done(&film, &output, &settings);
+        if name == "whole" {
+            assert_eq!(report.unwrap().problems, Vec::<String>::new(), "{name}");
+            assert_eq!(transport_streams(&output)[..2], [0, 32], "{name}");
+        } else {
+            let failure = report.expect_err(name);
+            assert_eq!(failure.code, FailureCode::SettingsImpossible, "{name}: {failure}");
+            assert!(
+                failure.message.contains("MPEG-TS carries no film of which nothing comes"),
+                "{name}: {failure}"
+            );
+        }
+    }
+}
+
+/// Small pictures of a film in grey, one for each frame.
+fn pictures(film: &Path, filter: &str) -> Vec<Vec<u8>> {
+    let shape = format!("{filter}scale=80:60,format=gray");
+    let mut run = Command::new("ffmpeg");
+    run.args(["-v", "quiet", "-i"]).arg(film).args([
+        "-vf",
+        &shape,
+        "-fps_mode",
+        "passthrough",
+        "-f",
+        "rawvideo",
+        "-",
+    ]);
+    run.output().unwrap().stdout.chunks_exact(80 * 60).map(<[u8]>::to_vec).collect()
+}
+
+#[test]
+fn a_film_whose_frames_have_two_fields_now_and_then_keeps_its_pictures() {
+    let dir = tempfile::tempdir().unwrap();
+    let fields = dir.path().join("fields.m2v");
+    let picture = "testsrc2=size=352x288:rate=25:duration=4";
+    let how = [
+        "-f",
+        "lavfi",
+        "-i",
+        picture,
+        "-c:v",
+        "mpeg2video",
+        "-flags",
+        "+ilme+ildct",
+        "-bf",
+        "0",
+        "-g",
+        "12",
+        "-q:v",
+        "3",
+    ];
+    let Some(()) = made(&how, &fields) else { return };
+    let bytes = std::fs::read(&fields).unwrap();
+    // Every third run of so many frames has two fields; the extension of each picture says so (ISO/IEC 13818-2, 6.3.10).
+    for run in [10, 3] {
+        let (mut mixed, mut frame) = (bytes.clone(), 0);
+        for at in 0..bytes.len().saturating_sub(9) {
+            if bytes[at..].starts_with(&[0, 0, 1, 0xB5]) && bytes[at + 4] >> 4 == 8 {
+                let has_fields = frame / run % 3 == 1;
+                mixed[at + 7] |= 0x80;
+                mixed[at + 8] = (mixed[at + 8] & 0x7F) | if has_fields { 0 } else { 0x80 };
+                frame += 1;
+            }
+        }
+        assert_eq!(frame, 100);
+        let (raw, film) = (dir.path().join("mixed.m2v"), dir.path().join("mixed.ts"));
+        std::fs::write(&raw, mixed).unwrap();
+        let wrapped = Command::new("ffmpeg")
+            .args(["-v", "error", "-y", "-fflags", "+genpts", "-r", "25", "-i"])
+            .arg(&raw)
+            .args(["-c", "copy"])
+            .arg(&film)
+            .status();
+        assert!(wrapped.unwrap().success());
+        let output = dir.path().join("out.mkv");
+        let mut settings = settings(Container::Mkv, Some(VideoCodec::H264), None);
+        settings.video.as_mut().unwrap().rate = RateControl::Crf(12);
+        good(&film, &output, &settings);
+        let (ours, theirs) = (pictures(&output, ""), pictures(&film, "yadif=0:-1:1,"));
+        assert_eq!((ours.len(), theirs.len()), (100, 100));
+        let off =
+            |a: &[u8], b: &[u8]| -> u64 { a.iter().zip(b).map(|(a, b)| u64::from(a.abs_diff(*b))).sum() };
+        for (number, ours) in ours.iter().enumerate() {
+            let near = (number.saturating_sub(3)..(number + 4).min(100))
+                .min_by_key(|other| off(ours, &theirs[*other]));
+            assert_eq!(near, Some(number), "in runs of {run}");
+        }
+    }
+}
+
+#[test]
+fn av1_shares_a_mean_out_over_the_film_also_where_key_frames_are_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mkv");
+    let easy = "color=gray:s=192x108:r=30000/1001:d=3[a];testsrc2=s=192x108:r=30000/1001:d=3,noise=alls=6:allf=t[b];[a][b]concat";
+    let arguments = ["-f", "lavfi", "-i", easy, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-qp", "0"];
+    let Some(()) = made(&arguments, &film) else { return };
+    let output = dir.path().join("out.mp4");
+    let mut settings = settings(Container::Mp4, Some(VideoCodec::Av1), None);
+    let video = settings.video.as_mut().unwrap();
+    video.rate = RateControl::TwoPass { bitrate_bps: 300_000, peak_bps: None };
+    video.keyframe_ms = Some(500);
+    good(&film, &output, &settings);
+    let bits = std::fs::metadata(&output).unwrap().len() * 8;
+    // The film's grey half needs next to nothing.
+    assert!((1_350_000..2_300_000).contains(&bits), "{bits} bits of 1,800,000");
 }
 
 #[test]

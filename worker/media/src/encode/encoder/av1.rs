@@ -3,13 +3,14 @@
 use std::num::NonZeroU32;
 
 use gstreamer as gst;
-use rushes_shared::encode::{RateControl, SpeedPreset};
+use rushes_shared::encode::{RateControl, SpeedPreset, VideoCodec, VideoSettings};
 use rushes_shared::failure::Failure;
 
 use super::{
     CONSTANT_BUFFER_MS, Encoder, KEY_FRAME_DISTANCE, NEVER, Order, kbps, linked_pass, mean_rate, set_number,
 };
 use crate::colour;
+use crate::encode::plan::Plan;
 use crate::linked::{self, Keys, Rate, Settings, Usage};
 use crate::start::element;
 
@@ -46,6 +47,7 @@ fn libaom(order: &Order<'_>) -> Settings {
         usage,
         speed,
         threads: order.threads.and_then(NonZeroU32::new),
+        is_part: order.closed.is_some(),
         hundredths: order.closed.map_or(0, |closed| closed.hundredths),
         has_hidden_frames: true,
         // Two columns from full HD on, which two threads decode side by side.
@@ -69,7 +71,8 @@ fn libaom(order: &Order<'_>) -> Settings {
 }
 
 /// Where libaom sets key frames. It makes another one behind each that is asked for (3.11: `define_kf_interval` finds the one that is
-/// just there), so that it is told their distance, or begins anew at each where that is no whole number of frames.
+/// just there), so that it is told their distance, or begins anew at each where that is no whole number of frames. A mean rate is planned
+/// over the whole film, and has them at the whole number that is nearest.
 fn keys(order: &Order<'_>) -> Keys {
     let Some(ms) = order.settings.keyframe_ms.filter(|_| order.closed.is_none()) else {
         return match &order.closed {
@@ -77,12 +80,38 @@ fn keys(order: &Order<'_>) -> Keys {
             None => Keys::AtMost(KEY_FRAME_DISTANCE),
         };
     };
-    let whole = order.plan.fps.and_then(|rate| {
+    match whole_keys(order.plan, ms) {
+        (frames, true) => Keys::Anew(frames),
+        (frames, false) if is_mean(order.settings.rate) => Keys::Every(frames),
+        (_, false) => Keys::Anew(0),
+    }
+}
+
+/// Frames from key frame to key frame, and whether they are the distance that is asked for.
+fn whole_keys(plan: &Plan, ms: u32) -> (u32, bool) {
+    let exact = plan.fps.and_then(|rate| {
         let (frames, part) = (u64::from(ms) * u64::from(rate.num), u64::from(rate.den) * 1000);
         let is_whole = part > 0 && frames.is_multiple_of(part);
         is_whole.then(|| u32::try_from(frames / part).ok()).flatten()
     });
-    whole.map_or(Keys::Anew, Keys::Every)
+    let ns = u64::from(ms) * 1_000_000;
+    let near = || u32::try_from((ns + plan.frame_ns / 2) / plan.frame_ns.max(1)).unwrap_or(u32::MAX).max(1);
+    exact.map_or_else(|| (near(), false), |frames| (frames, true))
+}
+
+fn is_mean(rate: RateControl) -> bool {
+    matches!(rate, RateControl::TwoPass { .. } | RateControl::OnePass { .. })
+}
+
+/// What is to be known of the key frames of an encode at a mean rate, where they are not quite where they were asked for.
+pub(in crate::encode) fn keys_beside(settings: &VideoSettings, plan: &Plan) -> Option<String> {
+    let ms = settings.keyframe_ms.filter(|_| settings.codec == VideoCodec::Av1 && is_mean(settings.rate))?;
+    let (frames, is_exact) = whole_keys(plan, ms);
+    (!is_exact).then(|| {
+        format!(
+            "av1 at a mean rate has a key frame every {frames} frames, as {ms} ms are no whole number of them"
+        )
+    })
 }
 
 /// libaom's usage, and its speed within that. What it calls good quality costs from six times of real time's slowest speed on

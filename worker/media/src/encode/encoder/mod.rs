@@ -104,6 +104,8 @@ impl Closed {
     }
 }
 
+pub(super) use av1::keys_beside;
+
 /// An encoder, set up.
 #[derive(Debug)]
 pub(crate) struct Encoder {

@@ -24,6 +24,7 @@ fn libvpx(order: &Order<'_>) -> Settings {
         usage: Usage::Good,
         speed: i32::from(settings.preset.step()),
         threads: order.threads.and_then(NonZeroU32::new),
+        is_part: order.closed.is_some(),
         hundredths: order.closed.map_or(0, |closed| closed.hundredths),
         // A second pass of libvpx makes no key frame of one that is asked for where it has planned a hidden one.
         has_hidden_frames: settings.keyframe_ms.is_none() || *order.pass == Pass::Single,
