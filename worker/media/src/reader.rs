@@ -10,6 +10,7 @@
 //! Software decoders only, chosen here by codec: no autoplugging, so that the same file takes the same way on every
 //! node. Each branch drains on its own, so a badly interleaved file cannot lock up.
 
+mod matroska;
 mod sample;
 
 use std::path::Path;
@@ -24,6 +25,7 @@ use rushes_shared::failure::Failure;
 use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{Branch, Note, Notes};
+use crate::probe;
 use crate::running::{Running, Site};
 use crate::sequence::{self, Sequence};
 use crate::start::element;
@@ -81,7 +83,8 @@ pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running
     let source = element("filesrc")?;
     source.set_property("location", path);
     edit_list::pass_harmless_duration(&source, path);
-    open_from(&source, wanted, notes)
+    let begins_ns = probe::begins_at(path);
+    opened(&source, begins_ns, wanted, notes)
 }
 
 /// The same for pictures that are decoded already.
@@ -101,12 +104,25 @@ fn open_sequence(sequence: Sequence, wanted: Wanted, notes: &Notes) -> Result<Ru
 
 /// The same for what comes out of an element.
 pub(crate) fn open_from(source: &gst::Element, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
+    opened(source, None, wanted, notes)
+}
+
+/// The same of a Matroska file, whose first picture or sound begins at a time of the file's own.
+fn opened(
+    source: &gst::Element,
+    begins_ns: Option<u64>,
+    wanted: Wanted,
+    notes: &Notes,
+) -> Result<Running, Failure> {
     let pipeline = gst::Pipeline::new();
     notes.listen(&pipeline, Side::Input);
     // A parser is for its decoder: it puts parameter sets into packets that lack them.
     let parse = element(if wanted.coded_video { "qtdemux" } else { "parsebin" })?;
     pipeline.add_many([source, &parse]).expect("new elements can be added");
     source.link(&parse).expect("a source links to a parser");
+    if let (Some(begins_ns), Some(bin)) = (begins_ns, parse.downcast_ref::<gst::Bin>()) {
+        matroska::begin_all_at(bin, begins_ns);
+    }
 
     let hands = Arc::new(Mutex::new(Hands { wanted, found_video: false, found_audio: false }));
     let running = Running::new(pipeline);

@@ -56,6 +56,9 @@ pub(super) fn gather(container: &str, size_bytes: u64, parsed: &Parsed, index: O
         facts.audio.push(audio(stream, &timing));
     }
     facts.subtitles = subtitles(container, parsed, index);
+    if matches!(container, "matroska" | "webm") {
+        begin_at_zero(&mut facts);
+    }
     let ends = facts.video.iter().map(|v| v.start_ns + v.duration_ns);
     let longest = ends.chain(facts.audio.iter().map(|a| a.start_ns + a.duration_ns)).max().unwrap_or(0);
     let still = facts.audio.is_empty() && facts.video.iter().all(|v| v.frames <= 1 && v.fps.is_none());
@@ -74,6 +77,14 @@ pub(super) fn gather(container: &str, size_bytes: u64, parsed: &Parsed, index: O
         facts.container = facts.audio.first().map(|a| a.codec.clone()).unwrap_or_default();
     }
     facts
+}
+
+/// Counts times from the first picture or sound, as they are read: a recording may have begun its times anywhere.
+fn begin_at_zero(facts: &mut MediaFacts) {
+    let starts = facts.video.iter().map(|v| v.start_ns).chain(facts.audio.iter().map(|a| a.start_ns));
+    let Some(first) = starts.min() else { return };
+    facts.video.iter_mut().for_each(|video| video.start_ns -= first);
+    facts.audio.iter_mut().for_each(|audio| audio.start_ns -= first);
 }
 
 /// Times from the packets that were counted. Where time ran out, the rest is taken to go on in the same way.

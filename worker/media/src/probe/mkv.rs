@@ -30,21 +30,21 @@ const DEFAULT_DURATION: u32 = 0x23_E383;
 /// Most blocks walked.
 const MOST_BLOCKS: usize = 16 << 20;
 
+/// Blocks among which the first of every track is looked for.
+const FIRST_BLOCKS: usize = 4096;
+
+/// When the first picture or sound of a file begins, on the file's own time line; `None` for other files, and damaged ones.
+pub(crate) fn begins_at(path: &Path) -> Option<u64> {
+    let mut walk = Walk::of(path, Duration::from_secs(1))?;
+    walk.first_alone = true;
+    walk.top()?;
+    let kept = walk.tracks.iter().filter(|track| matches!(track.kind, 1 | 2));
+    kept.filter_map(|track| track.starts.first().copied()).min()
+}
+
 /// Times of every track, or nothing where the file is damaged or too long to walk in `limit`.
 pub(super) fn read(path: &Path, limit: Duration) -> Option<Index> {
-    let file = File::open(path).ok()?;
-    let end = file.metadata().ok()?.len();
-    let mut walk = Walk {
-        file,
-        end,
-        deadline: Instant::now() + limit,
-        window: Vec::new(),
-        window_at: 0,
-        scale: 1_000_000,
-        tracks: Vec::new(),
-        cluster: 0,
-        blocks: 0,
-    };
+    let mut walk = Walk::of(path, limit)?;
     walk.top()?;
     Some(walk.index())
 }
@@ -71,6 +71,8 @@ struct Walk {
     tracks: Vec<Track>,
     cluster: u64,
     blocks: usize,
+    /// Whether it ends once each track has a block.
+    first_alone: bool,
 }
 
 /// An element's id and where its body lies. A body of unknown size ends where its parent does.
@@ -85,6 +87,29 @@ struct Element {
 const WINDOW: usize = 1024;
 
 impl Walk {
+    fn of(path: &Path, limit: Duration) -> Option<Self> {
+        let file = File::open(path).ok()?;
+        let end = file.metadata().ok()?.len();
+        Some(Self {
+            file,
+            end,
+            deadline: Instant::now() + limit,
+            window: Vec::new(),
+            window_at: 0,
+            scale: 1_000_000,
+            tracks: Vec::new(),
+            cluster: 0,
+            blocks: 0,
+            first_alone: false,
+        })
+    }
+
+    /// Whether nothing more has to be known.
+    fn is_done(&self) -> bool {
+        let mut kept = self.tracks.iter().filter(|track| matches!(track.kind, 1 | 2));
+        self.first_alone && (self.blocks >= FIRST_BLOCKS || kept.all(|track| !track.starts.is_empty()))
+    }
+
     fn top(&mut self) -> Option<()> {
         let mut at = 0;
         while at < self.end {
@@ -119,6 +144,9 @@ impl Walk {
                 }
                 SIMPLE_BLOCK | BLOCK => {
                     self.block(element)?;
+                    if self.is_done() {
+                        break;
+                    }
                     element.end
                 }
                 _ => element.end,

@@ -33,6 +33,8 @@ use std::time::Duration;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
+pub(crate) use mkv::begins_at;
+
 use crate::sequence::{self, Sequence};
 use crate::{fault, start};
 pub(crate) use mp4::harmless_duration;

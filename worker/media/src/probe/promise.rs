@@ -9,6 +9,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
 use super::headers::{ends_in_flac_frame, promised_by_mpeg};
+use super::mkv;
 use super::sniff;
 use super::source::Source;
 use crate::pace;
@@ -59,7 +60,8 @@ pub(crate) fn reached(path: &Path, end_ns: u64) -> Result<Option<String>, Failur
     };
     match said {
         Said::Time(promise) => {
-            let there = promise.there_ns.unwrap_or(end_ns);
+            // What a Matroska file promises is on its own time line, which may begin anywhere.
+            let there = promise.there_ns.unwrap_or_else(|| end_ns + mkv::begins_at(path).unwrap_or(0));
             if there.saturating_add(promise.slack_ns) >= promise.end_ns {
                 return Ok(None);
             }

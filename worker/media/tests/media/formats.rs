@@ -530,6 +530,58 @@ fn av1_shares_a_mean_out_over_the_film_also_where_key_frames_are_asked_for() {
     assert!((1_350_000..2_300_000).contains(&bits), "{bits} bits of 1,800,000");
 }
 
+/// When the packets of a stream are shown, in order, in milliseconds.
+fn times(file: &Path, stream: &str) -> Vec<f64> {
+    let mut run = Command::new("ffprobe");
+    run.args([
+        "-v",
+        "error",
+        "-select_streams",
+        stream,
+        "-show_entries",
+        "packet=pts_time",
+        "-of",
+        "csv=p=0",
+    ]);
+    let text = String::from_utf8_lossy(&run.arg(file).output().unwrap().stdout).into_owned();
+    let mut times: Vec<f64> = text
+        .lines()
+        .filter_map(|line| line.trim_end_matches(',').parse::<f64>().ok())
+        .map(|s| s * 1000.0)
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times
+}
+
+#[test]
+fn a_matroska_film_whose_sound_begins_a_little_earlier_keeps_all_of_its_times() {
+    let dir = tempfile::tempdir().unwrap();
+    for offset in ["0", "7.3"] {
+        let film = dir.path().join(format!("film-{offset}.mkv"));
+        let picture =
+            ["-f", "lavfi", "-i", "testsrc2=s=192x108:r=24000/1001:d=4", "-f", "lavfi", "-i", "sine=440:d=4"];
+        let how = ["-c:v", "libx264", "-c:a", "aac", "-output_ts_offset", offset];
+        let Some(()) = made(&[&picture[..], &how[..]].concat(), &film) else { return };
+        let wanted = times(&film, "v:0");
+        assert!(times(&film, "a:0")[0] + 10.0 < wanted[0], "the sound begins earlier");
+        let facts = probe(&film).unwrap();
+        assert_eq!(facts.audio[0].start_ns, 0);
+        assert!(facts.duration_ns < 4_200_000_000, "{}", facts.duration_ns);
+        for container in [Container::Mkv, Container::Mp4] {
+            let output = dir.path().join(format!("out.{}", container.ending(None)));
+            let mut settings = settings(container, Some(VideoCodec::H264), Some(AudioCodec::Aac));
+            settings.video.as_mut().unwrap().keyframe_ms = Some(1000);
+            good(&film, &output, &settings);
+            let found = times(&output, "v:0");
+            assert_eq!(found.len(), wanted.len());
+            for (number, (found_at, wanted_at)) in found.iter().zip(&wanted).enumerate() {
+                let off = (found_at - found[0]) - (wanted_at - wanted[0]);
+                assert!(off.abs() < 1.1, "{container:?} {offset}: frame {number} is {off} ms off");
+            }
+        }
+    }
+}
+
 #[test]
 fn bit_rates_are_held() {
     let dir = tempfile::tempdir().unwrap();
