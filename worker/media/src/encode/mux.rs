@@ -29,8 +29,8 @@ use crate::start::element;
 const FRAGMENT_NS: u64 = 2_000_000_000;
 /// Bytes that may wait for the muxer, of each stream.
 const WAITING_BYTES: u64 = 4 << 20;
-/// How long the clock of a transport stream may be silent. Seven tenths more than ISO/IEC 13818-1 asks for, and less than what
-/// GStreamer's and others' demuxers take for the beginning of another clock.
+/// How long the clock of a transport stream may be silent. ISO/IEC 13818-1 asks for a tenth of a second; GStreamer's and others'
+/// demuxers take a second for the beginning of another clock.
 const CLOCK_NS: u64 = 800_000_000;
 /// How much earlier than all else the first packet with the clock is, where that is sound's.
 const FIRST_NS: i64 = 1_000_000;
@@ -163,8 +163,10 @@ fn decoding_times(order: &[usize], shown: &[i64], frame_ns: u64) -> Vec<i64> {
 /// The stream that carries the clock of a transport stream: the picture, or sound where that comes more steadily. Receivers take a clock
 /// that is silent for a second for one that begins anew.
 fn clock_of(streams: &[Timed]) -> Result<usize, Failure> {
-    let end = streams.iter().map(Timed::end).max().unwrap_or(0);
-    let waits: Vec<u64> = streams.iter().map(|stream| stream.longest_wait(end)).collect();
+    let times: Vec<Vec<i64>> = streams.iter().map(Timed::decoding).collect();
+    let whole = times.iter().flatten().copied();
+    let (first, last) = (whole.clone().min().unwrap_or(0), whole.max().unwrap_or(0));
+    let waits: Vec<u64> = times.iter().map(|times| longest_wait(times, first, last)).collect();
     let steadiest = (0..waits.len()).min_by_key(|stream| waits[*stream]).unwrap_or(0);
     let is_steady = |stream: usize| waits.get(stream).is_none_or(|wait| *wait < CLOCK_NS);
     let clock = if is_steady(0) { 0 } else { steadiest };
@@ -179,6 +181,12 @@ fn clock_of(streams: &[Timed]) -> Result<usize, Failure> {
         ),
         "set the container mp4, mkv or webm",
     ))
+}
+
+/// The longest time in which none of a stream's packets comes, from the first packet of all streams to the last.
+fn longest_wait(times: &[i64], first: i64, last: i64) -> u64 {
+    let all: Vec<i64> = [first].into_iter().chain(times.iter().copied()).chain([last]).collect();
+    all.windows(2).map(|pair| u64::try_from(pair[1] - pair[0]).unwrap_or(0)).max().unwrap_or(0)
 }
 
 /// Has a stream carry the clock of a transport stream. The muxer would take the one that is ready first, and writes its tables before
@@ -225,21 +233,12 @@ impl Timed {
         Self { stream, decoded_ns }
     }
 
-    /// When its last packet ends.
-    fn end(&self) -> i64 {
-        let ends =
-            self.stream.entries.iter().map(|entry| entry.pts_ns.saturating_add_unsigned(entry.duration_ns));
-        ends.max().unwrap_or(0)
-    }
-
-    /// The longest time in which none of its packets comes, until a film ends.
-    fn longest_wait(&self, end: i64) -> u64 {
-        let mut times: Vec<i64> = match self.decoded_ns.as_slice() {
+    /// When its packets are decoded, in order.
+    fn decoding(&self) -> Vec<i64> {
+        match self.decoded_ns.as_slice() {
             [] => self.stream.entries.iter().map(|entry| entry.pts_ns).collect(),
             times => times.to_vec(),
-        };
-        times.push(end);
-        times.windows(2).map(|pair| u64::try_from(pair[1] - pair[0]).unwrap_or(0)).max().unwrap_or(0)
+        }
     }
 
     fn earliest(&self, by_decoding: bool) -> Option<i64> {

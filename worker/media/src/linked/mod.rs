@@ -50,7 +50,7 @@ pub(crate) struct Settings {
     pub(crate) hundredths: u8,
     /// Whether it is a part of a film, whose quantizers are near to each other where they are coarse.
     pub(crate) is_part: bool,
-    /// Whether frames may be made that are not shown and that others follow.
+    /// Whether frames may be made that are not shown and that others follow; of VP9 alone.
     pub(crate) has_hidden_frames: bool,
     /// Tile columns, as a power of two.
     pub(crate) tile_columns: u32,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::facts::Index;
 use super::timing::Timing;
 
+const EBML: u32 = 0x1A45_DFA3;
 const SEGMENT: u32 = 0x1853_8067;
 const INFO: u32 = 0x1549_A966;
 const TRACKS: u32 = 0x1654_AE6B;
@@ -71,6 +72,7 @@ struct Walk {
     tracks: Vec<Track>,
     cluster: u64,
     blocks: usize,
+    elements: u64,
     /// Whether it ends once each track has a block.
     first_alone: bool,
 }
@@ -100,6 +102,7 @@ impl Walk {
             tracks: Vec::new(),
             cluster: 0,
             blocks: 0,
+            elements: 0,
             first_alone: false,
         })
     }
@@ -111,7 +114,8 @@ impl Walk {
     }
 
     fn top(&mut self) -> Option<()> {
-        let mut at = 0;
+        // Other files are not walked: what looks like elements there may be any number of them.
+        let mut at = self.element(0, self.end).filter(|header| header.id == EBML)?.end;
         while at < self.end {
             let element = self.element(at, self.end)?;
             if element.id == SEGMENT {
@@ -230,6 +234,10 @@ impl Walk {
     }
 
     fn element(&mut self, at: u64, limit: u64) -> Option<Element> {
+        self.elements += 1;
+        if self.elements.is_multiple_of(4096) && Instant::now() > self.deadline {
+            return None;
+        }
         let first = *self.bytes(at, 1)?.first()?;
         let id_length = u64::from(first.leading_zeros()) + 1;
         if id_length > 4 {
