@@ -169,6 +169,15 @@ fn list_of_others(file: std::fs::File) -> Option<&'static str> {
     }
 }
 
+/// Of a picture that the decoders know and GStreamer has no colours for.
+pub(crate) fn in_cmyk() -> Failure {
+    Failure::new(
+        FailureCode::Unsupported,
+        "the input is a picture in CMYK, the colours of print",
+        "convert it to RGB by its colour profile first",
+    )
+}
+
 fn not_found() -> Failure {
     Failure::new(FailureCode::InputNotFound, "the input does not exist", "check the path")
 }

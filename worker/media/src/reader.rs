@@ -13,6 +13,7 @@
 mod matroska;
 mod sample;
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,7 +26,7 @@ use rushes_shared::failure::Failure;
 use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{Branch, Note, Notes};
-use crate::probe;
+use crate::probe::{self, sniff};
 use crate::running::{Running, Site};
 use crate::sequence::{self, Sequence};
 use crate::start::element;
@@ -79,6 +80,9 @@ const PREFERRED: &[(&str, &[&str])] = &[
 pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
     if let Some(sequence) = Sequence::at(path)? {
         return open_sequence(sequence, wanted, notes);
+    }
+    if File::open(path).is_ok_and(|mut file| sniff::is_cmyk(&mut file)) {
+        return Err(fault::in_cmyk());
     }
     let source = element("filesrc")?;
     source.set_property("location", path);

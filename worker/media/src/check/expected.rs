@@ -114,8 +114,7 @@ impl Expected {
             }
         };
         let off = tally.video_length().abs_diff(self.video_ns);
-        let limit_ns = self.limits.duration_ms.map_or(self.frame_ns, |ms| u64::from(ms) * MS);
-        let length = (self.video_ns > 0).then_some(at_most_ms(limit_ns));
+        let length = (self.video_ns > 0).then_some(at_most_ms(self.length_off_ns()));
         vec![
             Check::held(CheckName::Frames, CheckUnit::Count, limit, frames),
             side(CheckName::Width, plan.width, found.size.0),
@@ -137,8 +136,7 @@ impl Expected {
             vec![Check::judged(CheckName::Sound, CheckUnit::Count, CheckLimit::Exactly(wanted), streams)];
         let Some(length) = self.audio_ns.filter(|_| is_there) else { return checks };
         let off = tally.audio_length().abs_diff(length);
-        let own_ns = self.limits.duration_ms.map_or(self.frame_ns, |ms| u64::from(ms) * MS);
-        let limit = at_most_ms(own_ns.max(self.slack_ns) + self.priming_ns);
+        let limit = at_most_ms(self.length_off_ns().max(self.slack_ns) + self.priming_ns);
         checks.push(Check::judged(CheckName::AudioLength, CheckUnit::Ms, limit, in_ms(off)));
         if let Some(offset_ns) = offset_ns {
             // Earlier by what decoders throw away is where it belongs.
@@ -149,6 +147,11 @@ impl Expected {
             checks.push(Check::judged(CheckName::AvSync, CheckUnit::Ms, limit, in_ms(off)).at(at_ns));
         }
         checks
+    }
+
+    /// How far a length may be off: by default one frame, as containers count it, some of which know whole milliseconds alone.
+    fn length_off_ns(&self) -> u64 {
+        self.limits.duration_ms.map_or(self.frame_ns + MS, |ms| u64::from(ms) * MS)
     }
 }
 

@@ -109,11 +109,11 @@ pub fn encode_chunk(job: &ChunkJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     start::init()?;
     fault::inspect(job.input)?;
     let mut wishes: Vec<Wish<'_>> = (0..job.rungs.len()).filter_map(|number| Wish::of(job, number)).collect();
-    let is_sought = wishes.iter().any(Wish::is_sought);
+    let (is_sought, is_mean) = (wishes.iter().any(Wish::is_sought), !job.bits.is_empty());
     let (mut done, mut nearest, begun) = (ChunkEncoded::default(), Nearest::default(), Instant::now());
     for attempt in 0..MOST_ATTEMPTS {
         let mut told = |at| {
-            progress(if is_sought { search::told(at, attempt, begun.elapsed()) } else { at });
+            progress(if is_sought { search::told(at, attempt, begun.elapsed(), is_mean) } else { at });
         };
         let (encoded, taken) = encode_once(job, &wishes, &mut told)?;
         done = encoded;

@@ -30,6 +30,9 @@ const TO_HALF: [f64; 3] = [600.0, 200.0, 900.0];
 const LEVELS_TO_HALF: [f64; 3] = [1000.0, 200.0, 1600.0];
 /// Hundredths of a step to go where the bound has had all bits so far.
 const LEAP: u16 = 3 * STEP;
+/// What an encode has of the progress that is left, in thousandths, where a mean is sought and where a bound is to be kept.
+const SHARE_OF_MEAN: u32 = 500;
+const SHARE_OF_BOUND: u32 = 900;
 /// A part of a growth of bits that a finer factor should bring, in thousandths: with less, the bound leaves no room.
 const NO_MORE: u64 = 10;
 
@@ -178,13 +181,16 @@ fn rounded(factor: f64) -> u16 {
     factor.round() as u16
 }
 
-/// Progress of an encode as that of all that may be needed: each has half of what is left, so that it never goes back. The pace is
-/// that since the first one began.
-pub(super) fn told(at: Progress, encodes: usize, since: Duration) -> Progress {
-    let left = 1000_u32 >> encodes.min(10);
-    let permille = 1000 - left + left * u32::from(at.permille.min(1000)) / 2000;
+/// Progress of an encode as that of all that may be needed: each has a share of what is left, so that it never goes back. The pace
+/// is that since the first one began. Of a mean nobody knows how many are needed; a bound is mostly kept at the first try, so that
+/// the time to go is that of the encode which runs.
+pub(super) fn told(at: Progress, encodes: usize, since: Duration, is_mean: bool) -> Progress {
+    let share = if is_mean { SHARE_OF_MEAN } else { SHARE_OF_BOUND };
+    let left = (0..encodes).fold(1000, |left, _| left - left * share / 1000);
+    let permille = 1000 - left + left * share / 1000 * u32::from(at.permille.min(1000)) / 1000;
     let permille = u16::try_from(permille).unwrap_or(1000);
-    Progress { permille, eta_ms: None, speed_permille: pace::speed_permille(at.media_ns, since), ..at }
+    let eta_ms = at.eta_ms.filter(|_| !is_mean);
+    Progress { permille, eta_ms, speed_permille: pace::speed_permille(at.media_ns, since), ..at }
 }
 
 fn float(bits: u64) -> f64 {
@@ -266,16 +272,26 @@ mod tests {
     #[test]
     fn the_pace_of_many_encodes_counts_the_time_of_all() {
         let at = Progress { media_ns: 1_000_000_000, speed_permille: 4000, ..Progress::default() };
-        assert_eq!(told(at, 1, Duration::from_secs(2)).speed_permille, 500);
+        assert_eq!(told(at, 1, Duration::from_secs(2), true).speed_permille, 500);
+    }
+
+    #[test]
+    fn the_time_to_go_is_told_where_one_encode_is_mostly_enough() {
+        let at = Progress { permille: 500, eta_ms: Some(7000), ..Progress::default() };
+        let (bound, mean) = (told(at, 0, Duration::ZERO, false), told(at, 0, Duration::ZERO, true));
+        assert_eq!((bound.permille, bound.eta_ms), (450, Some(7000)));
+        assert_eq!((mean.permille, mean.eta_ms), (250, None));
     }
 
     #[test]
     fn progress_of_many_encodes_never_goes_back() {
-        let at = |permille, encodes| {
-            told(Progress { permille, ..Progress::default() }, encodes, Duration::ZERO).permille
-        };
-        let all: Vec<u16> = (0..7).flat_map(|encodes| [at(0, encodes), at(1000, encodes)]).collect();
-        assert!(all.is_sorted() && all[13] <= 1000, "{all:?}");
-        assert_eq!((all[0], all[1]), (0, 500));
+        for is_mean in [true, false] {
+            let at = |permille, encodes| {
+                told(Progress { permille, ..Progress::default() }, encodes, Duration::ZERO, is_mean).permille
+            };
+            let all: Vec<u16> = (0..8).flat_map(|encodes| [at(0, encodes), at(1000, encodes)]).collect();
+            assert!(all.is_sorted() && all[15] <= 1000, "{all:?}");
+            assert_eq!((all[0], all[1]), (0, if is_mean { 500 } else { 900 }));
+        }
     }
 }

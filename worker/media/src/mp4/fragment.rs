@@ -3,10 +3,13 @@
 //!
 //! Times are absolute: a row says in the track's own units when it is shown, to the unit, wherever it lies. Packets of a
 //! row are shown after all of the row before, as those of closed GOPs are, so that decoding times are the times of
-//! presentation in order, and offsets between the two may be negative. No edit list is needed for pictures then.
+//! presentation in order. Pictures that are shown before they would be decoded then need either offsets below zero, as chunks have
+//! them, or an edit list that brings all of them forward, as sets have one: FFmpeg, and players that are built upon it, show the
+//! former too late.
 
 use super::atom::{Atom, count};
 use super::index::{MOVIE_TIMESCALE, UPRIGHT, file_types, media_of, sample_entry, shown_width};
+use super::read::Sample;
 use super::track::TrackKind;
 
 /// Largest row of packets, in bytes: what a 32-bit size holds.
@@ -31,6 +34,9 @@ pub(crate) struct Description {
     pub(crate) timescale: u32,
     /// Units at the begin that are decoded and not presented.
     pub(crate) skip: u64,
+    /// Units by which pictures are written later and brought forward by the edit list: at least the [most](reordered) by which
+    /// one is decoded too late, or 0 for offsets below zero.
+    pub(crate) late: u64,
 }
 
 impl Description {
@@ -46,6 +52,7 @@ impl Description {
                 language: undetermined,
                 timescale: video.timescale,
                 skip: 0,
+                late: 0,
             },
             TrackKind::Audio(audio) => Self {
                 is_video: false,
@@ -54,6 +61,7 @@ impl Description {
                 language: undetermined,
                 timescale: audio.rate,
                 skip: u64::from(audio.priming),
+                late: 0,
             },
             TrackKind::Copied(copied) => Self {
                 is_video: copied.is_video,
@@ -62,6 +70,7 @@ impl Description {
                 language: copied.language,
                 timescale: copied.timescale,
                 skip: copied.skip,
+                late: 0,
             },
         }
     }
@@ -98,9 +107,10 @@ pub(crate) fn init(track: &Description) -> Vec<u8> {
         .with(Atom::full(b"stsz", 0, 0).u32(0).u32(0))
         .with(Atom::full(b"stco", 0, 0).u32(0));
     let mut body = Atom::new(b"trak").with(header);
-    if track.skip > 0 {
-        let skip = i64::try_from(track.skip).unwrap_or(i64::MAX);
-        let edit = Atom::full(b"elst", 1, 0).u32(1).u64(0).i64(skip).u32(0x1_0000);
+    let from = track.skip.saturating_add(track.late);
+    if from > 0 {
+        let from = i64::try_from(from).unwrap_or(i64::MAX);
+        let edit = Atom::full(b"elst", 1, 0).u32(1).u64(0).i64(from).u32(0x1_0000);
         body = body.with(Atom::new(b"edts").with(edit));
     }
     let extends = Atom::full(b"trex", 0, 0).u32(TRACK).u32(1).u32(0).u32(0).u32(0);
@@ -171,6 +181,16 @@ fn order(pieces: &[Piece]) -> Vec<i64> {
     order
 }
 
+/// The most by which a packet of rows would be decoded later than it is shown, in units.
+pub(crate) fn reordered<'a>(rows: impl Iterator<Item = &'a [Sample]>) -> u64 {
+    let most = |row: &[Sample]| {
+        let mut order: Vec<i64> = row.iter().map(|sample| sample.pts).collect();
+        order.sort_unstable();
+        row.iter().zip(order).map(|(sample, dts)| dts.saturating_sub(sample.pts)).max().unwrap_or(0)
+    };
+    rows.map(most).max().and_then(|late| u64::try_from(late).ok()).unwrap_or(0)
+}
+
 fn moof(
     track: &Description,
     sequence: u32,
@@ -180,18 +200,20 @@ fn moof(
     end: i64,
     data: u32,
 ) -> Vec<u8> {
-    let reordered = pieces.iter().zip(order).any(|(piece, dts)| piece.pts != *dts);
+    let late = i64::try_from(track.late).unwrap_or(0);
+    let has_offsets = late > 0 || pieces.iter().zip(order).any(|(piece, dts)| piece.pts != *dts);
     // Where the packets lie, how long each lasts and how large it is; then its flags; then how late it is shown.
-    let contents = 0x301 | if track.is_video { 0x400 } else { 0 } | if reordered { 0x800 } else { 0 };
-    let mut run = Atom::full(b"trun", 1, contents).u32(count(pieces.len())).u32(data);
+    let contents = 0x301 | if track.is_video { 0x400 } else { 0 } | if has_offsets { 0x800 } else { 0 };
+    let is_signed = u8::from(late == 0);
+    let mut run = Atom::full(b"trun", is_signed, contents).u32(count(pieces.len())).u32(data);
     let next = order.iter().skip(1).chain([&end]);
     for ((piece, dts), next) in pieces.iter().zip(order).zip(next) {
         run = run.u32(u32::try_from(next - dts).unwrap_or(0)).u32(piece.size);
         if track.is_video {
             run = run.u32(if piece.key { KEY } else { NOT_KEY });
         }
-        if reordered {
-            run = run.u32(i32::try_from(piece.pts - dts).unwrap_or(0).cast_unsigned());
+        if has_offsets {
+            run = run.u32(i32::try_from(piece.pts + late - dts).unwrap_or(0).cast_unsigned());
         }
     }
     // Places are counted from this box; sound is all key frames.

@@ -59,6 +59,7 @@ impl Made {
             language: track.language,
             timescale: track.timescale,
             skip: track.skip,
+            late: fragment::reordered(segments.iter().map(|segment| &track.samples[segment.samples.clone()])),
         };
         let costs = costs(&description, track, &segments);
         let about = Rendition {

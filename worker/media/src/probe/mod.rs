@@ -22,7 +22,7 @@ mod parse;
 mod picture;
 mod promise;
 mod range;
-mod sniff;
+pub(crate) mod sniff;
 mod source;
 mod timing;
 

@@ -1,5 +1,6 @@
 //! The container, from a file's first bytes. Names are those that the field uses, and never come from the file's name.
 
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::source::Source;
@@ -68,9 +69,56 @@ fn of(head: &[u8]) -> &'static str {
     known.iter().find(|(magic, _)| at(0, magic)).map_or("", |(_, name)| *name)
 }
 
+/// Most segments of a JPEG before the one with its size: Exif, colour profiles and the like.
+const MOST_SEGMENTS: usize = 1 << 10;
+
+/// Whether a file is a JPEG of four colours, for print: GStreamer has no format for those.
+pub(crate) fn is_cmyk(file: &mut (impl Read + Seek)) -> bool {
+    colours(file).is_ok_and(|colours| colours == Some(4))
+}
+
+/// How many colours a JPEG has (ITU-T T.81, B.2.2); `None` of any other file.
+fn colours(file: &mut (impl Read + Seek)) -> io::Result<Option<u8>> {
+    let mut start = [0; 2];
+    file.read_exact(&mut start)?;
+    if start != [0xff, 0xd8] {
+        return Ok(None);
+    }
+    for _ in 0..MOST_SEGMENTS {
+        let mut head = [0; 4];
+        file.read_exact(&mut head)?;
+        let [0xff, kind, high, low] = head else { return Ok(None) };
+        // All frame headers but the tables and extensions between them.
+        if matches!(kind, 0xc0..=0xcf) && !matches!(kind, 0xc4 | 0xc8 | 0xcc) {
+            let mut frame = [0; 6];
+            file.read_exact(&mut frame)?;
+            return Ok(Some(frame[5]));
+        }
+        let rest = i64::from(u16::from_be_bytes([high, low])) - 2;
+        file.seek(SeekFrom::Current(rest.max(0)))?;
+    }
+    Ok(None)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
+
+    #[test]
+    fn pictures_of_four_colours_are_known_behind_what_else_stands_in_front() {
+        let picture = |colours: u8| {
+            let mut bytes = vec![0xff, 0xd8, 0xff, 0xe1, 0, 5, 1, 2, 3, 0xff, 0xc4, 0, 3, 9];
+            bytes.extend([0xff, 0xc2, 0, 20, 8, 0, 16, 0, 16, colours]);
+            bytes
+        };
+        assert!(is_cmyk(&mut Cursor::new(picture(4))));
+        assert!(!is_cmyk(&mut Cursor::new(picture(3))));
+        for broken in [&picture(4)[..20], b"\xff\xd8\xff\xe0\0\0\xff\xe0\0\0", b"RIFF", b""] {
+            assert!(!is_cmyk(&mut Cursor::new(broken)));
+        }
+    }
 
     #[test]
     fn containers_are_known_by_their_bytes() {

@@ -340,7 +340,7 @@ pub(crate) fn beeps(file: &Path) -> Vec<f64> {
     found
 }
 
-/// When the first sound is heard, in milliseconds.
+/// When the first sound comes, in milliseconds: below zero where players are given priming that they do not play.
 fn start_ms(file: &Path) -> f64 {
     let run = Command::new("ffprobe")
         .args([
@@ -360,7 +360,7 @@ fn start_ms(file: &Path) -> f64 {
     text.lines()
         .next()
         .and_then(|line| line.trim_end_matches(',').parse::<f64>().ok())
-        .map_or(0.0, |s| s.max(0.0) * 1000.0)
+        .map_or(0.0, |s| s * 1000.0)
 }
 
 #[test]
