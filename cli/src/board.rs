@@ -107,7 +107,7 @@ impl Board {
         if matches!(self.form, Form::Lines) {
             say!("{}", words::harmless(text));
         }
-        Step(bar)
+        Step::new(bar)
     }
 
     /// Work on a file, counted in thousandths.
@@ -115,7 +115,10 @@ impl Board {
         let bar = self.bar("{spinner:.cyan} {msg} {bar:20.cyan/dim} {percent:>3}%  {left}");
         bar.set_length(1000);
         bar.set_message(words::clipped(name, 40));
-        Step(bar)
+        match self.form {
+            Form::Lines => Step::in_lines(bar, words::harmless(name)),
+            _ => Step::new(bar),
+        }
     }
 
     /// A transfer of known size.
@@ -126,7 +129,7 @@ impl Board {
         if matches!(self.form, Form::Lines) {
             say!("{verb} {} ({})", words::harmless(name), words::size(size));
         }
-        Step(bar)
+        Step::new(bar)
     }
 
     /// Shows an update of a job.

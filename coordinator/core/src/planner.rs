@@ -293,7 +293,9 @@ pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts) -> Prediction 
     let per_frame =
         pixels.saturating_mul(ns_per_pixel(wanted)).saturating_add(source_pixels.saturating_mul(4));
     let first_pass = match wanted.rate {
-        RateControl::TwoPass { .. } => frames.saturating_mul(per_frame) / 10 * first_pass_tenths(wanted.codec),
+        RateControl::TwoPass { .. } => {
+            frames.saturating_mul(per_frame) / 10 * first_pass_tenths(wanted.codec)
+        }
         _ => 0,
     };
     let cpu_ms = frames.saturating_mul(per_frame).saturating_add(first_pass) / 1_000_000;

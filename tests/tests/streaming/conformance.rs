@@ -243,8 +243,9 @@ fn files_are_listed(files: &Files, said: &Representation) {
             decoded += duration;
         }
         next = decoded;
-        let first = shown.into_iter().min().expect("a sample").max(0);
-        let (begin, end) = (seconds(first), seconds(next - files.skip));
+        // As long as it takes to decode: what is shown first is brought forward to where decoding begins, or before that as priming.
+        let first = shown.into_iter().min().expect("a sample");
+        let (begin, end) = (seconds(first.max(0)), seconds(first + next - segment.base));
         let told = listed.at.expect("a time");
         assert!((begin - told).abs() < ROUNDED, "{name}: shown at {begin} s, listed at {told} s");
         assert!((end - told - listed.length).abs() < ROUNDED, "{name}: until {end} s, {listed:?}");
