@@ -11,6 +11,7 @@
 //! node. Each branch drains on its own, so a badly interleaved file cannot lock up.
 
 mod matroska;
+mod places;
 mod sample;
 
 use std::fs::File;
@@ -215,6 +216,10 @@ impl Branching {
         let sink = appsink(self.branch, self.feed, &self.notes);
         let notes = self.notes;
         let parser = if self.coded { None } else { picture_parser(caps)? };
+        let decoded = self.chain.first().unwrap_or(sink.upcast_ref()).static_pad("sink");
+        if let Some(decoded) = decoded.filter(|_| self.branch == Branch::Audio) {
+            places::settle(&decoded);
+        }
         let mut chain: Vec<gst::Element> = parser.into_iter().chain(decoder).chain(self.chain).collect();
         chain.push(sink.upcast());
         branch_off(&self.site, pad, chain, notes).map_err(|()| fault::unsupported(&caps_name(caps)))

@@ -394,10 +394,8 @@ impl<T: Taker> Work<'_, T> {
 
     /// What is done to the picture once for all rungs: one progressive frame of two fields, and the right way up.
     fn chain(&self, passed: &Shared) -> Result<Vec<gst::Element>, Failure> {
-        let deinterlace = picture::deinterlacer()?;
-        passage::watch_fields(&deinterlace, passed);
-        picture::keep_times(&deinterlace);
-        let mut chain = vec![deinterlace];
+        let mut chain = picture::progressive(&self.plan, &Arc::default())?;
+        passage::watch_fields(&chain[0], passed);
         chain.extend(picture::turn(self.plan.orientation)?);
         for taker in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             chain.extend(taker.chain()?);

@@ -73,14 +73,18 @@ impl<T: Taker> Feed for Passage<T> {
         };
         let Some(shown_ns) = place(sample, &buffer, passed.sought) else { return Ok(()) };
         let is_behind = self.range.end_ns.is_some_and(|end| shown_ns >= end);
+        // Encoders may take their time; who waits looks at what has passed meanwhile.
         if self.range.holds(shown_ns) {
-            return self.pass(&mut passed, caps, buffer, shown_ns);
+            let stamped = self.stamped(&mut passed, buffer, shown_ns);
+            drop(passed);
+            return self.pass(caps, &stamped);
         }
+        drop(passed);
         for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             rung.beside(caps, buffer.clone())?;
         }
         if is_behind {
-            self.finish(&mut passed);
+            self.finish();
         }
         Ok(())
     }
@@ -91,15 +95,17 @@ impl<T: Taker> Feed for Passage<T> {
             passed.begun = true;
             self.notes.tell(Note::Begun);
         }
-        if passed.landed && !passed.done && !passed.missed {
-            self.finish(&mut passed);
+        let is_over = passed.landed && !passed.done && !passed.missed;
+        drop(passed);
+        if is_over {
+            self.finish();
         }
     }
 }
 
 impl<T: Taker> Passage<T> {
-    fn finish(&self, passed: &mut Passed) {
-        passed.done = true;
+    fn finish(&self) {
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).done = true;
         for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             rung.end();
         }
@@ -116,13 +122,8 @@ impl<T: Taker> Passage<T> {
         }
     }
 
-    fn pass(
-        &mut self,
-        passed: &mut Passed,
-        caps: &gst::CapsRef,
-        mut buffer: gst::Buffer,
-        shown_ns: u64,
-    ) -> Result<(), Failure> {
+    /// A frame of the chunk with its time, which counts from now on.
+    fn stamped(&self, passed: &mut Passed, mut buffer: gst::Buffer, shown_ns: u64) -> gst::Buffer {
         // Two frames at one time, or one that goes back, cannot be encoded; both are kept, a millisecond apart.
         let at = if passed.frames == 0 { shown_ns } else { shown_ns.max(passed.last_ns + 1_000_000) };
         let duration_ns = buffer.duration().map(gst::ClockTime::nseconds).filter(|d| *d > 0);
@@ -134,6 +135,10 @@ impl<T: Taker> Passage<T> {
         stamped.set_pts(gst::ClockTime::from_nseconds(at));
         stamped.set_dts(gst::ClockTime::NONE);
         stamped.set_duration(gst::ClockTime::from_nseconds(duration_ns));
+        buffer
+    }
+
+    fn pass(&mut self, caps: &gst::CapsRef, buffer: &gst::Buffer) -> Result<(), Failure> {
         let rungs = Arc::clone(&self.rungs);
         let mut standard = None;
         for rung in rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
@@ -143,12 +148,9 @@ impl<T: Taker> Passage<T> {
             }
             let (caps, frame) = match &standard {
                 Some(mapped) => mapped,
-                None => standard.insert(tone::mapped(
-                    &mut self.mapper,
-                    (caps, &buffer),
-                    &self.film,
-                    self.threads,
-                )?),
+                None => {
+                    standard.insert(tone::mapped(&mut self.mapper, (caps, buffer), &self.film, self.threads)?)
+                }
             };
             rung.take(caps, frame.clone())?;
         }

@@ -35,6 +35,10 @@ use crate::start::element;
 /// jump beyond this.
 const LONGEST_JUMP_NS: u64 = 10_000_000_000;
 
+/// How far sound may be from the time that it says, in nanoseconds, before silence or a cut sets it right: more than containers round
+/// by, and less than a lost packet of AAC takes away.
+const TOLERANCE_NS: u64 = 15_000_000;
+
 /// Sound that may wait between decoder and encoder.
 const WAITING: gst::ClockTime = gst::ClockTime::from_seconds(1);
 
@@ -108,6 +112,13 @@ impl AudioFeed {
 
     fn build(&self, caps: &gst::Caps) -> Result<app::AppSrc, Failure> {
         let info = audio::AudioInfo::from_caps(caps).map_err(|_| unusable("sound of an unknown format"))?;
+        if info.flags().contains(audio::AudioFlags::UNPOSITIONED) && info.channels() > 2 {
+            return Err(Failure::new(
+                FailureCode::Unsupported,
+                format!("the sound has {} channels and does not say where they stand", info.channels()),
+                "split it into tracks of up to eight channels first",
+            ));
+        }
         let source = app::AppSrc::builder()
             .caps(caps)
             .format(gst::Format::Time)
@@ -121,13 +132,14 @@ impl AudioFeed {
         let encoder = sound::encoder(&self.settings)?;
         let heard = Arc::new(AtomicU64::new(0));
         count_samples(&encoder, &heard, samples.moment_bytes());
-        let mut chain: Vec<gst::Element> = vec![source.clone().upcast(), convert(&info, samples)?];
+        let mut chain: Vec<gst::Element> = vec![source.clone().upcast(), convert(samples)?];
         chain.extend([
             element("audioresample")?,
             filter(&samples, self.gain.map_or(samples.format, |_| "F32LE"))?,
         ]);
         let regular = element("audiorate")?;
         regular.set_property("skip-to-first", true);
+        regular.set_property("tolerance", TOLERANCE_NS);
         chain.push(regular);
         if let Some(gain) = self.gain {
             chain.extend(level(gain, samples)?);
@@ -266,12 +278,9 @@ fn count_samples(encoder: &gst::Element, heard: &Arc<AtomicU64>, moment_bytes: u
 }
 
 /// Brings the decoder's samples into another number of channels.
-fn convert(info: &audio::AudioInfo, samples: Samples) -> Result<gst::Element, Failure> {
+fn convert(samples: Samples) -> Result<gst::Element, Failure> {
     let convert = element("audioconvert")?;
-    let positions = info.positions().unwrap_or_default();
-    if let Some(rows) = mixing::matrix(positions, u32::from(samples.channels)) {
-        convert.set_property("mix-matrix", mixing::property(&rows));
-    }
+    mixing::follow(&convert, u32::from(samples.channels));
     Ok(convert)
 }
 

@@ -65,7 +65,10 @@ fn vp9_space(matrix: u16) -> Option<u8> {
 
 fn vp9(packet: &[u8], matrix: u16, full: bool) -> Option<Vec<u8>> {
     const SYNC: u32 = 0x49_8342;
-    let space = vp9_space(matrix)?;
+    let space = vp9_space(matrix);
+    if space.is_none() && !full {
+        return None;
+    }
     let mut bits = Bits { bytes: packet, at: 0 };
     let (marker, low, high) = (bits.take(2)?, bits.take(1)?, bits.take(1)?);
     let profile = high << 1 | low;
@@ -82,9 +85,8 @@ fn vp9(packet: &[u8], matrix: u16, full: bool) -> Option<Vec<u8>> {
     }
     let at = bits.at;
     // 7 is RGB, which is laid out in another way.
-    if bits.take(3)? == 7 {
-        return None;
-    }
+    let said = u8::try_from(bits.take(3)?).ok().filter(|said| *said != 7)?;
+    let space = space.unwrap_or(said);
     let mut changed = packet.to_vec();
     for (place, bit) in (at..).zip([space >> 2 & 1, space >> 1 & 1, space & 1, u8::from(full)]) {
         let mask = 0x80 >> (place % 8);

@@ -23,6 +23,7 @@ pub(super) fn of_video(codec: VideoCodec, plan: &Plan, sample: &gst::Sample) -> 
         VideoCodec::Vp9 => (*b"vp09", Some(vp9(plan))),
         VideoCodec::Av1 => (*b"av01", Some(Atom::new(b"av1C").bytes(&av1(sample)?))),
         VideoCodec::ProRes => (prores(sample)?, None),
+        // DNxHR's own is AVdh, which GStreamer 1.22 does not read.
         VideoCodec::DnxHd => (*b"AVdn", None),
     };
     let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
@@ -211,9 +212,11 @@ pub(super) fn of_audio(codec: AudioCodec, shape: Shape, sample: &gst::Sample) ->
 }
 
 /// Where channels stand, which uncompressed sound says nowhere else (QuickTime File Format, audio channel layout atom). Core
-/// Audio's bits are those of a WAVE file's mask.
+/// Audio's bits are those of a WAVE file's mask, in which those at the side have the places before GStreamer's.
 fn channel_layout(mask: u64) -> Atom {
     const BY_BITS: u32 = 1 << 16;
+    const SIDE: u64 = 0xc00;
+    let mask = mask & !SIDE | (mask & SIDE) >> 1;
     Atom::full(b"chan", 0, 0).u32(BY_BITS).u32(u32::try_from(mask).unwrap_or(0)).u32(0)
 }
 

@@ -31,6 +31,12 @@ impl Mastering {
         content.or(display.filter(|most| *most >= 1.0))
     }
 
+    /// The most and the least light of the display, in cd/m2.
+    pub(crate) fn luminances(&self) -> Option<[f64; 2]> {
+        let [.., most, least] = self.display?;
+        Some([most, least].map(|light| f64::from(light) / 10_000.0))
+    }
+
     /// As x265's options: chromaticities in 1/50000, luminances in 1/10000 cd/m2.
     pub(crate) fn to_x265(self) -> String {
         let mut options = Vec::new();

@@ -35,6 +35,7 @@ mod video;
 pub(crate) mod whole;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -50,7 +51,7 @@ use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::pace::{self, Pace};
 use crate::reader::{self, Wanted};
 use crate::running::Running;
-use crate::{damage, linked, probe, sequence, start, tone};
+use crate::{damage, linked, probe, sequence, start};
 use audio::AudioFeed;
 use encoder::Pass;
 use output::Output;
@@ -223,7 +224,7 @@ fn one_pass(
     let pace = pace.part(u64::from(matches!(way.pass, Pass::Second(_))), way.passes);
     damage::take();
     let (notes, waiting) = Notes::new();
-    let tally = Arc::new(Mutex::new(Tally::default()));
+    let (tally, is_narrowed) = (Arc::new(Mutex::new(Tally::default())), Arc::default());
     let output = Arc::new(if way.pass.is_first() {
         Output::nowhere(job.settings)
     } else {
@@ -231,7 +232,7 @@ fn one_pass(
     });
     // Stopped in reverse order, the last one first: no one waits for room in the next one when it is stopped.
     let Pipelines { mut reader, mut encoder, mut decoder, witness } =
-        pipelines(job, way, &notes, &tally, &output)?;
+        pipelines(job, way, &notes, (&tally, &is_narrowed), &output)?;
     decoder.play()?;
     encoder.play()?;
     reader.play().or_else(|failure| first_cause(&waiting, failure))?;
@@ -274,7 +275,7 @@ fn one_pass(
     output.finish(tally.video_end - tally.video_last, &mut quiet)?;
     quiet();
     let witnessed = witness.map(|witness| witness.lock().unwrap_or_else(PoisonError::into_inner).witnessed());
-    Ok(result(job, way, &tally, witnessed))
+    Ok(result(job, way, (&tally, is_narrowed.load(Ordering::Relaxed)), witnessed))
 }
 
 /// Whether sound is encoded: not in the first of two passes, which looks at pictures only.
@@ -294,7 +295,7 @@ fn pipelines(
     job: &EncodeJob<'_>,
     way: &Way<'_>,
     notes: &Notes,
-    tally: &Arc<Mutex<Tally>>,
+    (tally, is_narrowed): (&Arc<Mutex<Tally>>, &Arc<AtomicBool>),
     output: &Arc<Output>,
 ) -> Result<Pipelines, Failure> {
     let (encoder, decoder) = (Running::heard(notes, Side::Output), Running::heard(notes, Side::Output));
@@ -315,6 +316,7 @@ fn pipelines(
         entrance: None,
         tone_mapped: plan.tone_mapped.and_then(|_| job.source.video.first().cloned()),
         mapper: None,
+        is_narrowed: Arc::clone(is_narrowed),
     });
     let audio = settings.audio.as_ref().filter(|_| sound_of(job, way)).map(|audio| AudioFeed {
         site: encoder.site(),
@@ -328,7 +330,13 @@ fn pipelines(
         notes: notes.clone(),
         entrance: None,
     });
+    // Tone mapping mixes what is on both sides of a row, and goes behind what puts fields together.
+    let video_chain = match &way.plan {
+        Some(plan) if plan.tone_mapped.is_some() => picture::progressive(plan, is_narrowed)?,
+        _ => Vec::new(),
+    };
     let wanted = Wanted {
+        video_chain,
         video: video.map(|feed| Box::new(feed) as Box<dyn reader::Feed>),
         audio: audio.map(|feed| Box::new(feed) as Box<dyn reader::Feed>),
         threads: job.threads,
@@ -386,7 +394,12 @@ fn wait(
     Ok(())
 }
 
-fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<Witnessed>) -> Encoded {
+fn result(
+    job: &EncodeJob<'_>,
+    way: &Way<'_>,
+    (tally, is_narrowed): (&Tally, bool),
+    witnessed: Option<Witnessed>,
+) -> Encoded {
     let elapsed = way.since.elapsed();
     let has_audio = tally.audio_start.is_some();
     let video = job.settings.video.as_ref();
@@ -400,7 +413,8 @@ fn result(job: &EncodeJob<'_>, way: &Way<'_>, tally: &Tally, witnessed: Option<W
     let mut warnings: Vec<String> = left_out(job.source, job.settings).into_iter().collect();
     warnings.extend(way.warnings.iter().cloned());
     warnings.extend(sequence::told(job.source));
-    warnings.extend(way.plan.as_ref().and_then(|plan| plan.tone_mapped).map(tone::told));
+    let planned = way.plan.as_ref().zip(job.source.video.first());
+    warnings.extend(planned.into_iter().flat_map(|(plan, video)| plan.told(video, is_narrowed)));
     let seen = damage::take();
     if seen.count > 0 {
         warnings

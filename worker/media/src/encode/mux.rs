@@ -6,6 +6,8 @@
 //! ```
 //! Each source asks for its next packet by itself, so that the muxer may wait for whichever stream it likes.
 
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +19,7 @@ use gstreamer_audio as audio;
 use rushes_shared::encode::Container;
 use rushes_shared::failure::{Failure, FailureCode};
 
+use super::mastering::Mastering;
 use super::spool::{Entry, Packets, Spool, Stream};
 use super::tags;
 use crate::fault::{self, Side};
@@ -47,6 +50,7 @@ pub(super) fn mux(
     beat: &mut dyn FnMut(),
 ) -> Result<(), Failure> {
     let (streams, packets) = spool.read().map_err(|error| fault::writing(&error))?;
+    let luminances = streams.iter().find_map(|stream| Mastering::of(&stream.caps)?.luminances());
     let packets = Arc::new(packets);
     let pipeline = gst::Pipeline::new();
     let (notes, waiting) = Notes::new();
@@ -91,6 +95,35 @@ pub(super) fn mux(
         Err(Interrupted::Stalled | Interrupted::Deadline) => {
             running.abandon();
             return Err(note::stalled("writing the file"));
+        }
+    }
+    drop(running);
+    match luminances.filter(|_| matches!(container, Container::Mkv | Container::Webm)) {
+        Some(luminances) => correct(place, luminances).map_err(|error| fault::writing(&error)),
+        None => Ok(()),
+    }
+}
+
+/// Bytes of a file in which its tracks are described.
+const DESCRIBED_IN: u64 = 64 << 10;
+
+/// Writes the most and the least light of the display anew, in cd/m2: GStreamer 1.22's muxer divides them by the wrong number.
+fn correct(place: &Path, [most, least]: [f64; 2]) -> io::Result<()> {
+    // Matroska's MasteringMetadata, LuminanceMax and LuminanceMin, of eight bytes each.
+    const DISPLAY: &[u8] = &[0x55, 0xd0];
+    const MOST: &[u8] = &[0x55, 0xd9, 0x88];
+    const LEAST: &[u8] = &[0x55, 0xda, 0x88];
+    const LENGTH: usize = 256;
+    let mut file = File::options().read(true).write(true).open(place)?;
+    let mut head = Vec::new();
+    (&mut file).take(DESCRIBED_IN).read_to_end(&mut head)?;
+    let find = |bytes: &[u8], word: &[u8]| bytes.windows(word.len()).position(|at| at == word);
+    let Some(display) = find(&head, DISPLAY) else { return Ok(()) };
+    let described = &head[display..head.len().min(display + LENGTH)];
+    for (word, light) in [(MOST, most), (LEAST, least)] {
+        if let Some(at) = find(described, word) {
+            file.seek(SeekFrom::Start((display + at + word.len()) as u64))?;
+            file.write_all(&light.to_be_bytes())?;
         }
     }
     Ok(())

@@ -155,8 +155,10 @@ impl Output {
                     // What its muxer asks for, by the name that it has there.
                     caps.make_mut().set("ffversion", 1i32);
                 }
-                if let Some(colour) = entry::colorimetry(&plan.colour) {
-                    caps.make_mut().set("colorimetry", colour);
+                match entry::colorimetry(&plan.colour) {
+                    Some(colour) => caps.make_mut().set("colorimetry", colour),
+                    // A guess of GStreamer's.
+                    None => caps.make_mut().iter_mut().for_each(|fields| fields.remove_field("colorimetry")),
                 }
                 StreamId::Spooled(spool.add(caps, true))
             }

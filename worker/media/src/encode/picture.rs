@@ -6,6 +6,7 @@
 //! What a picture does not need is left out.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
@@ -62,7 +63,7 @@ pub(crate) fn frame_info(caps: &gst::CapsRef) -> Result<video::VideoInfo, Failur
 }
 
 /// Makes one progressive frame of the two fields of each interlaced one, and lets others pass.
-pub(crate) fn deinterlacer() -> Result<gst::Element, Failure> {
+fn deinterlacer() -> Result<gst::Element, Failure> {
     let deinterlace = element("deinterlace")?;
     deinterlace.set_property_from_str("mode", "auto");
     deinterlace.set_property_from_str("fields", "top");
@@ -70,10 +71,39 @@ pub(crate) fn deinterlacer() -> Result<gst::Element, Failure> {
     Ok(deinterlace)
 }
 
+/// The same with what it needs before it, for a film of this plan; says whether frames were narrowed to eight bits. The deinterlacer
+/// comes last. What a file says of its fields is less sure than what the decoder does.
+pub(crate) fn progressive(plan: &Plan, is_narrowed: &Arc<AtomicBool>) -> Result<Vec<gst::Element>, Failure> {
+    let mut chain = Vec::new();
+    if let Some(format) = plan.fields {
+        let (convert, filter) = (element("videoconvert")?, element("capsfilter")?);
+        let (into, is_narrowed) = (filter.downgrade(), Arc::clone(is_narrowed));
+        let pad = convert.static_pad("sink").expect("a converter has a sink pad");
+        pad.add_probe(gst::PadProbeType::EVENT_DOWNSTREAM, move |_, info| {
+            if let Some(gst::EventView::Caps(caps)) = info.event().map(|event| event.view())
+                && let Ok(info) = video::VideoInfo::from_caps(&caps.caps_owned())
+                && let Some(filter) = into.upgrade()
+            {
+                let caps = gst::Caps::builder("video/x-raw");
+                let has_fields = info.interlace_mode() != video::VideoInterlaceMode::Progressive;
+                is_narrowed.fetch_or(has_fields, Ordering::Relaxed);
+                let caps = if has_fields { caps.field("format", format.to_str()) } else { caps };
+                filter.set_property("caps", caps.build());
+            }
+            gst::PadProbeReturn::Ok
+        });
+        chain.extend([convert, filter]);
+    }
+    let deinterlace = deinterlacer()?;
+    keep_times(&deinterlace);
+    chain.push(deinterlace);
+    Ok(chain)
+}
+
 /// Gives every frame behind a deinterlacer the time that it had before: it makes one frame of each, in order, but loses
 /// count of some times, and may give frames twice at the end, which are dropped. Where frames of two fields are followed by others it
 /// would lose one and give another twice, so that all that come after the first of two fields count as such.
-pub(crate) fn keep_times(deinterlacer: &gst::Element) {
+fn keep_times(deinterlacer: &gst::Element) {
     let times = Arc::new(Mutex::new(VecDeque::new()));
     let waiting = Arc::clone(&times);
     let pad = |name| deinterlacer.static_pad(name).expect("a filter has both pads");

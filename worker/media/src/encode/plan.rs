@@ -45,6 +45,8 @@ pub(crate) struct Plan {
     pub(crate) frame_ns: u64,
     /// The high dynamic range that is brought into BT.709; `None` where the picture keeps its own.
     pub(crate) tone_mapped: Option<Hdr>,
+    /// What frames of two fields become before these are put together, which knows eight bits alone; `None` where they have no more.
+    pub(crate) fields: Option<VideoFormat>,
 }
 
 /// Pictures, not films.
@@ -103,6 +105,11 @@ impl Plan {
                 None => described(video, (width, height), (out_width, out_height)),
             },
             tone_mapped,
+            fields: (video.bit_depth > 8).then(|| match chroma_of(video) {
+                Chroma::C420 => VideoFormat::I420,
+                Chroma::C422 => VideoFormat::Y42b,
+                Chroma::C444 => VideoFormat::Y444,
+            }),
             fps: constant,
             timescale: constant.map_or(VARIABLE_TIMESCALE, timescale),
             frame_ns: fps.map_or(40_000_000, |rate| {
@@ -170,13 +177,38 @@ fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<(VideoFormat, Op
 
 /// The source's chroma; RGB has all of it.
 fn chroma_of(video: &VideoFacts) -> Chroma {
-    let format = &video.pixel_format;
-    if format.contains("444") || format.contains("rgb") || format.contains("gbr") {
+    let is = |names: &[&str]| names.iter().any(|name| video.pixel_format.contains(name));
+    if is(&["444", "rgb", "gbr", "bgr", "ayuv", "y410", "y412", "v308"]) {
         Chroma::C444
-    } else if format.contains("422") || format.contains("yuy2") {
+    } else if is(&[
+        "422", "411", "yuy2", "uyv", "yvyu", "vyuy", "v210", "v216", "y210", "y212", "y41b", "y42b", "nv16",
+    ]) {
         Chroma::C422
     } else {
         Chroma::C420
+    }
+}
+
+impl Plan {
+    /// What of the source's picture is lost in it, in words; `is_narrowed` where its [fields](Self::fields) became one.
+    pub(crate) fn told(&self, video: &VideoFacts, is_narrowed: bool) -> Vec<String> {
+        let mut told: Vec<String> = self.tone_mapped.map(tone::told).into_iter().collect();
+        if is_narrowed {
+            told.push(format!(
+                "the fields of the picture are put together at 8 bits, of {} that it has",
+                video.bit_depth
+            ));
+        } else if video.bit_depth > 10 {
+            told.push(format!("the picture has 10 bits a sample at most here, of {}", video.bit_depth));
+        }
+        let is_transparent = |name: &&str| video.pixel_format.contains(*name);
+        if ["argb", "rgba", "abgr", "bgra", "ayuv", "yuva", "gbra", "a420", "a422", "a444"]
+            .iter()
+            .any(is_transparent)
+        {
+            told.push("the picture's transparency (alpha) is left out".to_owned());
+        }
+        told
     }
 }
 
@@ -197,8 +229,8 @@ fn shown_sar(video: &VideoFacts) -> Ratio {
 fn described(video: &VideoFacts, source: (u32, u32), output: (u32, u32)) -> Colour {
     let colour = video.colour.clone();
     let silent = colour.matrix.is_empty() && colour.transfer.is_empty() && colour.primaries.is_empty();
-    let rgb =
-        colour.matrix == "gbr" || video.pixel_format.contains("rgb") || video.pixel_format.contains("gbr");
+    let is = |name: &str| video.pixel_format.contains(name);
+    let rgb = colour.matrix == "gbr" || is("rgb") || is("gbr") || is("bgr");
     if silent && !rgb && is_hd(source) && !is_hd(output) {
         return Colour { range: colour.range, ..bt709() };
     }

@@ -49,7 +49,7 @@ fn frames_that_come_after_the_encoder_was_taken_down_keep_nobody_waiting() {
     let (tally, file) = (Arc::default(), Arc::new(Output::create(&output, &source, &settings).unwrap()));
     let tally: Arc<Mutex<_>> = tally;
     let Pipelines { reader, encoder, decoder, witness: _witness } =
-        pipelines(&job, &way, &notes, &tally, &file).unwrap();
+        pipelines(&job, &way, &notes, (&tally, &Arc::default()), &file).unwrap();
     decoder.play().unwrap();
     encoder.play().unwrap();
     // What happens where the sound fails before the first picture is decoded.

@@ -5,6 +5,7 @@
 //! ```
 //! Built at the first frame, when format and size are known; what the frames do not need is left out.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
@@ -50,6 +51,8 @@ pub(crate) struct VideoFeed {
     /// The film whose high dynamic range the output does not carry.
     pub(crate) tone_mapped: Option<VideoFacts>,
     pub(crate) mapper: Option<ToneMapper>,
+    /// Whether frames of two fields were brought to eight bits.
+    pub(crate) is_narrowed: Arc<AtomicBool>,
 }
 
 /// The encoder branch's beginning, once built.
@@ -145,9 +148,9 @@ impl VideoFeed {
     /// Elements between the decoder's frames and the encoder's.
     fn picture(&self, caps: &gst::Caps, encoder: &gst::Element) -> Result<Vec<gst::Element>, Failure> {
         let info = picture::frame_info(caps)?;
-        let deinterlace = picture::deinterlacer()?;
-        picture::keep_times(&deinterlace);
-        let mut chain = vec![deinterlace];
+        let is_progressive = self.tone_mapped.is_some();
+        let mut chain =
+            if is_progressive { Vec::new() } else { picture::progressive(&self.plan, &self.is_narrowed)? };
         chain.extend(picture::turn(self.plan.orientation)?);
         let shown = if self.plan.orientation.swaps_sides() {
             (info.height(), info.width())

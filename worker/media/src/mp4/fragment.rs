@@ -213,7 +213,10 @@ fn moof(
             run = run.u32(if piece.key { KEY } else { NOT_KEY });
         }
         if has_offsets {
-            run = run.u32(i32::try_from(piece.pts + late - dts).unwrap_or(0).cast_unsigned());
+            let offset = piece.pts.saturating_add(late).saturating_sub(*dts);
+            // With an edit list there is room for twice as much, as none is below zero.
+            let signed = || i32::try_from(offset).map(i32::cast_unsigned);
+            run = run.u32(u32::try_from(offset).or_else(|_| signed()).unwrap_or(0));
         }
     }
     // Places are counted from this box; sound is all key frames.

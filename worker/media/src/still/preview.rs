@@ -94,10 +94,13 @@ fn write_gif(
     let (width, height) = (side(size.0)?, side(size.1)?);
     let mut encoder = Encoder::new(output, width, height, &[]).map_err(|error| unwritten(&error))?;
     encoder.set_repeat(Repeat::Infinite).map_err(|error| unwritten(&error))?;
-    let delay = u16::try_from(TICKS_A_SECOND / fps.max(1)).unwrap_or(1);
+    // Whole ticks that follow the time of the frames, so that the speed is right over all of them.
+    let ticks = |frames: u32| frames.saturating_mul(TICKS_A_SECOND) / fps.max(1);
+    let mut number = 0;
     while let Ok(Some(picture)) = frames.recv() {
         let mut frame = Frame::from_rgb_speed(width, height, picture.pixels(), PALETTE_SPEED);
-        frame.delay = delay;
+        frame.delay = u16::try_from(ticks(number + 1) - ticks(number)).unwrap_or(1).max(1);
+        number += 1;
         encoder.write_frame(&frame).map_err(|error| unwritten(&error))?;
     }
     let mut output = encoder.into_inner().map_err(|error| unwritten(&error))?;

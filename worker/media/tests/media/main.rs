@@ -14,6 +14,7 @@ mod generated;
 mod hdr;
 mod headers;
 mod mean;
+mod odd_sources;
 mod package;
 mod rates;
 mod real;

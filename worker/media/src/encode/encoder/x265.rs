@@ -56,7 +56,7 @@ fn rate(order: &Order<'_>) -> String {
     };
     let vbv = |bps: u32, buffer_ms: u32| of_kbps(kbps(bps), buffer_ms);
     match order.settings.rate {
-        RateControl::Crf(0) if order.closed.is_some() => "lossless=1".to_owned(),
+        RateControl::Crf(0) => "lossless=1".to_owned(),
         RateControl::Crf(crf) => match order.closed.and_then(|closed| closed.vbv(crf)) {
             Some((kbps, buffer_ms)) => format!("crf={}:{}", factor(order, crf), of_kbps(kbps, buffer_ms)),
             None => format!("crf={}", factor(order, crf)),
