@@ -6,20 +6,20 @@
 //! Gaps in the source are filled with silence, so that sound stays with the picture. Encoders put priming before the first
 //! real sample: an edit list skips it where the container has one; elsewhere packets begin that much earlier.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app as app;
 use gstreamer_audio as audio;
+use md5::{Digest, Md5};
 use rushes_shared::encode::{AudioCodec, AudioSettings, Container};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 
 use super::entry::{self, Shape};
 use super::level::Gain;
-use super::output::{Clip, Output, Sound, StreamId};
+use super::output::{Clip, Output, Sound, StreamId, Sums};
 use super::sound::{self, Counting, Samples};
 use super::tally::Tally;
 use super::{limiting, mixing};
@@ -130,7 +130,8 @@ impl AudioFeed {
         let bits = if info.format_info().is_integer() { info.depth() } else { 16 };
         let samples = sound::samples(&self.settings, self.container, (info.rate(), info.channels(), bits));
         let encoder = sound::encoder(&self.settings)?;
-        let heard = Arc::new(AtomicU64::new(0));
+        let is_summed = self.container == Container::Flac;
+        let heard = Arc::new(Mutex::new(Heard { moments: 0, sum: is_summed.then(Md5::new) }));
         count_samples(&encoder, &heard, samples.moment_bytes());
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast(), convert(samples)?];
         chain.extend([
@@ -153,7 +154,7 @@ impl AudioFeed {
         Ok(source)
     }
 
-    fn exit(&self, samples: Samples, heard: Arc<AtomicU64>) -> app::AppSink {
+    fn exit(&self, samples: Samples, heard: Arc<Mutex<Heard>>) -> app::AppSink {
         let sink = app::AppSink::builder().sync(false).async_(false).enable_last_sample(false).build();
         let (notes, end_output, end_notes) =
             (self.notes.clone(), Arc::clone(&self.output), self.notes.clone());
@@ -187,8 +188,12 @@ impl AudioFeed {
                 })
                 .eos(move |_| {
                     if let Some(id) = ended.lock().unwrap_or_else(PoisonError::into_inner).stream {
-                        let heard = heard.load(Ordering::Relaxed);
-                        end_output.presents(id, crate::pace::scaled(heard, scale, u64::from(samples.rate)));
+                        let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                        let units = crate::pace::scaled(heard.moments, scale, u64::from(samples.rate));
+                        end_output.presents(id, units);
+                        if let Some(sum) = heard.sum.take() {
+                            end_output.sums(Sums { samples: heard.moments, md5: sum.finalize().into() });
+                        }
                     }
                     end_output.audio_ended();
                     end_notes.tell(Note::Ended(Branch::Audio));
@@ -265,13 +270,25 @@ fn number(value: gst::GenericFormattedValue) -> u64 {
     u64::try_from(value.value()).unwrap_or(0)
 }
 
-fn count_samples(encoder: &gst::Element, heard: &Arc<AtomicU64>, moment_bytes: u64) {
+/// What went into the encoder.
+#[derive(Debug, Default)]
+struct Heard {
+    /// Moments, each with a sample of every channel.
+    moments: u64,
+    /// Of all samples, for a file that says so.
+    sum: Option<Md5>,
+}
+
+fn count_samples(encoder: &gst::Element, heard: &Arc<Mutex<Heard>>, moment_bytes: u64) {
     let heard = Arc::clone(heard);
     let pad = encoder.static_pad("sink").expect("an encoder has a sink pad");
     pad.add_probe(gst::PadProbeType::BUFFER, move |_, info| {
         if let Some(buffer) = info.buffer() {
-            let bytes = u64::try_from(buffer.size()).unwrap_or(0);
-            heard.fetch_add(bytes / moment_bytes.max(1), Ordering::Relaxed);
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.moments += u64::try_from(buffer.size()).unwrap_or(0) / moment_bytes.max(1);
+            if let (Some(sum), Ok(bytes)) = (&mut heard.sum, buffer.map_readable()) {
+                sum.update(&bytes);
+            }
         }
         gst::PadProbeReturn::Ok
     });

@@ -9,6 +9,7 @@ use rushes_shared::encode::{AudioCodec, VideoCodec};
 use rushes_shared::media::Colour;
 
 use super::bitstream::{Bits, sequence_header};
+use super::mastering::Mastering;
 use super::plan::Plan;
 use super::sound;
 use crate::colour;
@@ -54,6 +55,29 @@ pub(super) fn of_video(codec: VideoCodec, plan: &Plan, sample: &gst::Sample) -> 
         entry = entry.with(if is_quicktime { colr } else { colr.u8(if full { 0x80 } else { 0 }) });
     }
     Some(entry.with(Atom::new(b"pasp").u32(plan.sar.num).u32(plan.sar.den)).done())
+}
+
+/// An entry that says of the display and the light of its film what packets of its codec do not: chunks leave that out, as each would
+/// say what its own frames do.
+pub(super) fn with_light(mut entry: Vec<u8>, codec: VideoCodec, sample: &gst::Sample) -> Vec<u8> {
+    let Some(mastering) = sample.caps().and_then(Mastering::of) else { return entry };
+    let boxes = match codec {
+        VideoCodec::Vp9 => [
+            mastering.to_mdcv().map(|display| Atom::full(b"SmDm", 0, 0).bytes(&display)),
+            mastering.to_cll().map(|light| Atom::full(b"CoLL", 0, 0).bytes(&light)),
+        ],
+        VideoCodec::ProRes => [
+            mastering.to_file().map(|display| Atom::new(b"mdcv").bytes(&display)),
+            mastering.to_cll().map(|light| Atom::new(b"clli").bytes(&light)),
+        ],
+        _ => [None, None],
+    };
+    for part in boxes.into_iter().flatten() {
+        entry.extend_from_slice(&part.done());
+    }
+    let size = u32::try_from(entry.len()).unwrap_or(u32::MAX);
+    entry[..4].copy_from_slice(&size.to_be_bytes());
+    entry
 }
 
 pub(super) fn codec_data(sample: &gst::Sample) -> Option<Vec<u8>> {

@@ -64,6 +64,21 @@ impl Mastering {
         Some(bytes)
     }
 
+    /// The display as ISO base media files have it (ISO/IEC 23001-17's `mdcv`): green, blue, red and white in 1/50000, light in
+    /// 1/10000 cd/m2.
+    pub(crate) fn to_file(self) -> Option<Vec<u8>> {
+        let [red_x, red_y, green_x, green_y, blue_x, blue_y, white_x, white_y, most, least] = self.display?;
+        let places = [green_x, green_y, blue_x, blue_y, red_x, red_y, white_x, white_y];
+        let narrow = |number: u32| u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
+        Some(
+            places
+                .into_iter()
+                .flat_map(narrow)
+                .chain([most, least].into_iter().flat_map(u32::to_be_bytes))
+                .collect(),
+        )
+    }
+
     /// The content's light as AV1's metadata (6.7.3), in cd/m2.
     pub(crate) fn to_cll(self) -> Option<Vec<u8>> {
         Some(self.light?.into_iter().flat_map(u16::to_be_bytes).collect())

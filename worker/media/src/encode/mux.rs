@@ -20,6 +20,7 @@ use rushes_shared::encode::Container;
 use rushes_shared::failure::{Failure, FailureCode};
 
 use super::mastering::Mastering;
+use super::output::Sums;
 use super::spool::{Entry, Packets, Spool, Stream};
 use super::tags;
 use crate::fault::{self, Side};
@@ -102,6 +103,27 @@ pub(super) fn mux(
         Some(luminances) => correct(place, luminances).map_err(|error| fault::writing(&error)),
         None => Ok(()),
     }
+}
+
+/// Writes how many samples a FLAC file has, and their sum, which its encoder knew at its end only (RFC 9639, 8.2).
+pub(super) fn sum_up(place: &Path, sums: &Sums) -> io::Result<()> {
+    // Behind the file's mark, the block's head, sizes of blocks and frames, rate, channels and depth; the number has 36 bits.
+    const START: &[u8] = b"fLaC";
+    const SAMPLES: usize = 4 + 4 + 13;
+    const MOST: u64 = (1 << 36) - 1;
+    let mut file = File::options().read(true).write(true).open(place)?;
+    let mut head = [0; SAMPLES + 1];
+    file.read_exact(&mut head)?;
+    // The first block of every such file is this one; its number is 0.
+    if !head.starts_with(START) || head[4] & 0x7f != 0 {
+        return Ok(());
+    }
+    let samples = if sums.samples > MOST { 0 } else { sums.samples };
+    let mut bytes = samples.to_be_bytes()[3..].to_vec();
+    bytes[0] |= head[SAMPLES] & 0xf0;
+    bytes.extend_from_slice(&sums.md5);
+    file.seek(SeekFrom::Start(SAMPLES as u64))?;
+    file.write_all(&bytes)
 }
 
 /// Bytes of a file in which its tracks are described.

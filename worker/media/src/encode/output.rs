@@ -31,6 +31,7 @@ pub(crate) struct Output {
     video_done: AtomicBool,
     audio_done: AtomicBool,
     video: OnceLock<StreamId>,
+    sums: OnceLock<Sums>,
 }
 
 #[derive(Debug)]
@@ -59,6 +60,13 @@ pub(crate) enum StreamId {
     Track(TrackId),
     Spooled(usize),
     Nowhere,
+}
+
+/// What a file of lossless sound says of all of it: how many samples of each channel, and their sum.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sums {
+    pub(super) samples: u64,
+    pub(super) md5: [u8; 16],
 }
 
 /// Samples at a packet's begin and end that are not to be heard.
@@ -125,6 +133,7 @@ impl Output {
             video_done: AtomicBool::new(false),
             audio_done: AtomicBool::new(false),
             video: OnceLock::new(),
+            sums: OnceLock::new(),
         }
     }
 
@@ -139,6 +148,7 @@ impl Output {
         let id = match target.as_mut().ok_or_else(ended)? {
             Target::Written(writer) => {
                 let (kind, entry) = video_track(sample, codec, plan)?;
+                let entry = entry.map(|entry| entry::with_light(entry, codec, sample));
                 let id = writer.add(kind);
                 if let Some(entry) = entry {
                     writer.describe(id, entry);
@@ -146,7 +156,8 @@ impl Output {
                 StreamId::Track(id)
             }
             Target::Fragmented { spool, tracks, .. } => {
-                tracks.push(video_track(sample, codec, plan)?);
+                let (kind, entry) = video_track(sample, codec, plan)?;
+                tracks.push((kind, entry.map(|entry| entry::with_light(entry, codec, sample))));
                 StreamId::Spooled(spool.add(sample.caps_owned().ok_or_else(undescribed)?, true))
             }
             Target::Kept { spool, .. } => {
@@ -240,6 +251,11 @@ impl Output {
         }
     }
 
+    /// Says what a file of lossless sound holds.
+    pub(super) fn sums(&self, sums: Sums) {
+        let _once = self.sums.set(sums);
+    }
+
     pub(crate) fn video_ended(&self) {
         self.video_done.store(true, Ordering::Release);
     }
@@ -269,7 +285,11 @@ impl Output {
                 writer.finish().map(drop).map_err(|error| fault::writing(&error))
             }
             Some(Target::Kept { spool, place, container, tags }) => {
-                mux::mux(spool, container, &place, &tags, last_frame_ns, beat)
+                mux::mux(spool, container, &place, &tags, last_frame_ns, beat)?;
+                match self.sums.get().filter(|_| container == Container::Flac) {
+                    Some(sums) => mux::sum_up(&place, sums).map_err(|error| fault::writing(&error)),
+                    None => Ok(()),
+                }
             }
             Some(Target::Fragmented { spool, place, tracks, texts, created }) => {
                 mux::fragments(spool, tracks, &place, (&texts, created), last_frame_ns)

@@ -95,6 +95,31 @@ fn each_loudspeaker_keeps_its_sound_whatever_the_file_says_of_their_places() {
 }
 
 #[test]
+fn a_flac_file_says_its_length_and_the_sum_of_its_samples() {
+    let dir = tempfile::tempdir().unwrap();
+    let (source, output) = (dir.path().join("sound.wav"), dir.path().join("out.flac"));
+    for (how, bytes) in [("pcm_s16le", "s16le"), ("pcm_s24le", "s24le")] {
+        clip(
+            &source,
+            &format!("-f lavfi -i anoisesrc=d=1.3:r=44100,aformat=channel_layouts=stereo -c:a {how}"),
+        );
+        good(&source, &output, &settings(Container::Flac, None, Some(AudioCodec::Flac)));
+        let head = std::fs::read(&output).unwrap();
+        let run = Command::new("ffmpeg")
+            .args(["-v", "error", "-i"])
+            .arg(&output)
+            .args(["-f", "hash", "-hash", "md5", "-c:a", &format!("pcm_{bytes}"), "-"])
+            .output()
+            .unwrap();
+        let sum: String = head[26..42].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(String::from_utf8_lossy(&run.stdout).trim(), format!("MD5={sum}"), "{how}");
+        let samples = u64::from_be_bytes(head[18..26].try_into().unwrap()) & ((1 << 36) - 1);
+        assert_eq!(samples, 57_330, "{how}");
+        assert_eq!(told(&output, "a:0", "duration"), ["1.300000"], "{how}");
+    }
+}
+
+#[test]
 fn surround_sound_that_becomes_stereo_on_the_way_is_mixed_on() {
     let dir = tempfile::tempdir().unwrap();
     let (six, two) = (dir.path().join("six.ac3"), dir.path().join("two.ac3"));
