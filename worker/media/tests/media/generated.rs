@@ -135,7 +135,7 @@ fn a_check_finds_what_is_missing() {
     assert_eq!(problems(&out, &more), ["frames: must be 51, got 50"]);
     let mut longer = encoded.clone();
     longer.video_duration_ns += 50_000_000;
-    assert!(problems(&out, &longer)[0].starts_with("video_length: at most 40 ms, got"));
+    assert!(problems(&out, &longer)[0].starts_with("video_length: at most 41 ms, got"));
     let mut shifted = encoded.clone();
     shifted.av_start_offset_ns += 50_000_000;
     assert!(problems(&out, &shifted)[0].starts_with("av_sync: at most 40 ms, got 5"));
