@@ -215,7 +215,7 @@ impl Branching {
         }
         let sink = appsink(self.branch, self.feed, &self.notes);
         let notes = self.notes;
-        let parser = if self.coded { None } else { picture_parser(caps)? };
+        let parser = if self.coded { None } else { picture_parser(caps)?.or(sound_parser(caps)?) };
         let decoded = self.chain.first().unwrap_or(sink.upcast_ref()).static_pad("sink");
         if let Some(decoded) = decoded.filter(|_| self.branch == Branch::Audio) {
             places::settle(&decoded);
@@ -251,6 +251,16 @@ impl Branching {
 /// `parsebin` has no parser of its own for it.
 pub(crate) fn picture_parser(caps: &gst::Caps) -> Result<Option<gst::Element>, Failure> {
     if is_unparsed_jpeg(caps) { element("jpegparse").map(Some) } else { Ok(None) }
+}
+
+/// Says what layer a demuxer's MPEG-1 audio is of: a demuxer alone does not, and the decoder asks.
+fn sound_parser(caps: &gst::Caps) -> Result<Option<gst::Element>, Failure> {
+    let is_unparsed = caps.structure(0).is_some_and(|fields| {
+        fields.name() == "audio/mpeg"
+            && fields.get::<i32>("mpegversion") == Ok(1)
+            && !fields.get::<bool>("parsed").unwrap_or(false)
+    });
+    if is_unparsed { element("mpegaudioparse").map(Some) } else { Ok(None) }
 }
 
 fn is_unparsed_jpeg(caps: &gst::Caps) -> bool {

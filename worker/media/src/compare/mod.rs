@@ -202,12 +202,7 @@ fn opened(
 ) -> Result<Running, Failure> {
     fault::inspect(path)?;
     let mut chain = Vec::new();
-    if film.interlaced {
-        let deinterlace = element("deinterlace")?;
-        deinterlace.set_property_from_str("fields", "top");
-        deinterlace.set_property_from_str("method", "yadif");
-        chain.push(deinterlace);
-    }
+    chain.extend(encode::picture::one_of_two_fields(film)?);
     if !film.orientation.is_upright() {
         let flip = element("videoflip")?;
         flip.set_property_from_str("video-direction", encode::picture::direction(film.orientation));

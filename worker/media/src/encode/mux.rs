@@ -224,7 +224,10 @@ fn clock_of(streams: &[Timed]) -> Result<usize, Failure> {
     let waits: Vec<u64> = times.iter().map(|times| longest_wait(times, first, last)).collect();
     let steadiest = (0..waits.len()).min_by_key(|stream| waits[*stream]).unwrap_or(0);
     let is_steady = |stream: usize| waits.get(stream).is_none_or(|wait| *wait < CLOCK_NS);
-    let clock = if is_steady(0) { 0 } else { steadiest };
+    // What comes before the clock has no tables yet, and nobody finds it.
+    let leads = |stream: &usize| times[*stream].first().is_none_or(|at| *at <= first);
+    let leader = (0..times.len()).find(|stream| leads(stream) && is_steady(*stream));
+    let clock = leader.unwrap_or(if is_steady(0) { 0 } else { steadiest });
     if is_steady(clock) {
         return Ok(clock);
     }

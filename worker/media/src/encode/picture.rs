@@ -15,7 +15,7 @@ use gstreamer_video as video;
 use gstreamer_video::prelude::*;
 use rushes_shared::encode::VideoCodec;
 use rushes_shared::failure::Failure;
-use rushes_shared::media::Orientation;
+use rushes_shared::media::{Orientation, VideoFacts};
 
 use super::plan::Plan;
 use crate::colour;
@@ -74,8 +74,20 @@ fn deinterlacer() -> Result<gst::Element, Failure> {
 /// The same with what it needs before it, for a film of this plan; says whether frames were narrowed to eight bits. The deinterlacer
 /// comes last. What a file says of its fields is less sure than what the decoder does.
 pub(crate) fn progressive(plan: &Plan, is_narrowed: &Arc<AtomicBool>) -> Result<Vec<gst::Element>, Failure> {
+    by_fields(plan.fields, is_narrowed)
+}
+
+/// The same where there is no plan: for one who compares, as an encode does it.
+pub(crate) fn one_of_two_fields(film: &VideoFacts) -> Result<Vec<gst::Element>, Failure> {
+    by_fields(super::plan::fields(film), &Arc::default())
+}
+
+fn by_fields(
+    narrow: Option<video::VideoFormat>,
+    is_narrowed: &Arc<AtomicBool>,
+) -> Result<Vec<gst::Element>, Failure> {
     let mut chain = Vec::new();
-    if let Some(format) = plan.fields {
+    if let Some(format) = narrow {
         let (convert, filter) = (element("videoconvert")?, element("capsfilter")?);
         let (into, is_narrowed) = (filter.downgrade(), Arc::clone(is_narrowed));
         let pad = convert.static_pad("sink").expect("a converter has a sink pad");

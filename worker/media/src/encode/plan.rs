@@ -105,11 +105,7 @@ impl Plan {
                 None => described(video, (width, height), (out_width, out_height)),
             },
             tone_mapped,
-            fields: (video.bit_depth > 8).then(|| match chroma_of(video) {
-                Chroma::C420 => VideoFormat::I420,
-                Chroma::C422 => VideoFormat::Y42b,
-                Chroma::C444 => VideoFormat::Y444,
-            }),
+            fields: fields(video),
             fps: constant,
             timescale: constant.map_or(VARIABLE_TIMESCALE, timescale),
             frame_ns: fps.map_or(40_000_000, |rate| {
@@ -173,6 +169,15 @@ fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<(VideoFormat, Op
         (_, Chroma::C444) => VideoFormat::Y44410le,
     };
     Ok((format, lost))
+}
+
+/// What frames of two fields become before these are put together.
+pub(super) fn fields(video: &VideoFacts) -> Option<VideoFormat> {
+    (video.bit_depth > 8).then(|| match chroma_of(video) {
+        Chroma::C420 => VideoFormat::I420,
+        Chroma::C422 => VideoFormat::Y42b,
+        Chroma::C444 => VideoFormat::Y444,
+    })
 }
 
 /// The source's chroma; RGB has all of it.
