@@ -18,6 +18,7 @@ mod hardware;
 pub(crate) mod level;
 mod limiting;
 pub(crate) mod mastering;
+mod matroska;
 mod mixing;
 mod mux;
 pub(crate) mod output;

@@ -20,6 +20,7 @@ use rushes_shared::encode::Container;
 use rushes_shared::failure::{Failure, FailureCode};
 
 use super::mastering::Mastering;
+use super::matroska;
 use super::output::Sums;
 use super::spool::{Entry, Packets, Spool, Stream};
 use super::tags;
@@ -99,10 +100,12 @@ pub(super) fn mux(
         }
     }
     drop(running);
-    match luminances.filter(|_| matches!(container, Container::Mkv | Container::Webm)) {
-        Some(luminances) => correct(place, luminances).map_err(|error| fault::writing(&error)),
-        None => Ok(()),
+    if !matches!(container, Container::Mkv | Container::Webm) {
+        return Ok(());
     }
+    matroska::set_texts(place, tags)
+        .and_then(|()| luminances.map_or(Ok(()), |light| matroska::set_light(place, light)))
+        .map_err(|error| fault::writing(&error))
 }
 
 /// Writes how many samples a FLAC file has, and their sum, which its encoder knew at its end only (RFC 9639, 8.2).
@@ -124,31 +127,6 @@ pub(super) fn sum_up(place: &Path, sums: &Sums) -> io::Result<()> {
     bytes.extend_from_slice(&sums.md5);
     file.seek(SeekFrom::Start(SAMPLES as u64))?;
     file.write_all(&bytes)
-}
-
-/// Bytes of a file in which its tracks are described.
-const DESCRIBED_IN: u64 = 64 << 10;
-
-/// Writes the most and the least light of the display anew, in cd/m2: GStreamer 1.22's muxer divides them by the wrong number.
-fn correct(place: &Path, [most, least]: [f64; 2]) -> io::Result<()> {
-    // Matroska's MasteringMetadata, LuminanceMax and LuminanceMin, of eight bytes each.
-    const DISPLAY: &[u8] = &[0x55, 0xd0];
-    const MOST: &[u8] = &[0x55, 0xd9, 0x88];
-    const LEAST: &[u8] = &[0x55, 0xda, 0x88];
-    const LENGTH: usize = 256;
-    let mut file = File::options().read(true).write(true).open(place)?;
-    let mut head = Vec::new();
-    (&mut file).take(DESCRIBED_IN).read_to_end(&mut head)?;
-    let find = |bytes: &[u8], word: &[u8]| bytes.windows(word.len()).position(|at| at == word);
-    let Some(display) = find(&head, DISPLAY) else { return Ok(()) };
-    let described = &head[display..head.len().min(display + LENGTH)];
-    for (word, light) in [(MOST, most), (LEAST, least)] {
-        if let Some(at) = find(described, word) {
-            file.seek(SeekFrom::Start((display + at + word.len()) as u64))?;
-            file.write_all(&light.to_be_bytes())?;
-        }
-    }
-    Ok(())
 }
 
 /// Writes the packets of `spool` into a fragmented MP4 file.
@@ -320,6 +298,12 @@ fn feed(
         .format(gst::Format::Time)
         .max_bytes(WAITING_BYTES)
         .build();
+    if let Some(language) = &timed.stream.language {
+        let mut tags = gst::TagList::new();
+        let fresh = tags.get_mut().expect("a new list has one owner");
+        fresh.add::<gst::tags::LanguageCode>(&language.as_str(), gst::TagMergeMode::Replace);
+        source.send_event(gst::event::Tag::new(tags));
+    }
     let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
     let name = timed.stream.caps.structure(0).map(|fields| fields.name().to_string()).unwrap_or_default();
     let version = timed.stream.caps.structure(0).and_then(|fields| fields.get::<i32>("mpegversion").ok());

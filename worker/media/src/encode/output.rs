@@ -158,7 +158,7 @@ impl Output {
             Target::Fragmented { spool, tracks, .. } => {
                 let (kind, entry) = video_track(sample, codec, plan)?;
                 tracks.push((kind, entry.map(|entry| entry::with_light(entry, codec, sample))));
-                StreamId::Spooled(spool.add(sample.caps_owned().ok_or_else(undescribed)?, true))
+                StreamId::Spooled(spool.add_video(sample.caps_owned().ok_or_else(undescribed)?))
             }
             Target::Kept { spool, .. } => {
                 let mut caps = sample.caps_owned().ok_or_else(undescribed)?;
@@ -171,7 +171,7 @@ impl Output {
                     // A guess of GStreamer's.
                     None => caps.make_mut().iter_mut().for_each(|fields| fields.remove_field("colorimetry")),
                 }
-                StreamId::Spooled(spool.add(caps, true))
+                StreamId::Spooled(spool.add_video(caps))
             }
             Target::Dropped => StreamId::Nowhere,
         };
@@ -197,11 +197,13 @@ impl Output {
             }
             Target::Fragmented { spool, tracks, .. } => {
                 tracks.push(audio_track(sample, sound)?);
-                StreamId::Spooled(spool.add(sample.caps_owned().ok_or_else(undescribed)?, false))
+                StreamId::Spooled(
+                    spool.add_audio(sample.caps_owned().ok_or_else(undescribed)?, sound.language),
+                )
             }
-            Target::Kept { spool, .. } => {
-                StreamId::Spooled(spool.add(sample.caps_owned().ok_or_else(undescribed)?, false))
-            }
+            Target::Kept { spool, .. } => StreamId::Spooled(
+                spool.add_audio(sample.caps_owned().ok_or_else(undescribed)?, sound.language),
+            ),
             Target::Dropped => StreamId::Nowhere,
         })
     }

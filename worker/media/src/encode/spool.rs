@@ -36,6 +36,8 @@ impl Entry {
 pub(super) struct Stream {
     pub(super) caps: gst::Caps,
     pub(super) is_video: bool,
+    /// By ISO 639-2, where it is known.
+    pub(super) language: Option<String>,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -58,9 +60,19 @@ impl Spool {
         Ok(Self { path, file: BufWriter::with_capacity(1 << 20, file), end: 0, streams: Vec::new() })
     }
 
-    /// Adds a stream; its number.
-    pub(super) fn add(&mut self, caps: gst::Caps, is_video: bool) -> usize {
-        self.streams.push(Stream { caps, is_video, entries: Vec::new() });
+    /// Adds a stream of pictures; its number.
+    pub(super) fn add_video(&mut self, caps: gst::Caps) -> usize {
+        self.add(Stream { caps, is_video: true, language: None, entries: Vec::new() })
+    }
+
+    /// Adds a stream of sound in a language, which may be undetermined; its number.
+    pub(super) fn add_audio(&mut self, caps: gst::Caps, language: &str) -> usize {
+        let language = Some(language.to_owned()).filter(|code| !code.is_empty() && code != "und");
+        self.add(Stream { caps, is_video: false, language, entries: Vec::new() })
+    }
+
+    fn add(&mut self, stream: Stream) -> usize {
+        self.streams.push(stream);
         self.streams.len() - 1
     }
 

@@ -25,4 +25,5 @@ mod sound;
 mod standing;
 mod still;
 mod studio;
+mod tags;
 mod times;

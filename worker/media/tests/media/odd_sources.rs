@@ -158,6 +158,27 @@ fn sound_stays_with_the_picture_behind_a_packet_that_was_lost() {
 }
 
 #[test]
+fn a_transport_stream_keeps_the_sound_before_its_picture() {
+    let dir = tempfile::tempdir().unwrap();
+    let (film, output) = (dir.path().join("film.mkv"), dir.path().join("out.ts"));
+    let flash = "color=s=64x64:r=50:d=4,geq=lum='if(lt(mod(T-0.5\\,1)\\,0.02)*gte(T\\,0.5)\\,235\\,16)':cb=128:cr=128";
+    let beep = "aevalsrc='0.8*sin(2000*PI*t)*lt(mod(t-0.5\\,1)\\,0.02)*gte(t\\,0.5)':s=48000:d=6";
+    for lead in ["0.1", "0.5", "2"] {
+        clip(
+            &film,
+            &format!(
+                "-itsoffset {lead} -f lavfi -i {flash} -f lavfi -i {beep} -c:v libx264 -preset ultrafast -c:a aac"
+            ),
+        );
+        good(&film, &output, &settings(Container::MpegTs, Some(VideoCodec::H264), Some(AudioCodec::Aac)));
+        let (flashes, beeps) = (flashes(&output), beeps(&output));
+        assert_eq!((flashes.len(), beeps.len()), (4, 6), "{lead}");
+        let off = flashes[0] - beeps[0] - lead.parse::<f64>().unwrap() * 1000.0;
+        assert!(off.abs() <= 25.0, "{lead}: {off} ms");
+    }
+}
+
+#[test]
 fn the_full_range_is_told_without_a_matrix_too() {
     let dir = tempfile::tempdir().unwrap();
     let film = dir.path().join("full.mp4");
