@@ -1,7 +1,8 @@
 //! Streaming sets: what they hold, and how they come here.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use rushes_shared::check::{Check, CheckResult};
 use rushes_shared::task::{REPORT, SetReport};
@@ -15,6 +16,24 @@ use crate::interrupt::Interrupt;
 use crate::table::{Cell, Tone, table, toned};
 use crate::transfer;
 use crate::words;
+
+/// Where a set is to go, as a place that it can take in one step: looked at before anything is made.
+pub(crate) fn place(target: &Path) -> Result<PathBuf, Fault> {
+    is_free(target)?;
+    let refused = |what: &str| Err(Fault::Usage(format!("{} {what}", target.display())));
+    let Ok(real) = target.canonicalize() else {
+        return if target.is_symlink() {
+            refused("is a link that leads nowhere; name a directory")
+        } else {
+            Ok(target.to_owned())
+        };
+    };
+    let device = |place: &Path| fs::metadata(place).ok().map(|facts| facts.dev());
+    if real.parent().is_none_or(|parent| device(parent) != device(&real)) {
+        return refused("is a mount point, which no set can take the place of; name a directory in it");
+    }
+    Ok(real)
+}
 
 /// Refuses a directory with something in it.
 pub(crate) fn is_free(target: &Path) -> Result<(), Fault> {
@@ -37,7 +56,7 @@ pub(crate) fn fetch(
     board: &Board,
     interrupt: &Interrupt,
 ) -> Result<(), Fault> {
-    is_free(target)?;
+    let target = &place(target)?;
     let Some(set) = job.set.as_ref().filter(|set| set.state == OutputState::Published) else {
         return Err(Fault::Local(format!("{} has no finished set ({})", job.id, job.state.as_str())));
     };

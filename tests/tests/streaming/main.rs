@@ -98,11 +98,21 @@ fn a_ladder_is_whole_or_not_there_and_its_rungs_can_be_packaged_again() {
         "{code:?}: {said}"
     );
     assert!(!dir.join("unlike").exists());
+    fs::create_dir(dir.join("real")).expect("a directory");
+    for (link, to) in [("link", "real"), ("lost", "nowhere")] {
+        std::os::unix::fs::symlink(to, dir.join(link)).expect("a link");
+    }
+    let (code, _, complaint) = rushes(dir, "package", &["720p.mp4", "-o", "link", "--segment", "4"]);
+    assert!(code == Some(0) && dir.join("real/master.m3u8").is_file(), "{code:?}: {complaint}");
+    let (code, _, said) = rushes(dir, "package", &["720p.mp4", "-o", "lost", "--segment", "4"]);
+    assert!(code == Some(2) && said.contains("leads nowhere"), "{code:?}: {said}");
     let left: BTreeSet<String> = fs::read_dir(dir)
         .expect("a directory")
         .filter_map(|e| Some(e.ok()?.file_name().to_string_lossy().into_owned()))
         .collect();
-    let expected = ["360p.mp4", "720p.mp4", "again", "film.mp4", "out"].map(str::to_owned).into();
+    let expected = ["360p.mp4", "720p.mp4", "again", "film.mp4", "link", "lost", "out", "real"]
+        .map(str::to_owned)
+        .into();
     assert_eq!(left, expected, "nothing is left behind");
 }
 

@@ -115,11 +115,11 @@ fn rate(command: &MediaCommand) -> Result<LadderRate, Fault> {
 }
 
 fn make(session: &Session<'_>, file: &Path, work: Work, out: &Path) -> Result<Ending, Fault> {
-    set::is_free(out)?;
-    let bench = Workbench::beside(out)?;
+    let place = set::place(out)?;
+    let bench = Workbench::beside(&place)?;
     let Outcome::Package(report) = session.perform(file, work, &bench)? else { return Err(unexpected()) };
     // An empty directory is replaced in one step; nothing else is.
-    let moved = std::fs::rename(bench.path().join(PACKAGE), out);
+    let moved = std::fs::rename(bench.path().join(PACKAGE), place);
     moved.map_err(|error| Fault::local(format!("cannot make {}", out.display()), error))?;
     print(session.farm, &report, || shown(&report, out));
     Ok(Ending::Ok)

@@ -92,7 +92,7 @@ impl Plan {
             ));
         }
         let fps = video.fps.filter(|rate| rate.num > 0 && rate.den > 0);
-        let constant = fps.filter(|_| !video.vfr);
+        let constant = fps.filter(|rate| !video.vfr && rate.num <= MOST_UNITS);
         Ok(Self {
             orientation: video.orientation,
             width: out_width,
@@ -115,6 +115,8 @@ impl Plan {
     }
 }
 
+/// Most time units a second: a rate that asks for more is no rate of a film.
+const MOST_UNITS: u32 = 1_000_000;
 /// For variable rates: divides by the ticks of MPEG-TS, and finer than Matroska's milliseconds.
 const VARIABLE_TIMESCALE: u32 = 90_000;
 

@@ -1,7 +1,7 @@
 //! Files that end before what their own heads promise: a demuxer reads to the end of what is there and calls it whole.
 //!
-//! MP4 needs none of this: its index names every frame. What is read is a few kilobytes, and of a Matroska recording whose
-//! length was never written the head of each cluster.
+//! MP4 with one index needs none of this, as that names every frame. What is read is a few kilobytes, and of a Matroska recording whose
+//! length was never written, and of fragments, the head of each.
 
 use std::path::Path;
 
@@ -12,6 +12,7 @@ use super::headers::{ends_in_flac_frame, promised_by_mpeg};
 use super::mkv;
 use super::sniff;
 use super::source::Source;
+use crate::mp4::parse::{be32, be64};
 use crate::pace;
 
 /// What may be missing where bytes are missing for sure: the last frame's length as heads and demuxers count it.
@@ -97,6 +98,7 @@ fn seconds(ns: u64) -> String {
 fn said(file: &Source) -> Option<Said> {
     match sniff::of_source(file)? {
         "matroska" | "webm" => matroska(file),
+        "mp4" | "mov" => movie(file),
         "wav" => wave(file),
         "flac" => flac(file),
         "mp3" => {
@@ -107,6 +109,27 @@ fn said(file: &Source) -> Option<Said> {
         }
         _ => None,
     }
+}
+
+/// Of a file in fragments, whether the last of its boxes is whole.
+fn movie(file: &Source) -> Option<Said> {
+    let (mut at, mut is_fragmented) = (0, false);
+    for _ in 0..MOST_ELEMENTS {
+        let rest = file.length().checked_sub(at).filter(|rest| *rest > 0)?;
+        let head = file.bytes(at, usize::try_from(rest.min(16)).ok()?)?;
+        let size = be32(&head, 0).map(u64::from);
+        let whole = match size {
+            Some(0) => return None,
+            Some(1) => be64(&head, 8).filter(|size| *size >= 16),
+            size => size.filter(|size| *size >= 8),
+        };
+        is_fragmented |= head.get(4..8) == Some(b"moof");
+        match whole.and_then(|size| at.checked_add(size)) {
+            Some(end) if end <= file.length() => at = end,
+            _ => return is_fragmented.then_some(Said::BrokenOff),
+        }
+    }
+    None
 }
 
 /// An element of a Matroska file (RFC 8794, 6); without a size it ends where its parent does.

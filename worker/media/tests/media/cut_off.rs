@@ -114,3 +114,17 @@ fn a_header_that_is_a_little_off_or_wrong_beside_all_of_its_bytes_is_no_damage()
         changed(&flac, &more).unwrap();
     }
 }
+
+#[test]
+fn a_recording_in_fragments_that_was_broken_off_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("film.mp4");
+    clip(&file, &format!("{FILM} -movflags frag_keyframe+empty_moov"));
+    let says = |encoded: &Encoded| {
+        encoded.warnings.iter().any(|told| told.starts_with("the recording was broken off"))
+    };
+    assert!(!says(&part_of(&file, 1000).unwrap()));
+    for part in [990, 600, 300] {
+        assert!(says(&part_of(&file, part).unwrap()), "{part}");
+    }
+}
