@@ -63,6 +63,7 @@ pub fn package(job: &PackageJob<'_>, progress: &mut dyn FnMut(Progress)) -> Resu
     let work = Work::open(job)?;
     let mut report = PackageReport { duration_ns: work.duration_ns(), ..PackageReport::default() };
     work.keeps_limits(&mut report.checks)?;
+    report.checks.extend(work.sound_of_other_length(job.settings.segment_ns));
     let pace = Pace::new(Phase::Running, work.bytes(), 0);
     let mut written = 0;
     for item in work.items() {
@@ -111,6 +112,26 @@ struct Work<'a> {
 fn longest_ns(settings: &PackageSettings) -> u64 {
     let usual = settings.segment_ns / 1000 * u64::from(settings.longest_permille);
     settings.longest_ms.map_or(usual, |ms| u64::from(ms) * 1_000_000)
+}
+
+impl Work<'_> {
+    /// Sounds that are shorter or longer than the picture by more than a segment. A film may have such; else segments are lost that
+    /// nothing names, or the sound is that of another film.
+    fn sound_of_other_length(&self, segment_ns: u64) -> Vec<Check> {
+        let end = |item: &Item| item.track.ns(item.track.media_end());
+        let Some(picture) = self.video.first().map(end) else { return Vec::new() };
+        let told = |item: &Item| {
+            let off_ns = end(item).saturating_sub(picture);
+            let side = if off_ns < 0 { "before" } else { "after" };
+            let off_ms = off_ns.unsigned_abs() / 1_000_000;
+            let why = format!("it ends {off_ms} ms {side} the picture does");
+            let told = || {
+                Check::not_judged(CheckName::AudioLength, CheckUnit::Ms, None, why).of(&item.made.about.name)
+            };
+            (off_ns.unsigned_abs() > segment_ns).then(told)
+        };
+        self.audio.iter().filter_map(told).collect()
+    }
 }
 
 impl<'a> Work<'a> {

@@ -9,7 +9,6 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use rushes_shared::check::{Check, CheckName, CheckUnit};
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{PackageReport, PackageSettings};
 use rushes_shared::task::{Phase, Progress};
@@ -94,7 +93,7 @@ pub fn manifests(
     let work = Work::of(&settings, video, audio);
     let mut report = PackageReport { duration_ns: work.duration_ns(), ..PackageReport::default() };
     work.keeps_limits(&mut report.checks)?;
-    report.checks.extend(sound_that_ends_early(&work, segment_ns));
+    report.checks.extend(work.sound_of_other_length(segment_ns));
     for item in work.items() {
         let place = job.directory.join(&item.made.about.name);
         fs::create_dir(place).map_err(|error| fault::writing(&error))?;
@@ -262,19 +261,6 @@ fn stand_together(items: &[Item], within_ns: u64) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Sounds that are shorter than the picture by more than a segment. A film may have one; else segments are lost that nothing names.
-fn sound_that_ends_early(work: &Work<'_>, segment_ns: u64) -> Vec<Check> {
-    let end = |item: &Item| item.track.ns(item.track.media_end());
-    let Some(picture) = work.video.first().map(end) else { return Vec::new() };
-    let told = |item: &Item| {
-        let short_ns =
-            u64::try_from(picture.saturating_sub(end(item))).ok().filter(|short| *short > segment_ns)?;
-        let why = format!("it ends {} ms before the picture does", short_ns / 1_000_000);
-        Some(Check::not_judged(CheckName::AudioLength, CheckUnit::Ms, None, why).of(&item.made.about.name))
-    };
-    work.audio.iter().filter_map(told).collect()
 }
 
 /// The length that most segments of a rung have, in nanoseconds.

@@ -87,7 +87,11 @@ pub(super) fn join_short_end(borders: &mut Vec<i64>, track: &ReadTrack, longest_
 /// after it.
 pub(super) fn segments(name: &str, track: &ReadTrack, borders: &[i64]) -> Result<Vec<Segment>, Failure> {
     let starts = match track.kind {
-        Kind::Video => picture_starts(name, track, borders)?,
+        Kind::Video => {
+            let starts = picture_starts(name, track, borders)?;
+            closed(name, track, &starts)?;
+            starts
+        }
         Kind::Audio => sound_starts(track, borders),
     };
     Ok(between(track, &starts))
@@ -133,6 +137,29 @@ fn picture_starts(name: &str, track: &ReadTrack, borders: &[i64]) -> Result<Vec<
         return Err(unaligned(name, borders[0]));
     }
     Ok(starts)
+}
+
+/// Refuses segments whose first pictures are shown before their key frame: they need pictures of the segment before, which a player
+/// that begins here, or comes from another rung, does not have.
+fn closed(name: &str, track: &ReadTrack, starts: &[usize]) -> Result<(), Failure> {
+    let is_open = |start: &&usize| {
+        let Some((key, rest)) = track.samples.get(**start..).and_then(|samples| samples.split_first()) else {
+            return false;
+        };
+        rest.iter().take_while(|sample| !sample.key).any(|sample| sample.pts < key.pts)
+    };
+    let Some(open) = starts.iter().find(is_open) else { return Ok(()) };
+    let at = track.ns(track.samples[*open].pts);
+    Err(Failure::new(
+        FailureCode::CheckFailed,
+        format!(
+            "key frames: {name} has an open group of pictures at {}.{:03} s: some are shown before its key frame and need those \
+             of the segment before",
+            at / 1_000_000_000,
+            at / 1_000_000 % 1000
+        ),
+        "encode the rung again with closed groups of pictures",
+    ))
 }
 
 fn sound_starts(track: &ReadTrack, borders: &[i64]) -> Vec<usize> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rushes_media::{PackageJob, package};
+use rushes_shared::check::CheckName;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{Grid, PackageReport, PackageSettings, Rung};
 
@@ -179,4 +180,36 @@ fn a_bound_on_the_rate_holds_where_chunks_meet() {
     };
     held(&made[0].0, "a").unwrap();
     assert!(held(&made[1].0, "b").is_err(), "without a bound it is above");
+}
+
+#[test]
+fn open_groups_of_pictures_are_no_segments() {
+    let dir = tempfile::tempdir().unwrap();
+    let (open, out) = (dir.path().join("open.mp4"), dir.path().join("out"));
+    let film = "-f lavfi -i testsrc2=s=192x108:r=25:d=6 -c:v libx264 -bf 2 -g 50 -sc_threshold 0";
+    clip(&open, &format!("{film} -x264-params open-gop=1"));
+    let failure = packaged(std::slice::from_ref(&open), &settings(), &out).unwrap_err();
+    assert!(failure.message.contains("open group of pictures at "), "{failure}");
+    clip(&open, film);
+    packaged(&[open], &settings(), &dir.path().join("closed")).unwrap();
+}
+
+#[test]
+fn sound_of_another_length_than_the_picture_is_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let rung = dir.path().join("rung.mp4");
+    clip(&rung, "-f lavfi -i testsrc2=s=192x108:r=25:d=6 -c:v libx264 -preset ultrafast -g 50");
+    for (seconds, says) in [(3, Some("before")), (6, None), (9, Some("after"))] {
+        let sound = dir.path().join(format!("{seconds}.m4a"));
+        clip(&sound, &format!("-f lavfi -i sine=d={seconds} -c:a aac"));
+        let out = dir.path().join(format!("out{seconds}"));
+        std::fs::create_dir(&out).unwrap();
+        let (rungs, sound, settings) = (std::slice::from_ref(&rung), &[sound], &settings());
+        let job = PackageJob { rungs, sound, settings, directory: &out };
+        let report = package(&job, &mut |_| ()).unwrap();
+        let told = report.checks.iter().find(|check| check.name == CheckName::AudioLength);
+        let note = told.map(|check| format!("{check:?}"));
+        assert_eq!(note.is_some(), says.is_some(), "{seconds} s: {note:?}");
+        assert!(says.is_none_or(|side| note.unwrap().contains(side)), "{seconds} s");
+    }
 }
