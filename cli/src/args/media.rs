@@ -169,7 +169,7 @@ pub(crate) enum MediaCommand {
         /// Where chunks begin: on a grid of that length, or at cuts of the film near it, which a scan finds before.
         #[arg(long, default_value = "grid", value_parser = borders, value_name = "grid|scenes")]
         chunks: Borders,
-        /// What decides the bits: the rate factor, or a mean rate over the film, of h264 and hevc.
+        /// What decides the bits: the rate factor, or a mean rate over the film.
         /// [default: vbr with --bitrate, else crf]
         #[arg(long, value_parser = rate, value_name = "crf|vbr")]
         rate: Option<RateMode>,

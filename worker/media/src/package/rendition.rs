@@ -160,18 +160,26 @@ fn costs(description: &Description, track: &ReadTrack, segments: &[Segment]) -> 
     segments.iter().map(cost).collect()
 }
 
-/// The frame rate that most frames have, else the mean one.
+/// The rate of frames that last about as long as most do: a pause does not make a film slower, and neither does a first frame that
+/// waits.
 fn frame_rate(track: &ReadTrack) -> Ratio {
-    let first = track.samples.first().map_or(1, |sample| sample.duration.max(1));
-    let equal = track.samples.iter().filter(|sample| sample.duration.abs_diff(first) <= 1).count();
-    if equal * 10 >= track.samples.len() * 9 {
-        return reduced(u64::from(track.timescale), u64::from(first));
+    let mut lasting: Vec<u32> = track.samples.iter().map(|sample| sample.duration.max(1)).collect();
+    lasting.sort_unstable();
+    let usual = lasting.get(lasting.len() / 2).copied().unwrap_or(1);
+    let equal = lasting.iter().filter(|lasts| **lasts == usual).count();
+    let is_fine = track.timescale >= EXACT_FROM;
+    if is_fine && equal * 10 >= lasting.len() * 9 {
+        return reduced(u64::from(track.timescale), u64::from(usual));
     }
-    let units = u64::try_from(track.media_end() - track.samples.first().map_or(0, |s| s.pts)).unwrap_or(1);
-    let thousandths =
-        crate::pace::scaled(track.samples.len() as u64 * 1000, u64::from(track.timescale), units);
+    let alike = lasting.iter().filter(|lasts| lasts.abs_diff(usual) <= (usual / 10).max(1));
+    let (count, units) =
+        alike.fold((0_u64, 0_u64), |(count, units), lasts| (count + 1, units + u64::from(*lasts)));
+    let thousandths = crate::pace::scaled(count * 1000, u64::from(track.timescale), units.max(1));
     reduced(thousandths, 1000)
 }
+
+/// Time units a second from which on a frame's length says its rate.
+const EXACT_FROM: u32 = 10_000;
 
 fn reduced(num: u64, den: u64) -> Ratio {
     let (mut a, mut b) = (num, den);
@@ -214,4 +222,29 @@ fn too_large(name: &str, number: u32) -> Failure {
         format!("segment {number} of {name} is larger than 4 GiB"),
         "make segments shorter",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rate(timescale: u32, lasting: &[u32]) -> f64 {
+        let sample = |duration| Sample { offset: 0, size: 1, pts: 0, duration, key: true };
+        let track =
+            ReadTrack::for_tests(Kind::Video, timescale, lasting.iter().copied().map(sample).collect());
+        let rate = frame_rate(&track);
+        f64::from(rate.num) / f64::from(rate.den)
+    }
+
+    #[test]
+    fn a_pause_does_not_change_the_frame_rate() {
+        let film = [3003; 90];
+        let ntsc = 30_000.0 / 1001.0;
+        assert!((rate(90_000, &film) - ntsc).abs() < 1e-6);
+        let mut paused = film.to_vec();
+        (paused[0], paused[40]) = (90_000, 900_000);
+        assert!((rate(90_000, &paused) - ntsc).abs() < 1e-6);
+        let rounded: Vec<u32> = (0..3000).map(|frame| (frame + 1) * 1001 / 30 - frame * 1001 / 30).collect();
+        assert!((rate(1000, &rounded) - ntsc).abs() < 0.01, "{}", rate(1000, &rounded));
+    }
 }
