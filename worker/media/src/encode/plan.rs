@@ -102,7 +102,7 @@ impl Plan {
             format,
             colour: match tone_mapped {
                 Some(_) => tone::described(),
-                None => described(video, (width, height), (out_width, out_height)),
+                None => described(video, (video.width, video.height), (out_width, out_height)),
             },
             tone_mapped,
             fields: fields(video),
