@@ -292,13 +292,8 @@ pub fn encode_cost(settings: &EncodeSettings, facts: &MediaFacts) -> Prediction 
     let frames = if video.frames > 0 { video.frames } else { facts.duration_ns / 33_000_000 };
     let per_frame =
         pixels.saturating_mul(ns_per_pixel(wanted)).saturating_add(source_pixels.saturating_mul(4));
-    let first_pass = match wanted.rate {
-        RateControl::TwoPass { .. } => {
-            frames.saturating_mul(per_frame) / 10 * first_pass_tenths(wanted.codec)
-        }
-        _ => 0,
-    };
-    let cpu_ms = frames.saturating_mul(per_frame).saturating_add(first_pass) / 1_000_000;
+    let passes = 1 + u64::from(matches!(wanted.rate, RateControl::TwoPass { .. }));
+    let cpu_ms = frames.saturating_mul(per_frame).saturating_mul(passes) / 1_000_000;
     let cores = u64::from(useful_cpu(pixels).0);
     Prediction { cpu_ms, wall_ms: (cpu_ms.saturating_mul(1_000) / cores).max(1), model: 0 }
 }
@@ -325,15 +320,6 @@ const SOUND_SPEED: u64 = 60;
 
 /// Nanoseconds by pixel of codecs that have no presets.
 const MEZZANINE_NS: u64 = 20;
-
-/// What the first of two passes costs, in tenths of the second: all encoders look less closely then, and libvpx and libaom hardly at
-/// all.
-fn first_pass_tenths(codec: VideoCodec) -> u64 {
-    match codec {
-        VideoCodec::Vp9 | VideoCodec::Av1 => 2,
-        _ => 5,
-    }
-}
 
 /// Nanoseconds of one common server core by pixel: a codec costs so many tenths of what x264 does at the same preset.
 fn ns_per_pixel(settings: &VideoSettings) -> u64 {
