@@ -105,10 +105,10 @@ impl<T: Taker> Feed for Passage<T> {
 
 impl<T: Taker> Passage<T> {
     fn finish(&self) {
-        self.passed.lock().unwrap_or_else(PoisonError::into_inner).done = true;
         for rung in self.rungs.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             rung.end();
         }
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).done = true;
         self.notes.tell(Note::Ended(Kind::Video));
     }
 

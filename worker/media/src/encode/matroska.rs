@@ -41,9 +41,11 @@ pub(super) fn set_texts(place: &Path, tags: &[(&'static str, String)]) -> io::Re
     (&mut file).take(TAGS_IN).read_to_end(&mut end)?;
     for (_, text) in tags {
         let Some((quoted, plain)) = elements(text) else { continue };
-        if let Some(at) = find(&end, &quoted) {
+        // Two tags may have one text.
+        while let Some(at) = find(&end, &quoted) {
             file.seek(SeekFrom::Start(start + at as u64))?;
             file.write_all(&plain)?;
+            end[at..at + plain.len()].copy_from_slice(&plain);
         }
     }
     Ok(())

@@ -20,7 +20,16 @@ fn titles_and_languages_are_those_of_the_source_in_every_container() {
     let run = Command::new("ffmpeg")
         .args(["-v", "error", "-y", "-i"])
         .arg(&plain)
-        .args(["-c", "copy", "-metadata", &format!("title={title}"), "-metadata:s:a:0", "language=deu"])
+        .args([
+            "-c",
+            "copy",
+            "-metadata",
+            &format!("title={title}"),
+            "-metadata",
+            &format!("artist={title}"),
+            "-metadata:s:a:0",
+            "language=deu",
+        ])
         .arg(&source)
         .status();
     assert!(run.unwrap().success());
@@ -39,13 +48,15 @@ fn titles_and_languages_are_those_of_the_source_in_every_container() {
                 .args(["-select_streams", "a"])
                 .arg(&output)
                 .output();
-            String::from_utf8_lossy(&run.unwrap().stdout).lines().next().unwrap_or_default().to_owned()
+            String::from_utf8_lossy(&run.unwrap().stdout).lines().map(str::to_owned).collect::<Vec<_>>()
         };
         // ISO 639-2 has two codes for German.
         let language = said("stream_tags=language");
-        assert!(["deu", "ger"].contains(&language.as_str()), "{container:?}: {language}");
+        assert!(["deu", "ger"].map(str::to_owned).contains(&language[0]), "{container:?}: {language:?}");
         if container != Container::MpegTs {
-            assert_eq!(said("format_tags=title"), title, "{container:?}");
+            // The artist has the same name here, whatever a container calls him.
+            let tags = said("format_tags");
+            assert_eq!(tags.iter().filter(|text| *text == title).count(), 2, "{container:?}: {tags:?}");
         }
     }
 }
