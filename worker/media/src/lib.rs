@@ -56,6 +56,7 @@ mod running;
 mod scale;
 mod sequence;
 mod sound;
+mod source;
 mod start;
 mod still;
 mod tone;

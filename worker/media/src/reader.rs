@@ -30,6 +30,7 @@ use crate::note::{Branch, Note, Notes};
 use crate::probe::{self, sniff};
 use crate::running::{Running, Site};
 use crate::sequence::{self, Sequence};
+use crate::source;
 use crate::start::element;
 pub(crate) use sample::{heard_for, picture_size, shown_at, unusable};
 
@@ -85,9 +86,7 @@ pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running
     if File::open(path).is_ok_and(|mut file| sniff::is_cmyk(&mut file)) {
         return Err(fault::in_cmyk());
     }
-    let source = element("filesrc")?;
-    source.set_property("location", path);
-    edit_list::pass_harmless_duration(&source, path);
+    let source = source::of(path)?;
     let begins_ns = probe::begins_at(path);
     opened(&source, begins_ns, wanted, notes)
 }

@@ -37,6 +37,8 @@ use timeline::Segment;
 
 /// The share of its mean by which a rung may be over it, as a divisor.
 const OVER_MEAN: u64 = 20;
+/// The longest packet of sound in nanoseconds: AAC at 8 kHz.
+const ONE_PACKET_NS: u64 = 128_000_000;
 /// Names of the top manifests, in the order in which they are written.
 const MANIFESTS: [&str; 2] = ["manifest.mpd", "master.m3u8"];
 
@@ -98,6 +100,13 @@ struct Item {
     path: PathBuf,
     track: ReadTrack,
     made: Made,
+}
+
+impl Item {
+    /// When what is presented of it ends.
+    fn end_ns(&self) -> u64 {
+        u64::try_from(self.track.ns(self.track.shown_end())).unwrap_or(0)
+    }
 }
 
 struct Work<'a> {
@@ -201,8 +210,15 @@ impl<'a> Work<'a> {
     }
 
     fn duration_ns(&self) -> u64 {
-        let end = |item: &Item| u64::try_from(item.track.ns(item.track.shown_end())).unwrap_or(0);
-        self.items().map(end).max().unwrap_or(0)
+        self.items().map(Item::end_ns).max().unwrap_or(0)
+    }
+
+    /// The length that the DASH manifest tells. A sound's last packet often ends some milliseconds behind the last picture. A player
+    /// that has no picture left for them may wait there for ever, so that they are not told of.
+    fn presented_ns(&self) -> u64 {
+        let longest = self.duration_ns();
+        let pictures = self.video.iter().map(Item::end_ns).max().unwrap_or(longest);
+        if longest.saturating_sub(pictures) <= ONE_PACKET_NS { pictures } else { longest }
     }
 
     /// What can be known without reading the media.
@@ -263,8 +279,9 @@ impl<'a> Work<'a> {
     fn finish(self, directories: &[&Path], mut report: PackageReport) -> Result<PackageReport, Failure> {
         let is_one_sound = self.settings.sounds_are_variants;
         let directory = directories.first().copied().unwrap_or(Path::new("."));
+        let presented_ns = self.presented_ns();
         let (video, audio) = self.into_made();
-        let manifest = dash::manifest(&video, &audio, is_one_sound, report.duration_ns);
+        let manifest = dash::manifest(&video, &audio, is_one_sound, presented_ns);
         // Written under other names until what they name is known to be there.
         let drafts = [manifest, hls::master(&video, &audio, is_one_sound)];
         for (name, text) in MANIFESTS.iter().zip(&drafts) {

@@ -8,12 +8,12 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::failure::Failure;
 
-use crate::edit_list;
 use crate::fault::{self, Side};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening, Waiting};
 use crate::reader;
 use crate::running::{Running, Site};
 use crate::start::element;
+use crate::{edit_list, source};
 
 use super::range;
 
@@ -78,9 +78,7 @@ pub(super) fn run(path: &Path, count: Option<Duration>) -> Result<Parsed, Failur
     let (notes, waiting) = Notes::new();
     let pipeline = gst::Pipeline::new();
     notes.listen(&pipeline, Side::Input);
-    let source = element("filesrc")?;
-    source.set_property("location", path);
-    edit_list::pass_harmless_duration(&source, path);
+    let source = source::of(path)?;
     let parse = element("parsebin")?;
     pipeline.add_many([&source, &parse]).expect("new elements can be added");
     source.link(&parse).expect("a source links to a parser");

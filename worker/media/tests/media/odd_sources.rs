@@ -1,11 +1,12 @@
 //! Sources of studios and broadcasters whose form is another one than that of most files.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use rushes_shared::encode::{AudioCodec, Container, VideoCodec};
 
-use crate::chunk::{beeps, clip, flashes};
+use crate::chunk::{GRID, beeps, chunked, clip, flashes, frames, rung};
 use crate::formats::{good, settings, told};
 
 /// How much more neighbouring rows differ than those of the same field: nothing in a frame of one moment.
@@ -175,6 +176,36 @@ fn a_transport_stream_keeps_the_sound_before_its_picture() {
         assert_eq!((flashes.len(), beeps.len()), (4, 6), "{lead}");
         let off = flashes[0] - beeps[0] - lead.parse::<f64>().unwrap() * 1000.0;
         assert!(off.abs() <= 25.0, "{lead}: {off} ms");
+    }
+}
+
+/// The clock comes with the picture: what is heard before that has no reference to count from.
+#[test]
+fn sound_before_the_clock_of_a_transport_stream_stays_where_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("out.mp4");
+    let flash = "color=s=64x64:r=50:d=4,geq=lum='if(lt(mod(T-0.5\\,1)\\,0.02)*gte(T\\,0.5)\\,235\\,16)':cb=128:cr=128";
+    let beep = "aevalsrc='0.8*sin(2000*PI*t)*lt(mod(t-0.5\\,1)\\,0.02)*gte(t\\,0.5)':s=48000:d=8";
+    let (at_once, with_arrivals) = ("-muxdelay 0 -muxpreload 0", "-mpegts_m2ts_mode 1 -c:a ac3");
+    for (lead, options) in [("0", at_once), ("1", ""), ("1", with_arrivals), ("3", "")] {
+        let film = dir.path().join("film.ts");
+        clip(
+            &film,
+            &format!(
+                "-itsoffset {lead} -f lavfi -i {flash} -f lavfi -i {beep} -c:v libx264 -preset ultrafast -g 50 -c:a aac {options}"
+            ),
+        );
+        good(&film, &output, &settings(Container::Mp4, Some(VideoCodec::H264), Some(AudioCodec::Aac)));
+        let (flashes, beeps) = (flashes(&output), beeps(&output));
+        assert_eq!((flashes.len(), beeps.len()), (4, 8), "{lead} {options}");
+        let off = flashes[0] - beeps[0] - lead.parse::<f64>().unwrap() * 1000.0;
+        assert!(off.abs() <= 5.0, "{lead} {options}: {off} ms");
+        // Each chunk is sought for.
+        let place = dir.path().join(format!("chunks-{lead}-{}", options.len()));
+        fs::create_dir(&place).unwrap();
+        let joined = chunked(&film, &GRID, &[rung("low", 64, 30)], &place).unwrap();
+        assert_eq!(joined[0].1.frames, 200, "{lead} {options}");
+        assert_eq!(frames(&joined[0].0, "null").len(), 200, "{lead} {options}");
     }
 }
 
