@@ -52,6 +52,10 @@ pub enum CheckName {
     Colour,
     /// Bytes of the file.
     Size,
+    /// The longest time from one picture to the next, against the source's.
+    VideoGap,
+    /// The longest time without sound between two packets.
+    AudioGap,
 }
 
 impl CheckName {
@@ -79,6 +83,8 @@ impl CheckName {
             Self::TruePeak => "true_peak",
             Self::Colour => "colour",
             Self::Size => "size",
+            Self::VideoGap => "video_gap",
+            Self::AudioGap => "audio_gap",
         }
     }
 }

@@ -19,6 +19,8 @@ pub(super) struct Expected {
     pub(super) video_ns: u64,
     pub(super) audio_ns: Option<u64>,
     av_offset_ns: i64,
+    /// The longest time from one of the source's frames to the next, where it is known.
+    video_gap_ns: Option<u64>,
     frame_ns: u64,
     /// How much longer or shorter sound may be: what its codec and container round it to.
     slack_ns: u64,
@@ -46,6 +48,7 @@ impl Expected {
             video_ns: video.map_or(0, |video| video.duration_ns),
             audio_ns: audio.map(|audio| audio.duration_ns),
             av_offset_ns: audio.zip(video).map_or(0, |(a, v)| signed(a.start_ns) - signed(v.start_ns)),
+            video_gap_ns: None,
             frame_ns: plan.map_or(NO_FRAME_NS, |plan| plan.frame_ns),
             slack_ns,
             priming_ns,
@@ -57,6 +60,7 @@ impl Expected {
             expected.video_ns = encoded.video_duration_ns;
             expected.audio_ns = encoded.has_audio.then_some(encoded.audio_duration_ns).or(audio.map(|_| 0));
             expected.av_offset_ns = encoded.av_start_offset_ns;
+            expected.video_gap_ns = encoded.video_gap_ns;
             expected.warnings.clone_from(&encoded.warnings);
         }
         expected
@@ -115,11 +119,19 @@ impl Expected {
         };
         let off = tally.video_length().abs_diff(self.video_ns);
         let length = (self.video_ns > 0).then_some(at_most_ms(self.length_off_ns()));
+        let gap = tally.video_gaps.longest();
+        let gap_limit = self.video_gap_ns.map(|own| {
+            let left_out = self.frame_ns.saturating_mul(self.limits.frames.unwrap_or(0).into());
+            // Less than one picture that is missing.
+            let off = self.limits.duration_ms.map_or(self.frame_ns / 2 + MS, |ms| u64::from(ms) * MS);
+            at_most_ms(own.saturating_add(off).saturating_add(left_out))
+        });
         vec![
             Check::held(CheckName::Frames, CheckUnit::Count, limit, frames),
             side(CheckName::Width, plan.width, found.size.0),
             side(CheckName::Height, plan.height, found.size.1),
             Check::held(CheckName::VideoLength, CheckUnit::Ms, length, in_ms(off)),
+            Check::held(CheckName::VideoGap, CheckUnit::Ms, gap_limit, in_ms(gap.ns)).at(gap.at),
         ]
     }
 
@@ -138,6 +150,8 @@ impl Expected {
         let off = tally.audio_length().abs_diff(length);
         let limit = at_most_ms(self.length_off_ns().max(self.slack_ns) + self.priming_ns);
         checks.push(Check::judged(CheckName::AudioLength, CheckUnit::Ms, limit, in_ms(off)));
+        let (gap, limit) = (tally.audio_gaps.longest(), at_most_ms(AUDIO_GAP_NS));
+        checks.push(Check::judged(CheckName::AudioGap, CheckUnit::Ms, limit, in_ms(gap.ns)).at(gap.at));
         if let Some(offset_ns) = offset_ns {
             // Earlier by what decoders throw away is where it belongs.
             let early = u64::try_from(-offset_ns).unwrap_or(0);
@@ -155,6 +169,8 @@ impl Expected {
     }
 }
 
+/// Less than a packet of any codec, and more than any container rounds times by.
+pub(crate) const AUDIO_GAP_NS: u64 = 10 * MS;
 /// A millisecond in nanoseconds.
 const MS: u64 = 1_000_000;
 

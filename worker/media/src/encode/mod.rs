@@ -14,6 +14,7 @@ pub(crate) mod audio;
 pub(crate) mod bitstream;
 pub(crate) mod encoder;
 mod entry;
+pub(crate) mod gaps;
 mod hardware;
 pub(crate) mod level;
 mod limiting;
@@ -90,6 +91,8 @@ pub struct Encoded {
     pub video_duration_ns: u64,
     /// The same for the sound; 0 without.
     pub audio_duration_ns: u64,
+    /// The longest time from one of the source's frames to the next, in nanoseconds; nothing where it was not measured.
+    pub video_gap_ns: Option<u64>,
     /// First sound's time minus first frame's time in the source, in nanoseconds.
     pub av_start_offset_ns: i64,
     /// Whether the output has sound.
@@ -426,6 +429,7 @@ fn result(
         frames: tally.frames,
         video_duration_ns: tally.video_length(),
         audio_duration_ns: tally.audio_length(),
+        video_gap_ns: way.plan.as_ref().map(|_| tally.video_gaps.longest().ns),
         av_start_offset_ns: tally.av_offset(),
         has_audio,
         encode_ms: pace::millis(elapsed),

@@ -1,5 +1,7 @@
 //! What came out of the decoders: the truth about the source, against which the output is checked.
 
+use super::gaps::Gaps;
+
 /// Counts and times of what was decoded and shown, in nanoseconds on the source's time line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -15,11 +17,15 @@ pub(crate) struct Tally {
     pub(crate) audio_start: Option<u64>,
     /// Last sound's end.
     pub(crate) audio_end: u64,
+    /// Times in which no picture and no sound begins anew.
+    pub(crate) video_gaps: Gaps,
+    pub(crate) audio_gaps: Gaps,
 }
 
 impl Tally {
     pub(crate) fn frame(&mut self, at: u64, duration: u64) {
         self.frames += 1;
+        self.video_gaps.picture(at);
         self.video_start = Some(self.video_start.map_or(at, |start| start.min(at)));
         self.video_last = self.video_last.max(at);
         self.video_end = self.video_end.max(at + duration);
@@ -32,6 +38,9 @@ impl Tally {
     }
 
     pub(crate) fn sound(&mut self, at: u64, duration: u64) {
+        if self.audio_start.is_some() {
+            self.audio_gaps.nothing(self.audio_end, at);
+        }
         self.audio_start = Some(self.audio_start.map_or(at, |start| start.min(at)));
         self.audio_end = self.audio_end.max(at + duration);
     }

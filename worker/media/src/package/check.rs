@@ -13,10 +13,14 @@ use rushes_shared::failure::{Failure, FailureCode};
 
 use super::rendition::Made;
 use super::{number, segment_name};
+use crate::encode::gaps::Gaps;
+use crate::mp4::read::{Kind, ReadTrack};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening};
 use crate::reader::{self, Feed, Wanted};
 use crate::{damage, start};
 
+/// More than times of segments are rounded by, and less than a packet of any codec.
+const ROUNDED_NS: u64 = 10_000_000;
 /// Segments that may wait before the demuxer, in bytes.
 const WAITING_BYTES: u64 = 8 << 20;
 
@@ -54,16 +58,16 @@ fn missing(manifest: &str, name: &str) -> Failure {
 /// Decodes every segment of a rendition as a player would, one after the other, and counts its frames.
 pub(super) fn decodes(
     directory: &Path,
-    made: &Made,
-    is_video: bool,
+    (made, track): (&Made, &ReadTrack),
     checks: &mut Vec<Check>,
     beat: &mut dyn FnMut(u64),
 ) -> Result<(), Failure> {
     start::init()?;
     damage::take();
+    let is_video = track.kind == Kind::Video;
     let (notes, waiting) = Notes::new();
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let counter = Box::new(Counter { seen: Arc::clone(&seen), size: made.about.size });
+    let counter = Box::new(Counter { seen: Arc::clone(&seen), size: made.about.size, is_video });
     let wanted = if is_video {
         Wanted { video: Some(counter), ..Wanted::default() }
     } else {
@@ -138,6 +142,18 @@ pub(super) fn decodes(
         let frames = count(CheckName::Frames, limit, number(seen.count)).of(name);
         keep(if frames.has_failed() { frames.at(seen.last_ns) } else { frames }, checks)?;
     }
+    // A picture may stay for as long as the packets say.
+    let (check, limit_ns) = if is_video {
+        let mut told = Gaps::default();
+        for sample in &track.samples {
+            told.picture(u64::try_from(track.ns(sample.pts)).unwrap_or(0));
+        }
+        (CheckName::VideoGap, told.longest().ns.saturating_add(ROUNDED_NS))
+    } else {
+        (CheckName::AudioGap, ROUNDED_NS)
+    };
+    let (gap, limit) = (seen.gaps.longest(), CheckLimit::AtMost(super::in_ms(limit_ns)));
+    keep(Check::judged(check, CheckUnit::Ms, limit, super::in_ms(gap.ns)).of(name).at(gap.at), checks)?;
     let damage = damage::take();
     if damage.count > 0 {
         let first = damage.first.first().map_or("", String::as_str);
@@ -151,6 +167,9 @@ pub(super) fn decodes(
 struct Seen {
     count: u64,
     last_ns: u64,
+    /// Where the last sound ended.
+    end_ns: Option<u64>,
+    gaps: Gaps,
     /// The first frame whose size is not the one of the headers, and when it is shown.
     other: Option<((u32, u32), u64)>,
 }
@@ -158,6 +177,7 @@ struct Seen {
 struct Counter {
     seen: Arc<Mutex<Seen>>,
     size: (u32, u32),
+    is_video: bool,
 }
 
 impl Feed for Counter {
@@ -166,6 +186,16 @@ impl Feed for Counter {
         seen.count += 1;
         let at = sample.buffer().and_then(|buffer| reader::shown_at(sample, buffer));
         seen.last_ns = at.unwrap_or(seen.last_ns);
+        match (at, sample.buffer()) {
+            (Some(at), _) if self.is_video => seen.gaps.picture(at),
+            (Some(at), Some(buffer)) => {
+                if let Some(end) = seen.end_ns {
+                    seen.gaps.nothing(end, at);
+                }
+                seen.end_ns = Some(at.saturating_add(reader::heard_for(sample, buffer)));
+            }
+            _ => {}
+        }
         let side = |name| sample.caps()?.structure(0)?.get::<i32>(name).ok()?.try_into().ok();
         if let (Some(width), Some(height)) = (side("width"), side("height"))
             && (width, height) != self.size

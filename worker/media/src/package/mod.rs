@@ -265,9 +265,8 @@ impl<'a> Work<'a> {
         let frames = self.items().map(|item| item.made.about.packets).sum();
         let (pace, mut before) = (Pace::new(Phase::Checking, 0, frames), 0);
         for item in self.items() {
-            let is_video = item.track.kind == Kind::Video;
             let mut beat = |count| progress(pace.at(0, before + count));
-            check::decodes(directory, &item.made, is_video, checks, &mut beat)?;
+            check::decodes(directory, (&item.made, &item.track), checks, &mut beat)?;
             before += item.made.about.packets;
         }
         let errors = Check::judged(CheckName::DecodingErrors, CheckUnit::Count, CheckLimit::AtMost(0.0), 0.0);

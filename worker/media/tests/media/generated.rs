@@ -1,6 +1,7 @@
 //! Probe, encode and check of clips that are made on the spot, read back by other programs where they are installed.
 
 use std::path::Path;
+use std::process::Command;
 
 use crate::studio::{CLIP, SOUND, WEBM, encoded, ffprobe, make, quick, sound, video};
 use rushes_media::{EncodeJob, Encoded, QualityJob, check, check_quality, encode, probe};
@@ -139,6 +140,21 @@ fn a_check_finds_what_is_missing() {
     let mut shifted = encoded.clone();
     shifted.av_start_offset_ns += 50_000_000;
     assert!(problems(&out, &shifted)[0].starts_with("av_sync: at most 40 ms, got 5"));
+
+    // A picture, and then a packet of sound, are missing in the middle.
+    let holed = dir.path().join("holed.mp4");
+    for (stream, gap) in [("v", "video_gap: at most 61 ms, got 80"), ("a", "audio_gap: at most 10 ms, got 2")]
+    {
+        let made = Command::new("ffmpeg")
+            .args(["-v", "error", "-y", "-nostdin", "-i"])
+            .arg(&out)
+            .args(["-c", "copy", &format!("-bsf:{stream}"), "noise=amount=0:drop='eq(n,31)'"])
+            .arg(&holed)
+            .status();
+        assert!(made.is_ok_and(|made| made.success()), "these tests need ffmpeg");
+        let found = problems(&holed, &encoded);
+        assert!(found.iter().any(|problem| problem.starts_with(gap)), "{found:?}");
+    }
 
     let bytes = std::fs::read(&out).unwrap();
     let cut = dir.path().join("cut.mp4");
@@ -305,8 +321,18 @@ fn limits_of_ones_own_are_held_and_a_broken_one_names_check_limit_value_and_time
     let usual = checked(CheckLimits::default());
     assert!(usual.iter().all(|check| check.result == CheckResult::Passed), "{usual:?}");
     let names: Vec<&str> = usual.iter().map(|check| check.name.as_str()).collect();
-    let all =
-        ["frames", "width", "height", "video_length", "sound", "audio_length", "av_sync", "decoding_errors"];
+    let all = [
+        "frames",
+        "width",
+        "height",
+        "video_length",
+        "video_gap",
+        "sound",
+        "audio_length",
+        "audio_gap",
+        "av_sync",
+        "decoding_errors",
+    ];
     assert_eq!(names, all);
 
     let peak = Some(PeakLimit { max_bps: 10_000, window_ms: 500 });
