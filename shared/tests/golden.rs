@@ -22,9 +22,9 @@ use rushes_shared::wire::{
     LaneEntry, LaneOrder, LaneReply, LaneSuccess, Part, PartsOf, TaskBound, TaskReply, WorkerBound,
 };
 use samples::{
-    ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, encode_work, encoded, extract_works, failures,
-    join_work, later_extract_works, limited_work, limits, mean_work, media, node, order, part, places,
-    places_of_sets, scan, scene_works, sequences, set, stream_works, succeeded, usage,
+    ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, checks_of_gaps, encode_work, encoded,
+    extract_works, failures, join_work, later_extract_works, limited_work, limits, mean_work, media, node,
+    order, part, places, places_of_sets, scan, scene_works, sequences, set, stream_works, succeeded, usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -157,6 +157,7 @@ fn golden_reports() {
             ("encoded", vec![succeeded(encoded(Vec::new()))]),
             ("checked", vec![succeeded(encoded(checks()))]),
             ("checked-extract", vec![succeeded(encoded(checks_of_extracts()))]),
+            ("checked-gaps", vec![succeeded(encoded(checks_of_gaps()))]),
             ("part", vec![succeeded(TaskValue::Part(part()))]),
             ("probed-files", vec![succeeded(probed_files())]),
             ("set", vec![succeeded(TaskValue::Set(Box::new(set())))]),

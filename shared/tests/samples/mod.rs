@@ -382,10 +382,10 @@ pub(crate) fn tally() -> VmafTally {
 /// A check of each name, unit, kind of limit and result.
 pub(crate) fn checks() -> Vec<Check> {
     let names = every!(CheckName: Decode, Frames, Width, Height, VideoLength, Sound, AudioLength, AvSync, DecodingErrors,
-        ForeignPackets, PeakBitrate, KeyFrames, SegmentLength, References, Vmaf, VmafWorst, Loudness, TruePeak, Colour, Size);
+        ForeignPackets, PeakBitrate, KeyFrames, SegmentLength, References, Vmaf, VmafWorst, Loudness, TruePeak, Colour, Size, VideoGap, AudioGap);
     let units = every!(CheckUnit: Count, Pixels, Ms, Bps, Vmaf, Lufs, Dbtp, Bytes);
-    // Those of files that are no renditions have a fixture of their own.
-    let (names, units) = (&names[..names.len() - 1], &units[..units.len() - 1]);
+    // Those of files that are no renditions, and those of gaps, have fixtures of their own.
+    let (names, units) = (&names[..names.len() - 3], &units[..units.len() - 1]);
     let limits = [
         Some(CheckLimit::AtMost(40.0)),
         Some(CheckLimit::AtLeast(90.5)),
@@ -406,6 +406,15 @@ pub(crate) fn checks() -> Vec<Check> {
 pub(crate) fn checks_of_extracts() -> Vec<Check> {
     let limits = [Some(CheckLimit::AtMost(200_000.0)), None];
     limits.map(|limit| Check::held(CheckName::Size, CheckUnit::Bytes, limit, 41_234.0)).to_vec()
+}
+
+/// What is said of times without anything new.
+pub(crate) fn checks_of_gaps() -> Vec<Check> {
+    let gap = |name, limit, found| Check::judged(name, CheckUnit::Ms, CheckLimit::AtMost(limit), found);
+    vec![
+        gap(CheckName::VideoGap, 61.0, 40.0).at(120_000_000),
+        gap(CheckName::AudioGap, 10.0, 21.3).of("sound"),
+    ]
 }
 
 /// Everything that is taken beside renditions.
