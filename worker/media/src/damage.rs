@@ -16,12 +16,32 @@ static SEEN: Mutex<Seen> = Mutex::new(Seen { count: 0, first: Vec::new() });
 static LISTENING: OnceLock<()> = OnceLock::new();
 
 /// What the decoders complained about since the last [`take`].
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// Number of complaints.
     pub(crate) count: u64,
     /// The first few, for a log.
     pub(crate) first: Vec<String>,
+}
+
+impl Seen {
+    /// What a report says of a source in which this was seen: nothing where that was nothing.
+    pub(crate) fn told(&self) -> Vec<String> {
+        if self.count == 0 {
+            return Vec::new();
+        }
+        let places = if self.count == 1 { "1 place".to_owned() } else { format!("{} places", self.count) };
+        let told = format!("the source is damaged in {places}, which its decoders concealed");
+        std::iter::once(told).chain(self.first.iter().map(|place| format!("damage: {place}"))).collect()
+    }
+
+    /// Adds what was seen of a later part.
+    pub(crate) fn add(&mut self, places: u64, first: &str) {
+        self.count = self.count.saturating_add(places);
+        if self.first.len() < KEPT {
+            self.first.push(first.to_owned());
+        }
+    }
 }
 
 /// Starts to read the log, once a process. The log's own printing is replaced.

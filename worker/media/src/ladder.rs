@@ -129,7 +129,7 @@ pub fn finish_ladder(
     let vmaf = vmaf_checks(job)?;
     let sound = sound_checks(job, progress)?;
     let mut whole = Vec::with_capacity(job.rungs.len());
-    let mut frames = job.frames;
+    let (mut frames, mut damage) = (job.frames, None);
     for (number, rung) in job.rungs.iter().enumerate() {
         let chunks = chunks_of(number)?;
         let output = job.scratch.join(format!("{}.mp4", rung.name));
@@ -137,6 +137,7 @@ pub fn finish_ladder(
         let joined = join(&joining, &mut |at| progress(within(at, JOINS, number, job.rungs.len())))?;
         if number == 0 {
             whole_film(job, rung, &joined)?;
+            damage = damaged(&joined);
         }
         // Every rung has the frames of the first.
         frames = Some(joined.frames);
@@ -155,6 +156,7 @@ pub fn finish_ladder(
         PackageJob { rungs: &whole, sound: job.sound, settings: &checked, directory: job.directory };
     let mut report = package(&packaging, &mut |at| progress(within(at, PACKAGE, 0, 1)))?;
     report.checks.extend(tone_mapped(job.source, job.rungs)?);
+    report.checks.extend(damage);
     report.checks.extend(sound);
     report.checks.extend(vmaf);
     Ok(report)
@@ -169,6 +171,13 @@ fn whole_film(job: &FinishJob<'_>, rung: &Rung, joined: &Joined) -> Result<(), F
         ..Tally::default()
     };
     complete(job.source, chunk::plan_of(job.source, rung)?.frame_ns, &tally)
+}
+
+/// What was concealed of the film, which every rung shows.
+fn damaged(joined: &Joined) -> Option<Check> {
+    let told = joined.damage.told();
+    (!told.is_empty())
+        .then(|| Check::not_judged(CheckName::DecodingErrors, CheckUnit::Count, None, told.join("; ")))
 }
 
 /// The rungs that do not carry the film's high dynamic range.

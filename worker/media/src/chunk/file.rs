@@ -10,6 +10,7 @@ use std::path::Path;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::ChunkBound;
 
+use crate::damage::Seen;
 use crate::fault;
 use crate::mp4::fragment::{self, Description, Piece};
 use crate::mp4::{Packet, TrackKind};
@@ -108,8 +109,8 @@ impl ChunkFile {
         Ok(())
     }
 
-    /// Writes the last group, whose last frame lasts `last_ns`; of a chunk without frames a file that says so.
-    pub(super) fn finish(mut self, last_ns: u64) -> Result<(), Failure> {
+    /// Writes the last group, whose last frame lasts `last_ns`, and what was concealed; of a chunk without frames a file that says so.
+    pub(super) fn finish(mut self, last_ns: u64, damage: &Seen) -> Result<(), Failure> {
         if self.track.is_none() {
             let blank = fragment::blank(&self.recipe);
             return self
@@ -122,6 +123,10 @@ impl ChunkFile {
         let lasts = i64::try_from(crate::pace::scaled(last_ns, scale, 1_000_000_000)).unwrap_or(i64::MAX);
         let last = self.group.iter().map(|piece| piece.pts).max().unwrap_or(0);
         self.flush(last.saturating_add(lasts.max(1)))?;
+        if damage.count > 0 {
+            let told = fragment::damage(damage.count, damage.first.first().map_or("", String::as_str));
+            self.file.write_all(&told).map_err(|error| fault::writing(&error))?;
+        }
         self.file.flush().map_err(|error| fault::writing(&error))
     }
 

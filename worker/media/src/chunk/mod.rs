@@ -37,6 +37,7 @@ use rushes_shared::media::MediaFacts;
 use rushes_shared::sequence::CONTAINER;
 use rushes_shared::task::{Phase, Progress};
 
+use crate::damage::{self, Seen};
 use crate::encode::encoder;
 use crate::encode::picture;
 use crate::encode::plan::Plan;
@@ -264,8 +265,8 @@ trait Taker: Send + 'static {
     fn end(&mut self);
     /// Whether it is done with them.
     fn has_ended(&self) -> bool;
-    /// Finishes what it makes; the last frame lasts `last_ns`.
-    fn finish(&mut self, last_ns: u64) -> Result<Taken, Failure>;
+    /// Finishes what it makes; the last frame lasts `last_ns`, and this was concealed.
+    fn finish(&mut self, last_ns: u64, damage: &Seen) -> Result<Taken, Failure>;
 }
 
 struct Work<'a, T> {
@@ -433,7 +434,9 @@ impl<T: Taker> Work<'_, T> {
             self.job.range.end_ns.is_none() && film_end > 0 && film_end < 10 * passed.last_duration_ns;
         let last_ns = if is_last { film_end } else { passed.last_duration_ns };
         let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken: Result<Vec<Taken>, Failure> = rungs.iter_mut().map(|rung| rung.finish(last_ns)).collect();
+        let damage = damage::take();
+        let taken: Result<Vec<Taken>, Failure> =
+            rungs.iter_mut().map(|rung| rung.finish(last_ns, &damage)).collect();
         beat();
         let end_ns = passed.last_ns + last_ns;
         Ok((ChunkEncoded { frames: passed.frames, start_ns, end_ns }, taken?))
@@ -448,7 +451,9 @@ impl<T: Taker> Work<'_, T> {
             return Err(no_frame(&self.job.range));
         }
         let mut rungs = self.rungs.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken: Result<Vec<Taken>, Failure> = rungs.iter_mut().map(|rung| rung.finish(0)).collect();
+        let damage = damage::take();
+        let taken: Result<Vec<Taken>, Failure> =
+            rungs.iter_mut().map(|rung| rung.finish(0, &damage)).collect();
         let at = self.job.range.start_ns;
         Ok((ChunkEncoded { frames: 0, start_ns: at, end_ns: at }, taken?))
     }

@@ -9,6 +9,7 @@ use rushes_shared::ladder::{ChunkRange, Keys};
 use rushes_shared::media::VideoFacts;
 
 use super::Taker;
+use crate::damage;
 use crate::note::{Branch as Kind, Note, Notes};
 use crate::reader::{Feed, shown_at, unusable};
 use crate::tone::{self, ToneMapper};
@@ -128,6 +129,10 @@ impl<T: Taker> Passage<T> {
         let at = if passed.frames == 0 { shown_ns } else { shown_ns.max(passed.last_ns + 1_000_000) };
         let duration_ns = buffer.duration().map(gst::ClockTime::nseconds).filter(|d| *d > 0);
         let duration_ns = duration_ns.unwrap_or(self.frame_ns);
+        if passed.first_ns.is_none() && self.range.start_ns > 0 {
+            // What decoders miss behind a place that was sought is no damage.
+            damage::take();
+        }
         passed.first_ns.get_or_insert(at);
         passed.frames += 1;
         (passed.last_ns, passed.last_duration_ns) = (at, duration_ns);

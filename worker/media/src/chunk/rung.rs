@@ -23,6 +23,7 @@ use rushes_shared::ladder::{ALL, ChunkBound, Rung};
 use super::file::ChunkFile;
 use super::wish::STEP;
 use super::{Taken, Taker};
+use crate::damage::Seen;
 use crate::encode::bitstream;
 use crate::encode::encoder::{self, Closed, Encoder, Order, Pass};
 use crate::encode::mastering::Mastering;
@@ -251,12 +252,12 @@ impl Taker for Branch {
     }
 
     /// Finishes the file, whose last frame lasts `last_ns`; after the encoder has ended.
-    fn finish(&mut self, last_ns: u64) -> Result<Taken, Failure> {
+    fn finish(&mut self, last_ns: u64, damage: &Seen) -> Result<Taken, Failure> {
         let file = self.file.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(file) = file else { return Ok(Taken::default()) };
         let share = self.bound.map_or(ALL, |bound| file.share_within(&bound, last_ns));
         let taken = Taken { share, level: file.level(), bits: file.bits() };
-        file.finish(last_ns).map(|()| taken)
+        file.finish(last_ns, damage).map(|()| taken)
     }
 }
 

@@ -23,6 +23,7 @@ use rushes_shared::media::{MediaFacts, VideoFacts};
 use rushes_shared::task::Progress;
 
 use super::{ChunkJob, Taken, Taker, Work, settings_of_source};
+use crate::damage::Seen;
 use crate::encode::plan::Plan;
 use crate::fault;
 use crate::note::{Branch, Note, Notes};
@@ -236,7 +237,7 @@ impl Taker for Scanner {
         self.ended
     }
 
-    fn finish(&mut self, _last_ns: u64) -> Result<Taken, Failure> {
+    fn finish(&mut self, _last_ns: u64, _damage: &Seen) -> Result<Taken, Failure> {
         Ok(Taken::default())
     }
 }

@@ -23,6 +23,7 @@ use rushes_shared::task::Progress;
 
 use super::{ChunkJob, Taken, Taker, Work, no_rung, settings_of};
 use crate::compare::{Arriving, Closing, Pairs, Shape, Side, half_a_frame};
+use crate::damage::Seen;
 use crate::encode::plan::Plan;
 use crate::fault;
 use crate::note::{Branch, Notes};
@@ -254,7 +255,7 @@ impl Taker for Scorer {
         self.open.load(Ordering::Acquire) == 0
     }
 
-    fn finish(&mut self, _last_ns: u64) -> Result<Taken, Failure> {
+    fn finish(&mut self, _last_ns: u64, _damage: &Seen) -> Result<Taken, Failure> {
         Ok(Taken::default())
     }
 }

@@ -420,11 +420,7 @@ fn result(
     let planned = way.plan.as_ref().zip(job.source.video.first());
     warnings.extend(planned.into_iter().flat_map(|(plan, video)| plan.told(video, is_narrowed)));
     let seen = damage::take();
-    if seen.count > 0 {
-        warnings
-            .push(format!("the source is damaged in {} places, which its decoders concealed", seen.count));
-        warnings.extend(seen.first.into_iter().map(|place| format!("damage: {place}")));
-    }
+    warnings.extend(seen.told());
     Encoded {
         frames: tally.frames,
         video_duration_ns: tally.video_length(),

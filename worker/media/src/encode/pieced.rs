@@ -67,6 +67,7 @@ pub fn join_output(job: &PiecedJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
     }
     complete(job.source, plan.frame_ns, &tally)?;
     warnings.extend(plan.tone_mapped.map(tone::told));
+    warnings.extend(joined.damage.told());
     let settings = job.settings;
     let video =
         settings.video.as_ref().map(|video| versioned(encoder::element_name(video.codec, video.rate)));

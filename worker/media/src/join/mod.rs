@@ -18,6 +18,7 @@ use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
+use crate::damage::Seen;
 use crate::encode::output;
 use crate::fault;
 use crate::mp4::fragment;
@@ -57,6 +58,8 @@ pub struct Joined {
     pub bytes: u64,
     /// What all chunks' parameter sets and settings have in common, for comparing rungs that were made at other times.
     pub fingerprint: String,
+    /// What decoders concealed of the film, as its chunks tell.
+    pub(crate) damage: Seen,
 }
 
 /// Joins chunks. Blocks; calls `progress` at least once a second.
@@ -117,7 +120,11 @@ pub(crate) fn join_of(
     let bytes = copy.finish(u64::try_from(end - first.ns(last)).unwrap_or(0))?;
     progress(pace.at(length, frames));
     let video_start_ns = u64::try_from(start).unwrap_or(0);
-    Ok(Joined { frames, video_start_ns, video_duration_ns: length, bytes, fingerprint })
+    let mut damage = Seen::default();
+    for (places, first) in chunks.iter().filter_map(|chunk| chunk.damage.as_ref()) {
+        damage.add(*places, first);
+    }
+    Ok(Joined { frames, video_start_ns, video_duration_ns: length, bytes, fingerprint, damage })
 }
 
 /// Files and recipes.

@@ -131,6 +131,20 @@ pub(crate) fn recipe(recipe: &[u8; 16]) -> Vec<u8> {
     Atom::new(b"uuid").bytes(RECIPE).bytes(recipe).done()
 }
 
+/// The type of the box that tells of damage, likewise.
+pub(super) const DAMAGE: &[u8; 16] = b"rushes damaged\0\0";
+
+/// A box that says in how many places the part of the film that a chunk shows was damaged, and what a decoder said of the first.
+pub(crate) fn damage(places: u64, first: &str) -> Vec<u8> {
+    Atom::new(b"uuid").bytes(DAMAGE).bytes(&places.to_be_bytes()).bytes(first.as_bytes()).done()
+}
+
+/// What the body of such a box says; `None` of any other.
+pub(super) fn damage_in(body: &[u8]) -> Option<(u64, String)> {
+    let (places, first) = body.strip_prefix(DAMAGE)?.split_first_chunk()?;
+    Some((u64::from_be_bytes(*places), String::from_utf8_lossy(first).into_owned()))
+}
+
 /// A whole file for a part of a film in which no frame begins, as a slide may stand for minutes.
 pub(crate) fn blank(by: &[u8; 16]) -> Vec<u8> {
     let mut bytes = file_types(b"iso6", &[b"iso6"]);

@@ -52,6 +52,7 @@ fn track(body: &[u8], movie_scale: u32) -> Result<Option<ReadTrack>, Wrong> {
     let shown_for = (edit.length > 0).then(|| scaled(edit.length, timescale, movie_scale));
     Ok(Some(ReadTrack {
         recipe: None,
+        damage: None,
         kind,
         id,
         timescale,

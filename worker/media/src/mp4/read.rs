@@ -19,7 +19,7 @@ const LARGEST_INDEX: u64 = 256 << 20;
 /// Most boxes at the top of a file: 18 hours in fragments of two seconds.
 const MOST_BOXES: usize = 1 << 16;
 /// Largest box of a kind of its own that is looked at.
-const MOST_OF_A_UUID: u64 = 64;
+const MOST_OF_A_UUID: u64 = 1024;
 /// Most samples of a track.
 pub(super) const MOST_SAMPLES: usize = 16 << 20;
 
@@ -56,6 +56,8 @@ pub(crate) struct ReadTrack {
     pub(crate) end: Option<i64>,
     /// What the file says that it was made by; `None` for what is no chunk.
     pub(crate) recipe: Option<[u8; 16]>,
+    /// In how many places a chunk says that its part of the film was damaged, and what a decoder said of the first.
+    pub(crate) damage: Option<(u64, String)>,
 }
 
 /// Duration, size and flags of samples that have none of their own.
@@ -165,6 +167,10 @@ fn scan(path: &Path, tracks: &mut Option<Vec<ReadTrack>>) -> Result<(u64, u64), 
                 for track in tracks.iter_mut().filter(|_| said.is_some()) {
                     track.recipe = said;
                 }
+                let damage = fragment::damage_in(&body);
+                for track in tracks.iter_mut().filter(|_| damage.is_some()) {
+                    track.damage.clone_from(&damage);
+                }
             }
             _ => {}
         }
@@ -271,6 +277,7 @@ impl ReadTrack {
             usual: Usual::default(),
             end: None,
             recipe: None,
+            damage: None,
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use rushes_media::{LadderJob, make_ladder, probe};
+use rushes_shared::check::CheckName;
 use rushes_shared::encode::SpeedPreset;
 use rushes_shared::failure::{Failure, FailureCode};
 use rushes_shared::ladder::{Grid, LadderSettings, PackageReport};
@@ -48,6 +50,51 @@ fn a_film_that_breaks_off_or_has_a_hole_is_no_set() {
     fs::write(&hole, holed).unwrap();
     let failure = set_of(&hole, &dir.path().join("hole")).unwrap_err();
     assert!(failure.message.contains("of 238 frames could be decoded"), "{failure}");
+}
+
+/// Where the sixth key frame's packet lies in a file, and how long it is.
+fn sixth_key_frame(film: &Path) -> (usize, usize) {
+    let mut ffprobe = Command::new("ffprobe");
+    ffprobe.args([
+        "-v",
+        "error",
+        "-select_streams",
+        "v",
+        "-show_entries",
+        "packet=pos,size,flags",
+        "-of",
+        "csv=p=0",
+    ]);
+    let told = ffprobe.arg(film).output().expect("these tests need ffprobe").stdout;
+    let told = String::from_utf8(told).unwrap();
+    let keys = told.lines().filter(|line| line.contains(",K"));
+    let fields: Vec<usize> =
+        keys.skip(5).flat_map(|key| key.split(',')).take(2).map(|number| number.parse().unwrap()).collect();
+    (fields[1], fields[0])
+}
+
+#[test]
+fn concealed_damage_of_a_film_is_told_of_in_its_set_and_what_a_seek_leaves_out_is_none() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mp4");
+    clip(
+        &film,
+        "-f lavfi -i testsrc2=s=320x180:r=25:d=9.5 -vf noise=alls=20 -c:v libx264 -preset veryfast -bf 3 -x264-params keyint=25:open-gop=1:scenecut=0",
+    );
+    let told = |film: &Path, name: &str| -> Vec<String> {
+        let report = set_of(film, &dir.path().join(name)).unwrap();
+        assert_eq!(report.video[0].packets, 238);
+        let errors = report.checks.iter().filter(|check| check.name == CheckName::DecodingErrors);
+        errors.filter(|check| check.note.contains("the source is damaged")).map(ToString::to_string).collect()
+    };
+    assert_eq!(told(&film, "whole"), Vec::<String>::new());
+    let (at, size) = sixth_key_frame(&film);
+    let mut bytes = fs::read(&film).unwrap();
+    bytes[at + size / 2..at + size / 2 + 40].fill(0x55);
+    let damaged = dir.path().join("damaged.mp4");
+    fs::write(&damaged, bytes).unwrap();
+    let told = told(&damaged, "damaged");
+    assert_eq!(told.len(), 1, "{told:?}");
 }
 
 /// How long flashes come before their beeps in the set of a film whose picture begins so late, in milliseconds.
