@@ -228,7 +228,7 @@ fn not_passed(problems: &[String]) -> Failure {
     Failure::new(
         FailureCode::CheckFailed,
         format!("the finished file did not pass its check: {}", problems.join("; ")),
-        "nothing was published; change the settings or their limits ([outputs.check]), or get an undamaged input",
+        "it was not published; change the settings or their limits ([outputs.check]), or get an undamaged input",
     )
 }
 

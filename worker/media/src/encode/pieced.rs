@@ -79,7 +79,7 @@ pub fn join_output(job: &PiecedJob<'_>, progress: &mut dyn FnMut(Progress)) -> R
         frames: tally.frames,
         video_duration_ns: tally.video_length(),
         audio_duration_ns: tally.audio_length(),
-        video_gap_ns: None,
+        video_gap_ns: Some(joined.video_gap_ns),
         av_start_offset_ns: tally.av_offset(),
         has_audio: heard.is_some(),
         encode_ms: pace::millis(took),

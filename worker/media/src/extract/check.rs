@@ -139,7 +139,7 @@ fn unreadable(why: &str) -> Failure {
     Failure::new(
         FailureCode::CheckFailed,
         format!("the finished file cannot be read back: {why}"),
-        "nothing was published; it is tried again, and if it fails once more, report it with the input",
+        "it was not published; it is tried again, and if it fails once more, report it with the input",
     )
 }
 

@@ -19,6 +19,7 @@ use rushes_shared::media::MediaFacts;
 use rushes_shared::task::{Phase, Progress};
 
 use crate::damage::Seen;
+use crate::encode::gaps::Gaps;
 use crate::encode::output;
 use crate::fault;
 use crate::mp4::fragment;
@@ -58,6 +59,8 @@ pub struct Joined {
     pub bytes: u64,
     /// What all chunks' parameter sets and settings have in common, for comparing rungs that were made at other times.
     pub fingerprint: String,
+    /// The longest time from a frame to the next, as the film's frames went into the chunks.
+    pub(crate) video_gap_ns: u64,
     /// What decoders concealed of the film, as its chunks tell.
     pub(crate) damage: Seen,
 }
@@ -120,11 +123,15 @@ pub(crate) fn join_of(
     let bytes = copy.finish(u64::try_from(end - first.ns(last)).unwrap_or(0))?;
     progress(pace.at(length, frames));
     let video_start_ns = u64::try_from(start).unwrap_or(0);
+    let mut gaps = Gaps::default();
+    let packets = chunks.iter().flat_map(|chunk| chunk.samples.iter().map(|sample| chunk.ns(sample.pts)));
+    packets.for_each(|at| gaps.picture(u64::try_from(at).unwrap_or(0)));
+    let video_gap_ns = gaps.longest().ns;
     let mut damage = Seen::default();
     for (places, first) in chunks.iter().filter_map(|chunk| chunk.damage.as_ref()) {
         damage.add(*places, first);
     }
-    Ok(Joined { frames, video_start_ns, video_duration_ns: length, bytes, fingerprint, damage })
+    Ok(Joined { frames, video_start_ns, video_duration_ns: length, bytes, fingerprint, video_gap_ns, damage })
 }
 
 /// Files and recipes.

@@ -212,10 +212,26 @@ impl Feed for Counter {
 /// Keeps a check that has not failed; one that has is the end.
 pub(crate) fn keep(check: Check, checks: &mut Vec<Check>) -> Result<(), Failure> {
     if check.has_failed() {
-        return Err(failed(check.to_string()));
+        return Err(Failure { advice: advice(check.name).to_owned(), ..failed(check.to_string()) });
     }
     checks.push(check);
     Ok(())
+}
+
+/// What to do about a set that breaks this limit.
+fn advice(check: CheckName) -> &'static str {
+    match check {
+        CheckName::Vmaf | CheckName::VmafWorst => {
+            "the set was not published; encode with a lower rate factor or more bits, or change the limit"
+        }
+        CheckName::Loudness | CheckName::TruePeak => {
+            "the set was not published; have the sound brought to a loudness, or change the limit"
+        }
+        CheckName::PeakBitrate | CheckName::Size => {
+            "the set was not published; encode with fewer bits, or change the limit"
+        }
+        _ => "nothing was published; encode the rung again",
+    }
 }
 
 /// A limit that is not kept.

@@ -22,9 +22,6 @@ const STEPS_TO_DOUBLE: f64 = 6.0;
 /// beside it have used theirs, so that with many threads a short chunk has other bits each time, and misses what it is to have.
 const BOUNDED_PIXELS_A_THREAD: u32 = 1 << 16;
 const BOUNDED_LEAST_THREADS: u32 = 2;
-/// Pixels for each thread that looks ahead, and the most of them.
-const AHEAD_PIXELS_A_THREAD: u32 = 1 << 20;
-const AHEAD_MOST_THREADS: u32 = 4;
 
 pub(super) fn leaves() -> gst::Caps {
     gst::Caps::builder("video/x-h264").field("stream-format", "avc").field("alignment", "au").build()
@@ -41,7 +38,6 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
         encoder.set_property("key-int-max", closed.frames);
         options.push_str(":scenecut=0:open-gop=0:stitchable=1");
         options.push_str(&closed.options("level"));
-        options.push_str(&looking_ahead(order));
     } else if settings.keyframe_ms.is_some() {
         encoder.set_property("key-int-max", NEVER);
         options.push_str(":scenecut=0:open-gop=0");
@@ -65,15 +61,6 @@ fn threads(order: &Order<'_>) -> u32 {
     let wanted = if wanted == 0 { cores().saturating_mul(3) / 2 } else { wanted };
     let pixels = order.plan.width.saturating_mul(order.plan.height);
     wanted.clamp(1, (pixels / BOUNDED_PIXELS_A_THREAD).max(BOUNDED_LEAST_THREADS))
-}
-
-/// Threads that look ahead, as options. Before its first frame leaves, a chunk's encoder weighs all that it looks ahead at. By one thread
-/// that takes a second at 2160p, in which the rooms for frames of all rungs fill up and every other core waits. As many by any
-/// node's encoder: each has a part of the picture, which changes what it finds a little.
-fn looking_ahead(order: &Order<'_>) -> String {
-    let pixels = order.plan.width.saturating_mul(order.plan.height);
-    let threads = (pixels / AHEAD_PIXELS_A_THREAD).min(AHEAD_MOST_THREADS);
-    if threads > 1 { format!(":lookahead-threads={threads}") } else { String::new() }
 }
 
 /// Sets what decides the bits; gives the options that it takes besides.
