@@ -40,6 +40,8 @@ pub const SCENES_ALPN: &[u8] = b"rushes/7";
 pub const PROBES_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows [`crate::encode::Extracted::WebpPreview`].
 pub const WEBP_ALPN: &[u8] = b"rushes/7";
+/// The first version in which a coordinator knows [`crate::check::CheckName::VideoGap`] and `AudioGap`.
+pub const GAPS_ALPN: &[u8] = b"rushes/7";
 /// The first version in which workers read image sequences.
 pub const SEQUENCE_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows outputs that are no renditions, see

@@ -8,11 +8,14 @@ use std::time::Duration;
 use quinn::{RecvStream, SendStream};
 use rushes_net::NetError;
 use rushes_net::framed::{self, FrameReader};
+use rushes_shared::check::{Check, CheckName};
 use rushes_shared::failure::{Failure, FailureClass, FailureCode};
 use rushes_shared::frame::{self, Message as _};
 use rushes_shared::id::AttemptId;
 use rushes_shared::task::{TaskOutcome, TaskValue, TaskWork};
-use rushes_shared::wire::{BRIEF_ALPN, CHECKS_ALPN, LaneBound, LaneOrder, TaskBound, TaskReply, WireVersion};
+use rushes_shared::wire::{
+    BRIEF_ALPN, CHECKS_ALPN, GAPS_ALPN, LaneBound, LaneOrder, TaskBound, TaskReply, WireVersion,
+};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info, info_span};
@@ -226,12 +229,25 @@ async fn report(
 /// An outcome in the words of a version.
 fn told(outcome: &TaskOutcome, agreed: WireVersion) -> TaskOutcome {
     let mut told = outcome.clone();
-    if let TaskOutcome::Succeeded { value: TaskValue::Encoded(made), .. } = &mut told
-        && agreed < WireVersion::of(Some(CHECKS_ALPN))
-    {
-        made.check.checks.clear();
+    match &mut told {
+        TaskOutcome::Succeeded { value: TaskValue::Encoded(made), .. } => {
+            keep_known(&mut made.check.checks, agreed);
+        }
+        TaskOutcome::Succeeded { value: TaskValue::Set(made), .. } => {
+            keep_known(&mut made.report.checks, agreed);
+        }
+        _ => {}
     }
     told
+}
+
+/// Leaves out the checks that a coordinator of this version cannot read.
+fn keep_known(checks: &mut Vec<Check>, agreed: WireVersion) {
+    if agreed < WireVersion::of(Some(CHECKS_ALPN)) {
+        checks.clear();
+    } else if agreed < WireVersion::of(Some(GAPS_ALPN)) {
+        checks.retain(|check| !matches!(check.name, CheckName::VideoGap | CheckName::AudioGap));
+    }
 }
 
 /// Waits until the coordinator has the outcome on disk, and forgets it then.
@@ -253,4 +269,25 @@ async fn collect(
     }
     worker.held.forget(held.attempt());
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use rushes_shared::check::{CheckLimit, CheckUnit};
+
+    use super::*;
+
+    #[test]
+    fn a_coordinator_of_an_older_version_hears_of_no_check_that_it_does_not_know() {
+        let judged = |name| Check::judged(name, CheckUnit::Ms, CheckLimit::AtMost(10.0), 1.0);
+        let all = [CheckName::VideoLength, CheckName::VideoGap, CheckName::AudioGap];
+        for (alpn, known) in
+            [("rushes/7", &all[..]), ("rushes/6", &all[..1]), ("rushes/5", &all[..1]), ("rushes/4", &[])]
+        {
+            let mut checks = all.map(judged).to_vec();
+            keep_known(&mut checks, WireVersion::of(Some(alpn.as_bytes())));
+            let kept: Vec<CheckName> = checks.iter().map(|check| check.name).collect();
+            assert_eq!(kept, known, "{alpn}");
+        }
+    }
 }
