@@ -7,6 +7,7 @@ use rushes_shared::media::{AudioFacts, CheckReport, MediaFacts};
 
 use super::found::Found;
 use super::{number, problems};
+use crate::encode::gaps::ROUNDED_NS;
 use crate::encode::plan::Plan;
 use crate::encode::tally::Tally;
 use crate::encode::{Encoded, sound};
@@ -150,7 +151,7 @@ impl Expected {
         let off = tally.audio_length().abs_diff(length);
         let limit = at_most_ms(self.length_off_ns().max(self.slack_ns) + self.priming_ns);
         checks.push(Check::judged(CheckName::AudioLength, CheckUnit::Ms, limit, in_ms(off)));
-        let (gap, limit) = (tally.audio_gaps.longest(), at_most_ms(AUDIO_GAP_NS));
+        let (gap, limit) = (tally.audio_gaps.longest(), at_most_ms(ROUNDED_NS));
         checks.push(Check::judged(CheckName::AudioGap, CheckUnit::Ms, limit, in_ms(gap.ns)).at(gap.at));
         if let Some(offset_ns) = offset_ns {
             // Earlier by what decoders throw away is where it belongs.
@@ -169,8 +170,6 @@ impl Expected {
     }
 }
 
-/// Less than a packet of any codec, and more than any container rounds times by.
-pub(crate) const AUDIO_GAP_NS: u64 = 10 * MS;
 /// A millisecond in nanoseconds.
 const MS: u64 = 1_000_000;
 

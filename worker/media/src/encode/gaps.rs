@@ -3,6 +3,9 @@
 /// Packets may be this many places off the order in which their pictures are shown (H.264 and HEVC: 16).
 const DEPTH: usize = 17;
 
+/// Less than a packet of sound of any codec, and more than any container rounds times by, in nanoseconds.
+pub(crate) const ROUNDED_NS: u64 = 10_000_000;
+
 /// Times from a picture to the next, or from a piece of sound's end to the next one's begin, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Gaps {

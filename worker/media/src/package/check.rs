@@ -13,14 +13,12 @@ use rushes_shared::failure::{Failure, FailureCode};
 
 use super::rendition::Made;
 use super::{number, segment_name};
-use crate::encode::gaps::Gaps;
+use crate::encode::gaps::{Gaps, ROUNDED_NS};
 use crate::mp4::read::{Kind, ReadTrack};
 use crate::note::{self, Branch, Interrupted, Note, Notes, Opening};
 use crate::reader::{self, Feed, Wanted};
 use crate::{damage, start};
 
-/// More than times of segments are rounded by, and less than a packet of any codec.
-const ROUNDED_NS: u64 = 10_000_000;
 /// Segments that may wait before the demuxer, in bytes.
 const WAITING_BYTES: u64 = 8 << 20;
 
