@@ -13,13 +13,17 @@ pub(crate) fn made_of(work: &TaskWork) -> Option<ContentHash> {
     let TaskWork::Stream { work, .. } = work else { return None };
     let mut work = StreamWork::clone(work);
     // What the set has to keep decides whether it is published, not what its parts are.
-    if let StreamWork::Chunk { settings, .. } | StreamWork::MeanChunk { settings, .. } = &mut work {
+    if let StreamWork::Chunk { settings, .. }
+    | StreamWork::MeanChunk { settings, .. }
+    | StreamWork::CutChunk { settings, .. } = &mut work
+    {
         settings.limits = SetLimits::default();
     }
     let (StreamWork::Sound { input, source, .. }
     | StreamWork::Stills { input, source, .. }
     | StreamWork::Chunk { input, source, .. }
-    | StreamWork::MeanChunk { input, source, .. }) = &mut work
+    | StreamWork::MeanChunk { input, source, .. }
+    | StreamWork::CutChunk { input, source, .. }) = &mut work
     else {
         return None;
     };

@@ -23,7 +23,7 @@ pub use limits::{LoudnessLimit, SetLimits};
 pub use pieces::{Pieces, pieces};
 pub use rate::{LEAST_MEAN_BPS, LadderRate, MOST_MEAN_BPS};
 pub use rung::{CODECS, RateCap, Rung, ladder};
-pub use scenes::{COSTS, MAX_CUTS, Scan, split_at_cuts};
+pub use scenes::{COSTS, KeyTimes, MAX_CUTS, Scan, keys_at_cuts, split_at_cuts};
 pub use split::{ChunkRange, Keys, MAX_CHUNKS, split};
 
 /// Least bits a second of a channel of sound, for more than two channels.
@@ -175,22 +175,24 @@ impl LadderSettings {
     }
 
     /// The parts of the film that are looked at before its chunks are known: the cells of the grid, or none where nothing
-    /// depends on them, as in a film that is one chunk.
+    /// depends on them, as a mean rate does not in a film that is one chunk.
     #[must_use]
     pub fn scans(&self, source: &MediaFacts) -> Vec<ChunkRange> {
-        let cells = Some(split(source, &self.grid)).filter(|cells| cells.len() > 1);
-        let asks = self.borders == Borders::Scenes || self.rate != LadderRate::Factor;
-        cells.filter(|_| asks).unwrap_or_default()
+        let cells = split(source, &self.grid);
+        let has_cuts = source.video.first().is_some_and(|video| video.duration_ns > 0);
+        let asks = match self.borders {
+            Borders::Scenes => has_cuts,
+            Borders::Grid => self.rate != LadderRate::Factor && cells.len() > 1,
+        };
+        if asks { cells } else { Vec::new() }
     }
 
-    /// Frames from key frame to key frame in a chunk.
+    /// The cuts of a chunk at which groups of pictures begin, beside the one where it begins itself; `None` where key frames are on the
+    /// grid.
     #[must_use]
-    pub fn frames_to_key(&self, source: &MediaFacts, range: &ChunkRange) -> u32 {
-        let keys = Keys::of(source, &self.grid);
-        match self.borders {
-            Borders::Grid => keys.frames_to_key(source, &self.grid),
-            Borders::Scenes => keys.frames_to_key_in(source, &self.grid, range),
-        }
+    pub fn keys_at_cuts(&self, source: &MediaFacts, range: &ChunkRange, cuts: &[u64]) -> Option<Vec<u64>> {
+        let at_cuts = || keys_at_cuts(source, &self.grid, range, cuts);
+        (self.borders == Borders::Scenes).then(at_cuts)
     }
 
     /// The rungs that this source gets, codec by codec, the largest of each first; none where it has no picture.

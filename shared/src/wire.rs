@@ -1,7 +1,7 @@
 //! Messages between coordinator and worker, worker and depot, newcomer and coordinator.
 //!
 //! ```text
-//! ALPN rushes/7 to /1  worker -> coordinator   one control stream (opened by the worker):
+//! ALPN rushes/8 to /1  worker -> coordinator   one control stream (opened by the worker):
 //!                                             FarmBound / WorkerBound
 //!                                             one stream per task (opened by the coordinator):
 //!                                             TaskBound / TaskReply
@@ -31,10 +31,12 @@ use crate::task::{Demand, Progress, SlotKind, TaskOrder, TaskOutcome, Usage};
 
 /// ALPN names of the worker protocol, best first.
 pub const WORKER_ALPNS: &[&[u8]] =
-    &[JOIN_ALPN, EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+    &[CUTS_ALPN, JOIN_ALPN, EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
+/// The first version in which a worker knows [`crate::task::StreamWork::CutChunk`].
+pub const CUTS_ALPN: &[u8] = b"rushes/8";
 /// The first version in which a worker knows [`crate::task::TaskWork::Join`].
 pub const JOIN_ALPN: &[u8] = b"rushes/7";
-/// The first version in which a worker knows [`crate::task::StreamWork::Scan`], and chunks that begin at cuts.
+/// The first version in which a worker knows [`crate::task::StreamWork::Scan`], and packages of chunks that begin at cuts.
 pub const SCENES_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows [`crate::task::TaskWork::Probes`].
 pub const PROBES_ALPN: &[u8] = b"rushes/7";

@@ -22,9 +22,10 @@ use rushes_shared::wire::{
     LaneEntry, LaneOrder, LaneReply, LaneSuccess, Part, PartsOf, TaskBound, TaskReply, WorkerBound,
 };
 use samples::{
-    ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, checks_of_gaps, encode_work, encoded,
-    extract_works, failures, join_work, later_extract_works, limited_work, limits, mean_work, media, node,
-    order, part, places, places_of_sets, scan, scene_works, sequences, set, stream_works, succeeded, usage,
+    ATTEMPT, HASH, TASK, artifact, checks, checks_of_extracts, checks_of_gaps, cut_work, encode_work,
+    encoded, extract_works, failures, join_work, later_extract_works, limited_work, limits, mean_work, media,
+    node, order, part, places, places_of_sets, scan, scene_works, sequences, set, stream_works, succeeded,
+    usage,
 };
 
 variants!(FarmBound: Hello, Heartbeat, Facts, Leaving, Ahead, Hardware);
@@ -121,6 +122,7 @@ fn golden_orders() {
             ("join", vec![order(Delivery::Durable, join_work())]),
             ("stream-means", vec![order(Delivery::Durable, mean_work())]),
             ("stream-limited", vec![order(Delivery::Durable, limited_work())]),
+            ("stream-cuts", vec![order(Delivery::Durable, cut_work())]),
             ("stream-scenes", scene_works().map(|work| order(Delivery::Durable, work)).to_vec()),
             ("", vec![TaskBound::Attach { attempt: ATTEMPT }]),
             ("", vec![TaskBound::Cancel]),

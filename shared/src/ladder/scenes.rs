@@ -1,12 +1,13 @@
 //! Chunks that begin at the film's cuts.
 //!
 //! A cut costs nearly a key frame wherever it lies, as nothing before it is of use. A chunk that begins there has its key
-//! frame for that price, and the one in the middle of a scene is saved.
+//! frame for that price, and the one in the middle of a scene is saved. So has a group of pictures within a chunk.
 //!
 //! ```text
 //! grid    |---------------|---------------|---------------|
 //! cuts         x    x          x  x              x  x
 //! chunks  |-------------------|------------------|--------|       as many as cells, a border a quarter of one off at most
+//! groups  |----|----|----|----|--|---|---|---|---|--|--|--|       at cuts, and equal parts between them where those are far
 //! ```
 
 use std::cmp::Reverse;
@@ -14,7 +15,7 @@ use std::cmp::Reverse;
 use serde::{Deserialize, Serialize};
 
 use super::split::Cells;
-use super::{ChunkRange, Grid};
+use super::{ChunkRange, Grid, Keys};
 use crate::media::MediaFacts;
 
 /// Most cuts that a scan of a cell tells of: those nearest to the cell's ends.
@@ -28,6 +29,10 @@ const TRIED: usize = 8;
 /// two moves that save as much the shorter one is made.
 const KEY: i64 = 1_000;
 const FAR: i64 = 500;
+/// What a key frame at a cut counts: a detector may be wrong.
+const KEY_AT_CUT: i64 = 200;
+/// From how many cuts a group of pictures that ends at another one may begin, and the chunk's start: the last ones.
+const BEGUN: usize = 16;
 
 /// What a look at a cell of the grid has found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,11 +66,10 @@ pub fn split_at_cuts(source: &MediaFacts, grid: &Grid, cuts: &[u64]) -> Vec<Chun
     let mut best = vec![Way { at: cells.start_ns, price: 0, from: 0 }];
     let mut steps = Vec::new();
     for number in 1..cells.count {
-        let next: Vec<Way> =
-            places(&cells, number, &cuts).iter().map(|place| onto(&cells, &best, place)).collect();
+        let next = onto(&cells, &cuts, &best, &places(&cells, number, &cuts));
         steps.push(std::mem::replace(&mut best, next));
     }
-    let Some(mut at) = cheapest(&cells, &best) else { return vec![ChunkRange::WHOLE] };
+    let Some(mut at) = cheapest(&cells, &cuts, &best) else { return vec![ChunkRange::WHOLE] };
     // The way back from the film's end.
     let mut starts = Vec::new();
     for before in steps.iter().rev() {
@@ -114,24 +118,152 @@ fn places(cells: &Cells, number: u64, cuts: &[u64]) -> Vec<Place> {
     std::iter::once(Place { at: line, price: 0 }).chain(moved).collect()
 }
 
-fn keys(cells: &Cells, from: u64, to: u64) -> i64 {
-    let groups = i64::try_from(cells.keys.groups(to.saturating_sub(from))).unwrap_or(i64::MAX);
-    groups.saturating_mul(KEY)
-}
-
-/// The cheapest way onto a place.
-fn onto(cells: &Cells, ways: &[Way], place: &Place) -> Way {
-    let price =
-        |way: &Way| way.price.saturating_add(keys(cells, way.at, place.at)).saturating_add(place.price);
-    let best = ways.iter().enumerate().min_by_key(|(_, way)| price(way));
-    let (from, price) = best.map_or((0, 0), |(from, way)| (from, price(way)));
-    Way { at: place.at, price, from }
+/// The cheapest ways onto places.
+fn onto(cells: &Cells, cuts: &[u64], ways: &[Way], places: &[Place]) -> Vec<Way> {
+    let last = places.iter().map(|place| place.at).max().unwrap_or(0);
+    let groups: Vec<Groups> = ways.iter().map(|way| Groups::of(&cells.keys, cuts, way.at, last)).collect();
+    let onto = |place: &Place| {
+        let price = |(way, groups): (&Way, &Groups)| {
+            way.price.saturating_add(groups.price(&cells.keys, place.at)).saturating_add(place.price)
+        };
+        let best = ways.iter().zip(&groups).map(price).enumerate().min_by_key(|(_, price)| *price);
+        let (from, price) = best.unwrap_or((0, 0));
+        Way { at: place.at, price, from }
+    };
+    places.iter().map(onto).collect()
 }
 
 /// Which of the last border's places the cheapest way to the film's end goes by.
-fn cheapest(cells: &Cells, ways: &[Way]) -> Option<usize> {
-    let price = |way: &Way| way.price.saturating_add(keys(cells, way.at, cells.end_ns));
+fn cheapest(cells: &Cells, cuts: &[u64], ways: &[Way]) -> Option<usize> {
+    let price = |way: &Way| {
+        let groups = Groups::of(&cells.keys, cuts, way.at, cells.end_ns);
+        way.price.saturating_add(groups.price(&cells.keys, cells.end_ns))
+    };
     ways.iter().enumerate().min_by_key(|(_, way)| (price(way), Reverse(way.at))).map(|(at, _)| at)
+}
+
+/// The cuts of a chunk at which groups of pictures begin, in order, beside the one where it begins: where that saves key frames.
+/// [`KeyTimes`] has those between them. `cuts` are in any order, and may be those of the whole film.
+#[must_use]
+pub fn keys_at_cuts(source: &MediaFacts, grid: &Grid, range: &ChunkRange, cuts: &[u64]) -> Vec<u64> {
+    let Some((start_ns, end_ns)) = shown(source, grid, range) else { return Vec::new() };
+    let mut cuts = cuts.to_vec();
+    cuts.sort_unstable();
+    cuts.dedup();
+    let keys = Keys::of(source, grid);
+    Groups::of(&keys, &cuts, start_ns, end_ns).way(&keys, end_ns)
+}
+
+/// When the first frame of a chunk is shown, and the first one behind it.
+fn shown(source: &MediaFacts, grid: &Grid, range: &ChunkRange) -> Option<(u64, u64)> {
+    let video = source.video.first()?;
+    let slack_ns = Keys::of(source, grid).slack_ns;
+    let start_ns = if range.start_ns == 0 { video.start_ns } else { range.start_ns.saturating_add(slack_ns) };
+    let film_end = video.start_ns.saturating_add(video.duration_ns);
+    Some((start_ns, range.end_ns.map_or(film_end, |border| border.saturating_add(slack_ns))))
+}
+
+/// When the key frames of a chunk are shown beside its first one, in order, in nanoseconds of the film, each time a little before its
+/// frame's: at some cuts, and between them so that groups are equal and at most a quarter longer than the grid's. Never ends where the
+/// film's length is unknown.
+#[derive(Debug, Clone)]
+pub struct KeyTimes {
+    keys: Keys,
+    /// Where the groups before began, and how many of them there were since.
+    from_ns: u64,
+    number: u64,
+    /// Where groups begin next, the last one first, and the chunk's end before them all.
+    to: Vec<u64>,
+}
+
+impl KeyTimes {
+    /// Those of a chunk with key frames at these cuts, which are in order.
+    #[must_use]
+    pub fn of(source: &MediaFacts, grid: &Grid, range: &ChunkRange, at_cuts: &[u64]) -> Self {
+        let keys = Keys::of(source, grid);
+        let (from_ns, end_ns) = shown(source, grid, range).unwrap_or_default();
+        // A film whose length nobody knows goes on.
+        let is_known = range.end_ns.is_some() || end_ns > from_ns;
+        let end_ns = if is_known { end_ns } else { u64::MAX };
+        let mut to = vec![end_ns];
+        to.extend(at_cuts.iter().rev().copied().filter(|cut| (from_ns..end_ns).contains(cut)));
+        Self { keys, from_ns, number: 0, to }
+    }
+}
+
+impl Iterator for KeyTimes {
+    type Item = u64;
+
+    fn next(&mut self) -> Option<u64> {
+        let to = *self.to.last()?;
+        let length = to.saturating_sub(self.from_ns);
+        let parts = self.keys.groups(length);
+        self.number += 1;
+        let at = if self.number < parts {
+            let part = u128::from(length) * u128::from(self.number) / u128::from(parts);
+            self.from_ns.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
+        } else {
+            self.to.pop();
+            (self.from_ns, self.number) = (to, 0);
+            // The chunk's end is the next one's beginning.
+            self.to.last()?;
+            to
+        };
+        Some(at.saturating_sub(self.keys.slack_ns))
+    }
+}
+
+/// The cheapest groups of pictures from a chunk's start on.
+#[derive(Debug)]
+struct Groups {
+    /// Where groups may begin, in order: the start, and cuts behind it.
+    begun: Vec<Way>,
+}
+
+impl Groups {
+    fn of(keys: &Keys, cuts: &[u64], start_ns: u64, last_ns: u64) -> Self {
+        let mut groups = Self { begun: vec![Way { at: start_ns, price: 0, from: 0 }] };
+        let behind = cuts.partition_point(|cut| *cut <= start_ns);
+        for cut in cuts[behind..].iter().copied().take_while(|cut| *cut < last_ns) {
+            if let Some((from, price)) = groups.cheapest(keys, cut, false) {
+                groups.begun.push(Way { at: cut, price: price.saturating_add(KEY_AT_CUT), from });
+            }
+        }
+        groups
+    }
+
+    /// From which beginning the groups up to a time are the cheapest, and what they count: no group is shorter than half the distance of
+    /// key frames, but for one that is all of a chunk.
+    fn cheapest(&self, keys: &Keys, to: u64, is_end: bool) -> Option<(usize, i64)> {
+        let before = self.begun.partition_point(|begun| begun.at < to);
+        let near = before.saturating_sub(BEGUN).max(1)..before;
+        let least = keys.time(1) / 2;
+        let fits =
+            |number: &usize| to.saturating_sub(self.begun[*number].at) >= least || (*number == 0 && is_end);
+        let counted = |number: usize| {
+            let begun = &self.begun[number];
+            let parts = i64::try_from(keys.groups(to.saturating_sub(begun.at))).unwrap_or(i64::MAX);
+            (number, begun.price.saturating_add((parts - 1).saturating_mul(KEY)))
+        };
+        std::iter::once(0).chain(near).filter(fits).map(counted).min_by_key(|(_, price)| *price)
+    }
+
+    /// What the groups of a chunk count that ends there, its first key frame included.
+    fn price(&self, keys: &Keys, end_ns: u64) -> i64 {
+        self.cheapest(keys, end_ns, true).map_or(0, |(_, price)| price).saturating_add(KEY)
+    }
+
+    /// The cuts at which groups of that chunk begin, in order.
+    fn way(&self, keys: &Keys, end_ns: u64) -> Vec<u64> {
+        let mut cuts = Vec::new();
+        let mut at = self.cheapest(keys, end_ns, true).map_or(0, |(from, _)| from);
+        while at > 0 {
+            cuts.push(self.begun[at].at);
+            at = self.begun[at].from;
+        }
+        cuts.reverse();
+        cuts
+    }
 }
 
 #[cfg(test)]
@@ -169,22 +301,71 @@ mod tests {
         assert_eq!(starts(&[11 * S]), [10 * S, 20 * S, 30 * S], "it would take another key frame");
         assert_eq!(starts(&[13 * S, 16 * S]), [10 * S, 20 * S, 30 * S], "more than a quarter off");
         assert_eq!(starts(&[21 * S, 19 * S + S / 2]), [10 * S, 19 * S + S / 2, 30 * S], "the nearer of two");
-        let all = [8 * S, 22 * S, 28 * S, 4 * S];
-        assert_eq!(starts(&all), [8 * S, 22 * S, 28 * S], "each to its own");
+        let (first, second, third) = (9 * S + S * 4 / 5, 20 * S + S / 2, 29 * S + S * 3 / 5);
+        assert_eq!(starts(&[first, third, second, 4 * S]), [first, second, third], "each to its own");
+        let inner = [8 * S, 22 * S, 28 * S, 4 * S];
+        assert_eq!(starts(&inner), [10 * S, 20 * S, 30 * S], "groups within the chunks begin there as well");
     }
 
     #[test]
     fn groups_of_chunks_of_any_length_are_about_as_long_as_those_of_the_grid() {
         let (fps, grid) = ((24_000, 1001), Grid::of(6, 10));
         let film = film(fps, 24 * 60);
-        let keys = Keys::of(&film, &grid);
         for seconds in 5..16 {
             let range = ChunkRange { start_ns: 7 * S, end_ns: Some((7 + seconds) * S) };
-            let distance = keys.frames_to_key_in(&film, &grid, &range);
-            assert!((40..=60).contains(&distance), "{distance} frames at {seconds} s");
+            let distances = distances(&film, &grid, &range, &[]);
+            assert!(distances.iter().all(|d| (39..=60).contains(d)), "{distances:?} frames at {seconds} s");
         }
         let range = split(&film, &grid)[1];
-        assert_eq!(keys.frames_to_key_in(&film, &grid, &range), 48, "a cell has the grid's own");
+        assert_eq!(distances(&film, &grid, &range, &[]), [48; 5], "a cell has the grid's own");
+    }
+
+    /// Frames of the groups of a chunk, whose frames are those of a constant rate.
+    fn distances(film: &MediaFacts, grid: &Grid, range: &ChunkRange, at_cuts: &[u64]) -> Vec<usize> {
+        let (video, fps) = (&film.video[0], film.video[0].fps.expect("a rate"));
+        let frames = (0..video.frames).map(|frame| shown((fps.num, fps.den), frame));
+        let mut begins = KeyTimes::of(film, grid, range, at_cuts).peekable();
+        let mut groups = vec![0];
+        for at in frames.filter(|at| range.holds(*at)) {
+            if begins.next_if(|begin| at >= *begin).is_some() {
+                groups.push(0);
+            }
+            *groups.last_mut().expect("one at least") += 1;
+        }
+        assert_eq!(begins.next(), None, "each has a frame");
+        groups
+    }
+
+    #[test]
+    fn groups_begin_at_cuts_where_that_saves_key_frames() {
+        let (film, grid) = (film((25, 1), 25 * 40), Grid::of(6, 10));
+        let range = split(&film, &grid)[1];
+        let of = |cuts: &[u64]| {
+            let at_cuts = keys_at_cuts(&film, &grid, &range, cuts);
+            let distances = distances(&film, &grid, &range, &at_cuts);
+            (at_cuts, distances)
+        };
+        assert_eq!(of(&[]), (vec![], vec![50; 5]));
+        let cut = 13 * S + 200_000_000;
+        assert_eq!(of(&[cut]), (vec![cut], vec![40, 40, 57, 56, 57]), "in the place of another one");
+        assert_eq!(of(&[10 * S + 400_000_000]).0, [0_u64; 0], "too near to the first one to save any");
+        assert_eq!(of(&[5 * S, 10 * S, 20 * S, 25 * S]).0, [0_u64; 0], "of other chunks");
+        let (near, far) = (14 * S, 14 * S + 440_000_000);
+        assert_eq!(of(&[near, far]).0, [near], "one key frame for two cuts");
+        let scenes = [11 * S + S / 2, 13 * S, 14 * S + S / 2, 16 * S, 17 * S + S / 2, 19 * S];
+        assert_eq!(of(&scenes).0, scenes, "each scene is a group");
+        let flicker: Vec<u64> = (0..40).map(|n| 10 * S + n * S / 4).collect();
+        let (at_cuts, groups) = of(&flicker);
+        assert!(at_cuts.len() <= 5 && groups.iter().all(|frames| (25..=63).contains(frames)), "{groups:?}");
+    }
+
+    #[test]
+    fn a_film_of_unknown_length_has_key_frames_to_its_end_wherever_that_is() {
+        let (film, grid) = (film((25, 1), 0), Grid::of(6, 10));
+        let times: Vec<u64> = KeyTimes::of(&film, &grid, &ChunkRange::WHOLE, &[]).take(10_000).collect();
+        assert_eq!(times.len(), 10_000);
+        let near = |pair: &[u64]| pair[1] - pair[0] <= 5 * S / 2;
+        assert!(times.windows(2).all(near) && times[0] <= 5 * S / 2, "{:?}", &times[..3]);
     }
 
     proptest! {
@@ -216,6 +397,14 @@ mod tests {
                 held[holders[0]] += 1;
             }
             prop_assert!(held.iter().all(|count| *count > 0), "no chunk is empty: {:?}", held);
+            let most = usize::try_from(Keys::of(&film, &grid).frames_to_key(&film, &grid)).expect("few") * 5 / 4;
+            for range in &moved {
+                let at_cuts = keys_at_cuts(&film, &grid, range, &times);
+                let groups = distances(&film, &grid, range, &at_cuts);
+                prop_assert!(groups.iter().all(|frames| *frames <= most + 1), "{:?} of {}", groups, most);
+                let short = groups.iter().filter(|frames| **frames * 5 < most * 2 - 5).count();
+                prop_assert!(short == 0 || groups.len() == 1, "{:?} of {}", groups, most);
+            }
             let again: Vec<u64> = times.iter().rev().copied().collect();
             prop_assert_eq!(moved, split_at_cuts(&film, &grid, &again), "whatever the order of the cuts");
         }

@@ -145,24 +145,6 @@ impl Keys {
         u64::try_from(frames).unwrap_or(u64::MAX / 8).min(u64::MAX / 8)
     }
 
-    /// Frames from key frame to key frame in a chunk that begins anywhere: its groups are equal.
-    #[must_use]
-    pub fn frames_to_key_in(&self, source: &MediaFacts, grid: &Grid, range: &ChunkRange) -> u32 {
-        let Some(video) = source.video.first() else { return self.frames_to_key(source, grid) };
-        let film_end = video.start_ns.saturating_add(video.duration_ns);
-        let start_ns = range.start_ns.max(video.start_ns.saturating_sub(self.slack_ns));
-        let end_ns = range.end_ns.unwrap_or(film_end.saturating_sub(self.slack_ns));
-        let length_ns = end_ns.saturating_sub(start_ns);
-        let groups = self.groups(length_ns);
-        let distance = self.frames_in(length_ns).div_ceil(groups).max(1);
-        if self.rate != MICROSECONDS {
-            return u32::try_from(distance).unwrap_or(u32::MAX);
-        }
-        // On average as many frames as are in that time.
-        let usual = u64::from(self.frames_to_key(source, grid));
-        u32::try_from(scaled(usual, distance, self.frames).max(1)).unwrap_or(u32::MAX)
-    }
-
     /// Frames from key frame to key frame; for a variable rate as many as there are in that time on average.
     #[must_use]
     pub fn frames_to_key(&self, source: &MediaFacts, grid: &Grid) -> u32 {

@@ -73,7 +73,6 @@ impl StreamStep {
 
 /// A step of a streaming set with all that it works on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[expect(clippy::large_enum_variant, reason = "made once per task, and boxed there")]
 pub enum StreamWork {
     /// The film's sound; the output is one MP4 file.
     Sound {
@@ -130,6 +129,23 @@ pub enum StreamWork {
         /// What each rung has of its film's bits here, in their order.
         bits: Vec<u64>,
     },
+    /// A chunk of a film that is divided at its cuts. Only to workers that have said that they take such orders.
+    CutChunk {
+        /// What to read.
+        input: Artifact,
+        /// What the probe found.
+        source: MediaFacts,
+        /// Which part.
+        range: ChunkRange,
+        /// Where key frames lie.
+        settings: LadderSettings,
+        /// The rungs, with the bounds that a chunk has to keep.
+        rungs: Vec<Rung>,
+        /// What each rung has of its film's bits here, in their order; none where its rate factor decides.
+        bits: Vec<u64>,
+        /// Cuts at which groups of pictures begin, in order, in nanoseconds of the film.
+        cuts: Vec<u64>,
+    },
 }
 
 /// What a package is made of.
@@ -179,7 +195,7 @@ impl StreamWork {
         match self {
             Self::Sound { .. } => StreamStep::Sound,
             Self::Stills { .. } => StreamStep::Stills,
-            Self::Chunk { .. } | Self::MeanChunk { .. } => StreamStep::Chunk,
+            Self::Chunk { .. } | Self::MeanChunk { .. } | Self::CutChunk { .. } => StreamStep::Chunk,
             Self::Package(_) => StreamStep::Package,
             Self::Scan { .. } => StreamStep::Scan,
         }
@@ -193,6 +209,7 @@ impl StreamWork {
             | Self::Stills { input, .. }
             | Self::Chunk { input, .. }
             | Self::MeanChunk { input, .. }
+            | Self::CutChunk { input, .. }
             | Self::Scan { input, .. } => Some(input),
             Self::Package(_) => None,
         }
@@ -202,7 +219,9 @@ impl StreamWork {
     #[must_use]
     pub fn since(&self) -> WireVersion {
         let settings = match self {
-            Self::Chunk { settings, .. } | Self::MeanChunk { settings, .. } => Some(settings),
+            Self::Chunk { settings, .. }
+            | Self::MeanChunk { settings, .. }
+            | Self::CutChunk { settings, .. } => Some(settings),
             Self::Package(work) => Some(&work.settings),
             Self::Sound { .. } | Self::Stills { .. } | Self::Scan { .. } => None,
         };

@@ -2,12 +2,12 @@
 //! work looks here at which of them would understand it.
 
 use super::{
-    CHECKS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, PROBES_ALPN, SCENES_ALPN, SEQUENCE_ALPN, STREAM_ALPN,
-    TRIAL_ALPN, WEBP_ALPN, WORKER_ALPNS,
+    CHECKS_ALPN, CUTS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, PROBES_ALPN, SCENES_ALPN, SEQUENCE_ALPN,
+    STREAM_ALPN, TRIAL_ALPN, WEBP_ALPN, WORKER_ALPNS,
 };
 use crate::artifact::Location;
 use crate::encode::{EncodeSettings, Extract, Extracted};
-use crate::ladder::LadderSettings;
+use crate::ladder::{Borders, LadderSettings};
 use crate::task::{StreamStep, TaskKind};
 
 /// A version of the worker protocol: 1 for `rushes/1`. A higher one knows all that a lower one does.
@@ -67,6 +67,9 @@ impl WireVersion {
         let of_kind = Self::needed_for(step.kind(), None);
         let told = settings.filter(|_| matches!(step, StreamStep::Chunk | StreamStep::Package));
         match told.filter(|settings| !settings.have_first_form()) {
+            Some(settings) if step == StreamStep::Chunk && settings.borders == Borders::Scenes => {
+                of_kind.max(Self::of(Some(CUTS_ALPN)))
+            }
             Some(_) => of_kind.max(Self::of(Some(SCENES_ALPN))),
             None => of_kind,
         }
@@ -94,7 +97,6 @@ impl Default for WireVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ladder::Borders;
     use crate::still::PreviewSettings;
 
     #[test]
@@ -121,7 +123,8 @@ mod tests {
         let (old, new) = (WireVersion::of(Some(STREAM_ALPN)), WireVersion::of(Some(SCENES_ALPN)));
         let steps = [StreamStep::Sound, StreamStep::Stills, StreamStep::Chunk, StreamStep::Package];
         assert_eq!(steps.map(|step| of_set(step, &grid)), [old, old, old, old]);
-        assert_eq!(steps.map(|step| of_set(step, &scenes)), [old, old, new, new]);
+        let newer = WireVersion::of(Some(CUTS_ALPN));
+        assert_eq!(steps.map(|step| of_set(step, &scenes)), [old, old, newer, new]);
         let rate = crate::ladder::LadderRate::Mean { top_bps: None };
         let means = LadderSettings { rate, ..LadderSettings::default() };
         assert_eq!(steps.map(|step| of_set(step, &means)), [old, old, new, new]);

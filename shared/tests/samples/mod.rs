@@ -332,6 +332,18 @@ pub(crate) fn scene_works() -> [TaskWork; 2] {
     ]
 }
 
+/// A chunk with key frames at cuts.
+pub(crate) fn cut_work() -> TaskWork {
+    let [_, chunk] = scene_works();
+    let TaskWork::Stream { work, output } = chunk else { unreachable!("it is a step") };
+    let StreamWork::Chunk { input, source, range, settings, rungs } = *work else {
+        unreachable!("it is a chunk")
+    };
+    let (bits, cuts) = (vec![23_456_789], vec![61_640_000_000, 64_000_000_000]);
+    let work = StreamWork::CutChunk { input, source, range, settings, rungs, bits, cuts };
+    TaskWork::Stream { work: Box::new(work), output }
+}
+
 /// A chunk of a set with limits of its own.
 pub(crate) fn limited_work() -> TaskWork {
     let [_, _, mut chunk, _] = stream_works();

@@ -144,12 +144,13 @@ impl Encoded {
             let top = rungs.first().context("a film has pictures")?;
             for (number, range) in ranges.into_iter().enumerate() {
                 let chunk = dir.join(format!("{number}.mp4"));
+                let at_cuts = settings.keys_at_cuts(&source, &range, &cuts);
                 let job = ChunkJob {
                     input: film,
                     source: &source,
                     range,
                     grid: &grid,
-                    key_frames: Some(settings.frames_to_key(&source, &range)),
+                    cuts: at_cuts.as_deref(),
                     rungs: &[(top.clone(), chunk.clone())],
                     caps: &caps,
                     bits: &[],

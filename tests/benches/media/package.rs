@@ -116,7 +116,7 @@ fn progressive(bench: &mut Bench) -> Result<()> {
             source: &source,
             range,
             grid: &settings.grid,
-            key_frames: None,
+            cuts: None,
             rungs: &top,
             caps: &[],
             bits: &[],

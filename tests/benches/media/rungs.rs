@@ -88,7 +88,7 @@ fn by_chunks(film: &Path, source: &MediaFacts, codec: VideoCodec, dir: &Path, to
                 source,
                 range,
                 grid,
-                key_frames: None,
+                cuts: None,
                 rungs: &rungs,
                 caps: &[],
                 bits: &[],

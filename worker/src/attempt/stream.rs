@@ -15,10 +15,15 @@ pub(super) fn local(work: &StreamWork, files: Vec<PathBuf>, threads: Option<u32>
         StreamWork::Sound { source, settings, .. } => LocalStream::Sound { input: next(), source, settings },
         StreamWork::Stills { source, .. } => LocalStream::Stills { input: next(), source },
         StreamWork::Chunk { source, range, settings, rungs, .. } => {
-            LocalStream::Chunk { input: next(), source, range, settings, rungs, bits: Vec::new(), threads }
+            let (input, bits, cuts) = (next(), Vec::new(), Vec::new());
+            LocalStream::Chunk { input, source, range, settings, rungs, bits, cuts, threads }
         }
         StreamWork::MeanChunk { source, range, settings, rungs, bits, .. } => {
-            LocalStream::Chunk { input: next(), source, range, settings, rungs, bits, threads }
+            let (input, cuts) = (next(), Vec::new());
+            LocalStream::Chunk { input, source, range, settings, rungs, bits, cuts, threads }
+        }
+        StreamWork::CutChunk { source, range, settings, rungs, bits, cuts, .. } => {
+            LocalStream::Chunk { input: next(), source, range, settings, rungs, bits, cuts, threads }
         }
         StreamWork::Scan { source, range, .. } => LocalStream::Scan { input: next(), source, range, threads },
         StreamWork::Package(work) => {

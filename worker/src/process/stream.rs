@@ -20,7 +20,7 @@ use rushes_media as media;
 use rushes_shared::artifact::{ContentHash, FilePath};
 use rushes_shared::encode::AudioSettings;
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{ChunkRange, LadderSettings, PackageReport, Rung};
+use rushes_shared::ladder::{Borders, ChunkRange, LadderSettings, PackageReport, Rung};
 use rushes_shared::measure::VmafTally;
 use rushes_shared::media::MediaFacts;
 use rushes_shared::still::{Moment, SpriteSettings, StillFormat, ThumbnailSettings};
@@ -64,6 +64,8 @@ pub enum LocalStream {
         rungs: Vec<Rung>,
         /// The bits that each is to have; none where their rate factors decide.
         bits: Vec<u64>,
+        /// Cuts at which groups of pictures begin, where chunks begin at cuts.
+        cuts: Vec<u64>,
         /// Threads that it may keep busy; `None` for every core.
         threads: Option<u32>,
     },
@@ -146,15 +148,15 @@ pub(super) fn perform(
             Ok(LocalResult::Part(LocalPart { frames: 0, duration_ns: made.duration_ns, vmaf: Vec::new() }))
         }
         LocalStream::Stills { input, source } => stills(input, source, output, progress),
-        LocalStream::Chunk { input, source, range, settings, rungs, bits, threads } => {
+        LocalStream::Chunk { input, source, range, settings, rungs, bits, cuts, threads } => {
             let files = directory("chunk")?;
             let named = |rung: &Rung| files.join(chunk_name(rung));
             let caps = settings.whole_caps(source, rungs);
             let rungs: Vec<(Rung, PathBuf)> = rungs.iter().map(|rung| (rung.clone(), named(rung))).collect();
             let (range, grid, threads) = (*range, &settings.grid, *threads);
-            let key_frames = Some(settings.frames_to_key(source, &range));
+            let cuts = (settings.borders == Borders::Scenes).then_some(&cuts[..]);
             let (rungs, caps) = (&rungs[..], &caps[..]);
-            let job = media::ChunkJob { input, source, range, grid, key_frames, rungs, caps, bits, threads };
+            let job = media::ChunkJob { input, source, range, grid, cuts, rungs, caps, bits, threads };
             let made = media::encode_chunk(&job, progress)?;
             let vmaf = media::score_chunk(&job, &settings.vmaf, progress)?;
             // Bytes count as media time, so that nobody takes a slow disk for a stall.

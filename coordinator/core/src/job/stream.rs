@@ -35,11 +35,13 @@ impl Job {
                 let number = (task - self.first_of(step)?) as usize;
                 let (range, rungs) = (*ranges.get(number)?, ladder.rungs_of_chunks(&source, &ranges));
                 let settings = ladder.clone();
-                if ladder.rate == LadderRate::Factor {
-                    StreamWork::Chunk { input, range, settings, rungs, source }
-                } else {
-                    let bits = ladder.budget(&source, &scans, &ranges, number);
-                    StreamWork::MeanChunk { input, range, settings, rungs, bits, source }
+                let bits = ladder.budget(&source, &scans, &ranges, number);
+                match ladder.keys_at_cuts(&source, &range, &cuts) {
+                    Some(cuts) => StreamWork::CutChunk { input, range, settings, rungs, bits, cuts, source },
+                    None if ladder.rate == LadderRate::Factor => {
+                        StreamWork::Chunk { input, range, settings, rungs, source }
+                    }
+                    None => StreamWork::MeanChunk { input, range, settings, rungs, bits, source },
                 }
             }
             StreamStep::Package => StreamWork::Package(self.package_work()?),
@@ -50,7 +52,10 @@ impl Job {
     /// What was found in the cells of a set whose chunks follow from them. `None` while a scan is missing: the chunks follow from
     /// all of them, and so are the same whenever they are asked for.
     fn scans(&self, ladder: &LadderSettings, source: &MediaFacts) -> Option<Vec<Scan>> {
-        let first = self.first_of(StreamStep::Scan).unwrap_or(0) as usize;
+        // A set that was planned without scans has its chunks on the grid.
+        let Some(first) = self.first_of(StreamStep::Scan).map(|first| first as usize) else {
+            return Some(Vec::new());
+        };
         let mut scans = Vec::new();
         for at in 0..ladder.scans(source).len() {
             let success = self.tasks.get(first + at)?.success.as_ref()?;

@@ -100,8 +100,8 @@ pub(super) fn stages(settings: &StreamSettings, source: &MediaFacts) -> Result<V
 fn segments(ladder: &LadderSettings, source: &MediaFacts) -> u64 {
     let segment_ns = match ladder.borders {
         Borders::Grid => ladder.grid.segment_ns(),
-        // Those that begin at the nearest key frame may be shorter.
-        Borders::Scenes => ladder.grid.segment_ns() / 4 * 3,
+        // Those that begin at the nearest key frame may be shorter, down to half of it where each is one group.
+        Borders::Scenes => ladder.grid.segment_ns() / 2,
     };
     source.duration_ns.div_ceil(segment_ns.max(1)).saturating_add(1)
 }
@@ -267,7 +267,8 @@ mod tests {
         ];
         assert_eq!(plan, expected);
         let short = super::stages(&settings, &self::film(10, (640, 360))).expect("it has a picture");
-        assert!(!short.iter().any(|s| s.step == Step::Stream(StreamStep::Scan)), "one chunk has no borders");
+        let scans = short.iter().find(|s| s.step == Step::Stream(StreamStep::Scan)).map(|s| s.count);
+        assert_eq!(scans, Some(1), "groups begin at cuts within one chunk as well");
         let (scan, chunk) = (&stages[2], &stages[3]);
         assert_eq!(
             scan.slot,

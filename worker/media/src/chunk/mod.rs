@@ -32,7 +32,7 @@ use gstreamer as gst;
 use gstreamer::prelude::*;
 use rushes_shared::encode::{EncodeSettings, RateControl, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{ALL, ChunkRange, Grid, Keys, RateCap, Rung};
+use rushes_shared::ladder::{ALL, ChunkRange, Grid, KeyTimes, Keys, RateCap, Rung};
 use rushes_shared::media::MediaFacts;
 use rushes_shared::sequence::CONTAINER;
 use rushes_shared::task::{Phase, Progress};
@@ -75,8 +75,9 @@ pub struct ChunkJob<'a> {
     pub range: ChunkRange,
     /// Where key frames are.
     pub grid: &'a Grid,
-    /// Frames from key frame to key frame in this chunk; `None` for as many as the grid has.
-    pub key_frames: Option<u32>,
+    /// Cuts at which groups of pictures begin, in order and in nanoseconds of the film: those between them are equal, and about as long
+    /// as the grid's. `None` for groups of as many frames as the grid has.
+    pub cuts: Option<&'a [u64]>,
     /// The rungs, each with the file to write; overwritten where it exists. A bound on the rate is for this chunk alone; see
     /// [`within_chunks`](rushes_shared::ladder::RateCap::within_chunks).
     pub rungs: &'a [(Rung, PathBuf)],
@@ -152,7 +153,7 @@ fn encode_once(
         let parts = (plan, (*rung).clone(), *factor);
         let pace = (keys.frames_to_key(job.source, job.grid), job.threads);
         let mut branch = Branch::new(encoder.site(), parts, output, pace, notes.clone())?;
-        branch.key_frames = job.key_frames.unwrap_or(branch.key_frames);
+        branch.placed = job.cuts.map(|cuts| KeyTimes::of(job.source, job.grid, &job.range, cuts));
         (branch.bound, branch.tight) = (*bound, *tight);
         branches.push(branch);
     }

@@ -4,8 +4,8 @@
 //! Branch::take -> Halfway -> Scaler -> appsrc ! videocrop ! videoconvertscale ! encoder ! appsink -> ChunkFile
 //! ```
 //! Small rungs are scaled from one that is between them and the film, which is scaled once for all of them.
-//! Encoders set a key frame every so many frames and nowhere else, so that all rungs of a film, whose frames are the same,
-//! have theirs at the same frames. What they write into their headers follows from the rung's settings alone; what does not show
+//! Encoders set a key frame every so many frames and nowhere else, or where they are told to, so that all rungs of a film, whose frames
+//! are the same, have theirs at the same frames. What they write into their headers follows from the rung's settings alone; what does not show
 //! there, such as the rate factor, is in the [recipe].
 
 use std::path::Path;
@@ -18,7 +18,7 @@ use gstreamer_app as app;
 use gstreamer_video as video;
 use rushes_shared::encode::{RateControl, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::{ALL, ChunkBound, Rung};
+use rushes_shared::ladder::{ALL, ChunkBound, KeyTimes, Rung};
 
 use super::file::ChunkFile;
 use super::wish::STEP;
@@ -46,7 +46,9 @@ pub(super) struct Branch {
     pub(super) plan: Plan,
     pub(super) rung: Rung,
     /// Frames from key frame to key frame.
-    pub(super) key_frames: u32,
+    key_frames: u32,
+    /// Where key frames are instead, beside the first one.
+    pub(super) placed: Option<KeyTimes>,
     pub(super) threads: Option<u32>,
     pub(super) notes: Notes,
     /// What the encoder is asked for, in hundredths of a step. The recipe says the rung's own: one chunk may be coarser than
@@ -88,6 +90,7 @@ impl Branch {
             plan,
             rung,
             key_frames,
+            placed: None,
             threads,
             notes,
             factor,
@@ -149,6 +152,9 @@ impl Branch {
             closed: Some(self.closed()),
         };
         let Encoder { element, parsers, leaves } = encoder::encoder(&order)?;
+        if let Some(times) = self.placed.clone() {
+            encoder::force_keys_at(&element, times);
+        }
         self.frames = Frames::of(&element, &source.static_pad("src").expect("a source has a pad"));
         let format = picture::format_for(&self.plan, self.rung.codec, info.format());
         let mut chain: Vec<gst::Element> = vec![source.clone().upcast()];
@@ -164,6 +170,7 @@ impl Branch {
     fn closed(&self) -> Closed {
         let (frames, level) = (self.key_frames, self.tight);
         let hundredths = u8::try_from(self.factor % STEP).unwrap_or(0);
+        let frames = if self.placed.is_some() { None } else { Some(frames) };
         let own = Closed { frames, cap: self.rung.cap, level, hundredths, ..Closed::default() };
         match self.bound.filter(|_| level.is_none()) {
             Some(bound) => Closed { cap: Some(bound.cap), half_full: bound.follows, ..own },

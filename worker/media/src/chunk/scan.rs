@@ -79,7 +79,7 @@ pub fn scan(job: &ScanJob<'_>, progress: &mut dyn FnMut(Progress)) -> Result<Sca
         source: job.source,
         range,
         grid: &grid,
-        key_frames: None,
+        cuts: None,
         rungs: &[],
         caps: &[],
         bits: &[],

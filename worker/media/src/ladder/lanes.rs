@@ -132,11 +132,12 @@ impl Plan<'_> {
         let outputs: Vec<(Rung, PathBuf)> =
             self.rungs.iter().map(|rung| (rung.clone(), named(rung))).collect();
         let (grid, threads) = (&settings.grid, self.threads);
-        let key_frames = Some(settings.frames_to_key(source, &range));
+        let found: Vec<u64> = self.scans.iter().flat_map(|scan| scan.cuts.iter().copied()).collect();
+        let cuts = settings.keys_at_cuts(source, &range, &found);
         let caps = settings.whole_caps(source, &self.rungs);
         let bits = settings.budget(source, &self.scans, &self.ranges, number);
-        let (rungs, caps, bits) = (&outputs[..], &caps[..], &bits[..]);
-        let part = ChunkJob { input, source, range, grid, key_frames, rungs, caps, bits, threads };
+        let (rungs, caps, bits, cuts) = (&outputs[..], &caps[..], &bits[..], cuts.as_deref());
+        let part = ChunkJob { input, source, range, grid, cuts, rungs, caps, bits, threads };
         let frames = encode_chunk(&part, at)?.frames;
         let scored = score_chunk(&part, &settings.vmaf, at)?;
         Ok(Made { files: outputs.into_iter().map(|(_, path)| path).collect(), frames, scored })

@@ -26,7 +26,7 @@ fn made(film: &Path, rung: &Rung, caps: &[Option<RateCap>], name: &str) -> PathB
             source: &source,
             range,
             grid: &GRID,
-            key_frames: None,
+            cuts: None,
             rungs: &rungs,
             caps,
             bits: &[],

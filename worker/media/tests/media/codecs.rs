@@ -92,7 +92,7 @@ fn two_parts(film: &Path, rungs: [Rung; 2], dir: &Path) -> [PathBuf; 2] {
             source: &source,
             range,
             grid: &GRID,
-            key_frames: None,
+            cuts: None,
             rungs: &rungs,
             caps: &[],
             bits: &[],

@@ -30,7 +30,7 @@ fn a_chunk_without_space_for_it_says_so_while_its_film_is_still_decoded() {
         source: &source,
         range,
         grid: &GRID,
-        key_frames: None,
+        cuts: None,
         rungs: &outputs,
         caps: &[],
         bits: &[],

@@ -55,7 +55,7 @@ fn encoded(film: &Path, settings: &LadderSettings, budget: &[u64], name: &str) -
             source: &source,
             range: *range,
             grid: &settings.grid,
-            key_frames: None,
+            cuts: None,
             rungs: &rungs,
             caps: &caps,
             bits: &budget[number..=number],

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use rushes_media::{ChunkJob, JoinJob, LadderJob, ScanJob, encode_chunk, join, make_ladder, probe, scan};
-use rushes_shared::ladder::{Borders, COSTS, ChunkRange, LadderSettings, Scan, split};
+use rushes_shared::encode::VideoCodec;
+use rushes_shared::ladder::{Borders, COSTS, ChunkRange, Grid, LadderSettings, Rung, Scan, split};
 use rushes_shared::media::MediaFacts;
 
 use crate::chunk::{GRID, clip, frames, keys, rung};
@@ -114,14 +115,14 @@ fn in_scenes(film: &Path, dir: &Path) -> (PathBuf, Vec<ChunkRange>) {
     for (number, range) in ranges.iter().enumerate() {
         let path = dir.join(format!("{number}.mp4"));
         let rungs = [(rung("lossless", 1080, 0), path.clone())];
-        let key_frames = Some(settings.frames_to_key(&source, range));
+        let cuts = settings.keys_at_cuts(&source, range, &cuts);
         let (input, source, range, grid) = (film, &source, *range, &GRID);
         let job = ChunkJob {
             input,
             source,
             range,
             grid,
-            key_frames,
+            cuts: cuts.as_deref(),
             rungs: &rungs,
             caps: &[],
             bits: &[],
@@ -177,6 +178,37 @@ fn a_lossless_encode_in_scenes_is_the_source_frame_by_frame() {
                 range.start_ns
             );
         }
+    }
+}
+
+#[test]
+fn groups_begin_at_cuts_in_every_codec_alike() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("film.mp4");
+    film(&path, "25", "-c:v libx264 -preset veryfast");
+    let source = probe(&path).unwrap();
+    // Scenes of 1.24, 2.08, 0.96, 1.6 and 1.32 s in groups of about a second. The last two have three groups, with the cut as well as without.
+    let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 1, keys_to_chunk: 10 };
+    let settings = LadderSettings { grid, borders: Borders::Scenes, ..LadderSettings::default() };
+    let cells = settings.scans(&source);
+    assert_eq!(cells, [ChunkRange::WHOLE], "also a film of one chunk");
+    let cuts = scanned(&path, &source, cells[0]).cuts;
+    let cuts = settings.keys_at_cuts(&source, &ChunkRange::WHOLE, &cuts).unwrap();
+    let rungs = [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Vp9, VideoCodec::Av1].map(|codec| {
+        let rung = Rung { codec, ..rung(codec.name(), 1080, 30) };
+        let path = dir.path().join(format!("{}.mp4", codec.name()));
+        (rung, path)
+    });
+    let (input, source, range, grid) = (&path, &source, ChunkRange::WHOLE, &grid);
+    let (cuts, caps, bits, threads) = (Some(&cuts[..]), &[][..], &[][..], None);
+    let job = ChunkJob { input, source, range, grid, cuts, rungs: &rungs, caps, bits, threads };
+    assert_eq!(encode_chunk(&job, &mut |_| ()).unwrap().frames, 180);
+    for (rung, path) in &rungs {
+        // A chunk of reordered pictures begins late; a join says so.
+        let keys = keys(path);
+        let keys: Vec<i64> = keys.iter().map(|at| at - keys[0]).collect();
+        assert_eq!(keys, [0, 1240, 2280, 3320, 4280, 5240, 6240], "{}", rung.name);
+        assert_eq!(frames(path, "null").len(), 180, "{}", rung.name);
     }
 }
 

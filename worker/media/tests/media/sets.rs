@@ -48,14 +48,13 @@ fn parts() -> Parts {
     let named = |rung: &Rung| at(&format!("chunk-{}.mp4", rung.name));
     let files: Vec<(Rung, PathBuf)> = rungs.iter().map(|rung| (rung.clone(), named(rung))).collect();
     let range = split(&source, &settings.grid)[0];
-    let key_frames = Some(settings.frames_to_key(&source, &range));
     let (input, grid) = (&at("film.mp4"), &settings.grid);
     let job = ChunkJob {
         input,
         source: &source,
         range,
         grid,
-        key_frames,
+        cuts: None,
         rungs: &files,
         caps: &[],
         bits: &[],

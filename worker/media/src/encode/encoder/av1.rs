@@ -76,7 +76,7 @@ fn libaom(order: &Order<'_>) -> Settings {
 fn keys(order: &Order<'_>) -> Keys {
     let Some(ms) = order.settings.keyframe_ms.filter(|_| order.closed.is_none()) else {
         return match &order.closed {
-            Some(closed) => Keys::Every(closed.frames),
+            Some(closed) => closed.frames.map_or(Keys::Anew(0), Keys::Every),
             None => Keys::AtMost(KEY_FRAME_DISTANCE),
         };
     };
@@ -140,7 +140,7 @@ fn svt(order: &Order<'_>) -> Result<gst::Element, Failure> {
         &encoder,
         "intra-period-length",
         match &order.closed {
-            Some(closed) => closed.frames,
+            Some(closed) => closed.frames.unwrap_or(NEVER),
             None if settings.keyframe_ms.is_some() => NEVER,
             None => KEY_FRAME_DISTANCE,
         },

@@ -17,7 +17,7 @@ use gstreamer::glib;
 use gstreamer::prelude::*;
 use rushes_shared::encode::{RateControl, VideoCodec, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
-use rushes_shared::ladder::RateCap;
+use rushes_shared::ladder::{KeyTimes, RateCap};
 
 use super::hardware;
 use super::mastering::Mastering;
@@ -75,11 +75,11 @@ pub(crate) struct Order<'a> {
     pub(crate) closed: Option<Closed>,
 }
 
-/// Closed groups of so many frames, by count and nowhere else, so that the key frames of all rungs are at the same frames; and
-/// a bound on the rate in place of the settings' own.
+/// Closed groups of so many frames, by count and nowhere else, so that the key frames of all rungs are at the same frames, or where they
+/// are [asked for](force_keys_at()); and a bound on the rate in place of the settings' own.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Closed {
-    pub(crate) frames: u32,
+    pub(crate) frames: Option<u32>,
     pub(crate) cap: Option<RateCap>,
     /// Whether only half of the buffer's bits are there to begin with, as in a chunk that follows another one.
     pub(crate) half_full: bool,
@@ -191,13 +191,30 @@ fn impossible(message: &str, advice: &str) -> Failure {
 /// Has the encoder make a key frame of the first frame at or after each multiple of `every_ns`, counted from the first
 /// one. `encoder` takes frames whose times are final.
 pub(super) fn force_keys(encoder: &gst::Element, every_ns: u64) {
+    let mut grid = Grid { every_ns, first_ns: None, next: 0 };
+    force(encoder, move |at| grid.is_due(at));
+}
+
+/// The same of the first frame at or after each of these times, which are in order and in nanoseconds of running time.
+pub(crate) fn force_keys_at(encoder: &gst::Element, times: KeyTimes) {
+    let mut times = times.peekable();
+    force(encoder, move |at| {
+        let mut is_due = false;
+        while times.next_if(|time| *time <= at).is_some() {
+            is_due = true;
+        }
+        is_due
+    });
+}
+
+/// Has the encoder make key frames of those frames whose running time in nanoseconds is `due`, which is asked of every frame in order.
+fn force(encoder: &gst::Element, mut due: impl FnMut(u64) -> bool + Send + 'static) {
     let pad = encoder.static_pad("sink").expect("an encoder has a sink pad");
     begin_late(encoder);
     let source = encoder.static_pad("src").expect("an encoder has a source pad");
-    let mut grid = Grid { every_ns, first_ns: None, next: 0 };
     let mut begins = true;
-    let wish =
-        std::sync::Mutex::new(move |at: u64| grid.is_due(at) && !std::mem::replace(&mut begins, false));
+    // The first frame is one without being asked for.
+    let wish = std::sync::Mutex::new(move |at: u64| due(at) & !std::mem::replace(&mut begins, false));
     pad.add_probe(gst::PadProbeType::BUFFER, move |pad, info| {
         let shown = info.buffer().and_then(|buffer| {
             let event = pad.sticky_event::<gst::event::Segment>(0)?;
@@ -205,10 +222,8 @@ pub(super) fn force_keys(encoder: &gst::Element, every_ns: u64) {
             segment.to_running_time(buffer.pts()?)
         });
         let mut is_wished = wish.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // The first frame is one without being asked for; asked, an encoder that begins its times late would take every
-        // later wish for an old one.
         if let Some(at) = shown
-            && is_wished(at.nseconds())
+            && is_wished(at.saturating_sub(LATE).nseconds())
         {
             let event = gstreamer_video::UpstreamForceKeyUnitEvent::builder()
                 .running_time(at)

@@ -11,6 +11,8 @@ use crate::start::element;
 
 /// The number of "no tuning"; the element would tune for SSIM.
 const NO_TUNING: i32 = 0;
+/// Key frames where they are asked for alone.
+const ASKED_KEYS: &str = "keyint=-1:min-keyint=1";
 
 pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     let settings = order.settings;
@@ -22,9 +24,13 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     options.push("open-gop=0".to_owned());
     if let Some(closed) = &order.closed {
         let more = closed.options("level-idc");
-        options.push(format!("keyint={0}:min-keyint={0}:scenecut=0{more}", closed.frames));
+        let keys = match closed.frames {
+            Some(frames) => format!("keyint={frames}:min-keyint={frames}"),
+            None => ASKED_KEYS.to_owned(),
+        };
+        options.push(format!("{keys}:scenecut=0{more}"));
     } else if settings.keyframe_ms.is_some() {
-        options.push("keyint=-1:min-keyint=1:scenecut=0".to_owned());
+        options.push(format!("{ASKED_KEYS}:scenecut=0"));
     }
     if let Some(threads) = order.threads {
         options.push(format!("pools={threads}"));
