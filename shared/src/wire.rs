@@ -34,6 +34,8 @@ pub const WORKER_ALPNS: &[&[u8]] =
     &[CUTS_ALPN, JOIN_ALPN, EXTRACT_ALPN, STREAM_ALPN, FORMATS_ALPN, HARDWARE_ALPN, AHEAD_ALPN, b"rushes/1"];
 /// The first version in which a worker knows [`crate::task::StreamWork::CutChunk`].
 pub const CUTS_ALPN: &[u8] = b"rushes/8";
+/// The first version in which a worker knows hardware encoders of other codecs than H.264.
+pub const HARDWARE_CODECS_ALPN: &[u8] = b"rushes/8";
 /// The first version in which a worker knows [`crate::task::TaskWork::Join`].
 pub const JOIN_ALPN: &[u8] = b"rushes/7";
 /// The first version in which a worker knows [`crate::task::StreamWork::Scan`], and packages of chunks that begin at cuts.

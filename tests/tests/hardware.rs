@@ -2,9 +2,10 @@
 //!
 //! There is no graphics card here. OpenH264 stands in, an encoder that is not x264: a worker is told to use it as
 //! hardware, tries it at its start as it would any, and its orders name it. It encodes no picture of less than 16 pixels
-//! a side, so that it truly fails on a small film, which x264 can encode.
+//! a side, so that it truly fails on a small film, which x264 can encode. In the other codecs GStreamer's own elements stand in,
+//! which are driven by their properties as hardware is and not by what Rushes knows of their libraries.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rushes_shared::failure::FailureCode;
@@ -13,10 +14,10 @@ use rushes_tests::program::succeed;
 use rushes_tests::{Farm, FarmPlan, SOON, until};
 use serde_json::{Value, json};
 
-fn farm() -> Farm {
+fn farm(elements: &[&str]) -> Farm {
     FarmPlan::new(1)
         .set("engine.health.encoder_failures=2")
-        .set_worker("media.hardware=[\"openh264enc\"]")
+        .set_worker(&format!("media.hardware={elements:?}"))
         .set_worker("media.hardware_sessions=1")
         .start()
 }
@@ -27,10 +28,19 @@ fn encode(input: &Path, name: &str, farm: &Farm) -> Value {
 }
 
 /// A film that x264 encodes and OpenH264 does not.
-fn tiny(farm: &Farm) -> std::path::PathBuf {
-    let path = farm.input("tiny.mp4");
+fn tiny(farm: &Farm) -> PathBuf {
+    drawn(farm, "testsrc=size=14x14:rate=25:duration=2")
+}
+
+/// Ten frames.
+fn small(farm: &Farm) -> PathBuf {
+    drawn(farm, "testsrc=size=96x54:rate=25:duration=0.4")
+}
+
+fn drawn(farm: &Farm, pictures: &str) -> PathBuf {
+    let path = farm.input("drawn.mp4");
     let mut command = Command::new("ffmpeg");
-    command.args(["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=14x14:rate=25:duration=2"]);
+    command.args(["-v", "error", "-y", "-f", "lavfi", "-i", pictures]);
     command.args(["-pix_fmt", "yuv420p"]).arg(&path);
     let _silent = succeed(command);
     path
@@ -45,7 +55,7 @@ fn shown(farm: &Farm, id: rushes_shared::id::JobId) -> String {
 
 #[test]
 fn an_encoder_that_the_worker_has_proven_encodes_and_software_takes_over_where_it_fails() {
-    let farm = farm();
+    let farm = farm(&["openh264enc"]);
     let offers = || farm.api().workers().into_iter().find(|worker| worker.encoder_sessions == 1);
     let worker = until("the worker offers its hardware", SOON, offers);
     let stand_in = worker.encoders.first().expect("it was tried");
@@ -83,4 +93,40 @@ fn an_encoder_that_the_worker_has_proven_encodes_and_software_takes_over_where_i
     let job = farm.api().succeeded(farm.api().submit(&encode(&media::short(), "again.mp4", &farm)));
     assert!(job.outputs[0].encoder.as_ref().is_some_and(|e| e.starts_with("x264enc ")));
     assert!(job.tasks.iter().all(|task| task.failures == 0 && !task.fell_back));
+}
+
+#[test]
+fn other_codecs_have_hardware_as_well_each_by_the_first_element_that_makes_it() {
+    let farm = farm(&["noSuchEncoder", "x265enc", "openh264enc", "vp9enc", "av1enc"]);
+    let offers = || farm.api().workers().into_iter().find(|worker| worker.encoder_sessions == 1);
+    until("the worker offers its hardware", SOON, offers);
+    for (codec, element, name, kind) in [
+        ("hevc_hardware", "x265enc", "hevc.mp4", "hevc"),
+        ("vp9_hardware", "vp9enc", "vp9.webm", "vp9"),
+        ("av1_hardware", "av1enc", "av1.mp4", "av1"),
+        ("hevc_hardware", "x265enc", "hevc.mkv", "hevc"),
+        ("vp9_hardware", "vp9enc", "vp9.mp4", "vp9"),
+    ] {
+        let path = farm.out().join(name);
+        let video = json!({"preset": "ultrafast", "codec": codec, "crf": 40, "keyframe_ms": 1000});
+        let output = json!({"name": name, "destination": path, "video": video});
+        // GStreamer's av1enc begins with its library's slowest speed.
+        let (input, frames, size) = match element {
+            "av1enc" => (small(&farm), 10, (96, 54)),
+            _ => (media::short(), 75, (320, 180)),
+        };
+        let job = json!({"input": input, "outputs": [output]});
+        let job = farm.api().succeeded(farm.api().submit(&job));
+        let made_by = job.outputs[0].encoder.clone().unwrap_or_default();
+        assert!(made_by.starts_with(&format!("{element} ")), "{name}: {made_by}, not {element}");
+        assert!(job.tasks.iter().all(|task| task.failures == 0 && !task.fell_back), "{name}");
+        if codec == "hevc_hardware" {
+            // x265 says how it was set up: by a constant quantizer, which is not what it gets as software.
+            let file = std::fs::read(&path).expect("the output is there");
+            assert!(file.windows(6).any(|word| word == b"rc=cqp"), "{name}");
+        }
+        let facts = Facts::of(&path);
+        let found = (facts.frames(), facts.size(), facts.of_stream("video", "codec_name"));
+        assert_eq!(found, (frames, size, kind.to_owned()), "{name}");
+    }
 }

@@ -339,8 +339,8 @@ fn validate(layers: &Layers, settings: &Settings) -> Result<(), SettingsError> {
     let is_element = |name: &String| {
         !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
     };
-    if !settings.media.hardware.iter().all(is_element) || settings.media.hardware.len() > 16 {
-        let message = "write at most 16 names of GStreamer elements, such as \"nvh264enc\"";
+    if !settings.media.hardware.iter().all(is_element) || settings.media.hardware.len() > 32 {
+        let message = "write at most 32 names of GStreamer elements, such as \"nvh264enc\"";
         return Err(layers.refuse("media.hardware", message));
     }
     let relative = |paths: &[PathBuf]| paths.iter().any(|p| p.is_relative());

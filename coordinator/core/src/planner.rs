@@ -267,11 +267,11 @@ fn decoded(video: Option<&VideoFacts>) -> u64 {
 /// How many frames' worth of memory an encoder holds: its lookahead, its references with what is interpolated between their
 /// samples, and what waits before it. The decoder holds about 20 more of the source's size.
 fn frames_held(codec: VideoCodec) -> u64 {
-    match codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware => 160,
+    match codec.in_software() {
         VideoCodec::Hevc | VideoCodec::Vp9 => 110,
         VideoCodec::Av1 => 150,
         VideoCodec::Ffv1 | VideoCodec::ProRes | VideoCodec::DnxHd => 40,
+        _ => 160,
     }
 }
 
@@ -323,12 +323,13 @@ const MEZZANINE_NS: u64 = 20;
 
 /// Nanoseconds of one common server core by pixel: a codec costs so many tenths of what x264 does at the same preset.
 fn ns_per_pixel(settings: &VideoSettings) -> u64 {
-    let tenths = match settings.codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware => 10,
+    let tenths = match settings.codec.in_software() {
         VideoCodec::Hevc => 30,
         VideoCodec::Vp9 => 60,
         VideoCodec::Av1 => return av1_ns_per_pixel(settings.preset),
         VideoCodec::Ffv1 | VideoCodec::ProRes | VideoCodec::DnxHd => return MEZZANINE_NS,
+        // What the others are measured by.
+        _ => 10,
     };
     (x264_ns_per_pixel(settings.preset) * tenths / 10).max(1)
 }

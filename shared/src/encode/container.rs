@@ -109,12 +109,18 @@ impl Container {
     /// The video codecs that it holds, its default first; none for files of sound.
     #[must_use]
     pub fn video_codecs(self) -> &'static [VideoCodec] {
-        use VideoCodec::{Av1, DnxHd, Ffv1, H264, H264Hardware, Hevc, ProRes, Vp9};
+        use VideoCodec::{
+            Av1, Av1Hardware, DnxHd, Ffv1, H264, H264Hardware, Hevc, HevcHardware, ProRes, Vp9, Vp9Hardware,
+        };
         match self {
-            Self::Mp4 | Self::FragmentedMp4 => &[H264, H264Hardware, Hevc, Vp9, Av1],
-            Self::Mov => &[H264, H264Hardware, Hevc, ProRes, DnxHd],
-            Self::Mkv => &[H264, H264Hardware, Hevc, Vp9, Av1, Ffv1, ProRes],
-            Self::Webm => &[Vp9, Av1],
+            Self::Mp4 | Self::FragmentedMp4 => {
+                &[H264, H264Hardware, Hevc, HevcHardware, Vp9, Vp9Hardware, Av1, Av1Hardware]
+            }
+            Self::Mov => &[H264, H264Hardware, Hevc, HevcHardware, ProRes, DnxHd],
+            Self::Mkv => {
+                &[H264, H264Hardware, Hevc, HevcHardware, Vp9, Vp9Hardware, Av1, Av1Hardware, Ffv1, ProRes]
+            }
+            Self::Webm => &[Vp9, Vp9Hardware, Av1, Av1Hardware],
             Self::MpegTs => &[H264, H264Hardware],
             Self::M4a | Self::Mp3 | Self::Ogg | Self::Flac | Self::Wav => &[],
         }

@@ -102,7 +102,10 @@ fn rate(video: &VideoSettings) -> Result<(), Impossible> {
         };
     };
     if !matches!(video.rate, RateControl::Crf(_)) && codec.prefers_hardware() {
-        let message = "hardware encoders take a constant quantizer only: set crf, or use the codec h264";
+        let message = format!(
+            "hardware encoders take a constant quantizer only: set crf, or use the codec {}",
+            codec.in_software().word()
+        );
         return Err(at("video.bitrate", message));
     }
     match video.rate {

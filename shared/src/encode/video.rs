@@ -28,11 +28,17 @@ pub enum VideoCodec {
     /// Avid DNxHR, an intermediate of intra frames, in pictures of 1920x1080 or 1280x720.
     #[serde(rename = "dnxhd")]
     DnxHd,
+    /// ITU-T H.265 by hardware, as [`H264Hardware`](Self::H264Hardware) is: where there is none or it fails, by x265.
+    HevcHardware,
+    /// VP9 by hardware, else by libvpx.
+    Vp9Hardware,
+    /// AV1 by hardware, else as [`Av1`](Self::Av1).
+    Av1Hardware,
 }
 
 impl VideoCodec {
     /// Every one.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::H264,
         Self::H264Hardware,
         Self::Hevc,
@@ -41,6 +47,9 @@ impl VideoCodec {
         Self::Ffv1,
         Self::ProRes,
         Self::DnxHd,
+        Self::HevcHardware,
+        Self::Vp9Hardware,
+        Self::Av1Hardware,
     ];
 
     /// The short name under which nodes tell of encoders for it.
@@ -48,9 +57,9 @@ impl VideoCodec {
     pub fn name(self) -> &'static str {
         match self {
             Self::H264 | Self::H264Hardware => "h264",
-            Self::Hevc => "hevc",
-            Self::Vp9 => "vp9",
-            Self::Av1 => "av1",
+            Self::Hevc | Self::HevcHardware => "hevc",
+            Self::Vp9 | Self::Vp9Hardware => "vp9",
+            Self::Av1 | Self::Av1Hardware => "av1",
             Self::Ffv1 => "ffv1",
             Self::ProRes => "prores",
             Self::DnxHd => "dnxhd",
@@ -60,13 +69,19 @@ impl VideoCodec {
     /// The name in JSON and on the command line.
     #[must_use]
     pub fn word(self) -> &'static str {
-        if self == Self::H264Hardware { "h264_hardware" } else { self.name() }
+        match self {
+            Self::H264Hardware => "h264_hardware",
+            Self::HevcHardware => "hevc_hardware",
+            Self::Vp9Hardware => "vp9_hardware",
+            Self::Av1Hardware => "av1_hardware",
+            other => other.name(),
+        }
     }
 
     /// Whether a hardware encoder is to do it where there is one.
     #[must_use]
     pub fn prefers_hardware(self) -> bool {
-        self == Self::H264Hardware
+        self != self.in_software()
     }
 
     /// The same codec without that wish.
@@ -74,6 +89,9 @@ impl VideoCodec {
     pub fn in_software(self) -> Self {
         match self {
             Self::H264Hardware => Self::H264,
+            Self::HevcHardware => Self::Hevc,
+            Self::Vp9Hardware => Self::Vp9,
+            Self::Av1Hardware => Self::Av1,
             other => other,
         }
     }
@@ -88,17 +106,17 @@ impl VideoCodec {
     /// The worst of its rate factors, of which 0 is the best, on its encoder's own scale; `None` where it has none.
     #[must_use]
     pub fn worst_crf(self) -> Option<u8> {
-        match self {
-            Self::H264 | Self::H264Hardware | Self::Hevc => Some(51),
+        match self.in_software() {
+            Self::H264 | Self::Hevc => Some(51),
             Self::Vp9 | Self::Av1 => Some(63),
-            Self::Ffv1 | Self::ProRes | Self::DnxHd => None,
+            _ => None,
         }
     }
 
     /// The rate factor of an output that names none: about equal to the eye at each encoder's medium speed.
     #[must_use]
     pub fn usual_crf(self) -> u8 {
-        match self {
+        match self.in_software() {
             Self::Hevc => 28,
             Self::Vp9 | Self::Av1 => 32,
             _ => 23,
@@ -109,7 +127,7 @@ impl VideoCodec {
     #[must_use]
     pub fn depths(self) -> &'static [u8] {
         match self {
-            Self::H264Hardware => &[8],
+            hardware if hardware.prefers_hardware() => &[8],
             Self::ProRes => &[10],
             _ => &[8, 10],
         }
@@ -120,7 +138,7 @@ impl VideoCodec {
     pub fn chromas(self, depth: u8) -> &'static [Chroma] {
         use Chroma::{C420, C422, C444};
         match self {
-            Self::H264Hardware => &[C420],
+            Self::H264Hardware | Self::HevcHardware | Self::Vp9Hardware | Self::Av1Hardware => &[C420],
             Self::H264 | Self::Hevc | Self::Ffv1 => &[C420, C422, C444],
             Self::Vp9 if depth == 8 => &[C420, C444],
             Self::Vp9 => &[C420, C422, C444],

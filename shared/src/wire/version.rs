@@ -2,11 +2,11 @@
 //! work looks here at which of them would understand it.
 
 use super::{
-    CHECKS_ALPN, CUTS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, JOIN_ALPN, PROBES_ALPN, SCENES_ALPN, SEQUENCE_ALPN,
-    STREAM_ALPN, TRIAL_ALPN, WEBP_ALPN, WORKER_ALPNS,
+    CHECKS_ALPN, CUTS_ALPN, EXTRACT_ALPN, FORMATS_ALPN, HARDWARE_CODECS_ALPN, JOIN_ALPN, PROBES_ALPN,
+    SCENES_ALPN, SEQUENCE_ALPN, STREAM_ALPN, TRIAL_ALPN, WEBP_ALPN, WORKER_ALPNS,
 };
 use crate::artifact::Location;
-use crate::encode::{EncodeSettings, Extract, Extracted};
+use crate::encode::{EncodeSettings, Extract, Extracted, VideoCodec};
 use crate::ladder::{Borders, LadderSettings};
 use crate::task::{StreamStep, TaskKind};
 
@@ -58,7 +58,13 @@ impl WireVersion {
             (None, true) => FORMATS_ALPN,
             (None, false) => CHECKS_ALPN,
         };
-        of_kind.max(Self::of(Some(of_settings)))
+        let of_codec = match settings.video.as_ref().map(|video| video.codec) {
+            Some(VideoCodec::HevcHardware | VideoCodec::Vp9Hardware | VideoCodec::Av1Hardware) => {
+                Self::of(Some(HARDWARE_CODECS_ALPN))
+            }
+            _ => Self::OLDEST,
+        };
+        of_kind.max(Self::of(Some(of_settings))).max(of_codec)
     }
 
     /// The same of a step of a streaming set; `settings` where its orders have them.
@@ -132,6 +138,9 @@ mod tests {
         assert_eq!(needs(TaskKind::Probes, None), WireVersion::of(Some(PROBES_ALPN)));
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
+        let mut hardware = webm.clone();
+        hardware.video = Some(crate::encode::VideoSettings::of(VideoCodec::Vp9Hardware));
+        assert_eq!(needs(TaskKind::Encode, Some(&hardware)), WireVersion::of(Some(HARDWARE_CODECS_ALPN)));
         let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };
         let limited = EncodeSettings { check, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&limited)), WireVersion::of(Some(CHECKS_ALPN)));

@@ -37,25 +37,31 @@ const KNOWN: &[(&str, &str, bool)] = &[
     ("nvav1enc", "av1", true),
     ("vah264enc", "h264", true),
     ("vah265enc", "hevc", true),
+    ("vavp9enc", "vp9", true),
     ("vaav1enc", "av1", true),
     ("qsvh264enc", "h264", true),
     ("qsvh265enc", "hevc", true),
+    ("qsvvp9enc", "vp9", true),
     ("qsvav1enc", "av1", true),
     ("v4l2h264enc", "h264", true),
     ("v4l2h265enc", "hevc", true),
+    ("v4l2vp9enc", "vp9", true),
 ];
+/// What an element says that it makes, and the codec's name.
+const MADE: &[(&str, &str)] =
+    &[("video/x-h264", "h264"), ("video/x-h265", "hevc"), ("video/x-vp9", "vp9"), ("video/x-av1", "av1")];
 
 /// Every known encoder, with whether a tiny encode with it worked and why not. Takes about a second; starts threads.
 ///
-/// `hardware` names elements that make H.264 and are to be used as hardware, the best first; they stand first in the
-/// list, also those that are not known here. Other known hardware encoders follow. `on_try` is told each element that is
+/// `hardware` names elements that are to be used as hardware, the best of each codec first; they stand first in the
+/// list, also those that are not known here, for the codec that they make. Other known encoders follow. `on_try` is told each element that is
 /// installed before it is tried.
 #[must_use]
 pub fn discover_encoders(hardware: &[String], on_try: &mut dyn FnMut(&str)) -> Vec<EncoderFact> {
     let ready = start::init();
-    let named = hardware.iter().map(|element| (element.as_str(), "h264", true));
+    let named = hardware.iter().map(|element| (element.as_str(), made_by(element), true));
     let is_named = |element: &str| hardware.iter().any(|name| name == element);
-    let others = KNOWN.iter().copied().filter(|(element, ..)| !is_named(element));
+    let others = KNOWN.iter().copied().filter(|(element, _, hardware)| !hardware || !is_named(element));
     named
         .chain(others)
         .map(|(element, codec, hardware)| {
@@ -72,6 +78,21 @@ pub fn discover_encoders(hardware: &[String], on_try: &mut dyn FnMut(&str)) -> V
             }
         })
         .collect()
+}
+
+/// The codec that an element makes by its own words; where it is not installed, the one that it is known for.
+fn made_by(element: &str) -> &'static str {
+    let known = || KNOWN.iter().find(|(name, ..)| *name == element).map(|(_, codec, _)| *codec);
+    let said = || {
+        let factory = gst::ElementFactory::find(element)?;
+        let pads = factory.static_pad_templates();
+        let makes = |caps: &gst::Caps| {
+            let said = |(name, _): &&(&str, &str)| caps.iter().any(|fields| fields.name() == *name);
+            MADE.iter().find(said).map(|(_, codec)| *codec)
+        };
+        pads.iter().filter(|pad| pad.direction() == gst::PadDirection::Src).find_map(|pad| makes(&pad.caps()))
+    };
+    said().or_else(known).unwrap_or("h264")
 }
 
 fn try_encoder(element: &str, on_try: &mut dyn FnMut(&str)) -> Result<(), String> {
@@ -146,7 +167,7 @@ mod tests {
     #[test]
     fn the_encoders_that_every_node_needs_work_and_missing_ones_say_so() {
         let mut tried = Vec::new();
-        let named = ["openh264enc".to_owned(), "noSuchEncoder".to_owned()];
+        let named = ["openh264enc", "noSuchEncoder", "x265enc", "vp9enc", "av1enc"].map(ToOwned::to_owned);
         let facts = discover_encoders(&named, &mut |element| tried.push(element.to_owned()));
         assert!(tried.iter().any(|element| element == "x264enc"), "{tried:?}");
         assert!(!tried.iter().any(|element| element == "noSuchEncoder"), "there is nothing to try");
@@ -160,11 +181,21 @@ mod tests {
             assert!(fact.works, "{needed}: {}", fact.reason);
         }
         assert!(facts.iter().all(|fact| fact.works == fact.reason.is_empty()));
-        let named: Vec<_> = facts.iter().take(2).map(|f| (f.element.as_str(), f.hardware, f.works)).collect();
+        assert!(facts.iter().take(5).all(|fact| fact.hardware));
+        let named: Vec<_> =
+            facts.iter().take(5).map(|f| (f.element.as_str(), f.codec.as_str(), f.works)).collect();
         assert_eq!(
             named,
-            [("openh264enc", true, true), ("noSuchEncoder", true, false)],
-            "as named, in that order"
+            [
+                ("openh264enc", "h264", true),
+                ("noSuchEncoder", "h264", false),
+                ("x265enc", "hevc", true),
+                ("vp9enc", "vp9", true),
+                ("av1enc", "av1", true)
+            ],
+            "as named, in that order, for what they make"
         );
+        let software = facts.iter().find(|fact| fact.element == "x265enc" && !fact.hardware);
+        assert!(software.is_some_and(|fact| fact.works), "it is there as software as well");
     }
 }

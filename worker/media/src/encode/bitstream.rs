@@ -43,7 +43,7 @@ pub(crate) fn describe_colour(sink: &app::AppSink, codec: VideoCodec, described:
 /// The packet with the description of colour in its header; as it is where that says it already, or is not understood.
 pub(super) fn coloured<'a>(codec: VideoCodec, described: &Colour, packet: &'a [u8]) -> Cow<'a, [u8]> {
     let (points, full) = colour::code_points(described);
-    let changed = match codec {
+    let changed = match codec.in_software() {
         VideoCodec::Vp9 => vp9(packet, points[2], full),
         VideoCodec::ProRes => prores(packet, points),
         VideoCodec::Av1 if points != [2, 2, 2] => av1(packet, points),

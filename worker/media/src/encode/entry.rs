@@ -18,14 +18,14 @@ use crate::mp4::atom::Atom;
 /// The entry of a video track; `None` for H.264, which the writer knows, and for what cannot be described.
 pub(super) fn of_video(codec: VideoCodec, plan: &Plan, sample: &gst::Sample) -> Option<Vec<u8>> {
     let config = || codec_data(sample);
-    let (code, boxes) = match codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware | VideoCodec::Ffv1 => return None,
+    let (code, boxes) = match codec.in_software() {
         VideoCodec::Hevc => (*b"hvc1", Some(Atom::new(b"hvcC").bytes(&config()?))),
         VideoCodec::Vp9 => (*b"vp09", Some(vp9(plan))),
         VideoCodec::Av1 => (*b"av01", Some(Atom::new(b"av1C").bytes(&av1(sample)?))),
         VideoCodec::ProRes => (prores(sample)?, None),
         // DNxHR's own is AVdh, which GStreamer 1.22 does not read.
         VideoCodec::DnxHd => (*b"AVdn", None),
+        _ => return None,
     };
     let side = |side: u32| u16::try_from(side).unwrap_or(u16::MAX);
     let mut entry = Atom::new(&code)
@@ -61,7 +61,7 @@ pub(super) fn of_video(codec: VideoCodec, plan: &Plan, sample: &gst::Sample) -> 
 /// say what its own frames do.
 pub(super) fn with_light(mut entry: Vec<u8>, codec: VideoCodec, sample: &gst::Sample) -> Vec<u8> {
     let Some(mastering) = sample.caps().and_then(Mastering::of) else { return entry };
-    let boxes = match codec {
+    let boxes = match codec.in_software() {
         VideoCodec::Vp9 => [
             mastering.to_mdcv().map(|display| Atom::full(b"SmDm", 0, 0).bytes(&display)),
             mastering.to_cll().map(|light| Atom::full(b"CoLL", 0, 0).bytes(&light)),

@@ -1,8 +1,10 @@
-//! Hardware encoders: any GStreamer element that makes H.264 of raw frames, driven by what such elements have in common.
+//! Hardware encoders: any GStreamer element that makes H.264, HEVC, VP9 or AV1 of raw frames, driven by what such elements have in
+//! common.
 //!
 //! Their properties have no common names, so that each is set under every name that is in use, where the element has it:
 //! a constant quantizer, which is the nearest that hardware has to a constant rate factor and has the same scale in
-//! H.264, and the distance of key frames.
+//! H.264 and HEVC, and the distance of key frames. In VP9 and AV1 some elements count it as their libraries do, to 63, and some as the
+//! codec does, to 255: the property's greatest value says which.
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -18,11 +20,30 @@ pub(super) const KEY_FRAME_DISTANCE: u32 = 250;
 /// Where key frames are asked for one by one: a distance that no group of pictures reaches, and every element takes.
 const NO_KEY_FRAMES: u32 = 10_000;
 /// Names under which elements take a constant quantizer for all frames, or for those of one kind.
-const QUANTIZERS: &[&str] = &["qp-const", "qpi", "qpp", "qpb", "qp-i", "qp-p", "qp-b"];
+const QUANTIZERS: &[&str] = &[
+    "qp-const",
+    "qp-const-i",
+    "qp-const-p",
+    "qp-const-b",
+    "qp",
+    "qpi",
+    "qpp",
+    "qpb",
+    "qp-i",
+    "qp-p",
+    "qp-b",
+];
 /// Names for the bounds of the quantizer, of which both are set to it where none of the above is there.
 const QUANTIZER_BOUNDS: &[&str] = &["qp-min", "qp-max"];
+/// The same under the names of VP9's and AV1's libraries, which are levels whatever their greatest value is said to be.
+const LEVEL_BOUNDS: &[&str] = &["min-quantizer", "max-quantizer"];
 /// Names for the distance of key frames, in frames.
-const KEY_DISTANCES: &[&str] = &["gop-size", "key-int-max"];
+const KEY_DISTANCES: &[&str] = &["gop-size", "key-int-max", "keyframe-max-dist"];
+/// The codec's own index of quantizers for a level of 0 to 63, in VP9 and AV1: four of them a level, and the end of the scale.
+const INDEX_A_LEVEL: i64 = 4;
+const INDEX_MAX: i64 = 255;
+/// The greatest level.
+const LEVEL_MAX: i64 = 63;
 /// Ways to name the mode in which the quantizer is constant.
 const MODES: &[(&str, &str)] =
     &[("rc-mode", "constqp"), ("rate-control", "cqp"), ("rate-control", "quality")];
@@ -39,12 +60,24 @@ pub(super) fn encoder(name: &str, settings: &VideoSettings) -> Result<gst::Eleme
         let message = "hardware encoders take a constant quantizer only";
         return Err(Failure::new(FailureCode::SettingsImpossible, message, "set crf instead of a bit rate"));
     };
-    let quantizer = crf.to_string();
-    if set_all(&encoder, QUANTIZERS, &quantizer) == 0 {
-        set_all(&encoder, QUANTIZER_BOUNDS, &quantizer);
+    let has_levels = settings.codec.worst_crf().is_some_and(|worst| i64::from(worst) == LEVEL_MAX);
+    let quantizer = |greatest: i64| {
+        let level = i64::from(crf);
+        let index = has_levels && greatest > LEVEL_MAX;
+        if !index {
+            level.min(greatest)
+        } else if level == LEVEL_MAX {
+            INDEX_MAX.min(greatest)
+        } else {
+            level * INDEX_A_LEVEL
+        }
+    };
+    if set_all(&encoder, QUANTIZERS, quantizer) == 0 {
+        set_all(&encoder, QUANTIZER_BOUNDS, quantizer);
+        set_all(&encoder, LEVEL_BOUNDS, |greatest| i64::from(crf).min(greatest));
     }
     let distance = if settings.keyframe_ms.is_some() { NO_KEY_FRAMES } else { KEY_FRAME_DISTANCE };
-    set_all(&encoder, KEY_DISTANCES, &distance.to_string());
+    set_all(&encoder, KEY_DISTANCES, |greatest| i64::from(distance).min(greatest));
     Ok(encoder)
 }
 
@@ -75,14 +108,22 @@ fn has_mode(encoder: &gst::Element, property: &str, mode: &str) -> bool {
     class.is_some_and(|class| class.value_by_nick(mode).is_some())
 }
 
-/// Sets the properties of these names that the element has; how many it has.
-fn set_all(encoder: &gst::Element, names: &[&str], value: &str) -> usize {
-    let known = names.iter().filter(|name| encoder.has_property(name));
-    known.map(|name| encoder.set_property_from_str(name, value)).count()
+/// Sets the numbers of these names that the element has to what its greatest value makes of them; how many it has.
+fn set_all(encoder: &gst::Element, names: &[&str], value: impl Fn(i64) -> i64) -> usize {
+    let known = names.iter().filter_map(|name| Some((name, greatest(&encoder.find_property(name)?)?)));
+    known.map(|(name, greatest)| encoder.set_property_from_str(name, &value(greatest).to_string())).count()
+}
+
+/// The greatest value of a property that is a number.
+fn greatest(property: &glib::ParamSpec) -> Option<i64> {
+    let of_int = property.downcast_ref::<glib::ParamSpecInt>().map(|p| i64::from(p.maximum()));
+    of_int.or_else(|| property.downcast_ref::<glib::ParamSpecUInt>().map(|p| i64::from(p.maximum())))
 }
 
 #[cfg(test)]
 mod tests {
+    use rushes_shared::encode::VideoCodec;
+
     use super::*;
 
     #[test]
@@ -94,6 +135,13 @@ mod tests {
         assert_eq!(openh264.property::<u32>("qp-max"), 29);
         assert_eq!(openh264.property::<u32>("gop-size"), KEY_FRAME_DISTANCE);
         assert_eq!(format(&openh264, video::VideoFormat::Nv12), "I420", "it takes no other");
+        let av1 = |crf| {
+            let settings =
+                VideoSettings { rate: RateControl::Crf(crf), ..VideoSettings::of(VideoCodec::Av1) };
+            let made = encoder("av1enc", &settings).unwrap();
+            (made.property::<u32>("min-quantizer"), made.property::<u32>("max-quantizer"))
+        };
+        assert_eq!((av1(29), av1(63)), ((29, 29), (63, 63)), "levels, whatever it says that it takes");
         let x264 = encoder("x264enc", &settings).unwrap();
         assert_eq!(format(&x264, video::VideoFormat::Nv12), "NV12");
         assert_eq!(encoder("noSuchEncoder", &settings).unwrap_err().code, FailureCode::EncoderFailed);

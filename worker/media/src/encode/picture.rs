@@ -40,7 +40,7 @@ pub(crate) fn described(
     };
     let rate = match plan.fps {
         Some(fps) => gst::Fraction::new(signed(fps.num), signed(fps.den)),
-        None if codec == VideoCodec::Hevc => mean(),
+        None if codec.in_software() == VideoCodec::Hevc => mean(),
         None => gst::Fraction::new(0, 1),
     };
     fields.set("framerate", rate);
@@ -199,7 +199,9 @@ pub(crate) fn shaped(
 /// The format that an encoder in software is given of decoded frames: x264 takes both forms of 4:2:0.
 pub(crate) fn format_for(plan: &Plan, codec: VideoCodec, decoded: video::VideoFormat) -> &'static str {
     match decoded {
-        video::VideoFormat::Nv12 if plan.format == video::VideoFormat::I420 && codec == VideoCodec::H264 => {
+        video::VideoFormat::Nv12
+            if plan.format == video::VideoFormat::I420 && codec.in_software() == VideoCodec::H264 =>
+        {
             "NV12"
         }
         _ => plan.format.to_str().as_str(),

@@ -144,11 +144,12 @@ fn format(wanted: &VideoSettings, video: &VideoFacts) -> Result<(VideoFormat, Op
     let codec = wanted.codec;
     let kept = if video.bit_depth > 8 { 10 } else { 8 };
     let depth = wanted.bit_depth.unwrap_or(match codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware => 8,
+        VideoCodec::H264 => 8,
         VideoCodec::ProRes => 10,
+        hardware if hardware.prefers_hardware() => 8,
         _ => kept,
     });
-    let is_h264 = matches!(codec, VideoCodec::H264 | VideoCodec::H264Hardware);
+    let is_h264 = codec.in_software() == VideoCodec::H264;
     let lost = Some(video.hdr).filter(|hdr| *hdr != Hdr::Sdr && (depth < 10 || is_h264));
     let chroma = wanted.chroma.unwrap_or(match codec {
         VideoCodec::ProRes | VideoCodec::DnxHd => Chroma::C422,

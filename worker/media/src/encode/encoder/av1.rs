@@ -27,13 +27,13 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
         SVT => svt(order)?,
         name => linked::encoder(name, libaom(order))?,
     };
-    let leaves = gst::Caps::builder("video/x-av1")
-        .field("stream-format", "obu-stream")
-        .field("alignment", "tu")
-        .build();
     // A first pass has no packets to parse.
     let parsers = if order.pass.is_first() { Vec::new() } else { vec![element("av1parse")?] };
-    Ok(Encoder { element: encoder, parsers, leaves })
+    Ok(Encoder { element: encoder, parsers, leaves: leaves() })
+}
+
+pub(super) fn leaves() -> gst::Caps {
+    gst::Caps::builder("video/x-av1").field("stream-format", "obu-stream").field("alignment", "tu").build()
 }
 
 fn libaom(order: &Order<'_>) -> Settings {

@@ -120,30 +120,39 @@ pub(crate) struct Encoder {
 pub(crate) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     if let Some(name) = order.hardware {
         let made = hardware::encoder(name, order.settings)?;
-        // They give byte streams; a file has the parameter sets apart.
-        return Ok(Encoder { element: made, parsers: vec![element("h264parse")?], leaves: x264::leaves() });
+        // They give byte streams, and frames of which several are shown at once; a file has parameter sets apart, and whole pictures.
+        let (parser, leaves) = match order.settings.codec.in_software() {
+            VideoCodec::Hevc => ("h265parse", x265::leaves()),
+            VideoCodec::Vp9 => ("vp9parse", vp9::leaves()),
+            VideoCodec::Av1 => ("av1parse", av1::leaves()),
+            _ => ("h264parse", x264::leaves()),
+        };
+        return Ok(Encoder { element: made, parsers: vec![element(parser)?], leaves });
     }
-    match order.settings.codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware => x264::encoder(order),
+    match order.settings.codec.in_software() {
+        VideoCodec::H264 => x264::encoder(order),
         VideoCodec::Hevc => x265::encoder(order),
         VideoCodec::Vp9 => vp9::encoder(order),
         VideoCodec::Av1 => av1::encoder(order),
         VideoCodec::Ffv1 => mezzanine::ffv1(order),
         VideoCodec::ProRes => mezzanine::prores(order),
         VideoCodec::DnxHd => mezzanine::dnxhr(order),
+        other => {
+            Err(impossible(&format!("{} has no encoder in software", other.word()), "use another codec"))
+        }
     }
 }
 
 /// The name of the element that makes a codec at such a rate on this node.
 pub(crate) fn element_name(codec: VideoCodec, rate: RateControl) -> &'static str {
-    match codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware => "x264enc",
+    match codec.in_software() {
         VideoCodec::Hevc => "x265enc",
         VideoCodec::Vp9 => linked::VP9,
         VideoCodec::Av1 => av1::element_name(rate),
         VideoCodec::Ffv1 => "avenc_ffv1",
         VideoCodec::ProRes => "avenc_prores_ks",
         VideoCodec::DnxHd => "avenc_dnxhd",
+        _ => "x264enc",
     }
 }
 

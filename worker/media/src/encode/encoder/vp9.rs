@@ -13,8 +13,12 @@ use crate::linked::{self, Keys, Rate, Settings, Usage};
 
 pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     let encoder = linked::encoder(linked::VP9, libvpx(order))?;
-    let leaves = gst::Caps::builder("video/x-vp9").build();
-    Ok(Encoder { element: encoder, parsers: Vec::new(), leaves })
+    Ok(Encoder { element: encoder, parsers: Vec::new(), leaves: gst::Caps::builder("video/x-vp9").build() })
+}
+
+/// As hardware's packets leave their parser.
+pub(super) fn leaves() -> gst::Caps {
+    gst::Caps::builder("video/x-vp9").field("alignment", "super-frame").build()
 }
 
 fn libvpx(order: &Order<'_>) -> Settings {

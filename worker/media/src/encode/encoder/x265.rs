@@ -41,9 +41,11 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     }
     let options: Vec<String> = options.into_iter().filter(|option| !option.is_empty()).collect();
     encoder.set_property("option-string", options.join(":"));
-    let leaves =
-        gst::Caps::builder("video/x-h265").field("stream-format", "hvc1").field("alignment", "au").build();
-    Ok(Encoder { element: encoder, parsers: vec![element("h265parse")?], leaves })
+    Ok(Encoder { element: encoder, parsers: vec![element("h265parse")?], leaves: leaves() })
+}
+
+pub(super) fn leaves() -> gst::Caps {
+    gst::Caps::builder("video/x-h265").field("stream-format", "hvc1").field("alignment", "au").build()
 }
 
 fn mean_rate(rate: RateControl) -> Option<u32> {
