@@ -14,7 +14,7 @@ use rushes_shared::frame::{self, Message as _};
 use rushes_shared::id::AttemptId;
 use rushes_shared::task::{TaskOutcome, TaskValue, TaskWork};
 use rushes_shared::wire::{
-    BRIEF_ALPN, CHECKS_ALPN, GAPS_ALPN, LaneBound, LaneOrder, TaskBound, TaskReply, WireVersion,
+    BRIEF_ALPN, CHECKS_ALPN, CUTS_ALPN, GAPS_ALPN, LaneBound, LaneOrder, TaskBound, TaskReply, WireVersion,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until};
@@ -236,6 +236,11 @@ fn told(outcome: &TaskOutcome, agreed: WireVersion) -> TaskOutcome {
         TaskOutcome::Succeeded { value: TaskValue::Set(made), .. } => {
             keep_known(&mut made.report.checks, agreed);
         }
+        TaskOutcome::Succeeded { value: TaskValue::Scanned(scan), .. }
+            if agreed < WireVersion::of(Some(CUTS_ALPN)) =>
+        {
+            scan.keep_fewer_cuts();
+        }
         _ => {}
     }
     told
@@ -274,8 +279,28 @@ async fn collect(
 #[cfg(test)]
 mod tests {
     use rushes_shared::check::{CheckLimit, CheckUnit};
+    use rushes_shared::ladder::Scan;
+    use rushes_shared::task::Usage;
 
     use super::*;
+
+    #[test]
+    fn a_coordinator_of_an_older_version_hears_of_no_more_cuts_than_it_takes() {
+        let told_to = |alpn: &str, cuts: u64| {
+            let scan = Scan { cuts: (0..cuts).collect(), ..Scan::default() };
+            let (value, usage) = (TaskValue::Scanned(scan), Usage::default());
+            let outcome = TaskOutcome::Succeeded { value, usage };
+            let told = told(&outcome, WireVersion::of(Some(alpn.as_bytes())));
+            let TaskOutcome::Succeeded { value: TaskValue::Scanned(scan), .. } = told else {
+                panic!("{told:?}")
+            };
+            (scan.cuts.len(), scan.cuts.first().copied(), scan.cuts.last().copied())
+        };
+        assert_eq!(told_to("rushes/8", 100), (100, Some(0), Some(99)));
+        assert_eq!(told_to("rushes/7", 100), (32, Some(0), Some(99)));
+        assert_eq!(told_to("rushes/7", 3), (3, Some(0), Some(2)));
+        assert_eq!(told_to("rushes/7", 0), (0, None, None));
+    }
 
     #[test]
     fn a_coordinator_of_an_older_version_hears_of_no_check_that_it_does_not_know() {

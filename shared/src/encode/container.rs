@@ -106,22 +106,16 @@ impl Container {
         self == named || (self, named) == (Self::FragmentedMp4, Self::Mp4)
     }
 
-    /// The video codecs that it holds, its default first; none for files of sound.
+    /// The video codecs that it holds, its default first, also those of them that hardware is to make; none for files of sound.
     #[must_use]
     pub fn video_codecs(self) -> &'static [VideoCodec] {
-        use VideoCodec::{
-            Av1, Av1Hardware, DnxHd, Ffv1, H264, H264Hardware, Hevc, HevcHardware, ProRes, Vp9, Vp9Hardware,
-        };
+        use VideoCodec::{Av1, DnxHd, Ffv1, H264, Hevc, ProRes, Vp9};
         match self {
-            Self::Mp4 | Self::FragmentedMp4 => {
-                &[H264, H264Hardware, Hevc, HevcHardware, Vp9, Vp9Hardware, Av1, Av1Hardware]
-            }
-            Self::Mov => &[H264, H264Hardware, Hevc, HevcHardware, ProRes, DnxHd],
-            Self::Mkv => {
-                &[H264, H264Hardware, Hevc, HevcHardware, Vp9, Vp9Hardware, Av1, Av1Hardware, Ffv1, ProRes]
-            }
-            Self::Webm => &[Vp9, Vp9Hardware, Av1, Av1Hardware],
-            Self::MpegTs => &[H264, H264Hardware],
+            Self::Mp4 | Self::FragmentedMp4 => &[H264, Hevc, Vp9, Av1],
+            Self::Mov => &[H264, Hevc, ProRes, DnxHd],
+            Self::Mkv => &[H264, Hevc, Vp9, Av1, Ffv1, ProRes],
+            Self::Webm => &[Vp9, Av1],
+            Self::MpegTs => &[H264],
             Self::M4a | Self::Mp3 | Self::Ogg | Self::Flac | Self::Wav => &[],
         }
     }

@@ -19,7 +19,9 @@ use super::{ChunkRange, Grid, Keys};
 use crate::media::MediaFacts;
 
 /// Most cuts that a scan of a cell tells of: those nearest to the cell's ends.
-pub const MAX_CUTS: usize = 32;
+pub const MAX_CUTS: usize = 128;
+/// The same before key frames within chunks lay at cuts.
+const FEWER_CUTS: usize = 32;
 /// Equal parts of a cell whose costs a scan tells.
 pub const COSTS: usize = 16;
 
@@ -51,6 +53,13 @@ impl Scan {
     #[must_use]
     pub fn is_bounded(&self) -> bool {
         self.cuts.len() <= MAX_CUTS && self.costs.len() <= COSTS
+    }
+
+    /// Leaves the first and the last cuts, as many as every coordinator takes.
+    pub fn keep_fewer_cuts(&mut self) {
+        let over = self.cuts.len().saturating_sub(FEWER_CUTS);
+        let from = FEWER_CUTS.min(self.cuts.len()) / 2;
+        self.cuts.drain(from..from + over);
     }
 }
 
@@ -105,8 +114,8 @@ fn places(cells: &Cells, number: u64, cuts: &[u64]) -> Vec<Place> {
     // The last chunk may be short as it is.
     let later = quarter.min(cells.end_ns.saturating_sub(line) / 2);
     let (first, last) = (line.saturating_sub(quarter), line.saturating_add(later));
-    let near = cuts.iter().copied().skip_while(|cut| *cut < first).take_while(|cut| *cut <= last);
-    let mut near: Vec<u64> = near.collect();
+    let behind = &cuts[cuts.partition_point(|cut| *cut < first)..];
+    let mut near = behind[..behind.partition_point(|cut| *cut <= last)].to_vec();
     near.sort_unstable_by_key(|cut| (cut.abs_diff(line), *cut));
     near.truncate(TRIED);
     let far = |cut: u64| {
@@ -142,8 +151,8 @@ fn cheapest(cells: &Cells, cuts: &[u64], ways: &[Way]) -> Option<usize> {
     ways.iter().enumerate().min_by_key(|(_, way)| (price(way), Reverse(way.at))).map(|(at, _)| at)
 }
 
-/// The cuts of a chunk at which groups of pictures begin, in order, beside the one where it begins: where that saves key frames.
-/// [`KeyTimes`] has those between them. `cuts` are in any order, and may be those of the whole film.
+/// The cuts of a chunk at which groups of pictures begin, in order, beside the one where it begins: where that saves key frames
+/// elsewhere. One at a cut counts little, as a cut costs nearly as much without. [`KeyTimes`] has those between them. `cuts` are in any order, and may be those of the whole film.
 #[must_use]
 pub fn keys_at_cuts(source: &MediaFacts, grid: &Grid, range: &ChunkRange, cuts: &[u64]) -> Vec<u64> {
     let Some((start_ns, end_ns)) = shown(source, grid, range) else { return Vec::new() };
@@ -163,17 +172,25 @@ fn shown(source: &MediaFacts, grid: &Grid, range: &ChunkRange) -> Option<(u64, u
     Some((start_ns, range.end_ns.map_or(film_end, |border| border.saturating_add(slack_ns))))
 }
 
-/// When the key frames of a chunk are shown beside its first one, in order, in nanoseconds of the film, each time a little before its
-/// frame's: at some cuts, and between them so that groups are equal and at most a quarter longer than the grid's. Never ends where the
-/// film's length is unknown.
+/// Which frames of a chunk are key frames: the first of those at or behind some cuts, and between those so many that groups are equal
+/// and at most a quarter longer than the grid's.
 #[derive(Debug, Clone)]
 pub struct KeyTimes {
     keys: Keys,
-    /// Where the groups before began, and how many of them there were since.
+    /// Where the groups since the last cut began, and how many more of them have begun.
     from_ns: u64,
     number: u64,
-    /// Where groups begin next, the last one first, and the chunk's end before them all.
-    to: Vec<u64>,
+    /// What comes next, the last one first.
+    to: Vec<Until>,
+    /// The last key frame, or the first frame.
+    last_ns: Option<u64>,
+}
+
+/// The end of groups that are equal.
+#[derive(Debug, Clone, Copy)]
+struct Until {
+    at: u64,
+    is_cut: bool,
 }
 
 impl KeyTimes {
@@ -182,34 +199,42 @@ impl KeyTimes {
     pub fn of(source: &MediaFacts, grid: &Grid, range: &ChunkRange, at_cuts: &[u64]) -> Self {
         let keys = Keys::of(source, grid);
         let (from_ns, end_ns) = shown(source, grid, range).unwrap_or_default();
-        // A film whose length nobody knows goes on.
-        let is_known = range.end_ns.is_some() || end_ns > from_ns;
-        let end_ns = if is_known { end_ns } else { u64::MAX };
-        let mut to = vec![end_ns];
-        to.extend(at_cuts.iter().rev().copied().filter(|cut| (from_ns..end_ns).contains(cut)));
-        Self { keys, from_ns, number: 0, to }
+        // A film may go on where nobody expects it.
+        let mut to = vec![Until { at: u64::MAX, is_cut: false }];
+        if range.end_ns.is_some() || end_ns > from_ns {
+            to.push(Until { at: end_ns, is_cut: false });
+        }
+        let within = at_cuts.iter().rev().copied().filter(|cut| *cut > from_ns && *cut < end_ns);
+        to.extend(within.map(|at| Until { at, is_cut: true }));
+        Self { keys, from_ns, number: 0, to, last_ns: None }
     }
-}
 
-impl Iterator for KeyTimes {
-    type Item = u64;
-
-    fn next(&mut self) -> Option<u64> {
-        let to = *self.to.last()?;
-        let length = to.saturating_sub(self.from_ns);
-        let parts = self.keys.groups(length);
-        self.number += 1;
-        let at = if self.number < parts {
-            let part = u128::from(length) * u128::from(self.number) / u128::from(parts);
-            self.from_ns.saturating_add(u64::try_from(part).unwrap_or(u64::MAX))
-        } else {
+    /// Whether the frame at this time, in nanoseconds of the film, is to be one, beside the first frame, which is one without being asked
+    /// for. Asked of every frame in order. Behind a gap one is enough for all that were due in it.
+    pub fn is_due(&mut self, at: u64) -> bool {
+        // Times of frames are rounded.
+        let at = at.saturating_add(self.keys.slack_ns);
+        let mut is_due = false;
+        while let Some(next) = self.to.last().copied().filter(|next| next.at <= at && self.to.len() > 1) {
             self.to.pop();
-            (self.from_ns, self.number) = (to, 0);
-            // The chunk's end is the next one's beginning.
-            self.to.last()?;
-            to
-        };
-        Some(at.saturating_sub(self.keys.slack_ns))
+            // Behind the film's end groups go on as before.
+            let from_ns = if next.is_cut { Some(next.at) } else { self.last_ns };
+            (self.from_ns, self.number) = (from_ns.unwrap_or(next.at), 0);
+            is_due |= next.is_cut;
+        }
+        let length = self.to.last().map_or(u64::MAX, |next| next.at).saturating_sub(self.from_ns).max(1);
+        let parts = self.keys.groups(length);
+        let begun = u128::from(at.saturating_sub(self.from_ns)) * u128::from(parts) / u128::from(length);
+        let number = u64::try_from(begun).unwrap_or(u64::MAX).min(parts - 1);
+        is_due |= number > self.number;
+        self.number = self.number.max(number);
+        let least = self.keys.time(1) / 4;
+        let last_ns = *self.last_ns.get_or_insert(at);
+        let is_due = is_due && at.saturating_sub(last_ns) >= least;
+        if is_due {
+            self.last_ns = Some(at);
+        }
+        is_due
     }
 }
 
@@ -324,15 +349,14 @@ mod tests {
     fn distances(film: &MediaFacts, grid: &Grid, range: &ChunkRange, at_cuts: &[u64]) -> Vec<usize> {
         let (video, fps) = (&film.video[0], film.video[0].fps.expect("a rate"));
         let frames = (0..video.frames).map(|frame| shown((fps.num, fps.den), frame));
-        let mut begins = KeyTimes::of(film, grid, range, at_cuts).peekable();
+        let mut begins = KeyTimes::of(film, grid, range, at_cuts);
         let mut groups = vec![0];
-        for at in frames.filter(|at| range.holds(*at)) {
-            if begins.next_if(|begin| at >= *begin).is_some() {
+        for (n, at) in frames.filter(|at| range.holds(*at)).enumerate() {
+            if begins.is_due(at) && n > 0 {
                 groups.push(0);
             }
             *groups.last_mut().expect("one at least") += 1;
         }
-        assert_eq!(begins.next(), None, "each has a frame");
         groups
     }
 
@@ -359,13 +383,35 @@ mod tests {
         assert!(at_cuts.len() <= 5 && groups.iter().all(|frames| (25..=63).contains(frames)), "{groups:?}");
     }
 
+    /// When key frames are asked for among frames at these times.
+    fn asked(film: &MediaFacts, grid: &Grid, frames: impl Iterator<Item = u64>) -> Vec<u64> {
+        let mut times = KeyTimes::of(film, grid, &ChunkRange::WHOLE, &[]);
+        frames.filter(|at| times.is_due(*at)).collect()
+    }
+
     #[test]
-    fn a_film_of_unknown_length_has_key_frames_to_its_end_wherever_that_is() {
-        let (film, grid) = (film((25, 1), 0), Grid::of(6, 10));
-        let times: Vec<u64> = KeyTimes::of(&film, &grid, &ChunkRange::WHOLE, &[]).take(10_000).collect();
-        assert_eq!(times.len(), 10_000);
-        let near = |pair: &[u64]| pair[1] - pair[0] <= 5 * S / 2;
-        assert!(times.windows(2).all(near) && times[0] <= 5 * S / 2, "{:?}", &times[..3]);
+    fn a_film_longer_than_is_known_has_key_frames_to_its_end() {
+        let grid = Grid::of(6, 10);
+        for known in [0, 25 * 3] {
+            let film = film((25, 1), known);
+            let keys = asked(&film, &grid, (0..25 * 600).map(|frame| shown((25, 1), frame)));
+            assert!((290..=300).contains(&keys.len()), "{} key frames in ten minutes", keys.len());
+            let near = |pair: &[u64]| pair[1] - pair[0] <= 5 * S / 2;
+            assert!(keys.windows(2).all(near) && keys[0] <= 5 * S / 2, "{:?}", &keys[..3]);
+        }
+    }
+
+    #[test]
+    fn one_key_frame_follows_a_gap_however_long_it_is() {
+        let grid = Grid::of(6, 10);
+        for (known, gap) in [(25 * 40, 6 * S), (25 * 40, 1_000 * S), (0, u64::MAX / 2)] {
+            let film = film((25, 1), known);
+            let frames = (0..200).map(|frame| frame * S / 25);
+            let keys = asked(&film, &grid, frames.map(|at| if at < 4 * S { at } else { at + gap }));
+            let later: Vec<u64> = keys.iter().copied().filter(|at| *at > 4 * S).collect();
+            assert_eq!(later.first(), Some(&(4 * S + gap)), "{keys:?}");
+            assert!(later.windows(2).all(|pair| pair[1] - pair[0] >= S / 2), "{later:?}");
+        }
     }
 
     proptest! {

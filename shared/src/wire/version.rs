@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(needs(TaskKind::Probes, None), WireVersion::of(Some(PROBES_ALPN)));
         let webm = EncodeSettings { container: crate::encode::Container::Webm, ..EncodeSettings::default() };
         assert_eq!(needs(TaskKind::Encode, Some(&webm)), WireVersion::of(Some(FORMATS_ALPN)));
-        let mut hardware = webm.clone();
+        let mut hardware = webm;
         hardware.video = Some(crate::encode::VideoSettings::of(VideoCodec::Vp9Hardware));
         assert_eq!(needs(TaskKind::Encode, Some(&hardware)), WireVersion::of(Some(HARDWARE_CODECS_ALPN)));
         let check = crate::encode::CheckLimits { frames: Some(1), ..Default::default() };

@@ -10,7 +10,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -60,6 +60,8 @@ pub(super) struct Branch {
     /// the film's own.
     pub(super) tight: Option<u8>,
     file: Arc<Mutex<Option<ChunkFile>>>,
+    /// When the first frame is shown, in nanoseconds.
+    first_ns: Arc<OnceLock<u64>>,
     ended: Arc<AtomicBool>,
     entrance: Option<app::AppSrc>,
     /// The format of the frames so far: a film may change it.
@@ -97,6 +99,7 @@ impl Branch {
             bound: None,
             tight: None,
             file,
+            first_ns: Arc::default(),
             ended,
             entrance: None,
             shown: None,
@@ -170,8 +173,8 @@ impl Branch {
     fn closed(&self) -> Closed {
         let (frames, level) = (self.key_frames, self.tight);
         let hundredths = u8::try_from(self.factor % STEP).unwrap_or(0);
-        let frames = if self.placed.is_some() { None } else { Some(frames) };
-        let own = Closed { frames, cap: self.rung.cap, level, hundredths, ..Closed::default() };
+        let asked = self.placed.is_some();
+        let own = Closed { frames, asked, cap: self.rung.cap, level, hundredths, ..Closed::default() };
         match self.bound.filter(|_| level.is_none()) {
             Some(bound) => Closed { cap: Some(bound.cap), half_full: bound.follows, ..own },
             None => own,
@@ -185,6 +188,7 @@ impl Branch {
         let (file, plan, notes) = (Arc::clone(&self.file), self.plan.clone(), self.notes.clone());
         let (at_end, ended) = (self.notes.clone(), Arc::clone(&self.ended));
         let codec = self.rung.codec;
+        let mut clock = Clock { first_ns: Arc::clone(&self.first_ns), first_packet: None };
         sink.set_callbacks(
             app::AppSinkCallbacks::builder()
                 .new_sample(move |sink| {
@@ -193,11 +197,11 @@ impl Branch {
                     let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
                     let Some(file) = file.as_mut() else { return Err(gst::FlowError::Eos) };
                     let kept = if file.is_described() {
-                        keep(file, &sample)
+                        keep(file, &mut clock, &sample)
                     } else {
                         output::video_track(&sample, codec, &plan)
                             .and_then(|(kind, entry)| file.describe(&kind, entry))
-                            .and_then(|()| keep(file, &sample))
+                            .and_then(|()| keep(file, &mut clock, &sample))
                     };
                     kept.map(|()| gst::FlowSuccess::Ok).map_err(|failure| {
                         notes.tell(Note::Failed(failure));
@@ -221,6 +225,9 @@ impl Taker for Branch {
             Some(halfway) => halfway.lock().unwrap_or_else(PoisonError::into_inner).scaled(caps, buffer)?,
             None => (caps.to_owned(), buffer),
         };
+        if let Some(at) = buffer.pts() {
+            self.first_ns.get_or_init(|| at.nseconds());
+        }
         let is_new = self.shown.as_ref() != Some(&caps);
         let source = match self.entrance.clone() {
             Some(entrance) => {
@@ -273,13 +280,32 @@ fn has_ended(ended: &AtomicBool, notes: &Notes) {
     notes.tell(Note::Ended(Kind::Other));
 }
 
-fn keep(file: &mut ChunkFile, sample: &gst::Sample) -> Result<(), Failure> {
+/// Times of packets. The first packet is the first frame: what lies between their times is the encoder's own matter, and where a stream
+/// is shorter than its delay x265's is any number.
+struct Clock {
+    first_ns: Arc<OnceLock<u64>>,
+    first_packet: Option<u64>,
+}
+
+impl Clock {
+    /// When the frame of a packet is shown in the film, in nanoseconds.
+    fn shown(&mut self, packet: &gst::BufferRef) -> Option<u64> {
+        let at = match (packet.pts(), self.first_packet) {
+            (Some(at), _) => at.nseconds(),
+            (None, None) => 0,
+            (None, Some(_)) => return None,
+        };
+        let first = *self.first_packet.get_or_insert(at);
+        Some(self.first_ns.get()?.wrapping_add(at.wrapping_sub(first)))
+    }
+}
+
+fn keep(file: &mut ChunkFile, clock: &mut Clock, sample: &gst::Sample) -> Result<(), Failure> {
     let buffer = sample.buffer().ok_or_else(stopped)?;
-    let segment = sample.segment().and_then(|s| s.downcast_ref::<gst::ClockTime>());
-    let at = segment.and_then(|s| s.to_running_time(buffer.pts()?)).ok_or_else(stopped)?;
+    let at = clock.shown(buffer).ok_or_else(stopped)?;
     let data = buffer.map_readable().map_err(|_| stopped())?;
     file.push(Packet {
-        pts_ns: i64::try_from(at.nseconds()).unwrap_or(i64::MAX),
+        pts_ns: i64::try_from(at).unwrap_or(i64::MAX),
         duration_ns: buffer.duration().map_or(0, gst::ClockTime::nseconds),
         key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
         data: &data,

@@ -61,8 +61,9 @@ struct Running<L> {
     library: L,
     info: video::VideoInfo,
     settings: Settings,
-    /// Frames so far, and the level of the last.
+    /// Frames so far, those before it began anew, and the level of the last.
     frames: u64,
+    before: u64,
     level: Option<u32>,
     /// Of a first pass: where what it learns is left, as it comes.
     first: Option<BufWriter<File>>,
@@ -75,7 +76,7 @@ impl<L: Library> Running<L> {
             Pass::First(path) => Some(BufWriter::new(File::create(path).map_err(|error| unwritten(&error))?)),
             Pass::Single | Pass::Second(_) => None,
         };
-        Ok(Self { library, info, settings: settings.clone(), frames: 0, level: None, first })
+        Ok(Self { library, info, settings: settings.clone(), frames: 0, before: 0, level: None, first })
     }
 
     /// The packets that are ready; what a first pass says is written. Whether anything came.
@@ -181,7 +182,7 @@ impl<L: Library> State<L> {
                 let stride = mapped.plane_stride().get(plane as usize).copied().unwrap_or_default();
                 bytes.map(|bytes| (bytes, usize::try_from(stride).unwrap_or_default()))
             };
-            let level = at_work.settings.level_at(at_work.frames);
+            let level = at_work.settings.level_at(at_work.before + at_work.frames);
             at_work.frames += 1;
             if let Some(level) = level.filter(|level| at_work.level.replace(*level) != Some(*level)) {
                 at_work.library.set_level(level)?;
@@ -223,8 +224,10 @@ impl<L: Library> State<L> {
         let mut running = self.running();
         let at_work = running.take().ok_or(gst::FlowError::NotNegotiated)?;
         let part = self.parts.fetch_add(1, Ordering::Relaxed);
+        let before = at_work.before + at_work.frames;
         let anew = Running::new(at_work.info, &self.settings().of_part(part));
-        *running = Some(anew.map_err(|said| failed::<L>(element, &said))?);
+        let anew = anew.map_err(|said| failed::<L>(element, &said))?;
+        *running = Some(Running { before, ..anew });
         Ok(())
     }
 

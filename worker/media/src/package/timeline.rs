@@ -45,7 +45,7 @@ pub(super) fn nearest_borders(track: &ReadTrack, segment_ns: u64) -> Vec<i64> {
     let mut borders: Vec<i64> = places.next().into_iter().collect();
     while let (Some(at), Some(last), Some(later)) = (places.next(), borders.last(), places.peek()) {
         let target = last.saturating_add(segment_ns);
-        if at.abs_diff(target) < later.abs_diff(target) {
+        if at.abs_diff(target) <= later.abs_diff(target) {
             borders.push(at);
         }
     }

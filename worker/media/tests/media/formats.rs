@@ -154,23 +154,21 @@ fn the_full_range_of_vp9_and_av1_is_kept_also_where_nothing_else_is_said_of_the_
 fn every_video_codec_in_every_container_is_what_it_says() {
     let dir = tempfile::tempdir().unwrap();
     let Some(clip) = clip(dir.path()) else { return };
-    let names = |codec| match codec {
-        VideoCodec::H264 | VideoCodec::H264Hardware => "h264",
-        other => other.name(),
-    };
     for container in Container::ALL {
-        for codec in container.video_codecs().iter().copied() {
-            if matches!(codec, VideoCodec::H264Hardware | VideoCodec::DnxHd) {
+        // What hardware is to make is made in software where there is none.
+        let is_held = |codec: &VideoCodec| container.video_codecs().contains(&codec.in_software());
+        for codec in VideoCodec::ALL.into_iter().filter(is_held) {
+            if codec == VideoCodec::DnxHd {
                 continue;
             }
             let settings = settings(container, Some(codec), Some(container.usual_audio(Some(codec))));
-            let output = dir.path().join(format!("{}.{}", codec.name(), container.ending(None)));
+            let output = dir.path().join(format!("{}.{}", codec.word(), container.ending(None)));
             let report = good(&clip, &output, &settings);
             assert_eq!(report.frames_decoded, 12, "{settings:?}");
             let entries = "codec_name,width,height,nb_read_frames,color_space,color_transfer,color_primaries";
             let found = told(&output, "v:0", entries);
             let colour = ["bt709"; 3].map(str::to_owned).to_vec();
-            let expected = [names(codec), "160", "96", "12"].map(str::to_owned).to_vec();
+            let expected = [codec.name(), "160", "96", "12"].map(str::to_owned).to_vec();
             assert_eq!(found, [expected, colour].concat(), "{settings:?}");
             let start = |stream| told(&output, stream, "start_time")[0].parse::<f64>().unwrap();
             let apart = (start("v:0") - start("a:0")).abs();

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use rushes_media::{ChunkJob, JoinJob, LadderJob, ScanJob, encode_chunk, join, make_ladder, probe, scan};
-use rushes_shared::encode::VideoCodec;
+use rushes_media::{
+    ChunkJob, JoinJob, LadderJob, ScanJob, encode_chunk, join, make_ladder, probe, scan, score_chunk,
+};
+use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafLimits, VmafScope};
 use rushes_shared::ladder::{Borders, COSTS, ChunkRange, Grid, LadderSettings, Rung, Scan, split};
 use rushes_shared::media::MediaFacts;
 
@@ -209,6 +211,71 @@ fn groups_begin_at_cuts_in_every_codec_alike() {
         let keys: Vec<i64> = keys.iter().map(|at| at - keys[0]).collect();
         assert_eq!(keys, [0, 1240, 2280, 3320, 4280, 5240, 6240], "{}", rung.name);
         assert_eq!(frames(path, "null").len(), 180, "{}", rung.name);
+    }
+}
+
+#[test]
+fn rungs_are_measured_whose_groups_are_reordered_by_different_times() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("film.mp4");
+    let mut graph = String::new();
+    for (n, (picture, frames)) in
+        [("testsrc2", 70), ("mandelbrot", 61), ("smptehdbars", 40), ("life", 55)].into_iter().enumerate()
+    {
+        graph += &format!(
+            "{picture}=s=320x180:r=25,trim=end_frame={frames},setpts=PTS-STARTPTS,format=yuv420p,setsar=1[v{n}];"
+        );
+    }
+    graph += "[v0][v1][v2][v3]concat=n=4:v=1";
+    clip(&path, &format!("-filter_complex {graph} -c:v libx264 -preset veryfast -crf 18"));
+    let source = probe(&path).unwrap();
+    let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 1, keys_to_chunk: 10 };
+    let output = dir.path().join("rung.mp4");
+    let rungs = [(Rung { preset: SpeedPreset::Veryfast, ..rung("180p", 180, 23) }, output)];
+    let job = ChunkJob {
+        input: &path,
+        source: &source,
+        range: ChunkRange::WHOLE,
+        grid: &grid,
+        cuts: None,
+        rungs: &rungs,
+        caps: &[],
+        bits: &[],
+        threads: None,
+    };
+    encode_chunk(&job, &mut |_| ()).unwrap();
+    let limits = VmafLimits { scope: VmafScope::Full, ..VmafLimits::default() };
+    let scored = score_chunk(&job, &limits, &mut |_| ()).unwrap();
+    assert_eq!(scored[0].frames, 226);
+    let mean = scored[0].sum / scored[0].frames as f64;
+    assert!(mean > 85.0, "{mean}");
+}
+
+#[test]
+fn the_shortest_chunks_have_their_place_in_every_codec() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("slides.mp4");
+    clip(&path, "-f lavfi -i testsrc2=s=160x90:r=1:d=6 -pix_fmt yuv420p -c:v libx264 -preset ultrafast");
+    let source = probe(&path).unwrap();
+    let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 1, keys_to_chunk: 1 };
+    for codec in [VideoCodec::H264, VideoCodec::Hevc, VideoCodec::Vp9, VideoCodec::Av1] {
+        for (length, cuts) in [(1, None), (1, Some(&[][..])), (2, None), (2, Some(&[][..]))] {
+            for start in 1..5 {
+                let second = |at: u64| at * 1_000_000_000 - 1_000_000;
+                let range = ChunkRange { start_ns: second(start), end_ns: Some(second(start + length)) };
+                let output = dir.path().join("chunk.mp4");
+                let rungs = [(Rung { codec, ..rung("90p", 90, 30) }, output.clone())];
+                let (input, source, grid, rungs) = (&path, &source, &grid, &rungs[..]);
+                let (caps, bits, threads) = (&[][..], &[][..], None);
+                let job = ChunkJob { input, source, range, grid, cuts, rungs, caps, bits, threads };
+                let made = encode_chunk(&job, &mut |_| ()).unwrap();
+                assert_eq!(made.frames, length, "{codec:?} at {start} s");
+                let begins = keys(&output)[0];
+                let expected = i64::try_from(start).unwrap() * 1000;
+                // FFmpeg shows reordered pictures by their delay late.
+                assert!((0..=4000).contains(&(begins - expected)), "{codec:?}: {begins}, not {expected}");
+            }
+        }
     }
 }
 

@@ -76,7 +76,12 @@ fn libaom(order: &Order<'_>) -> Settings {
 fn keys(order: &Order<'_>) -> Keys {
     let Some(ms) = order.settings.keyframe_ms.filter(|_| order.closed.is_none()) else {
         return match &order.closed {
-            Some(closed) => closed.frames.map_or(Keys::Anew(0), Keys::Every),
+            // It plans over a distance that no group of a constant rate reaches.
+            Some(closed) if closed.asked && order.plan.fps.is_some() => {
+                Keys::Anew(closed.frames.saturating_add(closed.frames / 2).saturating_add(1))
+            }
+            Some(closed) if closed.asked => Keys::Anew(0),
+            Some(closed) => Keys::Every(closed.frames),
             None => Keys::AtMost(KEY_FRAME_DISTANCE),
         };
     };
@@ -140,7 +145,13 @@ fn svt(order: &Order<'_>) -> Result<gst::Element, Failure> {
         &encoder,
         "intra-period-length",
         match &order.closed {
-            Some(closed) => closed.frames.unwrap_or(NEVER),
+            Some(closed) => {
+                if closed.asked {
+                    NEVER
+                } else {
+                    closed.frames
+                }
+            }
             None if settings.keyframe_ms.is_some() => NEVER,
             None => KEY_FRAME_DISTANCE,
         },

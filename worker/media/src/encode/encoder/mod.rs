@@ -79,7 +79,9 @@ pub(crate) struct Order<'a> {
 /// are [asked for](force_keys_at()); and a bound on the rate in place of the settings' own.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Closed {
-    pub(crate) frames: Option<u32>,
+    pub(crate) frames: u32,
+    /// Whether key frames are asked for, groups being of about so many frames.
+    pub(crate) asked: bool,
     pub(crate) cap: Option<RateCap>,
     /// Whether only half of the buffer's bits are there to begin with, as in a chunk that follows another one.
     pub(crate) half_full: bool,
@@ -204,16 +206,9 @@ pub(super) fn force_keys(encoder: &gst::Element, every_ns: u64) {
     force(encoder, move |at| grid.is_due(at));
 }
 
-/// The same of the first frame at or after each of these times, which are in order and in nanoseconds of running time.
-pub(crate) fn force_keys_at(encoder: &gst::Element, times: KeyTimes) {
-    let mut times = times.peekable();
-    force(encoder, move |at| {
-        let mut is_due = false;
-        while times.next_if(|time| *time <= at).is_some() {
-            is_due = true;
-        }
-        is_due
-    });
+/// The same of the frames of a chunk that are to be key frames.
+pub(crate) fn force_keys_at(encoder: &gst::Element, mut times: KeyTimes) {
+    force(encoder, move |at| times.is_due(at));
 }
 
 /// Has the encoder make key frames of those frames whose running time in nanoseconds is `due`, which is asked of every frame in order.

@@ -35,7 +35,8 @@ fn libvpx(order: &Order<'_>) -> Settings {
         // As many columns of tiles as the width has room for.
         tile_columns: 6,
         keys: match &order.closed {
-            Some(closed) => closed.frames.map_or(Keys::Asked, Keys::Every),
+            Some(closed) if closed.asked => Keys::Asked,
+            Some(closed) => Keys::Every(closed.frames),
             None if settings.keyframe_ms.is_some() => Keys::Asked,
             None => Keys::AtMost(KEY_FRAME_DISTANCE),
         },

@@ -35,7 +35,7 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     let mut options = colour::to_x264(&order.plan.colour);
     options.push_str(&rate(&encoder, order));
     if let Some(closed) = &order.closed {
-        encoder.set_property("key-int-max", closed.frames.unwrap_or(NEVER));
+        encoder.set_property("key-int-max", if closed.asked { NEVER } else { closed.frames });
         options.push_str(":scenecut=0:open-gop=0:stitchable=1");
         options.push_str(&closed.options("level"));
     } else if settings.keyframe_ms.is_some() {

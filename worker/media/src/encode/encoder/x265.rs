@@ -24,9 +24,10 @@ pub(super) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     options.push("open-gop=0".to_owned());
     if let Some(closed) = &order.closed {
         let more = closed.options("level-idc");
-        let keys = match closed.frames {
-            Some(frames) => format!("keyint={frames}:min-keyint={frames}"),
-            None => ASKED_KEYS.to_owned(),
+        let keys = if closed.asked {
+            ASKED_KEYS.to_owned()
+        } else {
+            format!("keyint={0}:min-keyint={0}", closed.frames)
         };
         options.push(format!("{keys}:scenecut=0{more}"));
     } else if settings.keyframe_ms.is_some() {
