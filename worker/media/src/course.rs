@@ -74,6 +74,7 @@ mod tests {
             offset: 0,
             size: if n < 1000 { 4000 } else { 1000 },
             pts: n,
+            delay: 0,
             duration: 1,
             key: n % 50 == 0,
         };
@@ -89,8 +90,9 @@ mod tests {
 
     #[test]
     fn a_short_film_has_none() {
-        let samples =
-            (0..49).map(|n| Sample { offset: 0, size: 9, pts: n, duration: 1, key: true }).collect();
+        let samples = (0..49)
+            .map(|n| Sample { offset: 0, size: 9, pts: n, delay: 0, duration: 1, key: true })
+            .collect();
         assert!(Course::of_track(&ReadTrack::for_tests(Kind::Video, 25, samples)).is_none());
     }
 }

@@ -88,7 +88,7 @@ pub(crate) fn open(path: &Path, wanted: Wanted, notes: &Notes) -> Result<Running
     }
     let source = source::of(path)?;
     let begins_ns = probe::begins_at(path);
-    opened(&source, begins_ns, wanted, notes)
+    opened(&source, Some(path), begins_ns, wanted, notes)
 }
 
 /// The same for pictures that are decoded already.
@@ -108,12 +108,13 @@ fn open_sequence(sequence: Sequence, wanted: Wanted, notes: &Notes) -> Result<Ru
 
 /// The same for what comes out of an element.
 pub(crate) fn open_from(source: &gst::Element, wanted: Wanted, notes: &Notes) -> Result<Running, Failure> {
-    opened(source, None, wanted, notes)
+    opened(source, None, None, wanted, notes)
 }
 
-/// The same of a Matroska file, whose first picture or sound begins at a time of the file's own.
+/// The same of a file, where it is one; of a Matroska file, whose first picture or sound begins at a time of the file's own.
 fn opened(
     source: &gst::Element,
+    path: Option<&Path>,
     begins_ns: Option<u64>,
     wanted: Wanted,
     notes: &Notes,
@@ -126,6 +127,9 @@ fn opened(
     source.link(&parse).expect("a source links to a parser");
     if let (Some(begins_ns), Some(bin)) = (begins_ns, parse.downcast_ref::<gst::Bin>()) {
         matroska::begin_all_at(bin, begins_ns);
+    }
+    if let Some(path) = path {
+        source::keep_times(&parse, path);
     }
 
     let hands = Arc::new(Mutex::new(Hands { wanted, found_video: false, found_audio: false }));

@@ -8,8 +8,6 @@
 //! it, also at the borders: the pictures beside the range are read as well and not scored. Where none was decoded before
 //! the range, as it begins at a key frame, its first frame is scored as if the film began there.
 
-use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -28,7 +26,6 @@ use crate::compare::{Arriving, Closing, Pairs, Shape, Side, half_a_frame};
 use crate::damage::Seen;
 use crate::encode::plan::Plan;
 use crate::fault;
-use crate::mp4::read::{self as index, Kind};
 use crate::note::{Branch, Notes};
 use crate::reader::{self, Feed, Wanted};
 use crate::running::{Running, Site};
@@ -74,8 +71,7 @@ pub fn score_chunk(
     let mut rungs = Vec::with_capacity(pairs.len());
     let _closing: Vec<Closing> = pairs.iter().map(Pairs::closing).collect();
     for ((_, file), pairs) in job.rungs.iter().zip(&pairs) {
-        let feed =
-            Timed { feed: Arriving { pairs: Arc::clone(pairs), side: Side::Other }, times: times_of(file)? };
+        let feed = Arriving { pairs: Arc::clone(pairs), side: Side::Other };
         let feed = Counted { feed, open: Arc::clone(&open) };
         let video_chain = shape.elements(&rung)?.to_vec();
         let wanted = Wanted { video: Some(Box::new(feed)), threads, video_chain, ..Wanted::default() };
@@ -99,36 +95,6 @@ pub fn score_chunk(
     drop((way, rungs));
     let later_ns = made.start_ns.saturating_sub(film.start_ns);
     pairs.iter().map(|pairs| pairs.result().map(|(_, tally)| tally.later(later_ns))).collect()
-}
-
-/// When the frames of a rung's file are shown, in order.
-fn times_of(file: &Path) -> Result<VecDeque<u64>, Failure> {
-    let tracks = index::read(file)?;
-    let track = tracks.iter().find(|track| track.kind == Kind::Video).ok_or_else(no_rung)?;
-    let mut times: Vec<i64> = track.samples.iter().map(|sample| track.ns(sample.pts)).collect();
-    times.sort_unstable();
-    let first = times.first().copied().unwrap_or(0);
-    Ok(times.into_iter().map(|at| at.abs_diff(first)).collect())
-}
-
-/// Gives frames the times that their file says: GStreamer 1.22 moves those of a fragment by what the offsets of the next one ask for,
-/// where both have some below zero and not the same.
-struct Timed {
-    feed: Arriving,
-    times: VecDeque<u64>,
-}
-
-impl Feed for Timed {
-    fn take(&mut self, sample: &gst::Sample) -> Result<(), Failure> {
-        match self.times.pop_front() {
-            Some(at) => self.feed.pairs.arrive(self.feed.side, at, sample),
-            None => self.feed.take(sample),
-        }
-    }
-
-    fn end(&mut self) {
-        self.feed.end();
-    }
 }
 
 /// Counts the ends of feeds down.

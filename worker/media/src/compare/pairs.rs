@@ -161,8 +161,7 @@ impl Pairs {
         self.state().next = Some(sample.clone());
     }
 
-    /// A frame has come that is shown at this time, in nanoseconds.
-    pub(crate) fn arrive(&self, side: Side, at: u64, sample: &gst::Sample) -> Result<(), Failure> {
+    fn arrive(&self, side: Side, at: u64, sample: &gst::Sample) -> Result<(), Failure> {
         let mut state = self.state();
         if state.closed {
             return Ok(());

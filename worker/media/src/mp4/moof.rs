@@ -89,7 +89,8 @@ fn one_run(
         if *dts > latest || pts.unsigned_abs() > latest {
             return None;
         }
-        track.samples.push(Sample { offset: place, size, pts, duration, key: sample_flags & NOT_SYNC == 0 });
+        let key = sample_flags & NOT_SYNC == 0;
+        track.samples.push(Sample { offset: place, size, pts, delay: offset, duration, key });
         *dts = dts.checked_add(u64::from(duration))?;
         place = place.checked_add(u64::from(size))?;
     }

@@ -153,7 +153,14 @@ fn samples(table: &[u8], shift: i64) -> Result<Vec<Sample>, Wrong> {
             }
         };
         let pts = at.saturating_add(offset).saturating_add(shift);
-        samples.push(Sample { offset: places[n], size: *size, pts, duration: durations[n], key });
+        samples.push(Sample {
+            offset: places[n],
+            size: *size,
+            pts,
+            delay: offset,
+            duration: durations[n],
+            key,
+        });
         at += i64::from(durations[n]);
     }
     Ok(samples)

@@ -76,6 +76,8 @@ pub(crate) struct Sample {
     pub(crate) size: u32,
     /// When it is shown, in the track's units from the file's start; below zero for priming.
     pub(crate) pts: i64,
+    /// By how much later that is than it is decoded.
+    pub(crate) delay: i64,
     /// Units to the next sample in decoding order.
     pub(crate) duration: u32,
     pub(crate) key: bool,
@@ -87,6 +89,11 @@ impl ReadTrack {
         let ns = (i128::from(units) * 1_000_000_000 + i128::from(self.timescale) / 2)
             .div_euclid(i128::from(self.timescale));
         i64::try_from(ns).unwrap_or(if ns < 0 { i64::MIN } else { i64::MAX })
+    }
+
+    /// When a sample is decoded, in the track's units as they stand in the file.
+    pub(crate) fn decoded(&self, sample: &Sample) -> i64 {
+        sample.pts.saturating_sub(sample.delay).saturating_sub(self.shift)
     }
 
     /// When the media ends: its samples follow each other without a gap, in whichever order they are shown.

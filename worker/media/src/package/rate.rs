@@ -84,6 +84,7 @@ mod tests {
             offset: 0,
             size: if (50..75).contains(&n) { 500 } else { 100 },
             pts: i64::from(n),
+            delay: 0,
             duration: 1,
             key: n.is_multiple_of(25),
         };

@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     fn rate(timescale: u32, lasting: &[u32]) -> f64 {
-        let sample = |duration| Sample { offset: 0, size: 1, pts: 0, duration, key: true };
+        let sample = |duration| Sample { offset: 0, size: 1, pts: 0, delay: 0, duration, key: true };
         let track =
             ReadTrack::for_tests(Kind::Video, timescale, lasting.iter().copied().map(sample).collect());
         let rate = frame_rate(&track);

@@ -197,6 +197,7 @@ mod tests {
             offset: 0,
             size: 10,
             pts: i64::try_from(n).unwrap() * i64::from(duration),
+            delay: 0,
             duration,
             key: n.is_multiple_of(group),
         };

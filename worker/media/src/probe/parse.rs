@@ -82,6 +82,7 @@ pub(super) fn run(path: &Path, count: Option<Duration>) -> Result<Parsed, Failur
     let parse = element("parsebin")?;
     pipeline.add_many([&source, &parse]).expect("new elements can be added");
     source.link(&parse).expect("a source links to a parser");
+    source::keep_times(&parse, path);
     let streams = Streams::default();
     notes.await_streams(&parse);
     let mut running = Running::new(pipeline);

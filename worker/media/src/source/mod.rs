@@ -1,6 +1,7 @@
 //! The bytes of a file as the first element of a pipeline.
 
 mod clock;
+mod fragmented;
 mod preceded;
 
 use std::path::Path;
@@ -11,6 +12,7 @@ use rushes_shared::failure::Failure;
 
 use crate::edit_list;
 use crate::start::element;
+pub(crate) use fragmented::keep_times;
 
 /// The element for a file, which need not be there or be of use.
 pub(crate) fn of(path: &Path) -> Result<gst::Element, Failure> {

@@ -113,6 +113,18 @@ pub(crate) fn keys(file: &Path) -> Vec<i64> {
 
 const PICTURES: &str = "-f lavfi -i testsrc2=s=192x108:d=4.3:r=";
 
+/// A graph of 226 frames whose groups of pictures are reordered by different times.
+pub(crate) fn changing() -> String {
+    let pictures = [("testsrc2", 70), ("mandelbrot", 61), ("smptehdbars", 40), ("life", 55)];
+    let cut = |(n, (picture, frames)): (usize, (&str, u32))| {
+        format!(
+            "{picture}=s=320x180:r=25,trim=end_frame={frames},setpts=PTS-STARTPTS,format=yuv420p,setsar=1[v{n}];"
+        )
+    };
+    let parts: String = pictures.into_iter().enumerate().map(cut).collect();
+    parts + "[v0][v1][v2][v3]concat=n=4:v=1"
+}
+
 /// Sources, each with one thing about it that chunks could get wrong.
 fn sources(dir: &Path) -> BTreeMap<&'static str, PathBuf> {
     let mut made = BTreeMap::new();
@@ -147,6 +159,15 @@ fn sources(dir: &Path) -> BTreeMap<&'static str, PathBuf> {
     );
     add("MPEG-TS", "ts", &format!("{PICTURES}25 {reordered}:keyint=30"));
     add("VP9", "webm", &format!("{PICTURES}25 -c:v libvpx-vp9 -deadline realtime -cpu-used 8 -g 30"));
+    // Groups of pictures that are reordered by different times.
+    add(
+        "offsets below zero",
+        "mp4",
+        &format!(
+            "-filter_complex {} -c:v libx264 -preset veryfast -g 25 -movflags +cmaf+frag_keyframe",
+            changing()
+        ),
+    );
     add(
         "start offset",
         "mp4",

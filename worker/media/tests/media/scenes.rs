@@ -9,7 +9,7 @@ use rushes_shared::encode::{SpeedPreset, VideoCodec, VmafLimits, VmafScope};
 use rushes_shared::ladder::{Borders, COSTS, ChunkRange, Grid, LadderSettings, Rung, Scan, split};
 use rushes_shared::media::MediaFacts;
 
-use crate::chunk::{GRID, clip, frames, keys, rung};
+use crate::chunk::{GRID, changing, clip, frames, keys, rung};
 
 /// Frames of the scenes of [`film`].
 const SCENES: [u64; 5] = [31, 52, 24, 40, 33];
@@ -218,16 +218,7 @@ fn groups_begin_at_cuts_in_every_codec_alike() {
 fn rungs_are_measured_whose_groups_are_reordered_by_different_times() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("film.mp4");
-    let mut graph = String::new();
-    for (n, (picture, frames)) in
-        [("testsrc2", 70), ("mandelbrot", 61), ("smptehdbars", 40), ("life", 55)].into_iter().enumerate()
-    {
-        graph += &format!(
-            "{picture}=s=320x180:r=25,trim=end_frame={frames},setpts=PTS-STARTPTS,format=yuv420p,setsar=1[v{n}];"
-        );
-    }
-    graph += "[v0][v1][v2][v3]concat=n=4:v=1";
-    clip(&path, &format!("-filter_complex {graph} -c:v libx264 -preset veryfast -crf 18"));
+    clip(&path, &format!("-filter_complex {} -c:v libx264 -preset veryfast -crf 18", changing()));
     let source = probe(&path).unwrap();
     let grid = Grid { key_ns: 1_000_000_000, keys_to_segment: 1, keys_to_chunk: 10 };
     let output = dir.path().join("rung.mp4");
