@@ -221,20 +221,35 @@ impl<'a> Work<'a> {
         if longest.saturating_sub(pictures) <= ONE_PACKET_NS { pictures } else { longest }
     }
 
+    /// How long this segment may be. Nobody can cut a picture that stays for longer than a segment: where nothing else is asked for, a
+    /// segment may be longer by that.
+    fn most_ns(&self, item: &Item, segment: &Segment) -> u64 {
+        let longest = longest_ns(self.settings);
+        if self.settings.longest_ms.is_some() || segment.length_ns(item.track.timescale) <= longest {
+            return longest;
+        }
+        let picture = item.track.ns(segment.longest_picture(&item.track)).unsigned_abs();
+        let segment_ns = self.settings.segment_ns;
+        if picture > segment_ns { longest.max(picture.saturating_add(segment_ns)) } else { longest }
+    }
+
     /// What can be known without reading the media.
     fn keeps_limits(&self, checks: &mut Vec<Check>) -> Result<(), Failure> {
         // Segments are cut at borders that all rungs have; where one has none, there is no package.
         let borders = self.video.first().map_or(0, |item| item.made.segments.len());
         let common = Check::judged(CheckName::KeyFrames, CheckUnit::Count, CheckLimit::Exactly(0.0), 0.0);
         checks.push(common.noting(format!("{} rungs have {borders} borders in common", self.video.len())));
-        let longest = longest_ns(self.settings);
         for item in &self.video {
             let length = |segment: &Segment| segment.length_ns(item.track.timescale);
-            let Some(segment) = item.made.segments.iter().rev().max_by_key(|segment| length(segment)) else {
+            let over = |segment: &Segment| {
+                let length = length(segment);
+                (length.saturating_sub(self.most_ns(item, segment)), length)
+            };
+            let Some(segment) = item.made.segments.iter().rev().max_by_key(|segment| over(segment)) else {
                 continue;
             };
             let at_ns = u64::try_from(item.track.ns(segment.start)).unwrap_or(0);
-            let limit = CheckLimit::AtMost(in_ms(longest));
+            let limit = CheckLimit::AtMost(in_ms(self.most_ns(item, segment)));
             let check = Check::judged(CheckName::SegmentLength, CheckUnit::Ms, limit, in_ms(length(segment)));
             keep(check.of(&item.made.about.name).at(at_ns), checks)?;
         }

@@ -19,6 +19,15 @@ pub(super) struct Segment {
 }
 
 impl Segment {
+    /// How long the picture stays that stays longest, in units.
+    pub(super) fn longest_picture(&self, track: &ReadTrack) -> i64 {
+        let mut shown: Vec<i64> =
+            track.samples[self.samples.clone()].iter().map(|sample| sample.pts).collect();
+        shown.push(self.end);
+        shown.sort_unstable();
+        shown.windows(2).map(|pair| pair[1].saturating_sub(pair[0])).max().unwrap_or(0)
+    }
+
     /// When its first packet is shown, in units from the film's start. Priming before that is not shown.
     pub(super) fn shown(&self) -> i64 {
         self.start.max(0)

@@ -143,6 +143,24 @@ fn rungs_whose_key_frames_differ_or_whose_rate_is_too_high_are_named() {
 }
 
 #[test]
+fn a_picture_that_stays_for_longer_than_segments_may_be_is_in_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let film = dir.path().join("film.mp4");
+    clip(
+        &film,
+        "-f lavfi -i testsrc2=s=96x54:r=25:d=6 -vf setpts=N+225*gte(N\\,75) -fps_mode passthrough -c:v libx264 -preset ultrafast",
+    );
+    let rungs = chunked(&film, &GRID, &[rung("only", 54, 30)], dir.path()).unwrap();
+    let rungs = [rungs[0].0.clone()];
+    let plain = packaged(&rungs, &settings(), &dir.path().join("a")).unwrap();
+    let check = plain.checks.iter().find(|check| check.name == CheckName::SegmentLength).unwrap();
+    assert!(check.value.is_some_and(|ms| ms > 9000.0), "{check:?}");
+    let asked = PackageSettings { longest_ms: Some(5_000), ..settings() };
+    let failure = packaged(&rungs, &asked, &dir.path().join("b")).unwrap_err();
+    assert!(failure.message.contains("segment_length only: at most 5000 ms"), "{failure}");
+}
+
+#[test]
 fn a_segment_that_is_damaged_or_gone_is_found() {
     let dir = tempfile::tempdir().unwrap();
     let rungs = two_rungs(dir.path());
