@@ -152,7 +152,8 @@ fn cheapest(cells: &Cells, cuts: &[u64], ways: &[Way]) -> Option<usize> {
 }
 
 /// The cuts of a chunk at which groups of pictures begin, in order, beside the one where it begins: where that saves key frames
-/// elsewhere. One at a cut counts little, as a cut costs nearly as much without. [`KeyTimes`] has those between them. `cuts` are in any order, and may be those of the whole film.
+/// elsewhere. One at a cut counts little, as a cut costs nearly as much without. [`KeyTimes`] has those between them. `cuts` are
+/// in any order, and may be those of the whole film.
 #[must_use]
 pub fn keys_at_cuts(source: &MediaFacts, grid: &Grid, range: &ChunkRange, cuts: &[u64]) -> Vec<u64> {
     let Some((start_ns, end_ns)) = shown(source, grid, range) else { return Vec::new() };
