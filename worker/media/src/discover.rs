@@ -22,6 +22,7 @@ const KNOWN: &[(&str, &str, bool)] = &[
     (linked::VP9, "vp9", false),
     ("svtav1enc", "av1", false),
     (linked::AV1, "av1", false),
+    (linked::RAV1E, "av1", false),
     ("avenc_ffv1", "ffv1", false),
     ("avenc_prores_ks", "prores", false),
     ("avenc_dnxhd", "dnxhd", false),
@@ -104,12 +105,14 @@ fn try_encoder(element: &str, on_try: &mut dyn FnMut(&str)) -> Result<(), String
     } else {
         "videotestsrc num-buffers=4 ! video/x-raw,width=320,height=240,framerate=25/1 ! videoconvert"
     };
-    // It takes pictures of two sizes, and of its formats, asked for none, one that the profile has not.
-    let (source, settings) = if element == "avenc_dnxhd" {
-        let source = source.replace("320,height=240", "1280,height=720");
-        (format!("{source} ! video/x-raw,format=Y42B"), " profile=dnxhr_sq")
-    } else {
-        (source.to_owned(), "")
+    let (source, settings) = match element {
+        // It takes pictures of two sizes, and of its formats, asked for none, one that the profile has not.
+        "avenc_dnxhd" => {
+            let source = source.replace("320,height=240", "1280,height=720");
+            (format!("{source} ! video/x-raw,format=Y42B"), " profile=dnxhr_sq")
+        }
+        linked::RAV1E => (source.to_owned(), " speed-preset=10"),
+        _ => (source.to_owned(), ""),
     };
     let text = format!("{source} ! {element}{settings} ! fakesink name=end sync=false async=false");
     let pipeline = gst::parse::launch(&text).map_err(|error| error.to_string())?;
@@ -173,9 +176,17 @@ mod tests {
         assert!(!tried.iter().any(|element| element == "noSuchEncoder"), "there is nothing to try");
         // All that jobs may ask for by name.
         for needed in
-            ["x264enc", "x265enc", linked::VP9, linked::AV1, "avenc_ffv1", "avenc_prores_ks", "avenc_dnxhd"]
+            ["x264enc", "x265enc", linked::VP9, linked::AV1, linked::RAV1E, "avenc_ffv1", "avenc_prores_ks"]
                 .into_iter()
-                .chain(["avenc_aac", "avenc_ac3", "opusenc", "lamemp3enc", "vorbisenc", "flacenc"])
+                .chain([
+                    "avenc_dnxhd",
+                    "avenc_aac",
+                    "avenc_ac3",
+                    "opusenc",
+                    "lamemp3enc",
+                    "vorbisenc",
+                    "flacenc",
+                ])
         {
             let fact = facts.iter().find(|fact| fact.element == needed).unwrap();
             assert!(fact.works, "{needed}: {}", fact.reason);

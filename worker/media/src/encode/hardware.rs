@@ -5,6 +5,8 @@
 //! a constant quantizer, which is the nearest that hardware has to a constant rate factor and has the same scale in
 //! H.264 and HEVC, and the distance of key frames. In VP9 and AV1 some elements count it as their libraries do, to 63, and some as the
 //! codec does, to 255: the property's greatest value says which.
+//!
+//! rav1e, which is linked in, may be named in hardware's place, so that a farm without cards has an AV1 encoder in Rust beside libaom.
 
 use gstreamer as gst;
 use gstreamer::glib;
@@ -13,6 +15,7 @@ use gstreamer_video as video;
 use rushes_shared::encode::{RateControl, VideoSettings};
 use rushes_shared::failure::{Failure, FailureCode};
 
+use crate::linked::RAV1E;
 use crate::start::element;
 
 /// x264's own default, which its GStreamer element replaces by ten seconds.
@@ -32,13 +35,14 @@ const QUANTIZERS: &[&str] = &[
     "qp-i",
     "qp-p",
     "qp-b",
+    "quantizer",
 ];
 /// Names for the bounds of the quantizer, of which both are set to it where none of the above is there.
 const QUANTIZER_BOUNDS: &[&str] = &["qp-min", "qp-max"];
 /// The same under the names of VP9's and AV1's libraries, which are levels whatever their greatest value is said to be.
 const LEVEL_BOUNDS: &[&str] = &["min-quantizer", "max-quantizer"];
 /// Names for the distance of key frames, in frames.
-const KEY_DISTANCES: &[&str] = &["gop-size", "key-int-max", "keyframe-max-dist"];
+const KEY_DISTANCES: &[&str] = &["gop-size", "key-int-max", "keyframe-max-dist", "max-key-frame-interval"];
 /// The codec's own index of quantizers for a level of 0 to 63, in VP9 and AV1: four of them a level, and the end of the scale.
 const INDEX_A_LEVEL: i64 = 4;
 const INDEX_MAX: i64 = 255;
@@ -51,8 +55,18 @@ const MODES: &[(&str, &str)] =
 const FORMATS: &[&str] = &["NV12", "I420"];
 
 /// The encoder, set up.
-pub(super) fn encoder(name: &str, settings: &VideoSettings) -> Result<gst::Element, Failure> {
+pub(super) fn encoder(
+    name: &str,
+    settings: &VideoSettings,
+    threads: Option<u32>,
+) -> Result<gst::Element, Failure> {
     let encoder = element(name).map_err(|missing| failed(name, &missing))?;
+    if name == RAV1E {
+        // Its speeds go from 0 to 10, with 6 as its own.
+        let speed = (settings.preset.step() + 3).min(10);
+        encoder.set_property_from_str("speed-preset", &speed.to_string());
+        encoder.set_property_from_str("threads", &threads.unwrap_or(0).to_string());
+    }
     if let Some((property, mode)) = MODES.iter().find(|(property, mode)| has_mode(&encoder, property, mode)) {
         encoder.set_property_from_str(property, mode);
     }
@@ -117,7 +131,12 @@ fn set_all(encoder: &gst::Element, names: &[&str], value: impl Fn(i64) -> i64) -
 /// The greatest value of a property that is a number.
 fn greatest(property: &glib::ParamSpec) -> Option<i64> {
     let of_int = property.downcast_ref::<glib::ParamSpecInt>().map(|p| i64::from(p.maximum()));
-    of_int.or_else(|| property.downcast_ref::<glib::ParamSpecUInt>().map(|p| i64::from(p.maximum())))
+    let of_uint = || property.downcast_ref::<glib::ParamSpecUInt>().map(|p| i64::from(p.maximum()));
+    let of_uint64 = || {
+        let greatest = property.downcast_ref::<glib::ParamSpecUInt64>()?.maximum();
+        Some(i64::try_from(greatest).unwrap_or(i64::MAX))
+    };
+    of_int.or_else(of_uint).or_else(of_uint64)
 }
 
 #[cfg(test)]
@@ -130,7 +149,7 @@ mod tests {
     fn an_encoder_is_set_to_a_constant_quantizer_by_the_names_that_it_has() {
         crate::start::init().unwrap();
         let settings = VideoSettings { rate: RateControl::Crf(29), ..VideoSettings::default() };
-        let openh264 = encoder("openh264enc", &settings).unwrap();
+        let openh264 = encoder("openh264enc", &settings, None).unwrap();
         assert_eq!(openh264.property::<u32>("qp-min"), 29);
         assert_eq!(openh264.property::<u32>("qp-max"), 29);
         assert_eq!(openh264.property::<u32>("gop-size"), KEY_FRAME_DISTANCE);
@@ -138,13 +157,22 @@ mod tests {
         let av1 = |crf| {
             let settings =
                 VideoSettings { rate: RateControl::Crf(crf), ..VideoSettings::of(VideoCodec::Av1) };
-            let made = encoder("av1enc", &settings).unwrap();
+            let made = encoder("av1enc", &settings, None).unwrap();
             (made.property::<u32>("min-quantizer"), made.property::<u32>("max-quantizer"))
         };
         assert_eq!((av1(29), av1(63)), ((29, 29), (63, 63)), "levels, whatever it says that it takes");
-        let x264 = encoder("x264enc", &settings).unwrap();
+        let rav1e = |crf| {
+            let settings =
+                VideoSettings { rate: RateControl::Crf(crf), ..VideoSettings::of(VideoCodec::Av1) };
+            let made = encoder(RAV1E, &settings, Some(3)).unwrap();
+            assert_eq!(made.property::<u64>("max-key-frame-interval"), u64::from(KEY_FRAME_DISTANCE));
+            assert_eq!((made.property::<u32>("speed-preset"), made.property::<u32>("threads")), (6, 3));
+            made.property::<u32>("quantizer")
+        };
+        assert_eq!((rav1e(29), rav1e(63)), (116, 255), "the codec's own index");
+        let x264 = encoder("x264enc", &settings, None).unwrap();
         assert_eq!(format(&x264, video::VideoFormat::Nv12), "NV12");
-        assert_eq!(encoder("noSuchEncoder", &settings).unwrap_err().code, FailureCode::EncoderFailed);
+        assert_eq!(encoder("noSuchEncoder", &settings, None).unwrap_err().code, FailureCode::EncoderFailed);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Encoders that are linked in: AV1 by libaom, VP9 by libvpx.
+//! Encoders that are linked in: AV1 by libaom, VP9 by libvpx; and rav1e, with the element that comes with it.
 //!
 //! GStreamer 1.22's own elements for them know no level of constant quality, but a lowest quantizer that is also the highest, with which
 //! every frame costs as much as the best one: a third more bits of VP9 for the same picture, two thirds more of AV1. Its `av1enc` takes
@@ -28,6 +28,8 @@ use crate::start;
 /// The elements' names.
 pub(crate) const AV1: &str = "rushesaomenc";
 pub(crate) const VP9: &str = "rushesvpxenc";
+/// AV1 in Rust, for those who name it among a node's encoders in the place of hardware.
+pub(crate) const RAV1E: &str = "rav1enc";
 
 /// Frames that the encoders look ahead where they are not to be in real time.
 const LOOKAHEAD: u32 = 25;
@@ -250,6 +252,7 @@ pub(crate) fn version(element: &str) -> Option<String> {
 
 /// Makes the elements known. A second time changes nothing.
 pub(crate) fn register() -> Result<(), glib::BoolError> {
+    gstrav1e::plugin_register_static()?;
     element::register()
 }
 

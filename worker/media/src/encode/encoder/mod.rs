@@ -121,7 +121,7 @@ pub(crate) struct Encoder {
 /// The encoder for an order.
 pub(crate) fn encoder(order: &Order<'_>) -> Result<Encoder, Failure> {
     if let Some(name) = order.hardware {
-        let made = hardware::encoder(name, order.settings)?;
+        let made = hardware::encoder(name, order.settings, order.threads)?;
         // They give byte streams, and frames of which several are shown at once; a file has parameter sets apart, and whole pictures.
         let (parser, leaves) = match order.settings.codec.in_software() {
             VideoCodec::Hevc => ("h265parse", x265::leaves()),
