@@ -113,12 +113,14 @@ impl<T: Taker> Passage<T> {
         self.notes.tell(Note::Ended(Kind::Video));
     }
 
-    /// Whether frames that belong to the chunk lie before the first packet, or could not be decoded whole.
+    /// Whether frames that belong to the chunk lie before the first packet that was sought, or could not be decoded whole.
     fn is_missed(&self, passed: &Passed) -> bool {
         // A border lies before its first frame, by half a frame of a constant rate.
         let latest = self.range.start_ns.saturating_add(self.keys.slack_ns);
         match passed.packet {
-            Some((key, at)) if self.range.start_ns > 0 => !key || at.is_none_or(|at| at > latest),
+            Some((key, at)) if passed.sought && self.range.start_ns > 0 => {
+                !key || at.is_none_or(|at| at > latest)
+            }
             _ => false,
         }
     }

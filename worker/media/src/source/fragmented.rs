@@ -13,7 +13,7 @@ use gstreamer::prelude::*;
 use crate::mp4::read::{self, Kind, ReadTrack};
 
 /// Has pictures come at the file's times from a demuxer that `parse` puts up, or is.
-pub(crate) fn keep_times(parse: &gst::Element, path: &Path) {
+pub(super) fn keep_times(parse: &gst::Element, path: &Path) {
     let path = PathBuf::from(path);
     match parse.downcast_ref::<gst::Bin>() {
         Some(bin) => {

@@ -3,6 +3,7 @@
 mod clock;
 mod fragmented;
 mod preceded;
+mod reordered;
 
 use std::path::Path;
 
@@ -12,7 +13,6 @@ use rushes_shared::failure::Failure;
 
 use crate::edit_list;
 use crate::start::element;
-pub(crate) use fragmented::keep_times;
 
 /// The element for a file, which need not be there or be of use.
 pub(crate) fn of(path: &Path) -> Result<gst::Element, Failure> {
@@ -26,4 +26,10 @@ pub(crate) fn of(path: &Path) -> Result<gst::Element, Failure> {
     source.set_property("location", path);
     edit_list::pass_harmless_duration(&source, path);
     Ok(source)
+}
+
+/// Has pictures come at the file's own times from what `parse` puts up, or is, where GStreamer gives them others.
+pub(crate) fn keep_times(parse: &gst::Element, path: &Path) {
+    fragmented::keep_times(parse, path);
+    reordered::keep_times(parse);
 }
