@@ -73,10 +73,6 @@ const FINISH: (u16, u16) = (930, 1000);
 const JOINS: (u16, u16) = (0, 430);
 const PACKAGE: (u16, u16) = (430, 1000);
 
-/// Longest segment of a film of variable rate, in thousandths of its length as asked for: encoders count the frames from key
-/// frame to key frame, so that a part with fewer frames than the mean has longer segments.
-const LONGEST_OF_VARIABLE: u32 = 5_000;
-
 /// Makes a ladder and its package. Blocks; calls `progress` at least once a second.
 ///
 /// # Errors
@@ -148,7 +144,7 @@ pub fn finish_ladder(
     }
     let mut checked = job.settings.package(job.rungs);
     if job.source.video.first().is_some_and(|video| video.vfr) {
-        checked.longest_permille = LONGEST_OF_VARIABLE;
+        checked.longest_permille = package::LONGEST_OF_VARIABLE;
     }
     checked.sync = sync_of(job);
     checked.mean_bps = job.settings.mean_rates(job.source);

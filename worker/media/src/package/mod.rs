@@ -117,6 +117,10 @@ struct Work<'a> {
     target_s: u64,
 }
 
+/// Longest segment of a film of variable rate, in thousandths of its length as asked for: encoders count the frames from key
+/// frame to key frame, so that a part with fewer frames than the mean has longer segments.
+pub(crate) const LONGEST_OF_VARIABLE: u32 = 5_000;
+
 /// How long a segment may be at most.
 fn longest_ns(settings: &PackageSettings) -> u64 {
     let usual = settings.segment_ns / 1000 * u64::from(settings.longest_permille);

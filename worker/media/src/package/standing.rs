@@ -16,7 +16,7 @@ use rushes_shared::task::{Phase, Progress};
 use super::rate::Cost;
 use super::rendition::Made;
 use super::timeline::{self, ROUNDING_NS, Segment};
-use super::{Item, Work, segment_name, write_playlist};
+use super::{Item, LONGEST_OF_VARIABLE, Work, segment_name, write_playlist};
 use crate::fault;
 use crate::mp4::read::{self, Kind, ReadTrack};
 use crate::pace::Pace;
@@ -35,8 +35,6 @@ const LARGEST_PLAYLIST: u64 = 8 << 20;
 const SOUND_NS: u64 = 100_000_000;
 /// A hole between segments that is none, in nanoseconds: two roundings to milliseconds.
 const NO_HOLE_NS: u64 = 2_000_000;
-/// How long a segment may be, in thousandths of what most are: at cuts of a film they differ.
-const LONGEST_PERMILLE: u32 = 3000;
 
 /// What to write manifests for.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +83,8 @@ pub fn manifests(
     }
     let settings = PackageSettings {
         segment_ns,
-        longest_permille: LONGEST_PERMILLE,
+        // Whether the film's rate varies is not told here.
+        longest_permille: LONGEST_OF_VARIABLE,
         decode: job.decode,
         sounds_are_variants: is_one_sound,
         ..PackageSettings::default()
